@@ -1,0 +1,121 @@
+"""Every file name on disk, and the only ways in which files are written and fingerprinted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from bistill.errors import ArtifactError
+
+# preprocessed/<data_version>/
+SPLITS: Final = ("train", "valid", "test")
+SPLIT_FILES: Final = {split: f"{split}.csv" for split in SPLITS}
+CORPUS_FILE: Final = "corpus.csv"
+REJECTED_FILE: Final = "rejected.csv"
+PREPARE_RECORD: Final = "prepare.json"
+
+# model directories
+BEST_MODEL: Final = "best_model.pt"
+LORA_CONFIG: Final = "lora_config.json"
+ADAPTER_DIR: Final = "adapter"
+MODEL_RECORD: Final = "bistill.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+JOURNAL: Final = "journal.jsonl"
+
+# evaluation results
+EVALUATION_JSON: Final = "bi_encoder_evaluation_results.json"
+EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"
+
+# pipeline
+STAGE_RECORD: Final = "stage.json"
+
+
+def cache_dir() -> Path:
+    """Folder of everything that can be made again: ``$BISTILL_CACHE``, else ``$XDG_CACHE_HOME/bistill``, else
+    ``~/.cache/bistill``."""
+    if explicit := os.environ.get("BISTILL_CACHE"):
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bistill"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name once the block ends well: written, fsynced, renamed.
+
+    A reader sees the old file or the whole new one, never a part; when the block raises, the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented UTF-8 JSON atomically; NaN and infinity are refused, since JSON has none."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ArtifactError: the file is missing, no JSON, or no object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError("the file does not exist", where=str(path)) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"the file is not JSON ({error})", where=str(path), todo="delete it and run again"
+        ) from None
+    if not isinstance(value, dict):
+        raise ArtifactError("the file does not hold a JSON object", where=str(path), found=value)
+    return value
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """Hexadecimal SHA-256 of JSON-able values, independent of the order of keys."""
+    text = json.dumps(values, ensure_ascii=True, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

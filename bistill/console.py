@@ -1,0 +1,100 @@
+"""What a user sees while something runs: messages, tables and progress with rate and remaining time.
+
+With a terminal on standard error a live bar is drawn; without one a plain line appears every few seconds. Results go
+to standard output, everything about the way there to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+PLAIN_INTERVAL_SECONDS = 5.0
+
+
+def say(message: str) -> None:
+    """Print one message about the run to standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show the progress of ``total`` units of work.
+
+    Yields:
+        A function to call with the number of units done since the last call.
+    """
+    tracker = _bar(description, total, unit) if sys.stderr.isatty() else _plain(description, total, unit)
+    with tracker as advance:
+        yield advance
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Print an aligned table to standard output; columns after the first are right-aligned when numeric."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title or None, title_justify="left")
+    for number, header in enumerate(headers):
+        numeric = number > 0 and all(_is_number(row[number]) for row in rows)
+        drawn.add_column(header, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width, markup=False, highlight=False).print(drawn)
+
+
+@contextmanager
+def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} " + unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    done = 0
+    with Progress(*columns, console=Console(stderr=True, markup=False)) as bar:
+        task = bar.add_task(description, total=total, rate="")
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(task, advance=count, rate=_rate(done, started, unit))
+
+        yield advance
+
+
+@contextmanager
+def _plain(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    started = shown_at = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, shown_at
+        done += count
+        now = time.monotonic()
+        if now - shown_at >= PLAIN_INTERVAL_SECONDS and done < total:
+            shown_at = now
+            left = (now - started) / max(done, 1) * (total - done)
+            say(f"{description}: {done}/{total} {unit}, {_rate(done, started, unit)}, {left:.0f} s left")
+
+    yield advance
+    elapsed = time.monotonic() - started
+    say(f"{description}: {done}/{total} {unit} in {elapsed:.1f} s, {_rate(done, started, unit)}")
+
+
+def _rate(done: int, started: float, unit: str) -> str:
+    return f"{done / max(time.monotonic() - started, 1e-9):.1f} {unit}/s"
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().lstrip("+-").replace(".", "").replace("%", "").replace(",", "").isdigit() or text in ("", "-")

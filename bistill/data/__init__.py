@@ -1,0 +1,1 @@
+"""Labelled text in: strict readers, records, memory-mapped storage, sampling and preparation of the three splits."""

@@ -1,0 +1,51 @@
+"""The two shapes of labelled text: a row as a file holds it, and a record as training and evaluation see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Judgement(NamedTuple):
+    """One document of a row and how relevant it is to the row's query.
+
+    Attributes:
+        document: the text.
+        label: relevance as the file says it; None for "positive" or "negative" by column.
+        positive: by column; None where the label decides.
+        column: name of the column that holds the document.
+    """
+
+    document: str
+    label: float | None
+    positive: bool | None
+    column: str
+
+
+class Row(NamedTuple):
+    """One row of a source: its number as a spreadsheet shows it, its query and the documents judged for it."""
+
+    number: int
+    query: str
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One query with all its judged documents, rows of the same query merged.
+
+    Attributes:
+        query_id: index of the query in its data set.
+        query: the text.
+        positives: ids of relevant documents, at least one.
+        positive_labels: relevance in 0..1 of each positive.
+        negatives: ids of documents labelled irrelevant; may be empty.
+        negative_labels: relevance in 0..1 of each negative.
+    """
+
+    query_id: int
+    query: str
+    positives: tuple[int, ...]
+    positive_labels: tuple[float, ...]
+    negatives: tuple[int, ...]
+    negative_labels: tuple[float, ...]

@@ -1,0 +1,31 @@
+"""Random choices as functions of (seed, keys): never of the order in which they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def generator(seed: int, *keys: int | str) -> np.random.Generator:
+    """A generator whose stream depends on ``seed`` and ``keys`` alone.
+
+    The 128-bit key of a Philox counter generator (Salmon et al., 2011) is the SHA-256 of seed and keys, cut.
+    """
+    text = "\x1f".join(repr(key) for key in (seed, *keys))
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
+
+
+def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    """Order of ``size`` samples in an epoch: int64 of shape (size,)."""
+    return generator(seed, "order", epoch).permutation(size)
+
+
+def subset(seed: int, name: str, size: int, count: int | None) -> np.ndarray:
+    """Sorted ids of ``count`` of ``size`` items, all where ``count`` is None or larger; int64.
+
+    Subsets of one (seed, name, size) are nested: a smaller count chooses among the ids of a larger one.
+    """
+    if count is None or count >= size:
+        return np.arange(size)
+    return np.sort(generator(seed, "subset", name).permutation(size)[:count])
