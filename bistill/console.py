@@ -23,9 +23,17 @@ def say(message: str) -> None:
 def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Show the progress of ``total`` units of work.
 
+    Args:
+        description: what is done; "" shows nothing.
+        total: units of work.
+        unit: their name, in the plural.
+
     Yields:
         A function to call with the number of units done since the last call.
     """
+    if not description:
+        yield lambda _: None
+        return
     tracker = _bar(description, total, unit) if sys.stderr.isatty() else _plain(description, total, unit)
     with tracker as advance:
         yield advance

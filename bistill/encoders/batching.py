@@ -1,0 +1,72 @@
+"""From texts to padded token tensors: little padding, order restored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Encoding = dict[str, list[int]]
+
+# A bucket ends where a text is shorter than this share of its longest: short texts are not padded to long ones.
+MINIMUM_FILL = 0.8
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], max_len: int) -> list[Encoding]:
+    """Token ids of texts or of text pairs, special tokens included, cut to ``max_len`` (a pair's longer text first).
+
+    Returns:
+        One dictionary a text with ``input_ids`` and the tokenizer's other inputs as lists of equal length.
+    """
+    if not texts:
+        return []
+    batch = tokenizer(list(texts), truncation=True, max_length=max_len, padding=False)
+    names = [name for name in tokenizer.model_input_names if name in batch]
+    return [{name: batch[name][row] for name in names} for row in range(len(texts))]
+
+
+def buckets(lengths: Sequence[int], *, max_items: int, max_tokens: int | None = None) -> list[np.ndarray]:
+    """Groups of indices of similar length, the longest first, so that what cannot fit fails at once.
+
+    Args:
+        lengths: tokens of each text.
+        max_items: texts of a group at most.
+        max_tokens: padded tokens of a group at most; a single longer text is a group of its own.
+
+    Returns:
+        int64 arrays that together hold every index once; equal lengths keep their order.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    groups: list[np.ndarray] = []
+    start = 0
+    for stop in range(1, len(order) + 1):
+        if stop == len(order) or _full(lengths, order, start, stop, max_items, max_tokens):
+            groups.append(order[start:stop])
+            start = stop
+    return groups
+
+
+def _full(
+    lengths: Sequence[int], order: np.ndarray, start: int, stop: int, max_items: int, max_tokens: int | None
+) -> bool:
+    """Whether the text at ``stop`` must begin a new group."""
+    longest, count = lengths[order[start]], stop - start + 1
+    too_many_tokens = max_tokens is not None and count * longest > max_tokens
+    return count > max_items or too_many_tokens or lengths[order[stop]] < MINIMUM_FILL * longest - 8
+
+
+def padded(tokenizer: Any, encodings: Sequence[Encoding], device: torch.device) -> dict[str, Tensor]:
+    """Right-padded int64 tensors of shape (n, longest) with an ``attention_mask``."""
+    longest = max(len(encoding["input_ids"]) for encoding in encodings)
+    fills = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    batch = {}
+    for name in encodings[0]:
+        rows = [[*encoding[name], *[fills.get(name, 0)] * (longest - len(encoding[name]))] for encoding in encodings]
+        batch[name] = torch.tensor(rows, dtype=torch.int64, device=device)
+    if "attention_mask" not in batch:
+        real = [[1] * len(encoding["input_ids"]) for encoding in encodings]
+        batch["attention_mask"] = torch.tensor([[*row, *[0] * (longest - len(row))] for row in real], device=device)
+    return batch

@@ -1,0 +1,156 @@
+"""The student: queries and documents encoded apart into unit vectors; relevance is their cosine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bistill.config import LoraOptions, Precision
+from bistill.console import progress
+from bistill.encoders import batching, directories, loading, lora, pooling, prompts
+
+
+class BiEncoder:
+    """A transformer, its tokenizer, its pooling and its prompts.
+
+    Attributes:
+        model: transformers model, or the ``PeftModel`` around it.
+        source: folder or hub name it was loaded from.
+        mode: key of ``pooling.POOLINGS``.
+        max_len: tokens of a text, prompt included.
+        prompts: text in front of queries and of documents.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        source: str,
+        mode: str,
+        max_len: int,
+        texts: prompts.Prompts,
+        precision: Precision,
+    ) -> None:
+        self.model, self.tokenizer, self.source = model, tokenizer, source
+        self.mode, self.max_len, self.prompts = mode, max_len, texts
+        self.precision = loading.resolve_precision(precision, self.device)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        max_len: int | None = None,
+        precision: Precision = "auto",
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+    ) -> BiEncoder:
+        """Load a sentence-transformers directory, a bare transformer, or a hub model.
+
+        Args:
+            name: folder or hub name.
+            max_len: unset: the directory's own ``max_seq_length``; never more than the model can read.
+            precision: arithmetic of the forward pass.
+            query_prompt: unset: the directory's own, else the model family's.
+            document_prompt: likewise.
+
+        Raises:
+            ModelError: it cannot be loaded, or has modules that a student cannot have.
+        """
+        from transformers import AutoModel
+
+        path = loading.resolve(name)
+        with loading.explained(path):
+            layout = directories.read_layout(path)
+        model, _ = loading.load_model(AutoModel, path)
+        tokenizer = loading.load_tokenizer(path)
+        model.to(loading.default_device()).eval()
+        limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
+        return cls(
+            model,
+            tokenizer,
+            source=path,
+            mode=layout.mode,
+            max_len=min(max_len or layout.max_len or limit, limit),
+            texts=prompts.choose(name, layout.prompts, query_prompt, document_prompt),
+            precision=precision,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    def embed_queries(self, texts: Sequence[str], *, max_items: int = 64) -> Tensor:
+        """Unit vectors of queries, float32 of shape (n, dim); with graph where gradients are on."""
+        return self._embed([self.prompts.query + text for text in texts], max_items)
+
+    def embed_documents(self, texts: Sequence[str], *, max_items: int = 64) -> Tensor:
+        """Unit vectors of documents, float32 of shape (n, dim); with graph where gradients are on."""
+        return self._embed([self.prompts.document + text for text in texts], max_items)
+
+    def encode_queries(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+        """Unit vectors of queries without gradients: float32 of shape (n, dim)."""
+        return self._encode(texts, self.prompts.query, batch_size, description)
+
+    def encode_documents(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+        """Unit vectors of documents without gradients: float32 of shape (n, dim)."""
+        return self._encode(texts, self.prompts.document, batch_size, description)
+
+    def save(self, folder: Path, options: LoraOptions) -> None:
+        """Write a stock sentence-transformers directory; adapters merged, and beside it in ``adapter/``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        plain: Any = lora.merged(self.model)
+        plain.save_pretrained(str(folder))
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.model_max_length = self.max_len
+        tokenizer.save_pretrained(str(folder))
+        directories.write_layout(folder, mode=self.mode, dim=self.dim, max_len=self.max_len, prompts=self.prompts)
+        if lora.is_lora(self.model):
+            lora.save_adapter(self.model, folder)
+        lora.write_config(folder, options, self.source)
+
+    def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
+        """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""
+        total = len(texts) if isinstance(texts, Sequence) else 0
+        vectors: list[np.ndarray] = []
+        was_training = self.model.training
+        self.model.eval()
+        remaining = iter(texts)
+        with torch.inference_mode(), progress(description, total, "texts") as advance:
+            while window := [prompt + text for text in islice(remaining, 16 * batch_size)]:
+                vectors.append(self._embed(window, batch_size, advance).cpu().numpy())
+        self.model.train(was_training)
+        return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
+
+    def _embed(self, texts: Sequence[str], max_items: int, advance: Any = None) -> Tensor:
+        encodings = batching.tokenize(self.tokenizer, texts, self.max_len)
+        groups = batching.buckets([len(item["input_ids"]) for item in encodings], max_items=max_items)
+        pieces = []
+        for group in groups:
+            pieces.append(self._forward([encodings[row] for row in group]))
+            if advance:
+                advance(len(group))
+        vectors = torch.cat(pieces)
+        order = torch.from_numpy(np.argsort(np.concatenate(groups))).to(vectors.device)
+        return vectors.index_select(0, order)
+
+    def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
+        batch = batching.padded(self.tokenizer, encodings, self.device)
+        with loading.autocast(self.precision, self.device):
+            hidden: Tensor = self.model(**batch).last_hidden_state
+        vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
+        return torch.nn.functional.normalize(vectors, dim=-1)

@@ -1,0 +1,163 @@
+"""The teacher: query and document read together, one relevance logit a pair; sigmoid of it lies in 0..1."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bistill import artifacts
+from bistill.config import LoraOptions, Precision
+from bistill.console import progress
+from bistill.encoders import batching, loading, lora
+from bistill.errors import ModelError
+
+Pair = tuple[str, str]
+
+
+class CrossEncoder:
+    """A sequence-classification model with one output, and its tokenizer.
+
+    Attributes:
+        model: transformers model, or the ``PeftModel`` around it.
+        source: folder or hub name it was loaded from.
+        max_len: tokens of query and document together; a pair's longer text is cut first.
+        new_keys: parameters that were random after loading.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        source: str,
+        max_len: int,
+        precision: Precision,
+        new_keys: Sequence[str] = (),
+    ) -> None:
+        self.model, self.tokenizer, self.source, self.max_len = model, tokenizer, source, max_len
+        self.new_keys = list(new_keys)
+        self.precision = loading.resolve_precision(precision, self.device)
+
+    @classmethod
+    def load(cls, name: str, *, max_len: int | None = None, precision: Precision = "auto") -> CrossEncoder:
+        """Load a trained Cross-Encoder.
+
+        Args:
+            name: folder (or the ``best_model.pt`` in it) or hub name.
+            max_len: unset: the tokenizer's own limit.
+            precision: arithmetic of the forward pass.
+
+        Raises:
+            ModelError: it cannot be loaded, has no trained head, or has several outputs.
+        """
+        encoder = cls.start(name, max_len=max_len, precision=precision, seed=0)
+        if encoder.new_keys:
+            raise ModelError(
+                "the model is no trained Cross-Encoder: its head is missing",
+                where=name,
+                found=encoder.new_keys,
+                todo="train it first with train_teacher_model.py",
+            )
+        return encoder
+
+    @classmethod
+    def start(cls, name: str, *, max_len: int | None, precision: Precision, seed: int) -> CrossEncoder:
+        """Load any encoder as the start of a Cross-Encoder; a missing head is drawn from ``seed``.
+
+        Raises:
+            ModelError: it cannot be loaded, or is a classifier with several outputs.
+        """
+        from transformers import AutoConfig, AutoModelForSequenceClassification
+
+        path = loading.resolve(name)
+        with loading.explained(path):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        classifies = any("ForSequenceClassification" in kind for kind in config.architectures or [])
+        if classifies and config.num_labels != 1:
+            raise ModelError("a relevance model with one output is expected", where=name, found=config.num_labels)
+        config.num_labels = 1
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model, report = loading.load_model(AutoModelForSequenceClassification, path, config=config)
+        tokenizer = loading.load_tokenizer(path)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        model.to(loading.default_device()).eval()
+        limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
+        return cls(
+            model,
+            tokenizer,
+            source=path,
+            max_len=min(max_len or limit, limit),
+            precision=precision,
+            new_keys=sorted(report["missing_keys"]),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
+        """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
+        encodings = batching.tokenize(self.tokenizer, pairs, self.max_len)
+        groups = batching.buckets([len(item["input_ids"]) for item in encodings], max_items=max_items)
+        scores = torch.cat([self._forward([encodings[row] for row in group]) for group in groups])
+        order = torch.from_numpy(np.argsort(np.concatenate(groups))).to(scores.device)
+        return scores.index_select(0, order)
+
+    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+        """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
+
+        Args:
+            pairs: (query, document) texts.
+            batch_size: pairs of one forward at most.
+            description: shown with the progress; "" for none.
+        """
+        scores = np.empty(len(pairs), dtype=np.float32)
+        was_training = self.model.training
+        self.model.eval()
+        with torch.inference_mode(), progress(description, len(pairs), "pairs") as advance:
+            for rows in _chunks_by_length(pairs, batch_size):
+                scores[rows] = self.logits([pairs[row] for row in rows], max_items=batch_size).cpu().numpy()
+                advance(len(rows))
+        self.model.train(was_training)
+        return scores
+
+    def save(self, folder: Path, options: LoraOptions) -> None:
+        """Write a directory that ``CrossEncoder(path)`` of sentence-transformers and ``AutoModel...`` load as it is.
+
+        Adapters are merged into it and also written to ``adapter/``; ``best_model.pt`` holds the merged weights and
+        ``lora_config.json`` the LoRA settings.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        plain: Any = lora.merged(self.model)
+        plain.config.id2label, plain.config.label2id = {0: "relevance"}, {"relevance": 0}
+        plain.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
+        plain.save_pretrained(str(folder))
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.model_max_length = self.max_len
+        tokenizer.save_pretrained(str(folder))
+        weights = {name: value.detach().cpu() for name, value in plain.state_dict().items()}
+        with artifacts.atomic_path(folder / artifacts.BEST_MODEL) as temporary:
+            torch.save(weights, temporary)
+        if lora.is_lora(self.model):
+            lora.save_adapter(self.model, folder)
+        lora.write_config(folder, options, self.source)
+
+    def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
+        batch = batching.padded(self.tokenizer, encodings, self.device)
+        with loading.autocast(self.precision, self.device):
+            output: Tensor = self.model(**batch).logits
+        return output.squeeze(-1).float()
+
+
+def _chunks_by_length(pairs: Sequence[Pair], batch_size: int) -> list[np.ndarray]:
+    """Rows by falling character length in chunks of some batches, so that tokens are made piece by piece."""
+    order = np.argsort([-len(query) - len(document) for query, document in pairs], kind="stable")
+    return [order[start : start + 4 * batch_size] for start in range(0, len(order), 4 * batch_size)]

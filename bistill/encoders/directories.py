@@ -1,0 +1,103 @@
+"""Reading and writing the directory layout of sentence-transformers.
+
+The older schema is written (``sentence_transformers.models.*`` types, ``pooling_mode_*`` booleans): every release of
+sentence-transformers, text-embeddings-inference and vLLM reads it, while some misread the one that
+sentence-transformers >= 5.4 writes by default.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bistill import artifacts
+from bistill.encoders import pooling
+from bistill.encoders.prompts import Prompts
+from bistill.errors import ModelError
+
+MODULES = "modules.json"
+POOLING_CONFIG = "1_Pooling/config.json"
+SENTENCE_CONFIG = "sentence_bert_config.json"
+SENTENCE_TRANSFORMERS_CONFIG = "config_sentence_transformers.json"
+DEFAULT_MODE = "pooling_mode_mean_tokens"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a student's directory says beyond its transformer.
+
+    Attributes:
+        mode: key of ``pooling.POOLINGS``.
+        max_len: ``max_seq_length``, or None.
+        prompts: prompts by name.
+    """
+
+    mode: str = DEFAULT_MODE
+    max_len: int | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+
+
+def read_layout(path: str) -> Layout:
+    """Layout of a folder or hub model; mean pooling where it is a bare transformer.
+
+    Raises:
+        ModelError: it has a module that is no transformer, pooling or normalisation (its vectors would differ).
+    """
+    modules = _json_of(path, MODULES)
+    if modules is None:
+        return Layout()
+    for module in modules:
+        kind = module["type"].rsplit(".", 1)[-1]
+        if kind not in ("Transformer", "Pooling", "Normalize"):
+            raise ModelError(
+                f"module {kind!r} is not supported in a student",
+                where=f"{path}/{MODULES}",
+                found=module["type"],
+                todo="start from a model of Transformer, Pooling and Normalize",
+            )
+    folder = next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
+    pooling_config = _json_of(path, f"{folder}/config.json") or {DEFAULT_MODE: True}
+    sentence_config = _json_of(path, SENTENCE_CONFIG) or {}
+    own = _json_of(path, SENTENCE_TRANSFORMERS_CONFIG) or {}
+    return Layout(
+        mode=pooling.mode_of_config(pooling_config, f"{path}/{folder}/config.json"),
+        max_len=sentence_config.get("max_seq_length"),
+        prompts={name: text for name, text in (own.get("prompts") or {}).items() if isinstance(text, str)},
+    )
+
+
+def write_layout(folder: Path, *, mode: str, dim: int, max_len: int, prompts: Prompts) -> None:
+    """Write everything of a student's directory but the transformer and the tokenizer."""
+    types = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    modules = [
+        {"idx": index, "name": str(index), "path": place, "type": f"sentence_transformers.models.{kind}"}
+        for index, (place, kind) in enumerate(types)
+    ]
+    artifacts.write_text(folder / MODULES, json.dumps(modules, indent=2) + "\n")
+    switches = {name: name == mode for name in pooling.POOLINGS}
+    artifacts.write_json(folder / POOLING_CONFIG, {"word_embedding_dimension": dim, **switches, "include_prompt": True})
+    (folder / "2_Normalize").mkdir(exist_ok=True)
+    artifacts.write_json(folder / SENTENCE_CONFIG, {"max_seq_length": max_len, "do_lower_case": False})
+    record = {
+        "prompts": {"query": prompts.query, "document": prompts.document},
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    }
+    artifacts.write_json(folder / SENTENCE_TRANSFORMERS_CONFIG, record)
+
+
+def _json_of(path: str, name: str) -> Any:
+    """Content of a JSON file of a model folder or hub model, None where it has none."""
+    file: str | None = str(Path(path) / name)
+    if not Path(path).is_dir():
+        from transformers.utils import cached_file
+
+        file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+    if file is None or not Path(file).is_file():
+        return None
+    try:
+        return json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"the file is not JSON ({error})", where=f"{path}/{name}") from None

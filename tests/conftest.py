@@ -1,0 +1,101 @@
+"""Tiny real encoders, built once a session: a word-level vocabulary and random weights, no network."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+
+WORDS = (
+    "how to read a file open close write list sort set map tree graph query key value fast slow red blue green "
+    "서울 부산 날씨 음식 역사 과학 the of in is and returns number string error parse json network socket thread"
+).split()
+
+
+def write_tokenizer(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    alphabet = [*string.ascii_lowercase, *string.digits]
+    vocabulary = {word: number for number, word in enumerate([*special, *WORDS, *alphabet])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **names,
+    ).save_pretrained(folder)
+
+
+def bert_config(**changes: object) -> object:
+    from transformers import BertConfig
+
+    settings = {
+        "vocab_size": 5 + len(WORDS) + 36,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        **changes,
+    }
+    return BertConfig(**settings)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bare BERT folder: the start of a teacher or a student."""
+    from transformers import BertModel
+
+    folder = tmp_path_factory.mktemp("tiny-encoder")
+    torch.manual_seed(0)
+    BertModel(bert_config()).save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Cross-Encoder folder with a (random) head, as if trained elsewhere."""
+    from transformers import BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("tiny-teacher")
+    torch.manual_seed(1)
+    BertForSequenceClassification(bert_config(num_labels=1)).save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache."""
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def write_csv() -> Callable[[Path, list[list[str]]], Path]:
+    """Write rows (the header first) as UTF-8 CSV."""
+    import csv
+
+    def write(path: Path, rows: list[list[str]]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+        return path
+
+    return write
