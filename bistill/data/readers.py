@@ -1,0 +1,59 @@
+"""One interface for every form of source, and the choice of the reader for a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from bistill.data.csv_reader import CsvReader
+from bistill.data.records import Row
+from bistill.data.validation import ReadingOptions
+from bistill.errors import DataError, RowError
+
+
+class RowReader(Protocol):
+    """Rows of one file or split, streamed.
+
+    Attributes:
+        file: the source as messages name it.
+        notes: what was noticed on the way ("read as cp949", columns not read); complete after ``rows`` has ended.
+    """
+
+    file: Path
+    notes: list[str]
+
+    def rows(self) -> Iterator[Row | RowError]:
+        """Every row in order; a bad row is yielded as its error, so that the policy is decided by the caller.
+
+        Raises:
+            DataError: the source as a whole cannot be read.
+        """
+        ...
+
+
+FORMATS: Final[dict[str, Callable[..., RowReader]]] = {
+    ".csv": CsvReader,
+    ".tsv": CsvReader,
+}
+
+
+def open_file(file: Path, reading: ReadingOptions, *, documents_only: bool = False) -> RowReader:
+    """The reader of a single file, by the end of its name.
+
+    Raises:
+        DataError: the file is missing or its format unknown.
+    """
+    if file.is_dir():
+        raise DataError("a folder where a file is expected", where=str(file), todo="bring it in with `bistill prepare`")
+    if not file.exists():
+        raise DataError("the file does not exist", where=str(file), todo="check the path")
+    for ending, reader in FORMATS.items():
+        if file.name.lower().endswith(ending):
+            return reader(file, reading, documents_only=documents_only)
+    raise DataError(
+        "the format is not recognised by the end of the file's name",
+        where=str(file),
+        found=file.suffix,
+        todo=f"name the file with one of {', '.join(FORMATS)}",
+    )

@@ -1,0 +1,122 @@
+"""Texts in memory-mapped Arrow files: written in batches, read by id without loading the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, overload
+
+import numpy as np
+import pyarrow as pa
+
+from bistill.errors import ArtifactError
+
+BATCH_ROWS: Final = 4096
+
+
+class ArrowWriter:
+    """An Arrow IPC file of rows, all batches but the last of ``BATCH_ROWS`` rows."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self.schema = schema
+        self.rows = 0
+        self._sink = pa.OSFile(str(file), "wb")
+        self._writer = pa.ipc.new_file(self._sink, schema)
+        self._columns: list[list[object]] = [[] for _ in schema]
+
+    def append(self, *values: object) -> None:
+        """Add one row; one value for each column of the schema."""
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
+        self.rows += 1
+        if len(self._columns[0]) == BATCH_ROWS:
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+        self._sink.close()
+
+    def _flush(self) -> None:
+        if self._columns[0]:
+            arrays = [pa.array(column, type=item.type) for column, item in zip(self._columns, self.schema, strict=True)]
+            self._writer.write_batch(pa.record_batch(arrays, schema=self.schema))
+            self._columns = [[] for _ in self.schema]
+
+
+TEXT_SCHEMA: Final = pa.schema([("text", pa.large_string())])
+
+
+class Column:
+    """One column of an Arrow file that ``ArrowWriter`` wrote; values are found by arithmetic, nothing is loaded."""
+
+    def __init__(self, table: pa.Table, name: str) -> None:
+        self.chunks = table.column(name).chunks
+        self.rows = table.num_rows
+
+    def value(self, row: int) -> object:
+        """The value of a row as a Python object."""
+        return self.chunks[row // BATCH_ROWS][row % BATCH_ROWS].as_py()
+
+
+def open_arrow(file: Path) -> pa.Table:
+    """A memory-mapped table.
+
+    Raises:
+        ArtifactError: the file is missing or torn.
+    """
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"the file cannot be read ({error})", where=str(file), todo="delete it") from None
+
+
+class Texts(Sequence[str]):
+    """Texts by id, memory-mapped: of shape (n,), each only in memory while it is used."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._column = Column(open_arrow(file), "text")
+
+    def __len__(self) -> int:
+        return self._column.rows
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        return self._text(self._checked(index))
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self.batches(BATCH_ROWS):
+            yield from batch
+
+    def take(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+        """Texts of ids, in the order of the ids."""
+        return [self._text(self._checked(int(item))) for item in ids]
+
+    def batches(self, size: int) -> Iterator[list[str]]:
+        """All texts in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield [self._text(row) for row in range(start, min(start + size, len(self)))]
+
+    def __reduce__(self) -> tuple[type[Texts], tuple[Path]]:
+        return (Texts, (self.file,))
+
+    def _checked(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"text {index} of {len(self)}")
+        return index % len(self)
+
+    def _text(self, row: int) -> str:
+        return str(self._column.value(row))

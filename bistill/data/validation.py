@@ -1,0 +1,209 @@
+"""What a cell, a row and a file's labels must look like; everything else is an error with row and column."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bistill.data.columns import ColumnMap, ColumnOverrides
+from bistill.data.records import Judgement, Row
+from bistill.errors import DataError, OptionError, RowError
+
+NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+EDIT: Final = "correct the row, or set bad rows aside with --on_bad_rows skip"
+DEFAULT_POSITIVE_FROM: Final = 0.5
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How rows are understood.
+
+    Attributes:
+        columns: names of columns given by the user.
+        label_maximum: highest label of the scale; None: 1, or the highest found in the file.
+        positive_from: labels of at least this share of the highest are positives.
+    """
+
+    columns: ColumnOverrides = field(default_factory=ColumnOverrides)
+    label_maximum: float | None = None
+    positive_from: float = DEFAULT_POSITIVE_FROM
+
+    def __post_init__(self) -> None:
+        maximum = self.label_maximum
+        if maximum is not None and not (math.isfinite(maximum) and maximum > 0):
+            raise OptionError(
+                "the value is out of range", where="--label_maximum", found=maximum, todo="give a number above 0"
+            )
+
+
+def checked_text(value: object, *, file: str | Path, row: int, column: str) -> str:
+    """The text of a cell that must hold one.
+
+    Raises:
+        RowError: it is no text, empty or blank, or holds NUL or bytes that are not UTF-8.
+    """
+    if not isinstance(value, str):
+        if value is None:
+            raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
+        raise RowError("the cell is not text", file=file, row=row, column=column, found=value, todo=EDIT)
+    refuse_bad_characters(value, file=file, row=row, column=column)
+    if not value or value.isspace():
+        raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
+    return value
+
+
+def refuse_bad_characters(value: str, *, file: str | Path, row: int, column: str) -> None:
+    """Raise RowError where a text holds NUL or a byte that could not be decoded (a lone surrogate)."""
+    if "\0" in value:
+        at = value.index("\0")
+        around = value[max(0, at - 20) : at + 20]
+        raise RowError(
+            f"NUL at character {at + 1} of the cell", file=file, row=row, column=column, found=around, todo=EDIT
+        )
+    if value.isascii():
+        return
+    if lone := SURROGATE.search(value):
+        at = lone.start()
+        code = ord(value[at])
+        raise RowError(
+            f"bytes that are not UTF-8, at character {at + 1} of the cell",
+            file=file,
+            row=row,
+            column=column,
+            found=bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else value[at],
+            todo="save the file as UTF-8, correct the row, or set bad rows aside with --on_bad_rows skip",
+        )
+
+
+def checked_label(value: object, *, file: str | Path, row: int, column: str, maximum: float | None) -> float:
+    """The label of a cell as the file gives it, not yet normalised.
+
+    Raises:
+        RowError: it is missing, not a number, NaN, infinite, negative or above ``maximum``.
+    """
+    what = ""
+    number = math.nan
+    if isinstance(value, int | float) or (
+        isinstance(value, str) and NUMBER.fullmatch(value.strip())
+    ):  # True and False are 1 and 0
+        number = float(value)
+    elif value is None or (isinstance(value, str) and not value.strip()):
+        what = "the label is empty"
+    else:
+        what = "the label is not a number"
+    if not what and math.isnan(number):
+        what = "the label is not a number (NaN)"
+    if not what and (number < 0 or math.isinf(number) or (maximum is not None and number > maximum)):
+        allowed = f"labels go from 0 to {maximum:g}" if maximum is not None else "labels are 0 or a finite number above"
+        what = f"the label is out of range: {allowed}"
+    if what:
+        raise RowError(what, file=file, row=row, column=column, found=value, todo=EDIT)
+    return number
+
+
+def row_from_cells(
+    cells: Mapping[str, Any], columns: ColumnMap, reading: ReadingOptions, *, file: str | Path, number: int
+) -> Row:
+    """A checked row.
+
+    Args:
+        cells: value of each column: text, number, None, or a list of texts for positive and negative.
+        columns: which column is what.
+        reading: how labels are understood.
+        file: the file as the user named it.
+        number: the row's number for messages.
+
+    Raises:
+        RowError: a column is missing, or a cell is not what its column must hold.
+    """
+    for column in columns.used:
+        if column not in cells:
+            raise RowError("missing column", file=file, row=number, column=column, found=list(cells), todo=EDIT)
+    if columns.form == "documents":
+        text = checked_text(cells[columns.passage], file=file, row=number, column=columns.passage)
+        return Row(number, "", (Judgement(text, None, True, columns.passage),))
+    query = checked_text(cells[columns.query], file=file, row=number, column=columns.query)
+    if columns.form == "pairs":
+        text = checked_text(cells[columns.passage], file=file, row=number, column=columns.passage)
+        label = checked_label(
+            cells[columns.label], file=file, row=number, column=columns.label, maximum=reading.label_maximum
+        )
+        return Row(number, query, (Judgement(text, label, None, columns.label),))
+    judged = [
+        Judgement(text, None, True, columns.positive)
+        for text in _texts(cells[columns.positive], file=file, row=number, column=columns.positive)
+    ]
+    if not judged:
+        raise RowError("a query with no positive", file=file, row=number, column=columns.positive, found=[], todo=EDIT)
+    for position, column in enumerate(columns.negatives):
+        value = cells[column]
+        if position > 0 and (value is None or (isinstance(value, str) and not value.strip())):
+            continue  # negative_2 to negative_n may be empty: rows have different numbers of negatives
+        judged += [Judgement(text, None, False, column) for text in _texts(value, file=file, row=number, column=column)]
+    return Row(number, query, tuple(judged))
+
+
+def _texts(value: object, *, file: str | Path, row: int, column: str) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [checked_text(item, file=file, row=row, column=column) for item in value]
+    return [checked_text(value, file=file, row=row, column=column)]
+
+
+class LabelScale:
+    """The scale of a file's labels, found while they stream by.
+
+    Labels are 0 and 1, or graded 0..1, or whole numbers 0..n; with a given maximum n any number in 0..n. Without one,
+    a fraction and a label above 1 in the same file contradict each other: nobody can tell 0.5 of 1 from 0.5 of 3.
+    """
+
+    def __init__(self, maximum: float | None) -> None:
+        self.given = maximum
+        self.highest = 0.0
+        self.above_one: tuple[str, int, float] | None = None
+        self.fraction: tuple[str, int, float] | None = None
+
+    def see(self, label: float, file: str | Path, row: int) -> None:
+        """Take note of a label.
+
+        Raises:
+            DataError: the file mixes fractions with labels above 1.
+        """
+        self.highest = max(self.highest, label)
+        if self.above_one is None and label > 1:
+            self.above_one = (str(file), row, label)
+        if self.fraction is None and not label.is_integer():
+            self.fraction = (str(file), row, label)
+        self._refuse_mixture()
+
+    def join(self, other: LabelScale) -> None:
+        """Take note of the labels of another file of the same source.
+
+        Raises:
+            DataError: the files together mix fractions with labels above 1.
+        """
+        self.highest = max(self.highest, other.highest)
+        self.above_one = self.above_one or other.above_one
+        self.fraction = self.fraction or other.fraction
+        self._refuse_mixture()
+
+    @property
+    def maximum(self) -> float:
+        """The label that counts as 1.0."""
+        return self.given if self.given is not None else max(1.0, self.highest)
+
+    def _refuse_mixture(self) -> None:
+        if self.given is not None or self.above_one is None or self.fraction is None:
+            return
+        file, row, label = self.fraction
+        high_file, high_row, high = self.above_one
+        other = f"row {high_row}" if file == high_file else f"{high_file}, row {high_row},"
+        raise DataError(
+            f"the labels mix fractions with labels above 1: {label:g} here, {high:g} in {other}",
+            where=f"{file}, row {row}",
+            todo="give the highest label of the scale with --label_maximum, or correct the rows",
+        )
