@@ -1,0 +1,188 @@
+"""How well scores separate relevant from irrelevant documents, and how well they rank them.
+
+Pure functions of numbers, without models and files. Cosines lie in -1..1; the linear score of the contract is
+``(cosine + 1) / 2`` in 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+# Our name of each ranking measure -> its name in ir-measures (https://ir-measur.es).
+RANKING_MEASURES: Final = {
+    "ndcg_at_10": "nDCG@10",
+    "mrr_at_10": "RR@10",
+    "map": "AP",
+    "recall_at_1": "R@1",
+    "recall_at_10": "R@10",
+    "recall_at_100": "R@100",
+}
+
+GAIN_SCALE: Final = 100
+
+Qrels = Mapping[str, Mapping[str, int]]
+Run = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """How far the scores of relevant pairs lie above those of irrelevant ones; nan where a side is empty.
+
+    Attributes:
+        positives: number of scores of relevant pairs.
+        negatives: number of scores of irrelevant pairs.
+        mean_positive: mean score of the relevant pairs.
+        std_positive: their standard deviation (population).
+        mean_negative: mean score of the irrelevant pairs.
+        std_negative: their standard deviation (population).
+        margin: ``mean_positive - mean_negative``.
+        variance: variance (population) of all scores together, which the contract calls uniformity.
+        auc: chance that a relevant pair scores above an irrelevant one, equal scores counting half.
+    """
+
+    positives: int
+    negatives: int
+    mean_positive: float
+    std_positive: float
+    mean_negative: float
+    std_negative: float
+    margin: float
+    variance: float
+    auc: float
+
+
+def linear_score(cosine: np.ndarray) -> np.ndarray:
+    """``(cosine + 1) / 2``, cut to 0..1 since a float32 cosine may pass 1 by a rounding error; same shape."""
+    return np.clip((np.asarray(cosine, dtype=np.float64) + 1) / 2, 0.0, 1.0)
+
+
+def sigmoid(logit: np.ndarray) -> np.ndarray:
+    """``1 / (1 + exp(-logit))`` without overflow, float64 of the same shape."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, dtype=np.float64)))
+
+
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Area under the ROC curve from all pairs of scores (Mann-Whitney U), equal scores counting half.
+
+    ``(#(p > n) + 0.5 * #(p = n)) / (#p * #n)`` over scores p of relevant and n of irrelevant pairs.
+
+    Args:
+        positive: scores of relevant pairs, shape (p,).
+        negative: scores of irrelevant pairs, shape (n,).
+
+    Returns:
+        0..1; nan where one side is empty or a score is nan.
+    """
+    high, low = np.asarray(positive, dtype=np.float64).ravel(), np.asarray(negative, dtype=np.float64).ravel()
+    if not len(high) or not len(low) or np.isnan(high).any() or np.isnan(low).any():
+        return math.nan
+    low = np.sort(low)
+    below = np.searchsorted(low, high, side="left").sum()
+    not_above = np.searchsorted(low, high, side="right").sum()
+    return float((below + not_above) / (2 * len(high) * len(low)))
+
+
+def separation(positive: np.ndarray, negative: np.ndarray) -> Separation:
+    """Means, spreads, margin, variance and AUC of scores of relevant (p,) and irrelevant (n,) pairs."""
+    high, low = np.asarray(positive, dtype=np.float64).ravel(), np.asarray(negative, dtype=np.float64).ravel()
+    mean_high, std_high = _mean_and_std(high)
+    mean_low, std_low = _mean_and_std(low)
+    return Separation(
+        positives=len(high),
+        negatives=len(low),
+        mean_positive=mean_high,
+        std_positive=std_high,
+        mean_negative=mean_low,
+        std_negative=std_low,
+        margin=mean_high - mean_low,
+        variance=_mean_and_std(np.concatenate([high, low]))[1] ** 2,
+        auc=auc(high, low),
+    )
+
+
+def query_margins(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean positive score minus mean negative score of each query; nan where a query lacks one side.
+
+    Args:
+        positive: for each query the scores of its relevant documents.
+        negative: for each query the scores of its irrelevant documents.
+
+    Returns:
+        float64 of shape (queries,).
+    """
+    pairs = zip(positive, negative, strict=True)
+    return np.array([_mean_and_std(high)[0] - _mean_and_std(low)[0] for high, low in pairs], dtype=np.float64)
+
+
+def margin_ceiling(mean_negative_cosine: float) -> float:
+    """Largest margin that random pairs allow on the linear score: ``0.5 * (1 - |mean negative cosine|)``.
+
+    Unit vectors of many random (query, document) pairs cannot be far from all documents at once.
+    """
+    return 0.5 * (1 - abs(mean_negative_cosine))
+
+
+def gains(labels: Iterable[float]) -> list[int]:
+    """Integer gains of the labels (0..1) of relevant documents: ``round(100 * label)``, at least 1.
+
+    ir-measures takes integers only. nDCG with linear gain is a ratio of gains, so the factor 100 leaves it as it is;
+    the other measures only ask whether a gain is at least 1.
+    """
+    return [max(1, round(GAIN_SCALE * label)) for label in labels]
+
+
+def ranking_metrics(qrels: Qrels, run: Run) -> dict[str, float]:
+    """Mean over the queries of ``qrels`` of every measure in ``RANKING_MEASURES``.
+
+    Args:
+        qrels: query id -> document id -> gain of each relevant document.
+        run: query id -> document id -> score; a query that is missing counts 0, one that qrels lacks is left out.
+
+    Returns:
+        Measure name -> value in 0..1; nan where qrels is empty.
+    """
+    by_query = ranking_metrics_by_query(qrels, run)
+    return {
+        name: math.fsum(values[name] for values in by_query.values()) / len(by_query) if by_query else math.nan
+        for name in RANKING_MEASURES
+    }
+
+
+def ranking_metrics_by_query(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+    """Every measure of every query of ``qrels``: query id -> measure name -> value in 0..1.
+
+    Documents of equal score stand with the irrelevant ones first, so that a model that tells nothing apart gains
+    nothing by the order of its input; nan counts as the lowest score. Arguments as in ``ranking_metrics``.
+    """
+    import ir_measures
+
+    names = {ir_measures.parse_measure(theirs): ours for ours, theirs in RANKING_MEASURES.items()}
+    values = {query: dict.fromkeys(RANKING_MEASURES, 0.0) for query in qrels}
+    ordered = {query: _strictly_ordered(run[query], qrels[query]) for query in qrels if run.get(query)}
+    if ordered:
+        judged: Any = {query: dict(documents) for query, documents in qrels.items()}
+        for metric in ir_measures.iter_calc(list(names), judged, ordered):
+            values[metric.query_id][names[metric.measure]] = float(metric.value)
+    return values
+
+
+def _strictly_ordered(scores: Mapping[str, float], relevant: Mapping[str, int]) -> dict[str, float]:
+    """The same order as scores that all differ: the programs behind ir-measures break ties each in its own way."""
+    order = sorted(scores, key=lambda document: (_falling(scores[document]), relevant.get(document, 0) > 0, document))
+    return {document: float(len(order) - rank) for rank, document in enumerate(order)}
+
+
+def _falling(score: float) -> float:
+    return math.inf if math.isnan(score) else -score
+
+
+def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
+    """Mean and population standard deviation; nan of nothing, without numpy's warning."""
+    if not len(values):
+        return math.nan, math.nan
+    return float(np.mean(values)), float(np.std(values))
