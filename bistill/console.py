@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 PLAIN_INTERVAL_SECONDS = 5.0
+
+
+class Advance(Protocol):
+    """Report that ``count`` more units are done; ``note`` is shown beside the progress."""
+
+    def __call__(self, count: int, note: str = "", /) -> None: ...  # noqa: D102
 
 
 def say(message: str) -> None:
@@ -20,7 +27,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(description: str, total: int, unit: str) -> Iterator[Advance]:
     """Show the progress of ``total`` units of work.
 
     Args:
@@ -29,10 +36,10 @@ def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int]
         unit: their name, in the plural.
 
     Yields:
-        A function to call with the number of units done since the last call.
+        A function to call with the number of units done since the last call, and a note to show.
     """
     if not description:
-        yield lambda _: None
+        yield lambda count, note="", /: None  # noqa: ARG005
         return
     tracker = _bar(description, total, unit) if sys.stderr.isatty() else _plain(description, total, unit)
     with tracker as advance:
@@ -55,7 +62,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 
 
 @contextmanager
-def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -67,33 +74,35 @@ def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], No
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     started = time.monotonic()
     done = 0
     with Progress(*columns, console=Console(stderr=True, markup=False)) as bar:
-        task = bar.add_task(description, total=total, rate="")
+        task = bar.add_task(description, total=total, rate="", note="")
 
-        def advance(count: int) -> None:
+        def advance(count: int, note: str = "", /) -> None:
             nonlocal done
             done += count
-            bar.update(task, advance=count, rate=_rate(done, started, unit))
+            bar.update(task, advance=count, rate=_rate(done, started, unit), note=note)
 
         yield advance
 
 
 @contextmanager
-def _plain(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _plain(description: str, total: int, unit: str) -> Iterator[Advance]:
     started = shown_at = time.monotonic()
     done = 0
 
-    def advance(count: int) -> None:
+    def advance(count: int, note: str = "", /) -> None:
         nonlocal done, shown_at
         done += count
         now = time.monotonic()
         if now - shown_at >= PLAIN_INTERVAL_SECONDS and done < total:
             shown_at = now
             left = (now - started) / max(done, 1) * (total - done)
-            say(f"{description}: {done}/{total} {unit}, {_rate(done, started, unit)}, {left:.0f} s left")
+            rate = _rate(done, started, unit)
+            say(f"{description}: {done}/{total} {unit}, {rate}, {left:.0f} s left  {note}".rstrip())
 
     yield advance
     elapsed = time.monotonic() - started

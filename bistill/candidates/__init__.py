@@ -1,0 +1,1 @@
+"""Which documents a query is compared with, and what the teacher says of them."""

@@ -1,0 +1,100 @@
+"""Candidate lists: a query's positive, its labelled negatives, and random documents of the data set.
+
+Every list is a function of (seed, epoch, query id) alone, so a resumed run sees the lists it would have seen.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bistill.data.dataset import Dataset
+from bistill.data.records import Record
+from bistill.data.sampling import generator
+
+
+class CandidateList(NamedTuple):
+    """Documents of one query.
+
+    Attributes:
+        query_id: the query.
+        documents: document ids, positives first, no id twice.
+        labels: relevance in 0..1 of each document, 0 for random ones.
+        positives: how many of the first documents are positives.
+    """
+
+    query_id: int
+    documents: tuple[int, ...]
+    labels: tuple[float, ...]
+    positives: int
+
+
+def for_distillation(dataset: Dataset, query_id: int, *, size: int, seed: int, epoch: int) -> CandidateList:
+    """One positive and ``size - 1`` negatives, labelled ones first; shorter where the data set has fewer documents.
+
+    Args:
+        dataset: queries and documents.
+        query_id: the query.
+        size: documents of the list.
+        seed: of the run.
+        epoch: 0-based; positive, choice among labelled negatives and random documents change with it.
+    """
+    record = dataset[query_id]
+    chosen = int(generator(seed, "positive", epoch, query_id).integers(len(record.positives)))
+    negatives, labels = negatives_of(dataset, record, count=size - 1, seed=seed, epoch=epoch)
+    return CandidateList(
+        query_id,
+        (record.positives[chosen], *negatives),
+        (record.positive_labels[chosen], *labels),
+        positives=1,
+    )
+
+
+def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> CandidateList:
+    """All positives and enough negatives to make ``size`` documents (at least one negative); the same every time."""
+    record = dataset[query_id]
+    count = max(size - len(record.positives), 1)
+    negatives, labels = negatives_of(dataset, record, count=count, seed=seed, epoch=0)
+    return CandidateList(
+        query_id,
+        (*record.positives, *negatives),
+        (*record.positive_labels, *labels),
+        positives=len(record.positives),
+    )
+
+
+def negatives_of(
+    dataset: Dataset, record: Record, *, count: int, seed: int, epoch: int
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """``count`` negatives of a query: labelled ones in random order, then random documents.
+
+    A random document is never a positive of the query and never one of its labelled negatives; documents are unique
+    by text, so no copy of a positive can slip in either.
+
+    Returns:
+        Document ids and their labels in 0..1; fewer than ``count`` where the data set has no more.
+    """
+    random = generator(seed, "negatives", epoch, record.query_id)
+    order = random.permutation(len(record.negatives))[:count]
+    documents = [record.negatives[place] for place in order]
+    labels = [record.negative_labels[place] for place in order]
+    drawn = random_documents(
+        len(dataset.documents), {*record.positives, *record.negatives}, count - len(documents), random
+    )
+    return (*documents, *drawn), (*labels, *[0.0] * len(drawn))
+
+
+def random_documents(size: int, excluded: set[int], count: int, random: np.random.Generator) -> list[int]:
+    """``count`` different ids below ``size`` that are not excluded, or all there are; uniformly drawn."""
+    available = size - len(excluded)
+    if count >= available:
+        return [document for document in range(size) if document not in excluded]
+    drawn: list[int] = []
+    taken = set(excluded)
+    while len(drawn) < count:
+        document = int(random.integers(size))
+        if document not in taken:
+            taken.add(document)
+            drawn.append(document)
+    return drawn

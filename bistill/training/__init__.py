@@ -1,0 +1,1 @@
+"""One training engine, and the two stages that run on it."""
