@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
-from bistill import artifacts
-from bistill.config import BadRows
-from bistill.console import say
-from bistill.data import cache, store
-from bistill.data.readers import RowReader, open_file
+from bistill.data import building
 from bistill.data.records import Record
-from bistill.data.rejections import Rejections, read_rejections, write_rejected
 from bistill.data.texts import Column, Texts, open_arrow
-from bistill.data.validation import ReadingOptions
-from bistill.errors import ArtifactError
 
 
 class Dataset(Sequence[Record]):
@@ -33,10 +25,10 @@ class Dataset(Sequence[Record]):
     def __init__(self, folder: Path, *, path: Path, fingerprint: str, rejected: int, notes: tuple[str, ...]) -> None:
         self.folder, self.path, self.fingerprint = folder, path, fingerprint
         self.rejected, self.notes = rejected, notes
-        self.queries = Texts(folder / store.QUERIES_FILE)
-        self.documents = Texts(folder / store.DOCUMENTS_FILE)
-        table = open_arrow(folder / store.RECORDS_FILE)
-        self._columns = [Column(table, name) for name in store.RECORD_SCHEMA.names]
+        self.queries = Texts(folder / building.QUERIES_FILE)
+        self.documents = Texts(folder / building.DOCUMENTS_FILE)
+        table = open_arrow(folder / building.RECORDS_FILE)
+        self._columns = [Column(table, name) for name in building.RECORD_SCHEMA.names]
 
     def __len__(self) -> int:
         return self._columns[0].rows
@@ -70,117 +62,6 @@ class Dataset(Sequence[Record]):
             negatives=tuple(negatives),
             negative_labels=tuple(negative_labels),
         )
-
-
-def load_split(
-    path: str | Path,
-    *,
-    on_bad_rows: BadRows = "stop",
-    rejected_to: Path | None = None,
-    reading: ReadingOptions | None = None,
-) -> Dataset:
-    """Open the labelled rows of one file; parsed once, then memory-mapped from the cache.
-
-    Args:
-        path: a CSV, TSV, JSONL or Parquet file.
-        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
-        rejected_to: rejected.csv of "skip"; entries of other files in it are kept. None: beside the parsed data.
-        reading: column names and label scale; None: recognised names, and for a file that ``bistill prepare`` wrote
-            the threshold it was prepared with.
-
-    Raises:
-        RowError: the first bad row, where the policy is "stop".
-        DataError: the file is missing or empty, its columns are not recognised, or its labels are of two scales.
-    """
-    path = Path(path)
-    reading = reading or _reading_of_prepared(path)
-    reader = open_file(path, reading)
-    key = _key(path, reading, "records")
-
-    def fill(folder: Path) -> dict[str, Any]:
-        return _fill(folder, reader, reading, on_bad_rows)
-
-    opened = cache.open_entry(key)
-    if opened is None or (on_bad_rows == "stop" and opened[1]["rejected"]):
-        opened = cache.write_entry(key, fill)
-    folder, manifest = opened
-    notes = tuple(str(note) for note in manifest["notes"])
-    for note in notes:
-        say(f"{path}: {note}")
-    if manifest["rejected"]:
-        _report_rejected(folder, path, rejected_to)
-    return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
-
-
-def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
-    """Unique documents of labelled rows, or of a file with only a document column, memory-mapped from the cache.
-
-    Raises:
-        RowError: the first bad row.
-        DataError: the file is missing or empty, or has no unique document column.
-    """
-    path = Path(path)
-    reading = reading or ReadingOptions()
-    reader = open_file(path, reading, documents_only=True)
-    key = _key(path, reading, "documents")
-
-    def fill(folder: Path) -> dict[str, Any]:
-        rejections = Rejections("stop", folder / store.REJECTIONS_FILE)
-        try:
-            count = store.build_documents(reader.rows(), folder, file=path, rejections=rejections)
-        finally:
-            rejections.close()
-        return {"documents": count, "notes": list(reader.notes)}
-
-    folder, manifest = cache.open_entry(key) or cache.write_entry(key, fill)
-    for note in manifest["notes"]:
-        say(f"{path}: {note}")
-    return Texts(folder / store.DOCUMENTS_FILE)
-
-
-def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows: BadRows) -> dict[str, Any]:
-    rejections = Rejections(on_bad_rows, folder / store.REJECTIONS_FILE)
-    try:
-        built = store.build(reader.rows(), folder, file=reader.file, reading=reading, rejections=rejections)
-    finally:
-        rejections.close()
-    counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}
-    return {**counts, "label_maximum": built.scale.maximum, "notes": list(reader.notes)}
-
-
-def _key(path: Path, reading: ReadingOptions, kind: str) -> str:
-    """Key of a file's content and of everything that decides how it is read, its name's ending included."""
-    return artifacts.fingerprint(
-        {
-            "version": cache.FORMAT_VERSION,
-            "kind": kind,
-            "sha256": artifacts.sha256_of_file(path),
-            "endings": [suffix.lower() for suffix in path.suffixes[-2:]],
-            "reading": asdict(reading),
-        }
-    )
-
-
-def _reading_of_prepared(path: Path) -> ReadingOptions:
-    """Reading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
-    record = path.parent / artifacts.PREPARE_RECORD
-    if path.name not in artifacts.SPLIT_FILES.values() or not record.exists():
-        return ReadingOptions()
-    try:
-        options = artifacts.read_json(record).get("options", {})
-    except ArtifactError:
-        return ReadingOptions()
-    threshold = options.get("positive_from") if isinstance(options, dict) else None
-    return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
-
-
-def _report_rejected(folder: Path, path: Path, rejected_to: Path | None) -> None:
-    target = rejected_to or folder.parent / f"{folder.name}.{artifacts.REJECTED_FILE}"
-    stored = folder / store.REJECTIONS_FILE
-    # The same content may have been parsed under another path: the file is named as it is named now.
-    entries = [(str(path), entry) for _, entry in read_rejections(stored)]
-    write_rejected(target, entries, files=[str(path)])
-    say(f"{path}: {len(entries)} bad rows set aside, see {target}")
 
 
 def _reopened(folder: Path, path: Path, fingerprint: str, rejected: int, notes: tuple[str, ...]) -> Dataset:

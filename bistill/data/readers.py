@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from bistill.data.csv_reader import CsvReader
+from bistill.data.jsonl import JsonlReader
+from bistill.data.parquet import ParquetReader
 from bistill.data.records import Row
 from bistill.data.validation import ReadingOptions
 from bistill.errors import DataError, RowError
@@ -35,7 +37,15 @@ class RowReader(Protocol):
 FORMATS: Final[dict[str, Callable[..., RowReader]]] = {
     ".csv": CsvReader,
     ".tsv": CsvReader,
+    ".jsonl": JsonlReader,
+    ".jsonl.gz": JsonlReader,
+    ".parquet": ParquetReader,
 }
+
+
+def ending_of(file: Path) -> str | None:
+    """The end of a file's name that tells its format; None where the format is unknown."""
+    return next((ending for ending in FORMATS if file.name.lower().endswith(ending)), None)
 
 
 def open_file(file: Path, reading: ReadingOptions, *, documents_only: bool = False) -> RowReader:
@@ -48,9 +58,8 @@ def open_file(file: Path, reading: ReadingOptions, *, documents_only: bool = Fal
         raise DataError("a folder where a file is expected", where=str(file), todo="bring it in with `bistill prepare`")
     if not file.exists():
         raise DataError("the file does not exist", where=str(file), todo="check the path")
-    for ending, reader in FORMATS.items():
-        if file.name.lower().endswith(ending):
-            return reader(file, reading, documents_only=documents_only)
+    if ending := ending_of(file):
+        return FORMATS[ending](file, reading, documents_only=documents_only)
     raise DataError(
         "the format is not recognised by the end of the file's name",
         where=str(file),

@@ -1,297 +1,129 @@
-"""From rows to Arrow files in bounded memory: texts stream to disk, ids and judgements wait in a SQLite file.
-
-Memory while building does not depend on the number of rows: a text is in memory only while its row is, the map from
-text digests to ids and the judgements are tables of a temporary database with a fixed page cache, and grouping by
-query is the database's external sort.
-"""
+"""Opening labelled files: parsed once into the cache, then memory-mapped; and what is said about bad rows."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-
-from bistill.data.records import Row
-from bistill.data.rejections import Rejections
-from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts
-from bistill.data.validation import LabelScale, ReadingOptions
-from bistill.errors import DataError, RowError
-
-PAGE_CACHE_KIB: Final = 16_384
-WAITING_JUDGEMENTS: Final = 4096
-DOCUMENTS_FILE: Final = "documents.arrow"
-QUERIES_FILE: Final = "queries.arrow"
-RECORDS_FILE: Final = "records.arrow"
-REJECTIONS_FILE: Final = "rejections.jsonl"
-RECORD_SCHEMA: Final = pa.schema(
-    [
-        ("positives", pa.list_(pa.int64())),
-        ("positive_labels", pa.list_(pa.float64())),
-        ("negatives", pa.list_(pa.int64())),
-        ("negative_labels", pa.list_(pa.float64())),
-    ]
-)
-TABLES: Final = """
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA temp_store = FILE;
-    CREATE TABLE query (digest BLOB PRIMARY KEY, id INTEGER) WITHOUT ROWID;
-    CREATE TABLE document (digest BLOB PRIMARY KEY, id INTEGER) WITHOUT ROWID;
-    CREATE TABLE judgement (
-        query INTEGER, document INTEGER, label REAL, positive INTEGER, row INTEGER, name INTEGER);
-"""
+from bistill import artifacts
+from bistill.config import BadRows
+from bistill.console import say
+from bistill.data import building, cache
+from bistill.data.dataset import Dataset
+from bistill.data.readers import RowReader, ending_of, open_file
+from bistill.data.rejections import Rejections, read_rejections, write_rejected
+from bistill.data.texts import Texts
+from bistill.data.validation import ReadingOptions
+from bistill.errors import ArtifactError
 
 
-class Judged(NamedTuple):
-    """A judgement on its way through the database: ids, label as found, positive 1 or 0 (-1: the label decides)."""
-
-    query: int
-    document: int
-    label: float
-    positive: int
-    row: int
-    column: str
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a building run found.
-
-    Attributes:
-        records: queries kept.
-        documents: unique documents.
-        rejected: rows set aside.
-        scale: the labels seen.
-    """
-
-    records: int
-    documents: int
-    rejected: int
-    scale: LabelScale
-
-
-class _Ids:
-    """Ids of unique texts in order of appearance; new texts go to an Arrow file."""
-
-    def __init__(self, database: sqlite3.Connection, table: str, writer: ArrowWriter) -> None:
-        self.database = database
-        self.writer = writer
-        self.insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"
-        self.select = f"SELECT id FROM {table} WHERE digest = ?"
-
-    def of(self, text: str) -> int:
-        """The id of a text, a new one where the text is new."""
-        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
-        new = self.writer.rows
-        if self.database.execute(self.insert, (digest, new)).rowcount == 1:
-            self.writer.append(text)
-            return new
-        return int(self.database.execute(self.select, (digest,)).fetchone()[0])
-
-
-def build(
-    outcomes: Iterable[Row | RowError],
-    folder: Path,
+def load_split(
+    path: str | Path,
     *,
-    file: str | Path,
-    reading: ReadingOptions,
-    rejections: Rejections,
-) -> Built:
-    """Write the Arrow files of a source's rows into ``folder``.
+    on_bad_rows: BadRows = "stop",
+    rejected_to: Path | None = None,
+    reading: ReadingOptions | None = None,
+) -> Dataset:
+    """Open the labelled rows of one file; parsed once, then memory-mapped from the cache.
 
     Args:
-        outcomes: rows and bad rows, as a reader yields them.
-        folder: an existing, empty folder.
-        file: the source as the user named it.
-        reading: how labels are understood.
-        rejections: what happens to bad rows.
+        path: a CSV, TSV, JSONL or Parquet file.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
+        rejected_to: rejected.csv of "skip"; entries of other files in it are kept. None: beside the parsed data.
+        reading: column names and label scale; None: recognised names, and for a file that ``bistill prepare`` wrote
+            the threshold it was prepared with.
 
     Raises:
         RowError: the first bad row, where the policy is "stop".
-        DataError: there is no row, or labels of two scales.
+        DataError: the file is missing or empty, its columns are not recognised, or its labels are of two scales.
     """
-    scratch = folder / "scratch.sqlite"
-    unordered = folder / "queries.unordered.arrow"
-    database = sqlite3.connect(scratch, isolation_level=None)
-    try:
-        database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
-        database.execute("BEGIN")
-        with (
-            ArrowWriter(folder / DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
-            ArrowWriter(unordered, TEXT_SCHEMA) as queries,
-        ):
-            scale, columns = _collect(outcomes, database, documents, queries, file, reading, rejections)
-        judged = _judged(database, columns)
-        kept = _write_records(judged, folder, Texts(unordered), file, reading, scale, rejections)
-        if kept == 0:
-            raise _nothing_left(file, rejections.count)
-        return Built(kept, documents.rows, rejections.count, scale)
-    finally:
-        database.close()
-        scratch.unlink(missing_ok=True)
-        unordered.unlink(missing_ok=True)
+    path = Path(path)
+    reading = reading or _reading_of_prepared(path)
+    reader = open_file(path, reading)
+    key = _key(path, reading, "records")
+
+    def fill(folder: Path) -> dict[str, Any]:
+        return _fill(folder, reader, reading, on_bad_rows)
+
+    opened = cache.open_entry(key)
+    if opened is None or (on_bad_rows == "stop" and opened[1]["rejected"]):
+        opened = cache.write_entry(key, fill)
+    folder, manifest = opened
+    notes = tuple(str(note) for note in manifest["notes"])
+    for note in notes:
+        say(f"{path}: {note}")
+    if manifest["rejected"]:
+        _report_rejected(folder, path, rejected_to)
+    return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
 
 
-def build_documents(
-    outcomes: Iterable[Row | RowError], folder: Path, *, file: str | Path, rejections: Rejections
-) -> int:
-    """Write only the unique documents of a source's rows into ``folder``; returns their number.
+def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
+    """Unique documents of labelled rows, or of a file with only a document column, memory-mapped from the cache.
 
     Raises:
-        RowError: the first bad row, where the policy is "stop".
-        DataError: there is no row.
+        RowError: the first bad row.
+        DataError: the file is missing or empty, or has no unique document column.
     """
-    scratch = folder / "scratch.sqlite"
-    database = sqlite3.connect(scratch, isolation_level=None)
+    path = Path(path)
+    reading = reading or ReadingOptions()
+    reader = open_file(path, reading, documents_only=True)
+    key = _key(path, reading, "documents")
+
+    def fill(folder: Path) -> dict[str, Any]:
+        rejections = Rejections("stop", folder / building.REJECTIONS_FILE)
+        try:
+            count = building.build_documents(reader.rows(), folder, file=path, rejections=rejections)
+        finally:
+            rejections.close()
+        return {"documents": count, "notes": list(reader.notes)}
+
+    folder, manifest = cache.open_entry(key) or cache.write_entry(key, fill)
+    for note in manifest["notes"]:
+        say(f"{path}: {note}")
+    return Texts(folder / building.DOCUMENTS_FILE)
+
+
+def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows: BadRows) -> dict[str, Any]:
+    rejections = Rejections(on_bad_rows, folder / building.REJECTIONS_FILE)
     try:
-        database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
-        database.execute("BEGIN")
-        with ArrowWriter(folder / DOCUMENTS_FILE, TEXT_SCHEMA) as writer:
-            ids = _Ids(database, "document", writer)
-            for outcome in outcomes:
-                if isinstance(outcome, RowError):
-                    rejections.handle(outcome)
-                    continue
-                for judgement in outcome.judgements:
-                    ids.of(judgement.document)
-        if writer.rows == 0:
-            raise _nothing_left(file, rejections.count)
-        return writer.rows
+        built = building.build(reader.rows(), folder, file=reader.file, reading=reading, rejections=rejections)
     finally:
-        database.close()
-        scratch.unlink(missing_ok=True)
+        rejections.close()
+    counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}
+    return {**counts, "label_maximum": built.scale.maximum, "notes": list(reader.notes)}
 
 
-def _collect(
-    outcomes: Iterable[Row | RowError],
-    database: sqlite3.Connection,
-    documents: ArrowWriter,
-    queries: ArrowWriter,
-    file: str | Path,
-    reading: ReadingOptions,
-    rejections: Rejections,
-) -> tuple[LabelScale, list[str]]:
-    """Fill the database; returns the labels' scale and the names of columns by number."""
-    scale = LabelScale(reading.label_maximum)
-    query_ids, document_ids = _Ids(database, "query", queries), _Ids(database, "document", documents)
-    columns: dict[str, int] = {}
-    waiting: list[tuple[int, int, float, int, int, int]] = []
-    insert = "INSERT INTO judgement VALUES (?, ?, ?, ?, ?, ?)"
-    for outcome in outcomes:
-        if isinstance(outcome, RowError):
-            rejections.handle(outcome)
-            continue
-        query = query_ids.of(outcome.query)
-        for document, label, positive, column in outcome.judgements:
-            if label is not None:
-                scale.see(label, file, outcome.number)
-            decided = -1 if positive is None else int(positive)
-            number = columns.setdefault(column, len(columns))
-            waiting.append((query, document_ids.of(document), label or 0.0, decided, outcome.number, number))
-        if len(waiting) >= WAITING_JUDGEMENTS:
-            database.executemany(insert, waiting)
-            waiting.clear()
-    database.executemany(insert, waiting)
-    return scale, list(columns)
-
-
-def _judged(database: sqlite3.Connection, columns: list[str]) -> Iterator[Judged]:
-    ordered = "SELECT query, document, label, positive, row, name FROM judgement ORDER BY query, rowid"
-    for query, document, label, positive, row, name in database.execute(ordered):
-        yield Judged(query, document, label, positive, row, columns[name])
-
-
-def _write_records(
-    judged: Iterator[Judged],
-    folder: Path,
-    queries: Texts,
-    file: str | Path,
-    reading: ReadingOptions,
-    scale: LabelScale,
-    rejections: Rejections,
-) -> int:
-    """Write records and the queries that have one, in order of the queries' first appearance."""
-    texts = iter(queries)
-    with (
-        ArrowWriter(folder / RECORDS_FILE, RECORD_SCHEMA) as records,
-        ArrowWriter(folder / QUERIES_FILE, TEXT_SCHEMA) as kept,
-    ):
-        for (_, group), text in zip(itertools.groupby(judged, key=lambda item: item.query), texts, strict=True):
-            positives, negatives, problems = _merged(list(group), text, file, reading, scale.maximum)
-            for problem in problems:
-                rejections.handle(problem)
-            if positives:
-                records.append(list(positives), list(positives.values()), list(negatives), list(negatives.values()))
-                kept.append(text)
-        return kept.rows
-
-
-def _merged(
-    group: list[Judged], query: str, file: str | Path, reading: ReadingOptions, maximum: float
-) -> tuple[dict[int, float], dict[int, float], list[RowError]]:
-    """Labels in 0..1 of a query's positives and negatives by document id, and what is wrong with its rows.
-
-    A document judged twice the same way keeps its highest label; one judged both ways stays positive and the
-    negative judgement is a problem.
-    """
-    positives: dict[int, float] = {}
-    positive_rows: dict[int, int] = {}
-    negative: list[tuple[Judged, float]] = []
-    for item in group:
-        label = item.label / maximum if item.positive < 0 else float(item.positive)
-        if item.positive == 1 or (item.positive < 0 and label >= reading.positive_from and label > 0):
-            positives[item.document] = max(label, positives.get(item.document, 0.0))
-            positive_rows.setdefault(item.document, item.row)
-        else:
-            negative.append((item, label))
-    if not positives:
-        return {}, {}, [_no_positive(item, query, file) for item in _first_of_rows(group)]
-    negatives: dict[int, float] = {}
-    problems: list[RowError] = []
-    for item, label in negative:
-        if item.document in positives:
-            problems.append(_both(item, positive_rows[item.document], query, file))
-        else:
-            negatives[item.document] = max(label, negatives.get(item.document, 0.0))
-    return positives, negatives, problems
-
-
-def _first_of_rows(group: list[Judged]) -> list[Judged]:
-    return list({item.row: item for item in reversed(group)}.values())[::-1]
-
-
-def _no_positive(item: Judged, query: str, file: str | Path) -> RowError:
-    return RowError(
-        "a query with no positive: none of its documents is labelled relevant",
-        file=file,
-        row=item.row,
-        column=item.column,
-        found=query,
-        todo="add a row with a relevant document for this query, remove its rows, or set them aside with "
-        "--on_bad_rows skip",
+def _key(path: Path, reading: ReadingOptions, kind: str) -> str:
+    """Key of a file's content and of everything that decides how it is read, its name's ending included."""
+    return artifacts.fingerprint(
+        {
+            "version": cache.FORMAT_VERSION,
+            "kind": kind,
+            "sha256": artifacts.sha256_of_file(path),
+            "ending": ending_of(path),
+            "reading": asdict(reading),
+        }
     )
 
 
-def _both(item: Judged, positive_row: int, query: str, file: str | Path) -> RowError:
-    return RowError(
-        f"a document is positive (row {positive_row}) and negative (row {item.row}) of one query",
-        file=file,
-        row=item.row,
-        column=item.column,
-        found=query,
-        todo="remove one of the two, or drop the negative with --on_bad_rows skip",
-    )
+def _reading_of_prepared(path: Path) -> ReadingOptions:
+    """Reading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
+    record = path.parent / artifacts.PREPARE_RECORD
+    if path.name not in artifacts.SPLIT_FILES.values() or not record.exists():
+        return ReadingOptions()
+    try:
+        options = artifacts.read_json(record).get("options", {})
+    except ArtifactError:
+        return ReadingOptions()
+    threshold = options.get("positive_from") if isinstance(options, dict) else None
+    return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
 
 
-def _nothing_left(file: str | Path, rejected: int) -> DataError:
-    if rejected:
-        return DataError(
-            f"no row is left: {rejected} bad rows were set aside", where=str(file), todo="correct the rows"
-        )
-    return DataError("an empty file: there is no row below the names of the columns", where=str(file), todo="add rows")
+def _report_rejected(folder: Path, path: Path, rejected_to: Path | None) -> None:
+    target = rejected_to or folder.parent / f"{folder.name}.{artifacts.REJECTED_FILE}"
+    stored = folder / building.REJECTIONS_FILE
+    # The same content may have been parsed under another path: the file is named as it is named now.
+    entries = [(str(path), entry) for _, entry in read_rejections(stored)]
+    write_rejected(target, entries, files=[str(path)])
+    say(f"{path}: {len(entries)} bad rows set aside, see {target}")

@@ -1,0 +1,69 @@
+"""Data sets of the Hugging Face hub, or of a local folder that the ``datasets`` library understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bistill import artifacts
+from bistill.data.jsonl import ObjectRows
+from bistill.data.records import Row
+from bistill.data.validation import ReadingOptions
+from bistill.errors import DataError, RowError
+
+
+class HuggingFaceReader:
+    """Rows of one split of a data set. The first row is row 1."""
+
+    def __init__(self, name: str, split: Any, reading: ReadingOptions) -> None:
+        self.file = Path(name)
+        self.split = split
+        self.reading = reading
+        self.notes: list[str] = []
+
+    def rows(self) -> Iterator[Row | RowError]:
+        """Every row, or what is wrong with it.
+
+        Raises:
+            DataError: the columns are not recognised.
+        """
+        self.notes.clear()
+        rows = ObjectRows(self.file, self.reading, self.notes, header=self.split.column_names)
+        for number, cells in enumerate(self.split, start=1):
+            yield rows.row(number, cells)
+
+
+def load(source: str, reading: ReadingOptions) -> tuple[dict[str, HuggingFaceReader], str]:
+    """Readers by the data set's own split names, and a fingerprint of its content.
+
+    Args:
+        source: "owner/name", "owner/name:configuration", or a folder.
+        reading: how columns and labels are understood.
+
+    Raises:
+        DataError: the data set does not exist, or the hub cannot be reached.
+    """
+    import datasets
+
+    name, _, configuration = (source, "", "") if Path(source).exists() else source.partition(":")
+    folder = Path(source)
+    try:
+        if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
+            loaded = datasets.load_from_disk(source)
+        else:
+            cache = str(artifacts.cache_dir() / "datasets")
+            loaded = datasets.load_dataset(name, configuration or None, cache_dir=cache)
+    except Exception as error:  # the library raises its own, the hub's, requests' and the system's errors
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise DataError(
+            f"the data set cannot be loaded ({reason})",
+            where=source,
+            todo="check the name and the network; or give a local source instead: a CSV, TSV, JSONL or Parquet file, a "
+            "folder with train, valid and test files, a BEIR folder, or a folder of the `datasets` library",
+        ) from None
+    splits = dict(loaded) if isinstance(loaded, dict) else {"all": loaded}
+    if not splits:
+        raise DataError("the data set has no splits", where=source)
+    readers = {split: HuggingFaceReader(f"{source}[{split}]", rows, reading) for split, rows in splits.items()}
+    return readers, artifacts.fingerprint({split: rows._fingerprint for split, rows in sorted(splits.items())})
