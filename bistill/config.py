@@ -214,11 +214,13 @@ class MonitorOptions(Options):
 class PipelineOptions(Options):
     """Teacher, distillation and evaluation on one data version; stages whose inputs are unchanged are skipped."""
 
+    config: Annotated[str | None, Option("YAML file with any of these options; flags go before it.")] = None
     data_version: Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")] = (
         "supervised_only"
     )
     data_root: Annotated[str, Option("Folder that holds the data versions.")] = "preprocessed"
     searches: Annotated[tuple[str, ...], Option("Queries answered at the end, student beside untouched student.")] = ()
+    force: Annotated[bool, Option("Run every stage, also the unchanged ones.")] = False
     teacher: Annotated[TeacherOptions, Option("Stage 1.")] = field(default_factory=TeacherOptions)
     distillation: Annotated[DistillationOptions, Option("Stage 2.")] = field(
         default_factory=lambda: DistillationOptions(teacher_path="models/teacher", output_dir="models/student")

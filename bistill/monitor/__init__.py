@@ -1,0 +1,1 @@
+"""The state of runs, read from their journals alone; never loads torch."""
