@@ -168,3 +168,25 @@ def test_equal_scores_and_nan_gain_nothing(name: str) -> None:
 
 def test_no_queries_gives_nan() -> None:
     assert all(math.isnan(value) for value in metrics.ranking_metrics({}, {}).values())
+
+
+@pytest.mark.parametrize("depth", [1, 7, 40, 99])
+def test_top_documents_equals_a_full_sort(monkeypatch: pytest.MonkeyPatch, depth: int) -> None:
+    monkeypatch.setattr(metrics, "QUERY_BLOCK", 4)
+    monkeypatch.setattr(metrics, "DOCUMENT_BLOCK", 9)
+    random = np.random.default_rng(3)
+    # Small integers: products are exact and many scores are equal, also where the cut falls.
+    queries = random.integers(-2, 3, (11, 3)).astype(np.float32)
+    documents = random.integers(-2, 3, (40, 3)).astype(np.float32)
+    done: list[int] = []
+    ids, scores = metrics.top_documents(queries, documents, depth, advance=done.append)
+    full = queries @ documents.T
+    expected = np.argsort(-full, axis=1, kind="stable")[:, :depth]
+    assert np.array_equal(ids, expected)
+    assert np.array_equal(scores, np.take_along_axis(full, expected, 1))
+    assert done == [4, 4, 3]
+
+
+def test_top_documents_of_none() -> None:
+    ids, scores = metrics.top_documents(np.ones((2, 3), np.float32), np.empty((0, 3), np.float32), 5)
+    assert ids.shape == scores.shape == (2, 0)

@@ -1,0 +1,86 @@
+"""``evaluate``: one student, its untouched base model and its teacher on one test file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bistill import artifacts, console
+from bistill.config import EvaluationOptions
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.evaluation import models, plots, report, samples, scores, task
+from bistill.evaluation.models import Choice
+from bistill.evaluation.samples import Sample
+from bistill.evaluation.scores import EncoderScores, TeacherScores
+from bistill.evaluation.task import Task
+
+
+def evaluate(options: EvaluationOptions) -> dict[str, Any]:
+    """Measure the models, write the JSON and the PNG into ``output_dir`` and print a summary.
+
+    One model is in memory at a time. The result is a function of the models, the data and the options.
+
+    Returns:
+        The report, as the JSON holds it; see ``docs/evaluation.md``.
+
+    Raises:
+        DataError: the test file cannot be used; RowError names the row.
+        ModelError: the student, or a model that the options name, cannot be loaded or gives no numbers.
+    """
+    output = Path(options.output_dir)
+    base_choice, teacher_choice = models.choose(options)
+    asked = task.build(options, output / artifacts.REJECTED_FILE)
+    console.say(f"evaluating {len(asked.records)} queries over {len(asked.corpus)} documents")
+    student = _encoder_scores(options.model_path, "student", asked, options)
+    base, base_entry = _base_scores(base_choice, asked, options)
+    chosen = samples.choose(asked, student)
+    teacher, teacher_entry = _teacher_scores(teacher_choice, asked, student, base, chosen, options)
+    entries = {"student": student.description, "base": base_entry, "teacher": teacher_entry}
+    result = report.compose(options, asked, entries, student, base, teacher, chosen)
+    artifacts.write_json(output / artifacts.EVALUATION_JSON, result)
+    plots.draw(output / artifacts.EVALUATION_PNG, result, asked, student, base)
+    report.print_summary(result)
+    print(output / artifacts.EVALUATION_JSON)
+    print(output / artifacts.EVALUATION_PNG)
+    return result
+
+
+def _encoder_scores(name: str, role: str, asked: Task, options: EvaluationOptions) -> EncoderScores:
+    encoder = BiEncoder.load(name, precision=options.precision)
+    return scores.of_encoder(encoder, asked, role=role, name=name, batch_size=options.batch_size)
+
+
+def _base_scores(
+    choice: Choice, asked: Task, options: EvaluationOptions
+) -> tuple[EncoderScores | None, dict[str, Any]]:
+    encoder, choice = models.load(choice, lambda name: BiEncoder.load(name, precision=options.precision))
+    if encoder is None:
+        return None, choice.left_out
+    name = str(choice.name)
+    base = scores.of_encoder(encoder, asked, role="base", name=name, batch_size=options.batch_size)
+    return base, base.description
+
+
+def _teacher_scores(
+    choice: Choice,
+    asked: Task,
+    student: EncoderScores,
+    base: EncoderScores | None,
+    chosen: tuple[list[Sample], list[Sample]],
+    options: EvaluationOptions,
+) -> tuple[TeacherScores | None, dict[str, Any]]:
+    """The teacher re-ranks the base model's ranking, which is the same for every student; else the student's."""
+    encoder, choice = models.load(choice, lambda name: CrossEncoder.load(name, precision=options.precision))
+    if encoder is None:
+        return None, choice.left_out
+    teacher = scores.of_teacher(
+        encoder,
+        asked,
+        (base or student).ids,
+        depth=options.rerank_depth,
+        extra=[pair for group in chosen for sample in group for pair in sample.pairs(asked)],
+        name=str(choice.name),
+        batch_size=options.batch_size,
+    )
+    return teacher, {**teacher.description, "reranks": "base" if base else "student"}

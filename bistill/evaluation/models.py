@@ -1,0 +1,90 @@
+"""Which models stand beside the student: those of the options, else those of the student's own record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bistill import artifacts
+from bistill.config import EvaluationOptions
+from bistill.console import say
+from bistill.encoders import loading
+from bistill.errors import ModelError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model to compare with, or why there is none.
+
+    Attributes:
+        role: "base" or "teacher".
+        name: folder or hub name; None where there is none.
+        demanded: whether the user named it: then it must load.
+        reason: why it is left out.
+    """
+
+    role: str
+    name: str | None = None
+    demanded: bool = False
+    reason: str = ""
+
+    @property
+    def left_out(self) -> dict[str, Any]:
+        """The model's entry in the report where there are no figures of it."""
+        return {"path": self.name, "left_out": self.reason}
+
+
+def choose(options: EvaluationOptions) -> tuple[Choice, Choice]:
+    """Base model and teacher of an evaluation.
+
+    Raises:
+        ModelError: the student's folder does not exist, or a model that the options name does not.
+    """
+    record = _record(options.model_path)
+    base = _choice("base", options.base_model, record.get("base_model"), options.model_path)
+    if options.rerank_depth == 0:
+        return base, Choice("teacher", options.teacher_path, reason="the options leave it out: rerank_depth is 0")
+    teacher = _choice("teacher", options.teacher_path, record.get("teacher_path"), options.model_path)
+    for choice in (base, teacher):
+        if choice.demanded:
+            assert choice.name is not None
+            loading.resolve(choice.name)  # a wrong name fails before anything is encoded
+    return base, teacher
+
+
+def load(choice: Choice, loader: Callable[[str], T]) -> tuple[T | None, Choice]:
+    """Load a model; one that only the student's record names may be missing, which is said.
+
+    Returns:
+        The model, or None and the choice with the reason.
+
+    Raises:
+        ModelError: the user named the model and it cannot be loaded.
+    """
+    reason = choice.reason
+    if choice.name is not None and not reason:
+        try:
+            return loader(choice.name), choice
+        except ModelError as error:
+            if choice.demanded:
+                raise
+            reason = error.what
+    say(f"no {choice.role} to compare with: {reason}" + (f" ({choice.name})" if choice.name else ""))
+    return None, Choice(choice.role, choice.name, choice.demanded, reason)
+
+
+def _record(model_path: str) -> dict[str, Any]:
+    path = Path(loading.resolve(model_path)) / artifacts.MODEL_RECORD
+    return artifacts.read_json(path) if path.exists() else {}
+
+
+def _choice(role: str, given: str | None, recorded: Any, model_path: str) -> Choice:
+    if given is not None:
+        return Choice(role, given, demanded=True)
+    if isinstance(recorded, str) and recorded:
+        return Choice(role, recorded)
+    return Choice(role, reason=f"neither the options nor {artifacts.MODEL_RECORD} of {model_path} name one")

@@ -1,0 +1,182 @@
+"""What the models answer: cosines of pairs and rankings of an encoder, re-ranked lists of a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from bistill import metrics
+from bistill.console import progress
+from bistill.encoders import loading
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import ModelError
+from bistill.evaluation.task import Pairs, Task
+
+# Documents that a ranking keeps, as in trec_eval: average precision is 0 for a relevant document below it.
+RANKING_DEPTH: Final = 1000
+
+
+@dataclass(frozen=True)
+class EncoderScores:
+    """Answers of a student or base model.
+
+    Attributes:
+        description: where it came from and how it read, for the report.
+        positives: cosines of the labelled relevant pairs, float32 of shape (pairs,).
+        negatives: of the labelled irrelevant pairs.
+        random: of the random pairs.
+        ids: ranked documents of each query, int64 of shape (queries, depth).
+        cosines: their cosines, float32, falling along a row.
+    """
+
+    description: dict[str, Any]
+    positives: np.ndarray
+    negatives: np.ndarray
+    random: np.ndarray
+    ids: np.ndarray
+    cosines: np.ndarray
+
+    def run(self, task: Task) -> dict[str, dict[str, float]]:
+        """The ranking as ``metrics.ranking_metrics`` takes it."""
+        return {
+            str(record.query_id): dict(zip(map(str, ids.tolist()), cosines.tolist(), strict=True))
+            for record, ids, cosines in zip(task.records, self.ids, self.cosines, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class TeacherScores:
+    """Answers of a teacher.
+
+    Attributes:
+        description: where it came from and what it re-ranked, for the report.
+        ids: documents of each query in its order, int64 of shape (queries, depth).
+        relevance: sigmoid of the logit by (query row, document id), for every pair it read.
+    """
+
+    description: dict[str, Any]
+    ids: np.ndarray
+    relevance: dict[tuple[int, int], float]
+
+    def run(self, task: Task) -> dict[str, dict[str, float]]:
+        """The ranking as ``metrics.ranking_metrics`` takes it: places, since below the depth there are no scores."""
+        places = -np.arange(self.ids.shape[1], dtype=np.float64)
+        return {
+            str(record.query_id): dict(zip(map(str, ids.tolist()), places.tolist(), strict=True))
+            for record, ids in zip(task.records, self.ids, strict=True)
+        }
+
+
+def of_encoder(encoder: BiEncoder, task: Task, *, role: str, name: str, batch_size: int) -> EncoderScores:
+    """Encode the task's texts once and score its pairs and rankings.
+
+    Args:
+        encoder: the model.
+        task: what is asked.
+        role: its name in messages, such as "student".
+        name: the model as the user named it.
+        batch_size: texts encoded at once.
+
+    Raises:
+        ModelError: a vector has a value that is no number.
+    """
+    queries = encoder.encode_queries(task.queries, batch_size=batch_size, description=f"{role}: queries")
+    documents = encoder.encode_documents(task.corpus, batch_size=batch_size, description=f"{role}: documents")
+    for vectors in (queries, documents):
+        _check_finite(vectors.sum(axis=1), name)
+    with progress(f"{role}: ranking", len(queries), "queries") as advance:
+        ids, cosines = metrics.top_documents(queries, documents, RANKING_DEPTH, advance=advance)
+    return EncoderScores(
+        description=describe_encoder(encoder, name),
+        positives=cosines_of(queries, documents, task.positives),
+        negatives=cosines_of(queries, documents, task.negatives),
+        random=cosines_of(queries, documents, task.random),
+        ids=ids,
+        cosines=cosines,
+    )
+
+
+def of_teacher(
+    teacher: CrossEncoder,
+    task: Task,
+    ranked: np.ndarray,
+    *,
+    depth: int,
+    extra: Sequence[tuple[int, int]],
+    name: str,
+    batch_size: int,
+) -> TeacherScores:
+    """Re-order the head of each query's ranking by the teacher; the rest keeps its order.
+
+    Args:
+        teacher: a trained Cross-Encoder.
+        task: what is asked.
+        ranked: document ids to re-rank, shape (queries, documents).
+        depth: documents of each query that the teacher reads.
+        extra: further (query row, document id) pairs whose relevance is wanted.
+        name: the model as the user named it.
+        batch_size: pairs read at once.
+
+    Raises:
+        ModelError: a score is no number.
+    """
+    head = ranked[:, :depth]
+    wanted = dict.fromkeys((row, document) for row, ids in enumerate(head.tolist()) for document in ids)
+    wanted.update(dict.fromkeys(extra))
+    pairs = [(task.records[row].query, task.corpus[document]) for row, document in wanted]
+    logits = teacher.score(pairs, batch_size=batch_size, description="teacher: pairs")
+    _check_finite(logits, name)
+    logit_of = dict(zip(wanted, logits.tolist(), strict=True))
+    ids = ranked.copy()
+    for row, documents in enumerate(head.tolist()):
+        # By logit: a sigmoid near 1 makes different logits equal. Python's sort keeps the order of equal ones.
+        ids[row, : len(documents)] = sorted(documents, key=lambda document: -logit_of[row, document])
+    relevance = dict(zip(wanted, metrics.sigmoid(logits).tolist(), strict=True))
+    return TeacherScores({**describe_teacher(teacher, name), "depth": int(head.shape[1])}, ids, relevance)
+
+
+def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Cosines of pairs from unit vectors (queries, dim) and (documents, dim): float32 of shape (pairs,)."""
+    cosines = np.empty(len(pairs), dtype=np.float32)
+    for start in range(0, len(pairs), metrics.DOCUMENT_BLOCK):
+        rows = slice(start, start + metrics.DOCUMENT_BLOCK)
+        cosines[rows] = np.einsum("pd,pd->p", queries[pairs.queries[rows]], documents[pairs.documents[rows]])
+    return cosines
+
+
+def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:
+    """Identity of an encoder and what decides its vectors."""
+    return {
+        "path": name,
+        "fingerprint": loading.model_fingerprint(encoder.source),
+        "dimensions": encoder.dim,
+        "max_len": encoder.max_len,
+        "pooling": encoder.mode,
+        "query_prompt": encoder.prompts.query,
+        "document_prompt": encoder.prompts.document,
+        "precision": encoder.precision,
+    }
+
+
+def describe_teacher(teacher: CrossEncoder, name: str) -> dict[str, Any]:
+    """Identity of a teacher and what decides its scores."""
+    return {
+        "path": name,
+        "fingerprint": loading.model_fingerprint(teacher.source),
+        "max_len": teacher.max_len,
+        "precision": teacher.precision,
+    }
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    if not np.isfinite(values).all():
+        raise ModelError(
+            "the model gives values that are no numbers",
+            where=name,
+            found=f"{int((~np.isfinite(values)).sum())} of {len(values)} texts",
+            todo="try --precision fp32; if that does not help, train the model again",
+        )
