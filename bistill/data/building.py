@@ -65,12 +65,14 @@ class Built:
 
     Attributes:
         records: queries kept.
+        dropped: queries without a positive, set aside.
         documents: unique documents.
         rejected: rows set aside.
         scale: the labels seen.
     """
 
     records: int
+    dropped: int
     documents: int
     rejected: int
     scale: LabelScale
@@ -131,7 +133,7 @@ def build(
         kept = _write_records(judged, folder, Texts(unordered), file, reading, scale, rejections)
         if kept == 0:
             raise _nothing_left(file, rejections.count)
-        return Built(kept, documents.rows, rejections.count, scale)
+        return Built(kept, queries.rows - kept, documents.rows, rejections.count, scale)
     finally:
         database.close()
         scratch.unlink(missing_ok=True)

@@ -1,0 +1,177 @@
+"""``bistill prepare``: from any accepted form to train.csv, valid.csv and test.csv, duplicates and leaks resolved."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bistill import artifacts
+from bistill.config import PrepareOptions
+from bistill.console import progress, say
+from bistill.data import merging
+from bistill.data.duplicates import Duplicates, find_duplicates, normalised_text
+from bistill.data.prepare_loading import CORPUS, Chain, LoadedSource, load_source, open_prepared_source
+from bistill.data.prepare_writing import show, write_rejected_rows, write_splits
+from bistill.data.python_docs import SOURCE_NAME
+from bistill.data.sources import UNSPLIT
+from bistill.errors import ArtifactError, DataError, OptionError
+
+RECORD_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What ``prepare`` made or found.
+
+    Attributes:
+        folder: the data version's folder.
+        queries: number of queries of each split.
+        report: what was found and resolved, by name.
+        reused: whether everything was there already.
+    """
+
+    folder: Path
+    queries: dict[str, int]
+    report: dict[str, int]
+    reused: bool
+
+
+def prepare(options: PrepareOptions) -> PreparedData:
+    """Write ``<data_root>/<data_version>/`` with train.csv, valid.csv, test.csv and what belongs to them.
+
+    The rows have the columns query, passage, label (1, 0 or graded between). corpus.csv (passage) holds documents
+    that no written row names, rejected.csv the rows set aside, prepare.json options, fingerprints and counts. A second
+    run with the same source and options, and the files intact, changes nothing.
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+        DataError: the source cannot be read, or nothing is left for training.
+        OptionError: the data version is no plain folder name, or the shares leave nothing for training.
+    """
+    folder = _target(options)
+    source = open_prepared_source(options)
+    chosen = asdict(options) | {"negative_columns": list(options.negative_columns)}
+    identity = {"version": RECORD_VERSION, "options": chosen, "source": source.fingerprint}
+    if done := _already_done(folder, identity):
+        say(f"{folder}: nothing to do, source, options and files are unchanged")
+        return done
+    artifacts.cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="prepare-", dir=artifacts.cache_dir()) as scratch:
+        loaded = load_source(source, options, Path(scratch))
+        return _resolve_and_write(loaded, options, folder, identity)
+
+
+def _target(options: PrepareOptions) -> Path:
+    name = options.data_version
+    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise OptionError("not a plain folder name", where="--data_version", found=name, todo="give a name without /")
+    if options.valid_share + options.test_share >= 1:
+        raise OptionError(
+            "the shares leave no query for training",
+            where="--valid_share, --test_share",
+            found=(options.valid_share, options.test_share),
+            todo="give shares of together less than 1",
+        )
+    return Path(options.data_root) / name
+
+
+def _resolve_and_write(
+    loaded: LoadedSource, options: PrepareOptions, folder: Path, identity: dict[str, Any]
+) -> PreparedData:
+    order = sorted(loaded.splits, key=merging.KEPT_FIRST.index)
+    queries = Chain({split: loaded.splits[split].queries for split in order})
+    parts: dict[str, Sequence[str]] = {split: loaded.splits[split].documents for split in order}
+    documents = Chain(parts | ({CORPUS: loaded.corpus} if loaded.corpus is not None else {}))
+    same_queries = _compare("queries", queries, options.near_duplicates)
+    same_documents = _compare("documents", documents, options.near_duplicates)
+    merged = merging.merge(loaded.splits, queries.offsets, documents.offsets, same_queries, same_documents)
+    splits = _split(merged.splits, queries, same_queries, options)
+    if not splits.get("train"):
+        raise DataError("no query is left for training", where=options.source, todo="give more rows or smaller shares")
+    unjudged = _unjudged(splits, same_documents)
+    report = {
+        "documents: equal to an earlier one, merged": _repeated_texts(same_documents, documents),
+        "documents: nearly equal to an earlier one, merged": same_documents.near_count,
+        "queries: equal in one split, merged": merged.equal_queries,
+        "queries: equal in two splits, dropped from the later": merged.equal_across,
+        "queries: nearly equal in two splits, dropped from the later": merged.near_across,
+        "negatives that are positives of their query, dropped": merged.conflicts,
+        "queries without a positive, dropped": loaded.dropped_queries,
+        "documents that no query judges, in corpus.csv": len(unjudged),
+    }
+    written = write_splits(folder, splits, unjudged, queries, documents)
+    rejected = write_rejected_rows(folder, loaded.rejected)
+    report["bad rows set aside, in rejected.csv"] = rejected
+    if rejected:
+        written.append(artifacts.REJECTED_FILE)
+    counts: dict[str, int] = {split: len(splits[split]) for split in artifacts.SPLITS if split in splits}
+    files = {name: artifacts.sha256_of_file(folder / name) for name in sorted(written)}
+    record = identity | {"queries": counts, "report": report, "notes": loaded.notes, "files": files}
+    artifacts.write_json(folder / artifacts.PREPARE_RECORD, record)
+    show(folder, splits, report)
+    return PreparedData(folder, counts, report, reused=False)
+
+
+def _repeated_texts(found: Duplicates, texts: Sequence[str]) -> int:
+    """Texts that differ from an earlier one but are equal to it after normalisation.
+
+    The same text in several splits, or in a split and the corpus, is one document and no duplicate.
+    """
+    groups: dict[int, set[str]] = defaultdict(set)
+    for number in np.flatnonzero(found.exact != np.arange(len(found.exact))):
+        first = int(found.exact[number])
+        groups[first] |= {texts[first], texts[int(number)]}
+    return sum(len(group) - 1 for group in groups.values())
+
+
+def _compare(what: str, texts: Sequence[str], threshold: float) -> Duplicates:
+    with progress(f"comparing {what}", len(texts), what) as advance:
+        return find_duplicates(texts, threshold, advance)
+
+
+def _split(
+    splits: dict[str, list[merging.Judged]], queries: Chain, same: Duplicates, options: PrepareOptions
+) -> dict[str, list[merging.Judged]]:
+    """Splits that the source lacks are taken from train, or from all where there are none."""
+    rest = UNSPLIT if UNSPLIT in splits else "train"
+    if rest not in splits:
+        raise DataError("there is no training split", where=options.source, found=sorted(splits), todo="add train")
+    shares = {"test": options.test_share, "valid": options.valid_share}
+    missing = {split: share for split, share in shares.items() if split not in splits}
+    if not missing or options.source == SOURCE_NAME:  # python-docs is split by module
+        return splits
+    groups: dict[int, list[str]] = defaultdict(list)
+    for judged in splits[rest]:
+        groups[int(same.near[judged.query])].append(normalised_text(queries[judged.query]))
+    split_of = merging.split_shares(groups, missing, "train", options.seed)
+    others = {split: found for split, found in splits.items() if split != rest}
+    return others | merging.regroup(splits[rest], same.near, split_of)
+
+
+def _unjudged(splits: Mapping[str, list[merging.Judged]], same: Duplicates) -> list[int]:
+    used = np.zeros(len(same.near), dtype=bool)
+    for queries in splits.values():
+        for judged in queries:
+            used[list(judged.positives)] = True
+            used[list(judged.negatives)] = True
+    first = same.near == np.arange(len(same.near))
+    return [int(number) for number in np.flatnonzero(first & ~used)]
+
+
+def _already_done(folder: Path, identity: Mapping[str, Any]) -> PreparedData | None:
+    try:
+        record = artifacts.read_json(folder / artifacts.PREPARE_RECORD)
+    except ArtifactError:
+        return None
+    if any(record.get(name) != value for name, value in identity.items()):
+        return None
+    for name, sha256 in record["files"].items():
+        if not (folder / name).exists() or artifacts.sha256_of_file(folder / name) != sha256:
+            return None
+    return PreparedData(folder, record["queries"], record["report"], reused=True)

@@ -1,0 +1,144 @@
+"""The first half of ``bistill prepare``: every split of a source parsed to Arrow files, labels on one scale."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, overload
+
+import numpy as np
+
+from bistill.config import PrepareOptions
+from bistill.console import say
+from bistill.data import building
+from bistill.data.columns import ColumnOverrides
+from bistill.data.dataset import Dataset
+from bistill.data.python_docs import SOURCE_NAME, fingerprint_of_installation, python_docs
+from bistill.data.readers import RowReader
+from bistill.data.records import Judgement, Row
+from bistill.data.rejections import Rejections
+from bistill.data.sources import Source, open_source
+from bistill.data.texts import Texts
+from bistill.data.validation import LabelScale, ReadingOptions
+from bistill.errors import RowError
+
+CORPUS: Final = "corpus"
+
+
+@dataclass(frozen=True)
+class LoadedSource:
+    """All splits of a source as Arrow files in a temporary folder."""
+
+    splits: dict[str, Dataset]
+    corpus: Texts | None
+    rejected: list[Path]
+    dropped_queries: int
+    notes: list[str]
+
+
+class Chain(Sequence[str]):
+    """Several sequences of texts, one after the other, without loading them."""
+
+    def __init__(self, parts: Mapping[str, Sequence[str]]) -> None:
+        self.parts = list(parts.values())
+        ends = list(itertools.accumulate(len(part) for part in self.parts))
+        self.offsets = dict(zip(parts, [0, *ends], strict=False))
+        self.starts = np.array([0, *ends], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(f"text {index} of {len(self)}")
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.parts[part][int(index - self.starts[part])]
+
+    def __iter__(self) -> Iterator[str]:
+        return itertools.chain.from_iterable(self.parts)
+
+
+def _reading(options: PrepareOptions) -> ReadingOptions:
+    columns = ColumnOverrides(
+        query=options.query_column,
+        positive=options.positive_column,
+        negatives=options.negative_columns,
+        passage=options.passage_column,
+        label=options.label_column,
+    )
+    return ReadingOptions(columns, options.label_maximum, options.positive_from)
+
+
+def open_prepared_source(options: PrepareOptions) -> Source:
+    if options.source != SOURCE_NAME:
+        return open_source(options.source, _reading(options))
+    return Source({}, fingerprint_of_installation(), lambda: iter(()))
+
+
+def load_source(source: Source, options: PrepareOptions, scratch: Path) -> LoadedSource:
+    """Parse every split; where labels of several splits have several maxima, the highest counts for all."""
+    readers = dict(source.readers) if options.source != SOURCE_NAME else dict(python_docs(options))
+    reading = _reading(options)
+    built: dict[str, building.Built] = {}
+    scale = LabelScale(options.label_maximum)
+    for split, reader in readers.items():
+        built[split] = _build(reader, reader.file, scratch / split, reading, options)
+        scale.join(built[split].scale)
+    for split, reader in readers.items():
+        if built[split].scale.maximum != scale.maximum:
+            wider = replace(reading, label_maximum=scale.maximum)
+            built[split] = _build(reader, reader.file, scratch / f"{split}-wider", wider, options)
+    folders = {
+        split: scratch / f"{split}-wider" if (scratch / f"{split}-wider").exists() else scratch / split
+        for split in readers
+    }
+    corpus, corpus_rejected = _build_corpus(source, scratch / CORPUS, options)
+    for reader in readers.values():
+        for note in reader.notes:
+            say(f"{reader.file}: {note}")
+    return LoadedSource(
+        {
+            split: Dataset(folder, path=readers[split].file, fingerprint="", rejected=0, notes=())
+            for split, folder in folders.items()
+        },
+        corpus,
+        [folder / building.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
+        sum(item.dropped for item in built.values()),
+        [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
+    )
+
+
+def _build(reader: Any, file: Path, folder: Path, reading: ReadingOptions, options: PrepareOptions) -> building.Built:
+    folder.mkdir()
+    rejections = Rejections(options.on_bad_rows, folder / building.REJECTIONS_FILE)
+    try:
+        return building.build(reader.rows(), folder, file=file, reading=reading, rejections=rejections)
+    finally:
+        rejections.close()
+
+
+def _build_corpus(source: Source, folder: Path, options: PrepareOptions) -> tuple[Texts | None, list[Path]]:
+    documents = source.documents()
+    first = next(documents, None)
+    if first is None:
+        return None, []
+    folder.mkdir()
+    rejections = Rejections(options.on_bad_rows, folder / building.REJECTIONS_FILE)
+    outcomes = (_as_row(item) for item in itertools.chain([first], documents))
+    try:
+        building.build_documents(outcomes, folder, file=options.source, rejections=rejections)
+    finally:
+        rejections.close()
+    return Texts(folder / building.DOCUMENTS_FILE), [rejections.file]
+
+
+def _as_row(item: str | RowError) -> Row | RowError:
+    return item if isinstance(item, RowError) else Row(0, "", (Judgement(item, None, True, "passage"),))
