@@ -52,9 +52,11 @@ def prepare(options: PrepareOptions) -> PreparedData:
     Raises:
         RowError: the first bad row, where the policy is "stop".
         DataError: the source cannot be read, or nothing is left for training.
-        OptionError: the data version is no plain folder name, or the shares leave nothing for training.
+        OptionError: the data version is no plain folder name, its folder is the source or holds files that prepare did
+            not write, or the shares leave nothing for training.
     """
     folder = _target(options)
+    _refuse_foreign_files(folder)
     source = open_prepared_source(options)
     chosen = asdict(options) | {"negative_columns": list(options.negative_columns)}
     identity = {"version": RECORD_VERSION, "options": chosen, "source": source.fingerprint}
@@ -78,7 +80,26 @@ def _target(options: PrepareOptions) -> Path:
             found=(options.valid_share, options.test_share),
             todo="give shares of together less than 1",
         )
-    return Path(options.data_root) / name
+    folder = Path(options.data_root) / name
+    if Path(options.source).resolve() == folder.resolve():
+        raise OptionError(
+            "the source would be overwritten", where="--data_version", found=name, todo="give another name"
+        )
+    return folder
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """Files that somebody put there by hand are never overwritten."""
+    if (folder / artifacts.PREPARE_RECORD).exists():
+        return
+    for name in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
+        if (folder / name).exists():
+            raise OptionError(
+                "the folder holds files that `bistill prepare` did not write",
+                where="--data_version",
+                found=str(folder / name),
+                todo="give another name, or move the files away",
+            )
 
 
 def _resolve_and_write(
@@ -95,27 +116,34 @@ def _resolve_and_write(
     if not splits.get("train"):
         raise DataError("no query is left for training", where=options.source, todo="give more rows or smaller shares")
     unjudged = _unjudged(splits, same_documents)
-    report = {
-        "documents: equal to an earlier one, merged": _repeated_texts(same_documents, documents),
-        "documents: nearly equal to an earlier one, merged": same_documents.near_count,
-        "queries: equal in one split, merged": merged.equal_queries,
-        "queries: equal in two splits, dropped from the later": merged.equal_across,
-        "queries: nearly equal in two splits, dropped from the later": merged.near_across,
-        "negatives that are positives of their query, dropped": merged.conflicts,
-        "queries without a positive, dropped": loaded.dropped_queries,
-        "documents that no query judges, in corpus.csv": len(unjudged),
-    }
     written = write_splits(folder, splits, unjudged, queries, documents)
     rejected = write_rejected_rows(folder, loaded.rejected)
-    report["bad rows set aside, in rejected.csv"] = rejected
     if rejected:
         written.append(artifacts.REJECTED_FILE)
+    repeated = _repeated_texts(same_documents, documents)
+    report = _report(merged, repeated, same_documents.near_count, loaded.dropped_queries, len(unjudged), rejected)
     counts: dict[str, int] = {split: len(splits[split]) for split in artifacts.SPLITS if split in splits}
     files = {name: artifacts.sha256_of_file(folder / name) for name in sorted(written)}
     record = identity | {"queries": counts, "report": report, "notes": loaded.notes, "files": files}
     artifacts.write_json(folder / artifacts.PREPARE_RECORD, record)
     show(folder, splits, report)
     return PreparedData(folder, counts, report, reused=False)
+
+
+def _report(
+    merged: merging.Merged, equal: int, near: int, without_positive: int, unjudged: int, rejected: int
+) -> dict[str, int]:
+    return {
+        "documents: equal to an earlier one, merged": equal,
+        "documents: nearly equal to an earlier one, merged": near,
+        "queries: equal in one split, merged": merged.equal_queries,
+        "queries: equal in two splits, dropped from the later": merged.equal_across,
+        "queries: nearly equal in two splits, dropped from the later": merged.near_across,
+        "negatives that are positives of their query, dropped": merged.conflicts,
+        "queries without a positive, dropped": without_positive,
+        "documents that no query judges, in corpus.csv": unjudged,
+        "bad rows set aside, in rejected.csv": rejected,
+    }
 
 
 def _repeated_texts(found: Duplicates, texts: Sequence[str]) -> int:

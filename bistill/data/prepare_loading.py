@@ -78,6 +78,11 @@ def _reading(options: PrepareOptions) -> ReadingOptions:
 
 
 def open_prepared_source(options: PrepareOptions) -> Source:
+    """Open what ``--source`` names; python-docs is only read by ``load_source``, its fingerprint is known before.
+
+    Raises:
+        DataError: the source does not exist or cannot be reached.
+    """
     if options.source != SOURCE_NAME:
         return open_source(options.source, _reading(options))
     return Source({}, fingerprint_of_installation(), lambda: iter(()))
@@ -116,7 +121,9 @@ def load_source(source: Source, options: PrepareOptions, scratch: Path) -> Loade
     )
 
 
-def _build(reader: Any, file: Path, folder: Path, reading: ReadingOptions, options: PrepareOptions) -> building.Built:
+def _build(
+    reader: RowReader, file: Path, folder: Path, reading: ReadingOptions, options: PrepareOptions
+) -> building.Built:
     folder.mkdir()
     rejections = Rejections(options.on_bad_rows, folder / building.REJECTIONS_FILE)
     try:

@@ -22,7 +22,7 @@ def write_splits(
 ) -> list[str]:
     """Write the files of all splits and the corpus; files of an earlier run that have no successor are removed."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / artifacts.PREPARE_RECORD).unlink(missing_ok=True)  # until the end, nothing claims to be complete
+    artifacts.write_json(folder / artifacts.PREPARE_RECORD, {"complete": False})  # nothing claims to be whole yet
     written = []
     for split, name in artifacts.SPLIT_FILES.items():
         if split not in splits:
@@ -50,6 +50,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]
 
 
 def write_rejected_rows(folder: Path, collections: Sequence[Path]) -> int:
+    """Write rejected.csv from JSONL collections of rejections, where there are any; returns their number."""
     path = folder / artifacts.REJECTED_FILE
     path.unlink(missing_ok=True)
     entries = [entry for file in collections for entry in read_rejections(file)]
@@ -60,6 +61,7 @@ def write_rejected_rows(folder: Path, collections: Sequence[Path]) -> int:
 
 
 def show(folder: Path, splits: Mapping[str, list[Judged]], report: Mapping[str, int]) -> None:
+    """Print the sizes of the splits and what was found and resolved."""
     rows = []
     for split in artifacts.SPLITS:
         if queries := splits.get(split):
