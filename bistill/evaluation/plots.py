@@ -87,7 +87,8 @@ def _scores(axes: Axes, student: EncoderScores, base: EncoderScores | None) -> N
             )
     axes.set(xlim=(0, 1), xlabel="score = (cosine + 1) / 2", ylabel="share of pairs")
     axes.set_title("Scores of positive and negative pairs")
-    axes.legend(loc="upper left", fontsize=9)
+    axes.margins(y=0.5)  # room for the legend, wherever the scores lie
+    axes.legend(loc="upper left", fontsize=9, ncols=2)
 
 
 def _margins(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderScores) -> None:
@@ -98,13 +99,14 @@ def _margins(axes: Axes, result: Mapping[str, Any], task: Task, student: Encoder
         ("labelled negatives", "labelled_negatives", student.negatives, task.negatives.queries, LABELLED),
         ("random negatives", "random_negatives", student.random, task.random.queries, RANDOM),
     )
-    for title, kind, cosines, queries, colour in sides:
-        margins = report.query_margins(task, positives, metrics.linear_score(cosines), queries)
+    found = [report.query_margins(task, positives, metrics.linear_score(side[2]), side[3]) for side in sides]
+    edges = np.histogram_bin_edges(np.concatenate(found), bins=40).tolist()
+    for (title, kind, _, _, colour), margins in zip(sides, found, strict=True):
         if len(margins):
             mean = figures[kind]["query_margins"]["mean"]
             weights = np.full(len(margins), 1 / len(margins))
             label = f"{title}: {len(margins):,} queries, mean {mean:.3f}"
-            axes.hist(margins, bins=40, weights=weights, color=colour, alpha=0.5, histtype="stepfilled", label=label)
+            axes.hist(margins, bins=edges, weights=weights, color=colour, alpha=0.5, histtype="stepfilled", label=label)
             axes.axvline(mean, color=colour, linewidth=1.5)
     if figures["random_negatives"]["ceiling"] is not None:
         ceiling = figures["random_negatives"]["ceiling"]
@@ -114,7 +116,7 @@ def _margins(axes: Axes, result: Mapping[str, Any], task: Task, student: Encoder
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set(xlabel="mean positive score - mean negative score of a query", ylabel="share of queries")
     axes.set_title("Student: margin of each query")
-    axes.margins(y=0.35)
+    axes.margins(y=0.45)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", fontsize=9)
 

@@ -1,0 +1,114 @@
+"""``search``: queries answered by a student, another model's answers beside them if wished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bistill import console
+from bistill.config import Precision, SearchOptions
+from bistill.data.store import load_documents
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.errors import OptionError
+from bistill.serving.index import Hit, open_index
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found for one query.
+
+    Attributes:
+        query: its text.
+        hits: documents of the model, the best first.
+        compared: documents of the model beside it; None where there is none.
+    """
+
+    query: str
+    hits: list[Hit]
+    compared: list[Hit] | None = None
+
+
+def search(options: SearchOptions) -> list[Answer]:
+    """Answer the queries of the options over the documents of a file and print the answers.
+
+    Raises:
+        OptionError: there is no query, or an empty one.
+        DataError: the documents cannot be used.
+        ModelError: a model cannot be loaded.
+    """
+    _check(options.query)
+    return answer(
+        options.query,
+        options.model_path,
+        load_documents(options.documents),
+        compare_with=options.compare_with,
+        top_k=options.top_k,
+        batch_size=options.batch_size,
+        precision=options.precision,
+    )
+
+
+def answer(
+    queries: Sequence[str],
+    model_path: str,
+    documents: Sequence[str],
+    *,
+    compare_with: str | None = None,
+    top_k: int = 3,
+    batch_size: int = 64,
+    precision: Precision = "auto",
+) -> list[Answer]:
+    """Search documents with one model, or two side by side, and print one table a query.
+
+    Args:
+        queries: texts.
+        model_path: folder or hub name of the student.
+        documents: texts by id.
+        compare_with: folder or hub name of a second model.
+        top_k: documents of each query.
+        batch_size: texts encoded at once.
+        precision: arithmetic of the models.
+
+    Raises:
+        OptionError: there is no query, or an empty one.
+        ModelError: a model cannot be loaded.
+    """
+    _check(queries)
+
+    def found_by(name: str) -> list[list[Hit]]:
+        encoder = BiEncoder.load(name, precision=precision)
+        index = open_index(encoder, documents, batch_size=batch_size, description=f"index of {name}")
+        return index.search(queries, top_k, batch_size=batch_size)
+
+    found = found_by(model_path)
+    beside = found_by(compare_with) if compare_with else [None] * len(queries)
+    answers = [Answer(*parts) for parts in zip(queries, found, beside, strict=True)]
+    for item in answers:
+        show(item, model_path, compare_with)
+    return answers
+
+
+def show(item: Answer, model_path: str, compare_with: str | None = None) -> None:
+    """Print an answer as a table: rank, cosine and the beginning of each document, models side by side."""
+    columns = [(model_path, item.hits)]
+    if item.compared is not None:
+        columns.append((compare_with or "", item.compared))
+    letters = 90 if len(columns) == 1 else 40
+    headers = ["rank"]
+    rows = [[str(rank + 1)] for rank in range(max(len(hits) for _, hits in columns))]
+    for name, hits in columns:
+        headers += ["cosine", name]
+        for row, hit in zip(rows, hits, strict=True):
+            row += [f"{hit.score:.3f}", shortened(hit.text, letters)]
+    console.table(headers, rows, title=item.query)
+
+
+def shortened(text: str, letters: int) -> str:
+    """The text on one line, cut to at most ``letters`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= letters else line[: letters - 1].rstrip() + "…"
+
+
+def _check(queries: Sequence[str]) -> None:
+    if not queries or not all(query.strip() for query in queries):
+        raise OptionError("at least one query that is not empty is needed", where="--query", found=list(queries))
