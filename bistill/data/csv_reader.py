@@ -138,7 +138,7 @@ class CsvReader:
         )
 
     def _broken_quotes(self, error: csv.Error, lines: _Lines, header: list[str], number: int) -> RowError:
-        index, text = _last_open_quote("".join(lines.kept), self.delimiter)
+        index, text = _broken_field("".join(lines.kept), self.delimiter)
         column = header[index] if index < len(header) else f"after {header[-1]}"
         if "field limit" in str(error):
             what = f"a field longer than {LONGEST_FIELD:,} characters, or an open quote"
@@ -244,23 +244,20 @@ def _decoded(file: Path, encoding: str, errors: str) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def _last_open_quote(text: str, delimiter: str) -> tuple[int, str]:
-    """Index of the field at which quoting broke, and the text from its opening quote on (at most a line)."""
-    index, at, opened = 0, 0, 0
-    at_start = True
+def _broken_field(text: str, delimiter: str) -> tuple[int, str]:
+    """Index of the field at which reading broke (quotes, or too long), and its text (at most a line)."""
+    index, at, begin = 0, 0, 0
     while at < len(text):
-        character = text[at]
-        if at_start and character == '"':
-            opened = at
+        if at == begin and text[at] == '"':
             at += 1
             while at < len(text) and (text[at] != '"' or text[at + 1 : at + 2] == '"'):
                 at += 2 if text[at] == '"' else 1
             at += 1
             if at >= len(text) or text[at] not in (delimiter, "\r", "\n"):
                 break
-            at_start = False
-            continue
-        at_start = character == delimiter
-        index += at_start
+        if text[at] == delimiter:
+            index, begin = index + 1, at + 1
+        elif at - begin >= LONGEST_FIELD:
+            break
         at += 1
-    return index, text[opened:].splitlines()[0] if text[opened:] else ""
+    return index, text[begin:].splitlines()[0] if text[begin:] else ""

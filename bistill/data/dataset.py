@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from bistill.data import building
 from bistill.data.records import Record
-from bistill.data.texts import Column, Texts, open_arrow
+from bistill.data.texts import Column, Mapped, Texts
 
 
 class Dataset(Sequence[Record]):
@@ -27,8 +27,8 @@ class Dataset(Sequence[Record]):
         self.rejected, self.notes = rejected, notes
         self.queries = Texts(folder / building.QUERIES_FILE)
         self.documents = Texts(folder / building.DOCUMENTS_FILE)
-        table = open_arrow(folder / building.RECORDS_FILE)
-        self._columns = [Column(table, name) for name in building.RECORD_SCHEMA.names]
+        mapped = Mapped(folder / building.RECORDS_FILE)
+        self._columns = [Column(mapped, name) for name in building.RECORD_SCHEMA.names]
 
     def __len__(self) -> int:
         return self._columns[0].rows

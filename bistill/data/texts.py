@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,9 @@ import pyarrow as pa
 from bistill.errors import ArtifactError
 
 BATCH_ROWS: Final = 4096
+# A page that was read once would otherwise count as this process's memory for as long as it runs: after a pass over
+# the data, all of it. A read brings in up to 64 KiB around it, so one column holds at most some 32 MiB.
+READS_BETWEEN_RELEASES: Final = 512
 
 
 class ArrowWriter:
@@ -54,28 +58,46 @@ class ArrowWriter:
 TEXT_SCHEMA: Final = pa.schema([("text", pa.large_string())])
 
 
-class Column:
-    """One column of an Arrow file that ``ArrowWriter`` wrote; values are found by arithmetic, nothing is loaded."""
+class Mapped:
+    """A memory-mapped Arrow file.
 
-    def __init__(self, table: pa.Table, name: str) -> None:
-        self.chunks = table.column(name).chunks
-        self.rows = table.num_rows
-
-    def value(self, row: int) -> object:
-        """The value of a row as a Python object."""
-        return self.chunks[row // BATCH_ROWS][row % BATCH_ROWS].as_py()
-
-
-def open_arrow(file: Path) -> pa.Table:
-    """A memory-mapped table.
+    Attributes:
+        table: its rows, without a copy.
 
     Raises:
         ArtifactError: the file is missing or torn.
     """
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"the file cannot be read ({error})", where=str(file), todo="delete it") from None
+
+    def __init__(self, file: Path) -> None:
+        try:
+            with file.open("rb") as opened:
+                self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            self.table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._map))).read_all()
+        except (OSError, ValueError) as error:  # Arrow's errors are among these
+            raise ArtifactError(f"the file cannot be read ({error})", where=str(file), todo="delete it") from None
+
+    def release(self) -> None:
+        """Let go of the pages read so far: they stay in the system's file cache, not in this process's memory."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+class Column:
+    """One column of an Arrow file that ``ArrowWriter`` wrote; values are found by arithmetic, nothing is loaded."""
+
+    def __init__(self, mapped: Mapped, name: str) -> None:
+        self.chunks = mapped.table.column(name).chunks
+        self.rows = mapped.table.num_rows
+        self._mapped = mapped
+        self._reads = 0
+
+    def value(self, row: int) -> object:
+        """The value of a row as a Python object."""
+        value = self.chunks[row // BATCH_ROWS][row % BATCH_ROWS].as_py()
+        self._reads += 1
+        if self._reads % READS_BETWEEN_RELEASES == 0:
+            self._mapped.release()
+        return value
 
 
 class Texts(Sequence[str]):
@@ -83,7 +105,7 @@ class Texts(Sequence[str]):
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._column = Column(open_arrow(file), "text")
+        self._column = Column(Mapped(file), "text")
 
     def __len__(self) -> int:
         return self._column.rows
