@@ -148,6 +148,7 @@ def _bars(axes: Axes, titles: Sequence[str], values: Mapping[str, Sequence[float
     """Groups of bars, one bar a model with its value on top; a figure that does not exist has none."""
     shown = {role: figures for role, figures in values.items() if figures is not None}
     width = 0.84 / max(len(shown), 1)
+    size = 7 if len(shown) > 2 else 8  # three neighbouring values would touch at 8
     lowest = 0.0
     for number, (role, figures) in enumerate(shown.items()):
         offset = (number - (len(shown) - 1) / 2) * width
@@ -157,7 +158,7 @@ def _bars(axes: Axes, titles: Sequence[str], values: Mapping[str, Sequence[float
         lowest = min([lowest, *heights])
         axes.bar(places, heights, width * 0.94, color=ROLE_COLOURS[role], label=role)
         for place, height in zip(places, heights, strict=True):
-            axes.text(place, max(height, 0) + 0.012, f"{height:.3f}", ha="center", va="bottom", fontsize=8)
+            axes.text(place, max(height, 0) + 0.012, f"{height:.3f}", ha="center", va="bottom", fontsize=size)
     for place in range(len(titles)):
         if all(figures[place] is None for figures in shown.values()):
             axes.text(place, 0.012, "none", ha="center", va="bottom", fontsize=8, color=RANDOM)

@@ -11,28 +11,8 @@ import torch
 
 from tests.conftest import bert_config, write_tokenizer
 
-TOPICS = [
-    "file",
-    "list",
-    "set",
-    "map",
-    "tree",
-    "graph",
-    "query",
-    "key",
-    "value",
-    "red",
-    "blue",
-    "green",
-    "서울",
-    "부산",
-    "날씨",
-    "음식",
-    "역사",
-    "과학",
-    "number",
-    "string",
-]
+TEXT = "file list set map tree graph query key value red blue green 서울 부산 날씨 음식 역사 과학 number string"
+TOPICS = TEXT.split()
 
 
 def rows(*, negatives: bool) -> list[list[str]]:

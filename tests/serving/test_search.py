@@ -15,10 +15,8 @@ from bistill.errors import OptionError
 from bistill.serving import index
 from bistill.serving.search import answer, search, shortened
 
-DOCUMENTS = [
-    f"{word} of the {number}"
-    for number, word in enumerate(["file", "list", "set", "map", "tree", "서울", "부산", "날씨", "red"])
-]
+WORDS = "file list set map tree 서울 부산 날씨 red"
+DOCUMENTS = [f"{word} of the {number}" for number, word in enumerate(WORDS.split())]
 QUERIES = ["read a file", "서울 날씨"]
 
 
