@@ -15,8 +15,8 @@ from bistill.errors import ArtifactError
 
 BATCH_ROWS: Final = 4096
 # A page that was read once would otherwise count as this process's memory for as long as it runs: after a pass over
-# the data, all of it. A read brings in up to 64 KiB around it, so one column holds at most some 32 MiB.
-READS_BETWEEN_RELEASES: Final = 512
+# the data, all of it. A read brings in up to 64 KiB around it, so one column holds at most some 8 MiB.
+READS_BETWEEN_RELEASES: Final = 128
 
 
 class ArrowWriter:

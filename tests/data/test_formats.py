@@ -1,0 +1,234 @@
+"""JSONL, Parquet, BEIR and Hugging Face folders: the same data set from each, and what is wrong with bad ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bistill.data import building, hugging_face
+from bistill.data.dataset import Dataset
+from bistill.data.readers import RowReader
+from bistill.data.records import Record
+from bistill.data.rejections import Rejections
+from bistill.data.sources import open_source
+from bistill.data.store import load_split
+from bistill.data.validation import ReadingOptions
+from bistill.errors import DataError, RowError
+
+Write = Callable[[str, str | bytes], Path]
+READING = ReadingOptions()
+ROWS = [("q1", "d1", 1), ("q1", "d2", 0), ("질의", "문서 하나", 1), ("q1", "d3", 1)]
+EXPECTED = [
+    Record(0, "q1", (0, 3), (1.0, 1.0), (1,), (0.0,)),
+    Record(1, "질의", (2,), (1.0,), (), ()),
+]
+DOCUMENTS = ["d1", "d2", "문서 하나", "d3"]
+
+
+def lines(objects: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in objects)
+
+
+def built(reader: RowReader, folder: Path) -> Dataset:
+    folder.mkdir()
+    rejections = Rejections("stop", folder / building.REJECTIONS_FILE)
+    building.build(reader.rows(), folder, file=reader.file, reading=READING, rejections=rejections)
+    rejections.close()
+    return Dataset(folder, path=reader.file, fingerprint="", rejected=0, notes=())
+
+
+def beir(write: Write) -> Path:
+    ids = {text: f"c{number}" for number, text in enumerate(DOCUMENTS)}
+    corpus = [{"_id": key, "title": "", "text": text} for text, key in ids.items()]
+    corpus.append({"_id": "extra", "title": "Title", "text": "text"})
+    write("beir/corpus.jsonl.gz", gzip.compress(lines(corpus).encode()))
+    write("beir/queries.jsonl", lines([{"_id": 1, "text": "q1"}, {"_id": "2", "text": "질의"}]))
+    numbers = {"q1": "1", "질의": "2"}
+    rows = "".join(f"{numbers[query]}\t{ids[text]}\t{label}\n" for query, text, label in ROWS)
+    return write("beir/qrels/train.tsv", "query-id\tcorpus-id\tscore\n" + rows).parents[1]
+
+
+def test_all_formats_give_the_same_data(write: Write, tmp_path: Path) -> None:
+    objects = [{"query": query, "passage": text, "label": label} for query, text, label in ROWS]
+    csv_text = "query,passage,label\n" + "".join(f"{query},{text},{label}\n" for query, text, label in ROWS)
+    write("rows.csv", csv_text)
+    write("rows.jsonl", "\ufeff" + lines(objects) + "\n")
+    write("rows.jsonl.gz", gzip.compress(lines(objects).encode()))
+    pq.write_table(pa.Table.from_pylist(objects), tmp_path / "rows.parquet")
+    grouped = [
+        {"query": "q1", "pos": ["d1"], "neg": ["d2"]},
+        {"query": "질의", "pos": ["문서 하나"], "neg": []},
+        {"query": "q1", "pos": ["d3"], "neg": []},
+    ]
+    write("lists.jsonl", lines(grouped))
+    pq.write_table(pa.Table.from_pylist(grouped), tmp_path / "lists.parquet")
+    datasets = [load_split(tmp_path / name) for name in ("rows.csv", "rows.jsonl", "rows.jsonl.gz", "rows.parquet")]
+    datasets += [load_split(tmp_path / name) for name in ("lists.jsonl", "lists.parquet")]
+    datasets.append(built(open_source(beir(write), READING).readers["train"], tmp_path / "built-beir"))
+    write("hub/data/train.csv", csv_text)
+    datasets.append(built(open_source(tmp_path / "hub", READING).readers["all"], tmp_path / "built-hub"))
+    for dataset in datasets:
+        assert list(dataset) == EXPECTED
+        assert list(dataset.documents) == DOCUMENTS
+        assert list(dataset.queries) == ["q1", "질의"]
+
+
+@pytest.mark.parametrize(
+    ("content", "row", "column", "what"),
+    [
+        (b'{"query": "a", "positive": "b"}\n{"query": "a"}\n', 2, "positive", "missing column"),
+        (
+            b'{"query": "a", "positive": "b"}\n{"query": "a", "positive": "c", "negative": "d"}\n',
+            2,
+            "negative",
+            "an extra field",
+        ),
+        (b'{"query": "a", "positive": 5}\n', 1, "positive", "the cell is not text"),
+        (b'{"query": null, "positive": "b"}\n', 1, "query", "the cell is empty"),
+        (b'{"query": "a", "positive": []}\n', 1, "positive", "a query with no positive"),
+        (b'{"query": "a", "positive": ["b", " "]}\n', 1, "positive", "the cell is empty"),
+        (b'{"query": "a", "positive": "caf\xe9"}\n', 1, "positive", "not UTF-8, at character 4"),
+        (b'{"query": "a", "positive": "b\\u0000"}\n', 1, "positive", "NUL at character 2"),
+        (b'{"query": "a", "positive": "\\ud800"}\n', 1, "positive", "not UTF-8"),
+        (b'{"query": "a", "positive": "b"}\n{"query": "a", "posi\n', 2, "", "the line is not JSON"),
+        (b'{"query": "a", "positive": "b"}\n\n{"query": "a", "positive": "b"}\n', 2, "", "the row is empty"),
+        (b'{"query": "a", "positive": "b"}\n[1]\n', 2, "", "the line is not a JSON object"),
+        (b'{"query": "a", "query": "b", "positive": "c"}\n', 1, "", "a key occurs twice"),
+        (b'{"query": "a", "passage": "b", "label": NaN}\n', 1, "label", "not a number"),
+        (b'{"query": "a", "passage": "b", "label": [1]}\n', 1, "label", "not a number"),
+    ],
+)
+def test_bad_jsonl_rows(content: bytes, row: int, column: str, what: str, write: Write) -> None:
+    with pytest.raises(RowError) as caught:
+        load_split(write("rows.jsonl", content))
+    assert (caught.value.row, caught.value.column) == (row, column)
+    assert what in caught.value.what
+
+
+def test_empty_and_damaged_files(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="an empty file"):
+        load_split(write("rows.jsonl", ""))
+    packed = gzip.compress(lines([{"query": "a", "positive": "b"}]).encode())
+    with pytest.raises(DataError, match="gzip file is cut or damaged"):
+        load_split(write("rows.jsonl.gz", packed[:-12]))
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        load_split(write("rows.parquet", "no parquet"))
+    pq.write_table(
+        pa.table({"query": pa.array([], pa.string()), "positive": pa.array([], pa.string())}), tmp_path / "e.parquet"
+    )
+    with pytest.raises(DataError, match="an empty file"):
+        load_split(tmp_path / "e.parquet")
+
+
+def test_bad_parquet_row(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"query": ["a", None], "positive": ["b", "c"]}), tmp_path / "rows.parquet")
+    with pytest.raises(RowError, match=r"row 2, column 'query': the cell is empty"):
+        load_split(tmp_path / "rows.parquet")
+
+
+def test_booleans_are_labels(write: Write) -> None:
+    objects = [{"query": "a", "passage": "b", "label": True}, {"query": "a", "passage": "c", "label": False}]
+    assert load_split(write("rows.jsonl", lines(objects)))[0].negatives == (1,)
+
+
+def test_beir_splits_titles_and_unjudged_documents(write: Write) -> None:
+    folder = beir(write)
+    write("beir/qrels/dev.tsv", "query-id\tcorpus-id\tscore\n2\textra\t1\n")
+    source = open_source(folder, READING)
+    assert sorted(source.readers) == ["train", "valid"]
+    (row,) = source.readers["valid"].rows()
+    assert not isinstance(row, RowError)
+    assert (row.number, row.query, row.judgements[0].document) == (2, "질의", "Title text")
+    assert list(source.documents()) == [*DOCUMENTS, "Title text"]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "what"),
+    [
+        ("9\tc0\t1", "query-id", "an id that queries.jsonl does not have"),
+        ("1\tc9\t1", "corpus-id", "an id that corpus.jsonl.gz does not have"),
+        ("1\tc0\tx", "score", "not a number"),
+        ("1\tc0", "", "a short row"),
+        ("1\tc0\t1\t1", "", "an extra field"),
+    ],
+)
+def test_bad_qrels(line: str, column: str, what: str, write: Write) -> None:
+    folder = beir(write)
+    file = write("beir/qrels/test.tsv", f"query-id\tcorpus-id\tscore\n1\tc0\t1\n{line}\n")
+    errors = [row for row in open_source(folder, READING).readers["test"].rows() if isinstance(row, RowError)]
+    assert [(error.file, error.row, error.column) for error in errors] == [(str(file), 3, column)]
+    assert what in errors[0].what
+
+
+def test_bad_beir_texts_are_reported_once_by_the_first_split(write: Write) -> None:
+    folder = beir(write)
+    write(
+        "beir/queries.jsonl", lines([{"_id": "1", "text": "q1"}, {"_id": "1", "text": "x"}, {"_id": "2", "text": ""}])
+    )
+    errors = [row for row in open_source(folder, READING).readers["train"].rows() if isinstance(row, RowError)]
+    assert [(Path(error.file).name, error.row, error.column) for error in errors] == [
+        ("queries.jsonl", 2, "_id"),
+        ("queries.jsonl", 3, "text"),
+        ("train.tsv", 4, "query-id"),
+    ]
+
+
+def test_qrels_without_header_are_refused(write: Write) -> None:
+    folder = beir(write)
+    write("beir/qrels/train.tsv", "1\tc0\t1\n")
+    with pytest.raises(DataError, match="query-id, corpus-id and score"):
+        list(open_source(folder, READING).readers["train"].rows())
+
+
+def test_folders_of_split_files(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", "query,positive\na,b\n")
+    write("set/validation.jsonl", lines([{"query": "c", "positive": "d"}]))
+    write("set/test.tsv", "query\tpositive\ne\tf\n")
+    write("set/corpus.csv", "passage\ng\n")
+    source = open_source(tmp_path / "set", READING)
+    assert sorted(source.readers) == ["test", "train", "valid"]
+    assert list(source.documents()) == ["g"]
+    write("set/dev.csv", "query,positive\na,b\n")
+    with pytest.raises(DataError, match=r"two files for the split 'valid': dev.csv and validation.jsonl"):
+        open_source(tmp_path / "set", READING)
+
+
+def test_sources_that_are_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        open_source(tmp_path / "none", READING)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="an empty folder"):
+        open_source(tmp_path / "empty", READING)
+
+
+def test_saved_data_sets(tmp_path: Path) -> None:
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"query": ["a"], "positive": ["b"]})
+    datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(str(tmp_path / "saved"))
+    source = open_source(tmp_path / "saved", READING)
+    assert sorted(source.readers) == ["train", "valid"]
+    datasets.DatasetDict({"train": rows, "odd": rows}).save_to_disk(str(tmp_path / "odd"))
+    with pytest.raises(DataError, match="splits other than train, validation and test"):
+        open_source(tmp_path / "odd", READING)
+
+
+def test_a_hub_that_cannot_be_reached_names_the_local_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("Couldn't reach the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(DataError) as caught:
+        hugging_face.load("owner/name", READING)
+    message = str(caught.value)
+    assert "owner/name: the data set cannot be loaded (ConnectionError: Couldn't reach the Hub)" in message
+    assert "give a local source instead: a CSV, TSV, JSONL or Parquet file" in message
