@@ -178,8 +178,11 @@ def _split(
     for judged in splits[rest]:
         groups[int(same.near[judged.query])].append(normalised_text(queries[judged.query]))
     split_of = merging.split_shares(groups, missing, "train", options.seed)
-    others = {split: found for split, found in splits.items() if split != rest}
-    return others | merging.regroup(splits[rest], same.near, split_of)
+    taken = merging.regroup(splits[rest], same.near, split_of)
+    for split, share in missing.items():
+        if share > 0 and split not in taken:
+            say(f"no query for {split}: the source has too few queries that are not nearly equal")
+    return {split: found for split, found in splits.items() if split != rest} | taken
 
 
 def _unjudged(splits: Mapping[str, list[merging.Judged]], same: Duplicates) -> list[int]:

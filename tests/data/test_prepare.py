@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bistill.config import PrepareOptions
+from bistill.data import prepare as prepare_module
+from bistill.data.prepare import PreparedData, prepare
+from bistill.data.store import load_documents, load_split
+from bistill.errors import ArtifactError, DataError, OptionError, RowError
+
+Write = Callable[[str, str | bytes], Path]
+LONG = "the harbour master writes down every ship that enters the old port before noon and reads the list aloud"
+
+
+def run(source: Path | str, tmp_path: Path, **changes: Any) -> PreparedData:
+    chosen = {"data_version": "v", "data_root": str(tmp_path / "out"), **changes}
+    return prepare(PrepareOptions(source=str(source), **chosen))
+
+
+def rows_of(file: Path) -> list[tuple[str, ...]]:
+    with file.open(encoding="utf-8", newline="") as text:
+        return [tuple(row) for row in csv.reader(text)]
+
+
+def unsplit(count: int = 40) -> list[str]:
+    names = [f"alpha{number}" for number in range(count)]
+    return [f"what is {name} good for,{name} is good,{name} is bad\n" for name in names]
+
+
+def queries_by_split(folder: Path) -> dict[str, set[str]]:
+    return {split: set(load_split(folder / f"{split}.csv").queries) for split in ("train", "valid", "test")}
+
+
+def test_triplets_become_long_rows(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", 'query,positive,negative\na,"b, c",d\ne,f,b\na,g,d\n')
+    write("set/valid.csv", "query,positive\nh,i\n")
+    write("set/test.csv", "query,passage,label\nj,k,2\nj,l,1\nj,m,0\n")
+    made = run(tmp_path / "set", tmp_path)
+    assert made.queries == {"train": 2, "valid": 1, "test": 1}
+    assert rows_of(made.folder / "train.csv") == [
+        ("query", "passage", "label"),
+        ("a", "b, c", "1"),
+        ("a", "g", "1"),
+        ("a", "d", "0"),
+        ("e", "f", "1"),
+        ("e", "b", "0"),
+    ]
+    assert rows_of(made.folder / "test.csv")[1:] == [("j", "k", "1"), ("j", "l", "0.5"), ("j", "m", "0")]
+    assert sorted(path.name for path in made.folder.iterdir()) == ["prepare.json", "test.csv", "train.csv", "valid.csv"]
+
+
+def test_what_is_found_is_resolved_and_reported(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        "set/train.csv",
+        "query,positive,negative\n"
+        f"first question,{LONG},{LONG.upper()}!\n"  # the negative equals the positive but for case
+        f"First question?,something short,{LONG} x\n"  # the same query; its negative nearly equals a positive
+        "shared question,p1,n1\n"
+        "the very long question about all the ships of the harbour,p2,n2\n",
+    )
+    write("set/valid.csv", "query,positive\nShared Question,p3\n")
+    write("set/test.csv", "query,positive\nthe very long question about all the ships of the harbours,p4\n")
+    made = run(tmp_path / "set", tmp_path, near_duplicates=0.8)
+    assert made.report == {
+        "documents: equal to an earlier one, merged": 1,
+        "documents: nearly equal to an earlier one, merged": 1,
+        "queries: equal in one split, merged": 1,
+        "queries: equal in two splits, dropped from the later": 1,
+        "queries: nearly equal in two splits, dropped from the later": 1,
+        "negatives that are positives of their query, dropped": 1,
+        "queries without a positive, dropped": 0,
+        "documents that no query judges, in corpus.csv": 4,
+        "bad rows set aside, in rejected.csv": 0,
+    }
+    assert rows_of(made.folder / "train.csv")[1:] == [
+        ("first question", LONG, "1"),
+        ("first question", "something short", "1"),
+    ]
+    assert list(load_documents(made.folder / "corpus.csv")) == ["p1", "n1", "p2", "n2"]
+    shown = capsys.readouterr().out
+    assert "queries: equal in one split, merged" in shown and "positives" in shown
+
+
+def test_no_query_is_in_two_splits_and_order_of_rows_does_not_matter(write: Write, tmp_path: Path) -> None:
+    rows = unsplit()
+    random.Random(1).shuffle(rows)
+    splits = []
+    for name, ordered in (("a", rows), ("b", sorted(rows))):
+        file = write(f"{name}.csv", "query,positive,negative\n" + "".join(ordered))
+        splits.append(queries_by_split(run(file, tmp_path, data_version=name).folder))
+    assert splits[0] == splits[1]
+    train, valid, test = (splits[0][name] for name in ("train", "valid", "test"))
+    assert (len(train), len(valid), len(test)) == (32, 4, 4)
+    assert not (train & valid or train & test or valid & test)
+    other = run(tmp_path / "a.csv", tmp_path, data_version="c", seed=7)
+    assert queries_by_split(other.folder) != splits[0]
+
+
+def test_near_equal_queries_stay_together(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    families = [
+        "how does the harbour master count all the ships of the old port in summer",
+        "which of the seven mountain passes stay open for lorries when the snow is deep",
+        "why do bakers let the dough of rye bread rest for such a long time in the cellar",
+    ]
+    rows = [f"{text} {number},p{number} {text[:9]},n\n" for text in families for number in range(9)]
+    made = run(write("rows.csv", "query,positive,negative\n" + "".join(rows)), tmp_path, near_duplicates=0.8)
+    assert made.queries == {"train": 9, "valid": 9, "test": 9}
+    for queries in queries_by_split(made.folder).values():
+        assert len({query[:9] for query in queries}) == 1
+    one = run(write("rows.csv", "query,positive,negative\n" + "".join(rows[:9])), tmp_path, near_duplicates=0.8)
+    assert one.queries == {"train": 9}
+    assert "no query for test" in capsys.readouterr().err
+
+
+def test_missing_splits_are_taken_from_train(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", "query,positive,negative\n" + "".join(unsplit(20)))
+    write("set/test.csv", "query,positive\nother,p\n")
+    assert run(tmp_path / "set", tmp_path, valid_share=0.25).queries == {"train": 15, "valid": 5, "test": 1}
+    (tmp_path / "set" / "train.csv").unlink()
+    with pytest.raises(DataError, match="there is no training split"):
+        run(tmp_path / "set", tmp_path)
+
+
+def test_labels_of_all_splits_share_one_scale(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", "query,passage,label\na,b,2\na,c,3\na,d,0\n")
+    write("set/valid.csv", "query,passage,label\ne,f,2\ne,g,1\n")
+    write("set/test.csv", "query,passage,label\nh,i,1\nh,j,3\n")
+    made = run(tmp_path / "set", tmp_path)
+    assert rows_of(made.folder / "valid.csv")[1:] == [
+        ("e", "f", "0.66666666666666663"),
+        ("e", "g", "0.33333333333333331"),
+    ]
+    assert load_split(made.folder / "valid.csv")[0].negative_labels == (1 / 3,)
+    write("set/test.csv", "query,passage,label\nh,i,0.5\nh,j,1\n")
+    with pytest.raises(DataError, match=r"mix fractions with labels above 1: 0.5 here, 2 in .*train.csv, row 2"):
+        run(tmp_path / "set", tmp_path)
+
+
+def test_the_threshold_of_preparation_is_used_again(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,passage,label\n" + "".join(f"q{number},d{number},0.4\n" for number in range(9)))
+    made = run(file, tmp_path, positive_from=0.3)
+    assert all(record.positive_labels == (0.4,) for record in load_split(made.folder / "train.csv"))
+
+
+def test_bad_rows_stop_or_are_set_aside(write: Write, tmp_path: Path) -> None:
+    file = write(
+        "rows.csv",
+        "query,passage,label\n" + "".join(f"q{number},d{number},1\n" for number in range(9)) + "x,,1\nn,d,0\n",
+    )
+    with pytest.raises(RowError, match=r"row 11, column 'passage'"):
+        run(file, tmp_path)
+    assert not (tmp_path / "out").exists()
+    made = run(file, tmp_path, on_bad_rows="skip")
+    assert made.report["queries without a positive, dropped"] == 1
+    assert made.report["bad rows set aside, in rejected.csv"] == 2
+    assert [row[:4] for row in rows_of(made.folder / "rejected.csv")[1:]] == [
+        (str(file), "11", "passage", "the cell is empty"),
+        (str(file), "12", "label", "a query with no positive: none of its documents is labelled relevant"),
+    ]
+
+
+def test_a_second_run_does_nothing_until_something_changes(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    first = run(file, tmp_path)
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+
+    def refuse(*_: object) -> None:
+        raise ArtifactError("prepared again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare_module, "load_source", refuse)
+        again = run(file, tmp_path)
+        assert (again.reused, again.queries, again.report) == (True, first.queries, first.report)
+        assert "nothing to do" in capsys.readouterr().err
+        with pytest.raises(ArtifactError):
+            run(file, tmp_path, seed=1)
+    (first.folder / "test.csv").write_text("broken", encoding="utf-8")
+    assert not run(file, tmp_path).reused
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+    file.write_text(file.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
+    assert not run(file, tmp_path).reused
+    record = json.loads((first.folder / "prepare.json").read_text(encoding="utf-8"))
+    assert sorted(record["files"]) == ["test.csv", "train.csv", "valid.csv"]
+    assert sum(record["queries"].values()) == 41
+
+
+def test_foreign_files_and_bad_options_are_refused(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    write("out/v/train.csv", "mine")
+    with pytest.raises(OptionError, match="did not write"):
+        run(file, tmp_path)
+    assert (tmp_path / "out/v/train.csv").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(OptionError, match="source would be overwritten"):
+        run(tmp_path / "out" / "v", tmp_path)
+    with pytest.raises(OptionError, match="plain folder name"):
+        run(file, tmp_path, data_version="../x")
+    with pytest.raises(OptionError, match="leave no query for training"):
+        run(file, tmp_path, valid_share=0.5, test_share=0.5)
+
+
+def test_columns_and_labels_by_option(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "frage,gut,schlecht\n" + "".join(f"q{number},p{number},n\n" for number in range(9)))
+    with pytest.raises(DataError, match="missing columns"):
+        run(file, tmp_path)
+    made = run(file, tmp_path, query_column="frage", positive_column="gut", negative_columns=("schlecht",))
+    assert sum(made.queries.values()) == 9
