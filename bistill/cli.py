@@ -108,17 +108,16 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
     import tyro
 
     command = COMMANDS[name]
-    arguments, defaults = list(arguments), {}
+    settings: dict[str, Any] = {}
     if command.options is PipelineOptions:
-        default, arguments = _pipeline_default(arguments)
-        defaults["default"] = default
-    return tyro.cli(
+        settings["default"], arguments = _pipeline_default(list(arguments))
+    return tyro.cli(  # type: ignore[call-overload]  # the class is chosen at run time
         command.options,
         args=arguments,
         prog=program,
         config=(tyro.conf.FlagCreatePairsOff,),
         use_underscores=True,
-        **defaults,
+        **settings,
     )
 
 

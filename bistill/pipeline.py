@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +22,59 @@ MODEL_FILES = (artifacts.WEIGHTS_FILE, artifacts.MODEL_RECORD)
 EVALUATION_FILES = (artifacts.EVALUATION_JSON, artifacts.EVALUATION_PNG)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One stage as the pipeline sees it.
+
+    Attributes:
+        name: shown to the user.
+        options: its options, joined with those of the other stages.
+        output_dir: where it writes.
+        outputs: files that must be whole for the stage to be skipped.
+        action: runs it.
+        model: model it starts from; "" for none.
+    """
+
+    name: str
+    options: Options
+    output_dir: str
+    outputs: tuple[str, ...]
+    action: Callable[[Any], object]
+    model: str = ""
+
+
 def run(options: PipelineOptions) -> None:
     """Run the three stages, print the summary, answer the closing searches.
 
     Raises:
         BistillError: data or a model cannot be used.
     """
-    from bistill.evaluation.report import print_summary
-
-    teacher, distillation, evaluation = stages(options)
-    data = data_fingerprints(options)
-    done = {
-        "teacher": _stage(
-            "teacher", teacher, teacher.output_dir, MODEL_FILES, _train_teacher, options.force, data, teacher.model_name
-        )
-    }
-    done["distillation"] = _stage(
-        "distillation",
-        distillation,
-        distillation.output_dir,
-        MODEL_FILES,
-        _distil,
-        options.force,
-        {**data, **done},
-        distillation.student_name,
+    teacher, distillation, evaluation = joined(options)
+    stages = (
+        Stage("teacher", teacher, teacher.output_dir, MODEL_FILES, _train_teacher, teacher.model_name),
+        Stage("distillation", distillation, distillation.output_dir, MODEL_FILES, _distil, distillation.student_name),
+        Stage("evaluation", evaluation, evaluation.output_dir, EVALUATION_FILES, _evaluate),
     )
-    _stage(
-        "evaluation", evaluation, evaluation.output_dir, EVALUATION_FILES, _evaluate, options.force, {**data, **done}
-    )
-    results = Path(evaluation.output_dir)
-    print_summary(artifacts.read_json(results / artifacts.EVALUATION_JSON))
+    inputs = data_fingerprints(options)
+    for stage in stages:
+        inputs[stage.name] = _do(stage, inputs, force=options.force)
     if options.searches:
         _search(options.searches, distillation, evaluation)
-    print(f"teacher:  {teacher.output_dir}")
-    print(f"student:  {distillation.output_dir}")
+    print(f"teacher:  {teacher.output_dir}\nstudent:  {distillation.output_dir}")
     for name in EVALUATION_FILES:
-        print(f"figures:  {results / name}")
+        print(f"figures:  {Path(evaluation.output_dir) / name}")
 
 
-def stages(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:
+def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:
     """Options of the stages, joined: one data version, the teacher's folder to the student, the student's to the
     evaluation."""
-    shared = {"data_version": options.data_version, "data_root": options.data_root}
-    teacher = dataclasses.replace(options.teacher, **shared)
-    distillation = dataclasses.replace(options.distillation, **shared, teacher_path=teacher.output_dir)
+    teacher = dataclasses.replace(options.teacher, data_version=options.data_version, data_root=options.data_root)
+    distillation = dataclasses.replace(
+        options.distillation,
+        data_version=options.data_version,
+        data_root=options.data_root,
+        teacher_path=teacher.output_dir,
+    )
     test_data = Path(options.data_root) / options.data_version / artifacts.SPLIT_FILES["test"]
     evaluation = dataclasses.replace(
         options.evaluation,
@@ -93,29 +103,22 @@ def data_fingerprints(options: PipelineOptions) -> dict[str, str]:
     return found
 
 
-def _stage(
-    name: str,
-    options: Options,
-    output_dir: str,
-    outputs: tuple[str, ...],
-    action: Callable[[Any], object],
-    force: bool,
-    inputs: Mapping[str, str],
-    model_name: str = "",
-) -> str:
+def _do(stage: Stage, inputs: Mapping[str, str], *, force: bool) -> str:
     """Run a stage unless it is unchanged; the fingerprint of its inputs."""
-    model = loading.model_fingerprint(loading.resolve(model_name)) if model_name else ""
+    model = loading.model_fingerprint(loading.resolve(stage.model)) if stage.model else ""
     wanted = artifacts.fingerprint(
-        {"bistill": __version__, "options": dataclasses.asdict(options), "inputs": dict(inputs), "model": model}
+        {"bistill": __version__, "options": dataclasses.asdict(stage.options), "inputs": dict(inputs), "model": model}
     )
-    folder = Path(output_dir)
-    if not force and _unchanged(folder, wanted, outputs):
-        console.say(f"{name}: inputs unchanged, {folder} is reused")
+    folder = Path(stage.output_dir)
+    if not force and _unchanged(folder, wanted, stage.outputs):
+        console.say(f"{stage.name}: inputs unchanged, {folder} is reused")
+        if artifacts.EVALUATION_JSON in stage.outputs:
+            _show(folder)
         return wanted
-    console.say(f"{name}: started")
+    console.say(f"{stage.name}: started")
     (folder / artifacts.STAGE_RECORD).unlink(missing_ok=True)
-    action(options)
-    hashes = {file: artifacts.sha256_of_file(folder / file) for file in outputs}
+    stage.action(stage.options)
+    hashes = {file: artifacts.sha256_of_file(folder / file) for file in stage.outputs}
     artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
     return wanted
 
@@ -143,6 +146,13 @@ def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluat
         documents,
         compare_with=distillation.student_name,
     )
+
+
+def _show(folder: Path) -> None:
+    """Print the table that an evaluation prints when it runs."""
+    from bistill.evaluation.report import print_summary
+
+    print_summary(artifacts.read_json(folder / artifacts.EVALUATION_JSON))
 
 
 def _train_teacher(options: TeacherOptions) -> None:

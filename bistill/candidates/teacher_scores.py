@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bistill import metrics
 from bistill.candidates.lists import CandidateList
 from bistill.data.dataset import Dataset
 from bistill.encoders.cross_encoder import CrossEncoder
@@ -55,7 +56,7 @@ class TeacherScores:
                 found=pairs[row],
                 todo="train the teacher again, or with --precision fp32",
             )
-        return cls(unique, _sigmoid(logits), size, len(keys))
+        return cls(unique, metrics.sigmoid(logits).astype(np.float32), size, len(keys))
 
     def of(self, item: CandidateList) -> np.ndarray:
         """Relevance of a list's documents: float32 of shape (documents,).
@@ -69,7 +70,3 @@ class TeacherScores:
         if not known.all():
             raise KeyError(f"no teacher score for query {item.query_id}, documents {item.documents}")
         return self._scores[places]
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bistill import artifacts
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.encoders import batching, directories, loading, lora, pooling, prompts
@@ -80,7 +81,9 @@ class BiEncoder:
             source=path,
             mode=layout.mode,
             max_len=min(max_len or layout.max_len or limit, limit),
-            texts=prompts.choose(name, layout.prompts, query_prompt, document_prompt),
+            texts=prompts.choose(
+                Path(path).name if Path(path).is_dir() else name, layout.prompts, query_prompt, document_prompt
+            ),
             precision=precision,
         )
 
@@ -122,6 +125,7 @@ class BiEncoder:
         if lora.is_lora(self.model):
             lora.save_adapter(self.model, folder)
         lora.write_config(folder, options, self.source)
+        artifacts.apply_umask(folder)
 
     def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
         """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""

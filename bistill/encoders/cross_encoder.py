@@ -149,6 +149,7 @@ class CrossEncoder:
         if lora.is_lora(self.model):
             lora.save_adapter(self.model, folder)
         lora.write_config(folder, options, self.source)
+        artifacts.apply_umask(folder)
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)

@@ -31,10 +31,15 @@ def resolve(name: str) -> str:
     if path.name == artifacts.BEST_MODEL:
         path = path.parent
     if path.is_dir():
-        return str(path)
+        return str(path.absolute())
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError("no such model folder", where=name, todo=alternatives())
     return name
+
+
+def portable(name: str) -> str:
+    """The name by which a record finds a model again from any folder: absolute where it is a folder."""
+    return name if name == PACKAGED_MODEL else resolve(name)
 
 
 def packaged_model() -> Path:

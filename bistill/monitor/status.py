@@ -87,7 +87,7 @@ def fold(folder: Path, records: Iterable[dict[str, Any]]) -> RunStatus:
 
 
 def is_alive(pid: int, started: float) -> bool:
-    """Whether the process that wrote a journal's start line still runs; a later process of the same number is not it."""
+    """Whether the process that wrote a start line still runs; a later process of the same number is not it."""
     try:
         process = psutil.Process(pid)
         return process.create_time() <= started + 1 and process.status() != psutil.STATUS_ZOMBIE

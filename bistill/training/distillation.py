@@ -15,7 +15,7 @@ from bistill.candidates.teacher_scores import TeacherScores
 from bistill.config import DistillationOptions
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
-from bistill.encoders import lora
+from bistill.encoders import loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.training import stage
@@ -139,8 +139,8 @@ def train(options: DistillationOptions) -> dict[str, Any]:
             output_dir,
             "distillation",
             options,
-            base_model=encoder.source,
-            teacher_path=options.teacher_path,
+            base_model=loading.portable(options.student_name),
+            teacher_path=loading.portable(options.teacher_path),
             data=fingerprints,
             updates=progress.step,
             best_step=validation.best_step,

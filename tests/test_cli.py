@@ -1,0 +1,103 @@
+"""The contract's flags, help without torch, messages and exit codes, in real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bistill import cli
+from bistill.config import DistillationOptions, PipelineOptions, PrepareOptions
+
+ROOT = Path(__file__).parent.parent
+CONTRACT = {
+    "train_teacher_model.py": "data_version output_dir epochs batch_size lr use_lora lora_r lora_alpha lora_dropout "
+    "max_samples model_name max_len negatives_per_positive seed precision",
+    "train_distillation_pipeline.py": "teacher_path output_dir student_name data_version epochs batch_size lr K tau "
+    "contrastive_weight negative_penalty_weight use_lora lora_r lora_alpha lora_dropout max_len max_samples precision "
+    "seed query_prompt document_prompt",
+    "evaluate_final_model.py": "model_path test_data output_dir batch_size",
+    "realtime_monitor.py": "",
+}
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("script", CONTRACT)
+def test_root_scripts_have_the_contract_flags(script: str) -> None:
+    result = run(str(ROOT / script), "--help")
+    assert result.returncode == 0
+    words = set(result.stdout.replace("│", " ").split())
+    missing = [flag for flag in CONTRACT[script].split() if f"--{flag}" not in words]
+    assert not missing
+
+
+@pytest.mark.parametrize("script", CONTRACT)
+def test_root_scripts_are_at_most_ten_lines(script: str) -> None:
+    assert len((ROOT / script).read_text().splitlines()) <= 10
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_of_every_command_loads_no_torch(command: str) -> None:
+    code = (
+        "import sys; sys.argv = ['bistill', sys.argv[1], '--help']\n"
+        "from bistill.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules and 'pyarrow' not in sys.modules"
+    )
+    result = run("-c", code, command)
+    assert result.returncode == 0, result.stderr
+    assert "usage: bistill" in result.stdout
+
+
+def test_quick_test_line_of_the_contract_is_understood() -> None:
+    line = (
+        "--teacher_path models/teacher --output_dir models/student --data_version supervised_only --epochs 1 "
+        "--batch_size 16 --lr 2e-5 --K 4 --tau 0.2 --contrastive_weight 0.3 --negative_penalty_weight 0.4 "
+        "--use_lora --lora_r 16 --lora_alpha 32 --lora_dropout 0.1 --max_len 128 --max_samples 2000"
+    )
+    options = cli.parse("distill", line.split(), "x")
+    assert isinstance(options, DistillationOptions)
+    assert (options.K, options.lr, options.use_lora, options.max_samples) == (4, 2e-5, True, 2000)
+
+
+def test_prepare_takes_its_source_by_position() -> None:
+    options = cli.parse("prepare", ["data.csv", "--data_version", "v"], "x")
+    assert isinstance(options, PrepareOptions)
+    assert (options.source, options.data_version) == ("data.csv", "v")
+
+
+def test_pipeline_flags_go_before_the_yaml_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("data_version: one\nteacher:\n  epochs: 2\n  lr: 1e-5\n")
+    options = cli.parse("pipeline", ["--config", str(path), "--teacher.epochs", "5"], "x")
+    assert isinstance(options, PipelineOptions)
+    assert (options.data_version, options.teacher.epochs, options.teacher.lr) == ("one", 5, 1e-5)
+
+
+def test_an_unknown_command_is_named(tmp_path: Path) -> None:
+    result = run("-c", "import sys; sys.argv[1:] = ['trian']; from bistill.cli import main; main()")
+    assert result.returncode == 2
+    assert "unknown command 'trian'" in result.stderr
+
+
+def test_missing_data_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    result = run(str(ROOT / "train_teacher_model.py"), "--data_version", "nowhere", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "preprocessed/nowhere/train.csv: the file does not exist" in result.stderr
+    assert "do: bistill prepare SOURCE --data_version nowhere" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_or_wrong_yaml_file_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    for text, message in ((None, "cannot be read"), ("a: [", "is not YAML"), ("- a", "a mapping of option names")):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(cli.OptionError, match=message):
+            cli.parse("pipeline", ["--config", str(path)], "x")

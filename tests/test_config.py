@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, from_mapping
+from bistill.errors import OptionError
+
+
+def test_the_contract_defaults() -> None:
+    options = DistillationOptions(teacher_path="t", output_dir="s")
+    assert (options.K, options.tau, options.batch_size, options.max_len) == (16, 0.2, 16, 256)
+    assert (options.contrastive_weight, options.negative_penalty_weight) == (0.3, 0.4)
+    assert (options.use_lora, options.lora_dropout) == (False, 0.1)
+    assert TeacherOptions().lora_dropout == 0.1
+
+
+def test_a_value_out_of_range_names_flag_value_and_range() -> None:
+    with pytest.raises(OptionError, match=r"--lora_dropout: .*\n  found: 1.5\n  do: give at least 0, at most 1"):
+        TeacherOptions(lora_dropout=1.5)
+
+
+def test_from_mapping_fills_sections_and_keeps_other_defaults() -> None:
+    mapping = {"data_version": "v", "teacher": {"epochs": 2, "lr": "3e-5"}, "searches": ["one", "two"]}
+    options = from_mapping(PipelineOptions(), mapping, where="x.yaml")
+    assert (options.data_version, options.teacher.epochs, options.teacher.lr) == ("v", 2, 3e-5)
+    assert options.searches == ("one", "two")
+    assert options.teacher.batch_size == 16
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"teacher": {"epoch": 2}}, "x.yaml, teacher, epoch: unknown option\n  do: did you mean 'epochs'?"),
+        ({"teacher": 3}, "x.yaml, teacher: a section of options is expected here\n  found: 3"),
+        ({"teacher": {"epochs": "two"}}, "x.yaml, teacher, epochs: a value of another type is expected"),
+        ({"teacher": {"epochs": True}}, "found: True"),
+        ({"teacher": {"precision": "int8"}}, "x.yaml, teacher, precision: not one of the choices"),
+        ({"teacher": {"epochs": 0}}, "--epochs: the value is out of range"),
+    ],
+)
+def test_a_wrong_mapping_is_named(mapping: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError) as error:
+        from_mapping(PipelineOptions(), mapping, where="x.yaml")
+    assert message in str(error.value)
+
+
+def test_required_options_are_required() -> None:
+    with pytest.raises(TypeError):
+        EvaluationOptions()  # type: ignore[call-arg]

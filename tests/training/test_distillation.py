@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from bistill import losses
+from bistill.candidates.lists import for_distillation
+from bistill.candidates.teacher_scores import TeacherScores
+from bistill.config import DistillationOptions
+from bistill.data.store import load_split
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import ModelError
+from bistill.journal import read
+from bistill.training.distillation import ListTask, train
+
+
+def options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:
+    settings = {
+        "data_version": "tiny",
+        "data_root": str(data_root),
+        "teacher_path": str(teacher),
+        "output_dir": str(data_root.parent / "student"),
+        "student_name": str(student),
+        "epochs": 2,
+        "batch_size": 4,
+        "K": 5,
+        "lr": 1e-3,
+        "max_len": 32,
+        **changes,
+    }
+    return DistillationOptions(**settings)
+
+
+def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder)
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    lists = [for_distillation(dataset, query, size=5, seed=42, epoch=1) for query in range(12)]
+    teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
+    task = ListTask(student, dataset, np.arange(12), TeacherScores.compute(teacher, dataset, lists), made)
+    batch = np.array([7, 2, 9])
+    terms = task.losses(batch, epoch=1)
+
+    documents = [[dataset.documents[number] for number in lists[row].documents] for row in batch]
+    reference = SentenceTransformer(str(tiny_encoder), device="cpu")
+    cosine = np.stack(
+        [
+            reference.encode([dataset.queries[int(row)]], normalize_embeddings=True)
+            @ reference.encode(texts, normalize_embeddings=True).T
+            for row, texts in zip(batch, documents, strict=True)
+        ]
+    )[:, 0]
+    pairs = [(dataset.queries[int(row)], text) for row, texts in zip(batch, documents, strict=True) for text in texts]
+    scores = torch.sigmoid(torch.tensor(teacher.score(pairs))).reshape(3, 5)
+    positive = torch.tensor([[True, False, False, False, False]] * 3)
+    expected = losses.distillation(
+        scores,
+        torch.tensor((cosine + 1) / 2),
+        positive,
+        torch.ones(3, 5, dtype=torch.bool),
+        tau=0.2,
+        contrastive_weight=0.3,
+        negative_penalty_weight=0.4,
+    )
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("use_lora", [False, True])
+def test_training_writes_a_stock_directory_and_its_record(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, use_lora: bool
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, use_lora=use_lora, lora_r=4, query_prompt="query ")
+    record = train(made)
+    folder = Path(made.output_dir)
+    vectors = SentenceTransformer(str(folder), device="cpu").encode_query(["how to sort"])
+    np.testing.assert_allclose(vectors, BiEncoder.load(str(folder)).encode_queries(["how to sort"]), atol=1e-6)
+    assert json.loads((folder / "bistill.json").read_text()) == record
+    assert (record["base_model"], record["teacher_path"]) == (str(tiny_encoder), str(tiny_teacher))
+    assert set(record["validation_untouched"]) == {"ndcg_at_10", "auc"}
+    assert (folder / "adapter" / "adapter_model.safetensors").exists() is use_lora
+    steps = [item for item in read(folder / "journal.jsonl") if item["event"] == "step"]
+    assert len(steps) == 2 * 3
+    assert set(steps[0]["terms"]) == {"loss", "listwise_kl", "contrastive_hinge", "negative_penalty"}
+
+
+def test_the_student_comes_nearer_to_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    made = options(
+        data_root,
+        tiny_teacher,
+        tiny_encoder,
+        epochs=10,
+        contrastive_weight=0.0,
+        negative_penalty_weight=0.0,
+        tau=0.02,
+        K=4,
+        lr=2e-3,
+    )
+    train(made)
+    steps = [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "step"]
+    divergence = [item["terms"]["listwise_kl"] for item in steps]
+    assert np.mean(divergence[-6:]) < 0.7 * np.mean(divergence[:6])
+
+
+def test_teacher_scores_are_computed_once_for_all_epochs(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    score = CrossEncoder.score
+    monkeypatch.setattr(
+        CrossEncoder, "score", lambda self, pairs, **settings: asked.extend(pairs) or score(self, pairs, **settings)
+    )
+    made = options(data_root, tiny_teacher, tiny_encoder, epochs=3)
+    train(made)
+    assert len(asked) == len(set(asked))
+    counted = next(item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "teacher_scores")
+    assert (counted["requested"], counted["scored"]) == (3 * 12 * 5, len(asked))
+
+
+def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    folders = [data_root.parent / name for name in ("one", "two")]
+    for folder in folders:
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(folder), use_lora=True))
+    first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
+    assert first == second
+
+
+def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        train(options(data_root, tmp_path / "nowhere", tiny_encoder))

@@ -1,0 +1,145 @@
+"""The engine on a model small enough to check by an independent loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bistill.config import TeacherOptions, TrainingOptions
+from bistill.data.sampling import permutation
+from bistill.journal import Journal, read
+from bistill.training.engine import Engine, Hook, Progress, peak_lr
+from bistill.training.hooks import Validate, WriteJournal
+
+INPUTS = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+TARGETS = torch.randn(10, 1, generator=torch.Generator().manual_seed(1))
+OPTIONS = TrainingOptions(epochs=3, batch_size=4, lr=0.05, warmup_ratio=0.0, seed=5)
+
+
+class Regression:
+    """Least squares with dropout, so that random numbers matter."""
+
+    samples = 10
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(3, 1), nn.Dropout(dropout))
+        self.seen: list[tuple[int, list[int]]] = []
+
+    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+        self.seen.append((epoch, samples.tolist()))
+        error = (self.model(INPUTS[samples]) - TARGETS[samples]).square().mean()
+        return {"loss": error, "square": error}
+
+
+def weights(task: Regression) -> list[float]:
+    return task.model[0].weight.detach().flatten().tolist()
+
+
+def test_updates_equal_an_independent_loop() -> None:
+    task = Regression()
+    progress = Engine(task, OPTIONS, precision="fp32").run()
+    assert progress.step == progress.total_steps == 9
+
+    reference = Regression()
+    linear = reference.model[0]
+    optimizer = torch.optim.AdamW(
+        [{"params": [linear.weight], "weight_decay": 0.01}, {"params": [linear.bias], "weight_decay": 0}], lr=0.05
+    )
+    step = 0
+    for epoch in range(3):
+        order = permutation(5, epoch, 10)
+        for batch in (order[:4], order[4:8], order[8:]):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.05 * (9 - step) / 9
+            optimizer.zero_grad()
+            (linear(INPUTS[batch]) - TARGETS[batch]).square().mean().backward()
+            nn.utils.clip_grad_norm_(linear.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+    assert weights(task) == pytest.approx(weights(reference), abs=1e-7)
+
+
+def test_every_sample_once_an_epoch_in_the_order_of_seed_and_epoch() -> None:
+    task = Regression()
+    Engine(task, OPTIONS, precision="fp32").run()
+    for epoch in range(3):
+        seen = [sample for number, batch in task.seen if number == epoch for sample in batch]
+        assert seen == permutation(5, epoch, 10).tolist()
+        assert sorted(seen) == list(range(10))
+    assert task.seen[0] != task.seen[3]
+
+
+def test_dropout_depends_on_seed_and_step_not_on_what_ran_before() -> None:
+    first, second = Regression(0.5), Regression(0.5)
+    Engine(first, OPTIONS, precision="fp32").run()
+    torch.manual_seed(999)
+    torch.rand(7)
+    Engine(second, OPTIONS, precision="fp32").run()
+    assert weights(first) == weights(second)
+
+
+def test_journal_has_every_step_with_its_terms(tmp_path: object) -> None:
+    path = tmp_path / "journal.jsonl"  # type: ignore[operator]
+    Engine(Regression(), OPTIONS, precision="fp32", hooks=[WriteJournal(Journal(path))]).run()
+    records = list(read(path))
+    assert [record["step"] for record in records] == list(range(1, 10))
+    assert [record["epoch"] for record in records] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert all(set(record["terms"]) == {"loss", "square"} for record in records)
+    assert records[0]["lr"] == pytest.approx(0.05)
+
+
+def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_path: object) -> None:
+    task = Regression()
+    kept: list[list[float]] = []
+    figures = iter([{"a": 0.5, "b": 0.9}, {"a": 0.7, "b": 0.1}, {"a": 0.7, "b": 0.2}, {"a": 0.6, "b": 0.9}])
+
+    def measure() -> dict[str, float]:
+        kept.append(weights(task))
+        return next(figures)
+
+    journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
+    hook = Validate(task.model, measure, criteria=("a", "b"), every=0, journal=journal, at_first=True)
+    Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
+    assert hook.first == {"a": 0.5, "b": 0.9}
+    assert (hook.best, hook.best_step) == ({"a": 0.7, "b": 0.2}, 6)
+    assert weights(task) == kept[2] != kept[3]
+
+
+def test_validation_every_few_steps_and_after_the_last(tmp_path: object) -> None:
+    task, steps = Regression(), []
+    journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
+    hook = Validate(task.model, lambda: {"a": 1.0}, criteria=("a",), every=4, journal=journal)
+    Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
+    steps = [record["step"] for record in read(tmp_path / "journal.jsonl")]  # type: ignore[operator]
+    assert steps == [4, 8, 9]
+    assert hook.best_step == 4
+
+
+def test_hooks_are_closed_when_a_step_fails() -> None:
+    class Failing(Regression):
+        def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+            raise RuntimeError("broken")
+
+    class Closing(Hook):
+        closed = ended = False
+
+        def at_end(self, progress: Progress) -> None:
+            self.ended = True
+
+        def close(self) -> None:
+            self.closed = True
+
+    hook = Closing()
+    with pytest.raises(RuntimeError, match="broken"):
+        Engine(Failing(), OPTIONS, precision="fp32", hooks=[hook]).run()
+    assert hook.closed
+    assert not hook.ended
+
+
+def test_default_learning_rates() -> None:
+    assert peak_lr(TeacherOptions()) == 2e-5
+    assert peak_lr(TeacherOptions(use_lora=True)) == 2e-4
+    assert peak_lr(TeacherOptions(use_lora=True, lr=1e-3)) == 1e-3

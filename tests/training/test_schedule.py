@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import get_linear_schedule_with_warmup
+
+from bistill.training.schedule import linear_warmup_decay, parameter_groups, warmup_decay_factor
+
+
+def test_rises_to_one_and_falls_to_zero() -> None:
+    factors = [warmup_decay_factor(step, 10, 0.2) for step in range(10)]
+    expected = [1 / 3, 2 / 3, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]
+    assert factors == pytest.approx(expected)
+
+
+def test_without_warm_up_equals_transformers() -> None:
+    def rates(make: object) -> list[float]:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+        schedule = make(optimizer)  # type: ignore[operator]
+        found = []
+        for _ in range(7):
+            found.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        return found
+
+    ours = rates(lambda optimizer: linear_warmup_decay(optimizer, 7, 0.0))
+    assert ours == pytest.approx(rates(lambda optimizer: get_linear_schedule_with_warmup(optimizer, 0, 7)))
+
+
+def test_only_trainable_matrices_decay() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 1))
+    model[2].requires_grad_(False)
+    matrices, vectors = parameter_groups(model, 0.01)
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.01, 0.0)
+    assert [tuple(parameter.shape) for parameter in matrices["params"]] == [(3, 2)]
+    assert [tuple(parameter.shape) for parameter in vectors["params"]] == [(3,), (3,), (3,)]

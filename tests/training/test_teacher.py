@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bistill.config import TeacherOptions
+from bistill.data.store import load_split
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import DataError
+from bistill.journal import read
+from bistill.training.teacher import PairTask, train
+
+
+def options(data_root: Path, tiny_encoder: Path, **changes: object) -> TeacherOptions:
+    settings = {
+        "data_version": "tiny",
+        "data_root": str(data_root),
+        "output_dir": str(data_root.parent / "teacher"),
+        "model_name": str(tiny_encoder),
+        "epochs": 2,
+        "batch_size": 8,
+        "lr": 1e-3,
+        "max_len": 32,
+        "negatives_per_positive": 3,
+        **changes,
+    }
+    return TeacherOptions(**settings)
+
+
+def test_an_epoch_holds_every_positive_once_and_three_negatives_each(data_root: Path, tiny_encoder: Path) -> None:
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
+    task = PairTask(encoder, dataset, np.arange(12), options(data_root, tiny_encoder))
+    assert task.samples == 12 * 4
+    pairs = [task.pair(sample, epoch=0) for sample in range(task.samples)]
+    assert len({pair for pair, _ in pairs}) == 48
+    positives = [pair for pair, label in pairs if label == 1]
+    assert sorted(positives) == sorted((query, query.replace("how to", "returns the")) for query in dataset.queries)
+    labelled = {dataset.documents[dataset[query].negatives[0]] for query in range(12)}
+    assert labelled <= {document for (_, document), label in pairs if label == 0}
+    assert pairs != [task.pair(sample, epoch=1) for sample in range(task.samples)]
+
+
+@pytest.mark.parametrize("use_lora", [False, True])
+def test_training_writes_the_contract_and_learns(data_root: Path, tiny_encoder: Path, use_lora: bool) -> None:
+    made = options(data_root, tiny_encoder, use_lora=use_lora, lora_r=4, lora_alpha=8, epochs=6, lr=3e-3)
+    record = train(made)
+    folder = Path(made.output_dir)
+    names = {path.name for path in folder.iterdir()}
+    assert {"best_model.pt", "lora_config.json", "model.safetensors", "config.json", "journal.jsonl"} <= names
+    assert ("adapter" in names) is use_lora
+    settings = json.loads((folder / "lora_config.json").read_text())
+    assert (settings["use_lora"], settings["lora_r"], settings["lora_alpha"]) == (use_lora, 4, 8)
+    records = list(read(folder / "journal.jsonl"))
+    assert records[0]["event"] == "start"
+    assert records[-1]["event"] == "end"
+    assert records[-1]["status"] == "finished"
+    losses = [item["terms"]["loss"] for item in records if item["event"] == "step"]
+    assert len(losses) == 6 * 6
+    assert np.mean(losses[-6:]) < np.mean(losses[:6])
+    evaluations = {item["step"]: item["figures"] for item in records if item["event"] == "evaluation"}
+    best = max(evaluations.values(), key=lambda figures: (figures["ndcg_at_10"], figures["auc"]))
+    assert record["validation"] == best == evaluations[record["best_step"]]
+
+
+def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: Path) -> None:
+    folders = [data_root.parent / name for name in ("one", "two")]
+    for folder in folders:
+        train(options(data_root, tiny_encoder, output_dir=str(folder), epochs=1, use_lora=True))
+    first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
+    assert first == second
+
+
+def test_max_samples_limits_queries(data_root: Path, tiny_encoder: Path) -> None:
+    made = options(data_root, tiny_encoder, max_samples=3, epochs=1, batch_size=4)
+    assert train(made)["updates"] == 3  # 3 queries, 4 pairs each, 4 pairs an update
+
+
+def test_bad_rows_are_set_aside_when_asked(data_root: Path, tiny_encoder: Path) -> None:
+    path = data_root / "tiny" / "train.csv"
+    with path.open("a", encoding="utf-8") as file:
+        file.write("how to break,,error\n")
+    with pytest.raises(DataError, match=r"train.csv, row 14, column 'positive'"):
+        train(options(data_root, tiny_encoder))
+    made = options(data_root, tiny_encoder, on_bad_rows="skip", epochs=1)
+    train(made)
+    rejected = (Path(made.output_dir) / "train_rejected.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rejected) == 2
+    assert ",14,positive," in rejected[1]
+
+
+def test_a_failed_run_says_so_in_its_journal(data_root: Path, tiny_encoder: Path) -> None:
+    made = options(data_root, tiny_encoder, output_dir=str(data_root.parent / "run"))
+    folder = Path(made.output_dir)
+    folder.mkdir()
+    (folder / "model.safetensors").mkdir()  # the weights cannot be written
+    with pytest.raises(Exception):  # noqa: B017
+        train(made)
+    assert list(read(folder / "journal.jsonl"))[-1]["status"] == "failed"
