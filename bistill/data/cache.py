@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock
+
 from bistill import artifacts
 from bistill.console import say
 from bistill.errors import ArtifactError
@@ -21,9 +23,31 @@ def entry_folder(key: str) -> Path:
     return artifacts.cache_dir() / "data" / key[:32]
 
 
-def open_entry(key: str) -> tuple[Path, dict[str, Any]] | None:
-    """Folder and manifest of a key; None where there is none, or where it is damaged (which is said)."""
-    folder = entry_folder(key)
+def obtain(
+    key: str,
+    fill: Callable[[Path], dict[str, Any]],
+    *,
+    accept: Callable[[dict[str, Any]], bool] = lambda _manifest: True,
+) -> tuple[Path, dict[str, Any]]:
+    """Folder and manifest of a key, made where it is missing, damaged (which is said) or not accepted.
+
+    Several processes may ask at once: one makes the folder, the others wait and use it.
+
+    Args:
+        key: the content key.
+        fill: writes files into the folder it is given and returns what the manifest shall say beside them.
+        accept: whether the manifest of an intact folder will do.
+    """
+    final = entry_folder(key)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(final.parent / f"{final.name}.lock"):
+        opened = _open(final, key)
+        if opened is not None and accept(opened[1]):
+            return opened
+        return _write(final, key, fill)
+
+
+def _open(folder: Path, key: str) -> tuple[Path, dict[str, Any]] | None:
     if not folder.exists():
         return None
     try:
@@ -35,15 +59,7 @@ def open_entry(key: str) -> tuple[Path, dict[str, Any]] | None:
     return folder, manifest
 
 
-def write_entry(key: str, fill: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
-    """Make the folder of a key.
-
-    Args:
-        key: the content key.
-        fill: writes files into the folder it is given and returns what the manifest shall say beside them.
-    """
-    final = entry_folder(key)
-    final.parent.mkdir(parents=True, exist_ok=True)
+def _write(final: Path, key: str, fill: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     try:
         manifest = fill(temporary)
@@ -54,13 +70,8 @@ def write_entry(key: str, fill: Callable[[Path], dict[str, Any]]) -> tuple[Path,
         manifest |= {"version": FORMAT_VERSION, "key": key, "files": files}
         artifacts.write_json(temporary / MANIFEST, manifest)
         temporary.chmod(0o755)
-        if final.exists():  # damaged, or just made by another process: the same content either way
-            shutil.rmtree(final, ignore_errors=True)
-        try:
-            temporary.rename(final)
-        except OSError:
-            if open_entry(key) is None:
-                raise
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return final, manifest

@@ -44,9 +44,12 @@ def write_splits(
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:
     with artifacts.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        plain = csv.writer(out, lineterminator="\n")
+        # With "\n" as line end the csv module would leave a lone "\r" bare, which every reader takes for a line end.
+        quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(header)
+        for row in rows:
+            (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
 
 
 def write_rejected_rows(folder: Path, collections: Sequence[Path]) -> int:

@@ -46,15 +46,13 @@ def load_split(
     def fill(folder: Path) -> dict[str, Any]:
         return _fill(folder, reader, reading, on_bad_rows)
 
-    opened = cache.open_entry(key)
-    if opened is None or (on_bad_rows == "stop" and opened[1]["rejected"]):
-        opened = cache.write_entry(key, fill)
-    folder, manifest = opened
+    # What "skip" left in the cache does not answer "stop": parsing again raises the bad row.
+    folder, manifest = cache.obtain(key, fill, accept=lambda stored: on_bad_rows == "skip" or not stored["rejected"])
     notes = tuple(str(note) for note in manifest["notes"])
     for note in notes:
         say(f"{path}: {note}")
     if manifest["rejected"]:
-        _report_rejected(folder, path, rejected_to)
+        _report_rejected(folder, path, int(manifest["rejected"]), rejected_to)
     return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
 
 
@@ -78,7 +76,7 @@ def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -
             rejections.close()
         return {"documents": count, "notes": list(reader.notes)}
 
-    folder, manifest = cache.open_entry(key) or cache.write_entry(key, fill)
+    folder, manifest = cache.obtain(key, fill)
     for note in manifest["notes"]:
         say(f"{path}: {note}")
     return Texts(folder / building.DOCUMENTS_FILE)
@@ -120,10 +118,10 @@ def _reading_of_prepared(path: Path) -> ReadingOptions:
     return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
 
 
-def _report_rejected(folder: Path, path: Path, rejected_to: Path | None) -> None:
+def _report_rejected(folder: Path, path: Path, count: int, rejected_to: Path | None) -> None:
     target = rejected_to or folder.parent / f"{folder.name}.{artifacts.REJECTED_FILE}"
     stored = folder / building.REJECTIONS_FILE
     # The same content may have been parsed under another path: the file is named as it is named now.
-    entries = [(str(path), entry) for _, entry in read_rejections(stored)]
+    entries = ((str(path), entry) for _, entry in read_rejections(stored))
     write_rejected(target, entries, files=[str(path)])
-    say(f"{path}: {len(entries)} bad rows set aside, see {target}")
+    say(f"{path}: {count} bad rows set aside, see {target}")

@@ -215,3 +215,20 @@ def test_columns_and_labels_by_option(write: Write, tmp_path: Path) -> None:
         run(file, tmp_path)
     made = run(file, tmp_path, query_column="frage", positive_column="gut", negative_columns=("schlecht",))
     assert sum(made.queries.values()) == 9
+
+
+def test_texts_survive_being_written_and_read(write: Write, tmp_path: Path) -> None:
+    texts = [
+        "lone\rreturn",
+        'quote " inside',
+        "comma, line\nend",
+        "  blanks around  ",
+        "\u2028 separator",
+        "줄\r\n바꿈",
+    ]
+    objects = [{"query": f"question {number}", "positive": text} for number, text in enumerate(texts)]
+    write("set/train.jsonl", "".join(json.dumps(item) + "\n" for item in objects))
+    write("set/valid.csv", "query,positive\nother,one\n")
+    write("set/test.csv", "query,positive\nfurther,two\n")
+    made = run(tmp_path / "set", tmp_path)
+    assert list(load_split(made.folder / "train.csv").documents) == texts

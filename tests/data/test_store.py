@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pickle
 import random
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,7 +146,23 @@ def test_damaged_cache_is_made_again(
 def test_a_failed_parse_leaves_nothing_behind(write: Write, cache: Path) -> None:
     with pytest.raises(RowError):
         load_split(write("rows.csv", TRIPLETS + "z\n"))
-    assert list((cache / "data").iterdir()) == []
+    assert [path for path in (cache / "data").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_processes_that_start_together_parse_once(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", TRIPLETS)
+    program = (
+        "import sys\n"
+        "from bistill.data import building\n"
+        "from bistill.data.store import load_split\n"
+        "build = building.build\n"
+        "building.build = lambda *a, **k: (print('parsed'), build(*a, **k))[1]\n"
+        "print(len(load_split(sys.argv[1])))\n"
+    )
+    command = [sys.executable, "-c", program, str(file)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    outputs = [process.communicate()[0].split() for process in running]
+    assert sorted(outputs) == [["2"], ["2"], ["parsed", "2"]]
 
 
 def test_datasets_travel_to_other_processes(write: Write) -> None:
