@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bistill import artifacts
+from bistill.console import say
 from bistill.data import beir, hugging_face
 from bistill.data.readers import RowReader, ending_of, open_file
 from bistill.data.records import Row
@@ -67,6 +68,7 @@ def _folder(folder: Path, reading: ReadingOptions) -> Source:
         return _beir(folder, reading)
     if files := _split_files(folder):
         corpus = folder / artifacts.CORPUS_FILE
+        _say_unread(folder, {*files.values(), corpus, folder / artifacts.REJECTED_FILE})
         readers = {split: open_file(file, reading) for split, file in files.items()}
         if corpus.exists():
             return Source(readers, _fingerprint([*files.values(), corpus]), lambda: _documents_of(corpus))
@@ -114,6 +116,12 @@ def _split_files(folder: Path) -> dict[str, Path]:
             )
         found[split] = file
     return found
+
+
+def _say_unread(folder: Path, read: set[Path]) -> None:
+    others = [file.name for file in sorted(folder.iterdir()) if ending_of(file) is not None and file not in read]
+    if others:
+        say(f"{folder}: files not read, since they are not named train, valid or test: {', '.join(others)}")
 
 
 def _hugging_face(source: str, reading: ReadingOptions) -> Source:

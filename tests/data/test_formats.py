@@ -187,7 +187,8 @@ def test_qrels_without_header_are_refused(write: Write) -> None:
         list(open_source(folder, READING).readers["train"].rows())
 
 
-def test_folders_of_split_files(write: Write, tmp_path: Path) -> None:
+def test_folders_of_split_files(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("set/more.csv", "query,positive\nx,y\n")
     write("set/train.csv", "query,positive\na,b\n")
     write("set/validation.jsonl", lines([{"query": "c", "positive": "d"}]))
     write("set/test.tsv", "query\tpositive\ne\tf\n")
@@ -195,6 +196,7 @@ def test_folders_of_split_files(write: Write, tmp_path: Path) -> None:
     source = open_source(tmp_path / "set", READING)
     assert sorted(source.readers) == ["test", "train", "valid"]
     assert list(source.documents()) == ["g"]
+    assert "files not read, since they are not named train, valid or test: more.csv\n" in capsys.readouterr().err
     write("set/dev.csv", "query,positive\na,b\n")
     with pytest.raises(DataError, match=r"two files for the split 'valid': dev.csv and validation.jsonl"):
         open_source(tmp_path / "set", READING)
