@@ -113,6 +113,9 @@ class TeacherOptions(TrainingOptions, LoraOptions, DataOptions):
     output_dir: Annotated[str, Option("Folder of the trained teacher.")] = "models/teacher"
     model_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_TEACHER
     max_len: Annotated[int, Option("Tokens of query and document together; longer documents are cut.", minimum=8)] = 256
+    head_lr_factor: Annotated[
+        float, Option("A head that starts at random learns at this multiple of --lr.", minimum=1)
+    ] = 10.0
     negatives_per_positive: Annotated[
         int, Option("Negatives of each query and epoch: labelled ones first, then random documents.", minimum=1)
     ] = 4

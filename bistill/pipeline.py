@@ -7,7 +7,7 @@ outputs are still the files that run wrote, by SHA-256. Both stand in ``stage.js
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Stage:
         output_dir: where it writes.
         outputs: files that must be whole for the stage to be skipped.
         action: runs it.
+        needs: names of the data files and earlier stages that it reads.
         model: model it starts from; "" for none.
     """
 
@@ -40,6 +41,7 @@ class Stage:
     output_dir: str
     outputs: tuple[str, ...]
     action: Callable[[Any], object]
+    needs: tuple[str, ...]
     model: str = ""
 
 
@@ -51,13 +53,36 @@ def run(options: PipelineOptions) -> None:
     """
     teacher, distillation, evaluation = joined(options)
     stages = (
-        Stage("teacher", teacher, teacher.output_dir, MODEL_FILES, _train_teacher, teacher.model_name),
-        Stage("distillation", distillation, distillation.output_dir, MODEL_FILES, _distil, distillation.student_name),
-        Stage("evaluation", evaluation, evaluation.output_dir, EVALUATION_FILES, _evaluate),
+        Stage(
+            "teacher",
+            teacher,
+            teacher.output_dir,
+            MODEL_FILES,
+            _train_teacher,
+            needs=("train", "valid"),
+            model=teacher.model_name,
+        ),
+        Stage(
+            "distillation",
+            distillation,
+            distillation.output_dir,
+            MODEL_FILES,
+            _distil,
+            needs=("train", "valid", "teacher"),
+            model=distillation.student_name,
+        ),
+        Stage(
+            "evaluation",
+            evaluation,
+            evaluation.output_dir,
+            EVALUATION_FILES,
+            _evaluate,
+            needs=("test", "teacher", "distillation"),
+        ),
     )
-    inputs = data_fingerprints(options)
+    known = data_fingerprints(options, evaluation.test_data)
     for stage in stages:
-        inputs[stage.name] = _do(stage, inputs, force=options.force)
+        known[stage.name] = _do(stage, {name: known[name] for name in stage.needs}, force=options.force)
     if options.searches:
         _search(options.searches, distillation, evaluation)
     print(f"teacher:  {teacher.output_dir}\nstudent:  {distillation.output_dir}")
@@ -84,30 +109,29 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
     return teacher, distillation, evaluation
 
 
-def data_fingerprints(options: PipelineOptions) -> dict[str, str]:
-    """SHA-256 of the three files of the data version.
+def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str]:
+    """SHA-256 of the training and validation files of the data version and of the test file, by split.
 
     Raises:
         DataError: one does not exist.
     """
     folder = Path(options.data_root) / options.data_version
-    found = {}
-    for split, name in artifacts.SPLIT_FILES.items():
-        if not (folder / name).is_file():
+    files = {split: folder / artifacts.SPLIT_FILES[split] for split in ("train", "valid")} | {"test": Path(test_data)}
+    for path in files.values():
+        if not path.is_file():
             raise DataError(
                 "the file does not exist",
-                where=str(folder / name),
+                where=str(path),
                 todo=f"bistill prepare SOURCE --data_version {options.data_version}",
             )
-        found[split] = artifacts.sha256_of_file(folder / name)
-    return found
+    return {split: artifacts.sha256_of_file(path) for split, path in files.items()}
 
 
-def _do(stage: Stage, inputs: Mapping[str, str], *, force: bool) -> str:
+def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
     """Run a stage unless it is unchanged; the fingerprint of its inputs."""
     model = loading.model_fingerprint(loading.resolve(stage.model)) if stage.model else ""
     wanted = artifacts.fingerprint(
-        {"bistill": __version__, "options": dataclasses.asdict(stage.options), "inputs": dict(inputs), "model": model}
+        {"bistill": __version__, "options": dataclasses.asdict(stage.options), "inputs": inputs, "model": model}
     )
     folder = Path(stage.output_dir)
     if not force and _unchanged(folder, wanted, stage.outputs):

@@ -42,6 +42,7 @@ class CrossEncoder:
     ) -> None:
         self.model, self.tokenizer, self.source, self.max_len = model, tokenizer, source, max_len
         self.new_keys = list(new_keys)
+        self._head_modules = frozenset(lora.whole_modules(model, self.new_keys)) if new_keys else frozenset()
         self.precision = loading.resolve_precision(precision, self.device)
 
     @classmethod
@@ -102,6 +103,11 @@ class CrossEncoder:
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
+
+    def new_head(self) -> frozenset[str]:
+        """Names of the parameters of a head that started at random, the pooler below it included; else none."""
+        names = (name for name, _ in self.model.named_parameters())
+        return frozenset(name for name in names if self._head_modules & set(name.split(".")))
 
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""

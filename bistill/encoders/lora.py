@@ -50,16 +50,18 @@ def apply(model: nn.Module, options: LoraOptions, *, new_keys: list[str], seed: 
 
 
 def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
-    """Top-level module names that must train whole: known heads and the owners of random parameters.
+    """Names of the modules that must train whole: known heads, the owners of random parameters, and under a random
+    head the pooler that feeds it (a Bi-Encoder's start has one that was never used).
 
-    A pooler of a bare encoder is left out: no token vector passes through it.
+    A bare encoder has none: no token vector passes through its pooler.
     """
     base = getattr(model, "base_model_prefix", "")
     heads = [name for name, _ in model.named_children() if name in HEAD_NAMES]
     if not heads:
         return []
     owners = {_owner(key, base) for key in new_keys}
-    return sorted({*heads, *owners})
+    pooler = {"pooler"} if new_keys and getattr(getattr(model, base, None), "pooler", None) is not None else set()
+    return sorted({*heads, *owners, *pooler})
 
 
 def save_adapter(model: Any, folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -93,10 +93,19 @@ class Engine:
         options: epochs, batch size, learning rate, schedule, seed.
         precision: a concrete one (not ``auto``).
         hooks: called in order.
+        head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
+        head_lr_factor: see ``head``.
     """
 
     def __init__(
-        self, task: Task, options: TrainingOptions, *, precision: Precision, hooks: Sequence[Hook] = ()
+        self,
+        task: Task,
+        options: TrainingOptions,
+        *,
+        precision: Precision,
+        hooks: Sequence[Hook] = (),
+        head: Collection[str] = (),
+        head_lr_factor: float = 1.0,
     ) -> None:
         self.task, self.options, self.hooks = task, options, list(hooks)
         self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
@@ -109,7 +118,11 @@ class Engine:
             )
         self.steps_per_epoch = math.ceil(task.samples / options.batch_size)
         self.progress = Progress(total_steps=self.steps_per_epoch * options.epochs)
-        optimizer = torch.optim.AdamW(parameter_groups(task.model, options.weight_decay), lr=peak_lr(options))
+        lr = peak_lr(options)
+        groups = parameter_groups(
+            task.model, lr=lr, weight_decay=options.weight_decay, head=head, head_lr=lr * head_lr_factor
+        )
+        optimizer = torch.optim.AdamW(groups)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.schedule = linear_warmup_decay(optimizer, self.progress.total_steps, options.warmup_ratio)
 
@@ -147,7 +160,7 @@ class Engine:
         terms = self.task.losses(samples, epoch)
         self.accelerator.backward(terms["loss"])
         norm = self.accelerator.clip_grad_norm_(self.task.model.parameters(), self.options.max_grad_norm)
-        progress.lr = self.schedule.get_last_lr()[0]
+        progress.lr = min(self.schedule.get_last_lr())  # the body's; a head learns no slower
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -26,10 +27,30 @@ def linear_warmup_decay(optimizer: Optimizer, total_steps: int, warmup_ratio: fl
     return LambdaLR(optimizer, lambda step: warmup_decay_factor(step, total_steps, warmup_ratio))
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: matrices with weight decay, vectors (biases, norms) without."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def parameter_groups(
+    model: nn.Module, *, lr: float, weight_decay: float, head: Collection[str] = (), head_lr: float = 0.0
+) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay: matrices decay, vectors (biases, norms) do not.
+
+    Args:
+        model: whose parameters with ``requires_grad`` are grouped.
+        lr: peak learning rate of the body.
+        weight_decay: of matrices.
+        head: names of parameters that learn at ``head_lr`` instead.
+        head_lr: peak learning rate of the head.
+
+    Returns:
+        Groups for an optimizer; empty ones are left out.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name in head, parameter.ndim > 1), []).append(parameter)
     return [
-        {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": parameters,
+            "lr": head_lr if in_head else lr,
+            "weight_decay": weight_decay if is_matrix else 0.0,
+        }
+        for (in_head, is_matrix), parameters in groups.items()
     ]

@@ -103,7 +103,15 @@ def train(options: TeacherOptions) -> dict[str, Any]:
             journal=journal,
         )
         hooks = [ShowProgress("training teacher"), WriteJournal(journal), validation]
-        progress = Engine(task, options, precision=encoder.precision, hooks=hooks).run()
+        engine = Engine(
+            task,
+            options,
+            precision=encoder.precision,
+            hooks=hooks,
+            head=encoder.new_head(),
+            head_lr_factor=options.head_lr_factor,
+        )
+        progress = engine.run()
         encoder.save(output_dir, options)
         journal.write("saved", path=str(output_dir), step=validation.best_step)
         record = stage.write_record(

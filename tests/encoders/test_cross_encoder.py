@@ -98,13 +98,26 @@ print(json.dumps({
         np.testing.assert_allclose(scores, expected, atol=1e-6, err_msg=way)
 
 
-def test_lora_trains_the_head_and_nothing_else_but_adapters(tiny_encoder: Path) -> None:
+@pytest.mark.parametrize("use_lora", [True, False])
+def test_a_random_head_and_its_pooler_are_named(tiny_encoder: Path, tiny_teacher: Path, use_lora: bool) -> None:
+    encoder = CrossEncoder.start(str(tiny_encoder), max_len=None, precision="fp32", seed=0)
+    if use_lora:
+        encoder.model = lora.apply(encoder.model, LoraOptions(use_lora=True), new_keys=encoder.new_keys, seed=0)
+    trainable = {name for name, parameter in encoder.model.named_parameters() if parameter.requires_grad}
+    head = encoder.new_head() & trainable
+    assert {name.split(".")[-1] for name in head} == {"weight", "bias"}
+    assert len(head) == 4  # weight and bias of classifier and pooler
+    assert all("classifier" in name or "pooler" in name for name in head)
+    assert CrossEncoder.load(str(tiny_teacher)).new_head() == frozenset()
+
+
+def test_lora_trains_adapters_and_the_head_and_nothing_else(tiny_encoder: Path) -> None:
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=None, precision="fp32", seed=0)
     before = encoder.model.classifier.weight.detach().clone()
     model = lora.apply(encoder.model, LoraOptions(use_lora=True), new_keys=encoder.new_keys, seed=0)
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    assert all("lora_" in name or "classifier.modules_to_save" in name for name in names)
-    assert any("pooler" in name for name in names)
+    whole = [name for name in names if "lora_" not in name]
+    assert {name.split(".modules_to_save")[0].split(".")[-1] for name in whole} == {"classifier", "pooler"}
     assert not torch.equal(lora.merged(trained(tiny_encoder, use_lora=True).model).classifier.weight, before)
 
 

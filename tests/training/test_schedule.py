@@ -28,10 +28,19 @@ def test_without_warm_up_equals_transformers() -> None:
     assert ours == pytest.approx(rates(lambda optimizer: get_linear_schedule_with_warmup(optimizer, 0, 7)))
 
 
-def test_only_trainable_matrices_decay() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 1))
+def test_only_trainable_matrices_decay_and_the_head_learns_at_its_own_rate() -> None:
+    model = torch.nn.Sequential(
+        torch.nn.Linear(2, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 1), torch.nn.Linear(1, 4)
+    )
     model[2].requires_grad_(False)
-    matrices, vectors = parameter_groups(model, 0.01)
-    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.01, 0.0)
-    assert [tuple(parameter.shape) for parameter in matrices["params"]] == [(3, 2)]
-    assert [tuple(parameter.shape) for parameter in vectors["params"]] == [(3,), (3,), (3,)]
+    groups = parameter_groups(model, lr=0.1, weight_decay=0.01, head={"3.weight", "3.bias"}, head_lr=0.5)
+    found = {
+        (group["lr"], group["weight_decay"]): [tuple(parameter.shape) for parameter in group["params"]]
+        for group in groups
+    }
+    assert found == {
+        (0.1, 0.01): [(3, 2)],
+        (0.1, 0.0): [(3,), (3,), (3,)],
+        (0.5, 0.01): [(4, 1)],
+        (0.5, 0.0): [(4,)],
+    }

@@ -1,0 +1,117 @@
+"""The whole chain on tiny encoders: what runs, what is skipped, and what a change runs again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bistill import journal, pipeline
+from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.errors import DataError
+
+WORDS = """
+    file list sort set map tree graph query key value red blue green json network socket thread string number parse
+""".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def options(
+    tmp_path: Path,
+    tiny_encoder: Path,
+    write_csv: Callable[[Path, list[list[str]]], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> PipelineOptions:
+    monkeypatch.chdir(tmp_path)
+    for split, words in (("train", WORDS[:12]), ("valid", WORDS[12:16]), ("test", WORDS[16:])):
+        rows = [["query", "positive", "negative"]]
+        rows += [[f"how to {word}", f"returns the {word}", f"error in {word}"] for word in words]
+        write_csv(tmp_path / "preprocessed" / "tiny" / f"{split}.csv", rows)
+    shared = {"epochs": 1, "batch_size": 4, "max_len": 32, "valid_samples": 4}
+    return PipelineOptions(
+        data_version="tiny",
+        searches=("how to parse",),
+        teacher=TeacherOptions(model_name=str(tiny_encoder), output_dir="models/teacher", **shared),
+        distillation=DistillationOptions(
+            teacher_path="", student_name=str(tiny_encoder), output_dir="models/student", K=4, **shared
+        ),
+        evaluation=EvaluationOptions(model_path="", test_data="", output_dir="evaluation_results"),
+    )
+
+
+def runs() -> tuple[int, int]:
+    """How often teacher and student were trained, by their journals."""
+    counts = [
+        sum(record["event"] == "start" for record in journal.read(Path("models") / name / "journal.jsonl"))
+        for name in ("teacher", "student")
+    ]
+    return counts[0], counts[1]
+
+
+def test_everything_is_written_and_shown(options: PipelineOptions, capsys: pytest.CaptureFixture[str]) -> None:
+    pipeline.run(options)
+    result = json.loads(Path("evaluation_results/bi_encoder_evaluation_results.json").read_text())
+    assert result["models"]["teacher"]["path"].endswith("models/teacher")
+    assert 0 <= result["ranking"]["student"]["ndcg_at_10"] <= 1
+    assert Path("evaluation_results/bi_encoder_evaluation_analysis.png").read_bytes()[:4] == b"\x89PNG"
+    output = capsys.readouterr().out
+    for expected in ("nDCG@10", "how to parse", "teacher:  models/teacher", "student:  models/student"):
+        assert expected in output
+
+
+def test_an_unchanged_second_run_trains_and_evaluates_nothing(
+    options: PipelineOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.run(options)
+    written = {
+        path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file() and "cache" not in str(path)
+    }
+    capsys.readouterr()
+    pipeline.run(options)
+    assert runs() == (1, 1)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    captured = capsys.readouterr()
+    for stage in ("teacher", "distillation", "evaluation"):
+        assert f"{stage}: inputs unchanged" in captured.err
+    assert captured.out.count("nDCG@10") == 1
+
+
+def test_a_changed_option_runs_its_stage_and_those_behind_it(options: PipelineOptions) -> None:
+    pipeline.run(options)
+    changed = dataclasses.replace(options.distillation, tau=0.1)
+    pipeline.run(dataclasses.replace(options, distillation=changed))
+    assert runs() == (1, 2)
+    pipeline.run(
+        dataclasses.replace(options, distillation=changed, teacher=dataclasses.replace(options.teacher, lr=1e-4))
+    )
+    assert runs() == (2, 3)
+
+
+def test_changed_data_force_and_a_damaged_output_run_again(options: PipelineOptions) -> None:
+    pipeline.run(options)
+    with Path("preprocessed/tiny/test.csv").open("a") as file:
+        file.write("how to fast,returns the fast,error in slow\n")
+    pipeline.run(options)
+    assert runs() == (1, 1)
+    results = json.loads(Path("evaluation_results/bi_encoder_evaluation_results.json").read_text())
+    assert results["counts"]["queries"] == 5
+    weights = bytearray(Path("models/student/model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    Path("models/student/model.safetensors").write_bytes(weights)
+    pipeline.run(options)
+    assert runs() == (1, 2)
+    with Path("preprocessed/tiny/train.csv").open("a") as file:
+        file.write("how to fast,returns the fast,error in slow\n")
+    pipeline.run(options)
+    assert runs() == (2, 3)
+    pipeline.run(dataclasses.replace(options, force=True))
+    assert runs() == (3, 4)
+
+
+def test_missing_data_is_an_error(options: PipelineOptions) -> None:
+    Path("preprocessed/tiny/valid.csv").unlink()
+    with pytest.raises(DataError, match=r"valid.csv: the file does not exist\n  do: bistill prepare SOURCE"):
+        pipeline.run(options)
