@@ -33,7 +33,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     asked = task.build(options, output / artifacts.REJECTED_FILE)
     console.say(f"evaluating {len(asked.records)} queries over {len(asked.corpus)} documents")
     student = _encoder_scores(options.model_path, "student", asked, options)
-    base, base_entry = _base_scores(base_choice, asked, options)
+    base, base_entry = _base_scores(base_choice, asked, student, options)
     chosen = samples.choose(asked, student)
     teacher, teacher_entry = _teacher_scores(teacher_choice, asked, student, base, chosen, options)
     entries = {"student": student.description, "base": base_entry, "teacher": teacher_entry}
@@ -52,9 +52,13 @@ def _encoder_scores(name: str, role: str, asked: Task, options: EvaluationOption
 
 
 def _base_scores(
-    choice: Choice, asked: Task, options: EvaluationOptions
+    choice: Choice, asked: Task, student: EncoderScores, options: EvaluationOptions
 ) -> tuple[EncoderScores | None, dict[str, Any]]:
-    encoder, choice = models.load(choice, lambda name: BiEncoder.load(name, precision=options.precision))
+    """The base model reads as much of a text as the student does, so that only the training differs."""
+    length = student.description["max_len"]
+    encoder, choice = models.load(
+        choice, lambda name: BiEncoder.load(name, max_len=length, precision=options.precision)
+    )
     if encoder is None:
         return None, choice.left_out
     name = str(choice.name)

@@ -14,7 +14,7 @@ from bistill.candidates.lists import CandidateList, for_distillation
 from bistill.candidates.teacher_scores import TeacherScores
 from bistill.config import DistillationOptions
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import subset
+from bistill.data.sampling import permutation, subset
 from bistill.encoders import loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
@@ -56,6 +56,10 @@ class ListTask:
     def samples(self) -> int:
         """Queries of one epoch."""
         return len(self._query_ids)
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Queries shuffled."""
+        return permutation(seed, epoch, self.samples)
 
     def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """The three losses of a batch of queries on the linear score."""

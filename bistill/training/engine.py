@@ -16,10 +16,11 @@ from typing import Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from bistill.config import LoraOptions, Precision, TrainingOptions
-from bistill.data.sampling import generator, permutation
+from bistill.data.sampling import generator
 from bistill.errors import OptionError
 from bistill.training.schedule import linear_warmup_decay, parameter_groups
 
@@ -39,6 +40,9 @@ class Task(Protocol):
     @property
     def samples(self) -> int:
         """Samples of one epoch."""
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Ids of all samples in the order in which an epoch sees them: a function of seed and epoch alone."""
 
     def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
         """Loss terms of a batch by name; ``loss`` is the one to minimise."""
@@ -108,6 +112,7 @@ class Engine:
         head_lr_factor: float = 1.0,
     ) -> None:
         self.task, self.options, self.hooks = task, options, list(hooks)
+        AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
         if self.accelerator.num_processes > 1:
             raise OptionError(
@@ -145,7 +150,7 @@ class Engine:
         """(epoch, sample ids) of each update in order; the last batch of an epoch may be smaller."""
         size = self.options.batch_size
         for epoch in range(self.options.epochs):
-            order = permutation(self.options.seed, epoch, self.task.samples)
+            order = self.task.order(self.options.seed, epoch)
             for start in range(0, len(order), size):
                 yield epoch, order[start : start + size]
 

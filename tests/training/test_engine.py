@@ -28,6 +28,9 @@ class Regression:
         self.model = nn.Sequential(nn.Linear(3, 1), nn.Dropout(dropout))
         self.seen: list[tuple[int, list[int]]] = []
 
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        return permutation(seed, epoch, self.samples)
+
     def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
         self.seen.append((epoch, samples.tolist()))
         error = (self.model(INPUTS[samples]) - TARGETS[samples]).square().mean()

@@ -41,6 +41,11 @@ def test_an_epoch_holds_every_positive_once_and_three_negatives_each(data_root: 
     assert sorted(positives) == sorted((query, query.replace("how to", "returns the")) for query in dataset.queries)
     labelled = {dataset.documents[dataset[query].negatives[0]] for query in range(12)}
     assert labelled <= {document for (_, document), label in pairs if label == 0}
+    order = task.order(seed=7, epoch=0)
+    assert sorted(order) == list(range(48))
+    queries = [pairs[sample][0][0] for sample in order]
+    assert [queries[start : start + 4] for start in range(0, 48, 4)] == [[name] * 4 for name in queries[::4]]
+    assert queries != [pairs[sample][0][0] for sample in task.order(seed=7, epoch=1)]
     assert pairs != [task.pair(sample, epoch=1) for sample in range(task.samples)]
 
 
