@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -107,10 +108,17 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def apply_umask(folder: Path) -> None:
-    """Give every file below a folder the permissions of an ordinary new file; safetensors writes 0600."""
-    for path in folder.rglob("*"):
-        if path.is_file():
+def clear_model_folder(folder: Path) -> None:
+    """Make the folder of a model, without what an earlier run of another kind may have left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / ADAPTER_DIR, ignore_errors=True)
+    (folder / BEST_MODEL).unlink(missing_ok=True)
+
+
+def share_weights(folder: Path) -> None:
+    """Give a model's weights the permissions of an ordinary new file; safetensors writes 0600."""
+    for path in (*folder.glob("*.safetensors"), *folder.glob(f"{ADAPTER_DIR}/*.safetensors")):
+        if not path.is_symlink():
             path.chmod(0o666 & ~_umask())
 
 

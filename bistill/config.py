@@ -99,7 +99,9 @@ class TrainingOptions(Options):
     weight_decay: Annotated[float, Option("AdamW weight decay of matrices (not of biases and norms).", minimum=0)] = (
         0.01
     )
-    max_grad_norm: Annotated[float, Option("Gradients are scaled down to at most this norm.", minimum=0)] = 1.0
+    max_grad_norm: Annotated[float, Option("Gradients are scaled down to at most this norm; 0: never.", minimum=0)] = (
+        1.0
+    )
     eval_steps: Annotated[int, Option("Validate every so many updates; 0: at the end of each epoch.", minimum=0)] = 0
     valid_samples: Annotated[int, Option("Validation queries used each time, chosen by --seed.", minimum=1)] = 500
     precision: Annotated[Precision, Option("Arithmetic; auto: bf16 on CUDA, fp32 on CPU.")] = "auto"
@@ -217,7 +219,7 @@ class MonitorOptions(Options):
 class PipelineOptions(Options):
     """Teacher, distillation and evaluation on one data version; stages whose inputs are unchanged are skipped."""
 
-    config: Annotated[str | None, Option("YAML file with any of these options; flags go before it.")] = None
+    config: Annotated[str | None, Option("YAML file with any of these options; flags override it.")] = None
     data_version: Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")] = (
         "supervised_only"
     )

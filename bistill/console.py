@@ -58,7 +58,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     for row in rows:
         drawn.add_row(*row)
     width = None if sys.stdout.isatty() else 120
-    Console(width=width, markup=False, highlight=False).print(drawn)
+    Console(width=width, markup=False, highlight=False, emoji=False).print(drawn)
 
 
 @contextmanager

@@ -63,6 +63,10 @@ class ModelError(BistillError):
     """A model directory or hub name cannot be loaded, or does not hold what it should."""
 
 
+class TrainingError(BistillError):
+    """A training run cannot go on: its numbers are no longer numbers."""
+
+
 class ArtifactError(BistillError):
     """A file that bistill wrote earlier is missing, torn or of another version."""
 

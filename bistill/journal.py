@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from bistill import __version__
 
 
 class Journal:
@@ -29,7 +33,7 @@ class Journal:
     def write(self, event: str, **fields: Any) -> None:
         """Append one line. Non-finite numbers become ``null``."""
         record = {"time": round(time.time(), 3), "event": event, **fields}
-        line = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n"
+        line = json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n"
         os.write(self._handle, line.encode())
 
     def close(self) -> None:
@@ -50,11 +54,18 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _finite(value: Any) -> Any:
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, read without importing it."""
+    packages = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "ir-measures")
+    return {"bistill": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def finite(value: Any) -> Any:
+    """The same value of dictionaries, lists and numbers with NaN and infinity as None, since JSON has none."""
     if isinstance(value, float) and not (-float("inf") < value < float("inf")):
         return None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

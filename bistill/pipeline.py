@@ -16,8 +16,20 @@ from bistill import __version__, artifacts, console
 from bistill.config import DistillationOptions, EvaluationOptions, Options, PipelineOptions, TeacherOptions
 from bistill.data.store import load_documents
 from bistill.encoders import loading
-from bistill.errors import ArtifactError, DataError
+from bistill.errors import ArtifactError, DataError, OptionError
 
+# Options of the sections that follow from others, and what to give instead.
+DECIDED = {
+    "teacher": ("data_version", "data_root"),
+    "distillation": ("data_version", "data_root", "teacher_path"),
+    "evaluation": ("model_path",),
+}
+DECIDED_BY = {
+    "data_version": "give --data_version to the pipeline",
+    "data_root": "give --data_root to the pipeline",
+    "teacher_path": "give --teacher.output_dir; for a teacher trained elsewhere use bistill distill",
+    "model_path": "give --distillation.output_dir",
+}
 MODEL_FILES = (artifacts.WEIGHTS_FILE, artifacts.MODEL_RECORD)
 EVALUATION_FILES = (artifacts.EVALUATION_JSON, artifacts.EVALUATION_PNG)
 
@@ -77,10 +89,10 @@ def run(options: PipelineOptions) -> None:
             evaluation.output_dir,
             EVALUATION_FILES,
             _evaluate,
-            needs=("test", "teacher", "distillation"),
+            needs=("test", "beside", "teacher", "distillation"),
         ),
     )
-    known = data_fingerprints(options, evaluation.test_data)
+    known = data_fingerprints(options, evaluation.test_data) | {"beside": evaluation_fingerprint(evaluation)}
     for stage in stages:
         known[stage.name] = _do(stage, {name: known[name] for name in stage.needs}, force=options.force)
     if options.searches:
@@ -92,7 +104,22 @@ def run(options: PipelineOptions) -> None:
 
 def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:
     """Options of the stages, joined: one data version, the teacher's folder to the student, the student's to the
-    evaluation."""
+    evaluation.
+
+    Raises:
+        OptionError: a section gives an option that the joining decides.
+    """
+    default = PipelineOptions()
+    for section, names in DECIDED.items():
+        for name in names:
+            given = getattr(getattr(options, section), name)
+            if given != getattr(getattr(default, section), name):
+                raise OptionError(
+                    "the pipeline decides this option itself",
+                    where=f"{section}.{name}",
+                    found=given,
+                    todo=DECIDED_BY[name],
+                )
     teacher = dataclasses.replace(options.teacher, data_version=options.data_version, data_root=options.data_root)
     distillation = dataclasses.replace(
         options.distillation,
@@ -124,11 +151,26 @@ def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str
                 where=str(path),
                 todo=f"bistill prepare SOURCE --data_version {options.data_version}",
             )
-    return {split: artifacts.sha256_of_file(path) for split, path in files.items()}
+    prepared = folder / artifacts.PREPARE_RECORD  # its label threshold is used again when the files are read
+    reading = artifacts.sha256_of_file(prepared) if prepared.is_file() else ""
+    return {
+        split: artifacts.fingerprint({"file": artifacts.sha256_of_file(path), "prepared": reading})
+        for split, path in files.items()
+    }
+
+
+def evaluation_fingerprint(options: EvaluationOptions) -> str:
+    """Fingerprint of what an evaluation reads beside the test file: more documents, and models named by option."""
+    named = [
+        loading.model_fingerprint(loading.resolve(name)) for name in (options.base_model, options.teacher_path) if name
+    ]
+    corpus = Path(options.corpus_data) if options.corpus_data else None
+    documents = artifacts.sha256_of_file(corpus) if corpus and corpus.is_file() else ""
+    return artifacts.fingerprint({"models": named, "corpus": documents})
 
 
 def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
-    """Run a stage unless it is unchanged; the fingerprint of its inputs."""
+    """Run a stage unless it is unchanged; the fingerprint of its outputs, by which later stages know it."""
     model = loading.model_fingerprint(loading.resolve(stage.model)) if stage.model else ""
     wanted = artifacts.fingerprint(
         {"bistill": __version__, "options": dataclasses.asdict(stage.options), "inputs": inputs, "model": model}
@@ -138,13 +180,13 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
         console.say(f"{stage.name}: inputs unchanged, {folder} is reused")
         if artifacts.EVALUATION_JSON in stage.outputs:
             _show(folder)
-        return wanted
+        return artifacts.fingerprint(artifacts.read_json(folder / artifacts.STAGE_RECORD)["outputs"])
     console.say(f"{stage.name}: started")
     (folder / artifacts.STAGE_RECORD).unlink(missing_ok=True)
     stage.action(stage.options)
     hashes = {file: artifacts.sha256_of_file(folder / file) for file in stage.outputs}
     artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
-    return wanted
+    return artifacts.fingerprint(hashes)
 
 
 def _unchanged(folder: Path, wanted: str, outputs: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from bistill import journal, pipeline
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
-from bistill.errors import DataError
+from bistill.errors import DataError, OptionError
 
 WORDS = """
     file list sort set map tree graph query key value red blue green json network socket thread string number parse
@@ -36,9 +36,9 @@ def options(
         searches=("how to parse",),
         teacher=TeacherOptions(model_name=str(tiny_encoder), output_dir="models/teacher", **shared),
         distillation=DistillationOptions(
-            teacher_path="", student_name=str(tiny_encoder), output_dir="models/student", K=4, **shared
+            teacher_path="models/teacher", student_name=str(tiny_encoder), output_dir="models/student", K=4, **shared
         ),
-        evaluation=EvaluationOptions(model_path="", test_data="", output_dir="evaluation_results"),
+        evaluation=EvaluationOptions(model_path="models/student", test_data="", output_dir="evaluation_results"),
     )
 
 
@@ -109,6 +109,27 @@ def test_changed_data_force_and_a_damaged_output_run_again(options: PipelineOpti
     assert runs() == (2, 3)
     pipeline.run(dataclasses.replace(options, force=True))
     assert runs() == (3, 4)
+
+
+def test_a_rebuilt_teacher_of_other_weights_reaches_the_student(options: PipelineOptions) -> None:
+    pipeline.run(options)
+    teacher = Path("models/teacher/bistill.json")
+    record = json.loads(teacher.read_text())
+    teacher.write_text(json.dumps(record | {"best_step": 99}))  # damaged: made again, with the same weights as before
+    pipeline.run(options)
+    assert runs() == (2, 1)
+
+
+def test_stages_of_different_precision_run_in_one_process(options: PipelineOptions) -> None:
+    teacher = dataclasses.replace(options.teacher, precision="bf16")
+    pipeline.run(dataclasses.replace(options, teacher=teacher))
+    assert runs() == (1, 1)
+
+
+def test_an_option_that_follows_from_others_is_refused(options: PipelineOptions) -> None:
+    changed = dataclasses.replace(options.distillation, teacher_path="elsewhere")
+    with pytest.raises(OptionError, match=r"distillation.teacher_path: the pipeline decides .*\n  found: 'elsewhere'"):
+        pipeline.run(dataclasses.replace(options, distillation=changed))
 
 
 def test_missing_data_is_an_error(options: PipelineOptions) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import overload
 
 import numpy as np
 
 from bistill import metrics
 from bistill.candidates.lists import CandidateList
 from bistill.data.dataset import Dataset
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.encoders.cross_encoder import CrossEncoder, Pair
 from bistill.errors import ModelError
 
 
@@ -46,7 +47,7 @@ class TeacherScores:
             (item.query_id * size + document for item in lists for document in item.documents), dtype=np.int64
         )
         unique = np.unique(keys)
-        pairs = [(dataset.queries[int(key // size)], dataset.documents[int(key % size)]) for key in unique]
+        pairs = _Pairs(dataset, unique)
         logits = teacher.score(pairs, batch_size=batch_size, description="teacher scores")
         if not np.isfinite(logits).all():
             row = int(np.flatnonzero(~np.isfinite(logits))[0])
@@ -70,3 +71,23 @@ class TeacherScores:
         if not known.all():
             raise KeyError(f"no teacher score for query {item.query_id}, documents {item.documents}")
         return self._scores[places]
+
+
+class _Pairs(Sequence[Pair]):
+    """Texts of pairs by key, read when asked for, so that memory does not grow with the number of pairs."""
+
+    def __init__(self, dataset: Dataset, keys: np.ndarray) -> None:
+        self._dataset, self._keys = dataset, keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, place: int) -> Pair: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Pair]: ...
+    def __getitem__(self, place: int | slice) -> Pair | Sequence[Pair]:
+        if isinstance(place, slice):
+            return _Pairs(self._dataset, self._keys[place])
+        query, document = divmod(int(self._keys[place]), len(self._dataset.documents))
+        return self._dataset.queries[query], self._dataset.documents[document]

@@ -12,7 +12,7 @@ def generator(seed: int, *keys: int | str) -> np.random.Generator:
 
     The 128-bit key of a Philox counter generator (Salmon et al., 2011) is the SHA-256 of seed and keys, cut.
     """
-    text = "\x1f".join(repr(key) for key in (seed, *keys))
+    text = "\x1f".join(repr(key if isinstance(key, str) else int(key)) for key in (seed, *keys))
     return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
 
 

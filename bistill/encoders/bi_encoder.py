@@ -16,6 +16,14 @@ from bistill import artifacts
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.encoders import batching, directories, loading, lora, pooling, prompts
+from bistill.encoders.precision import autocast, default_device, resolve_precision
+
+
+def _family_name(name: str, path: str) -> str:
+    """What tells a model's family: the hub name, or of a folder its last part (its parents may have any name)."""
+    if not Path(path).is_dir() or "/snapshots/" in path:
+        return name
+    return Path(path).name
 
 
 class BiEncoder:
@@ -42,7 +50,7 @@ class BiEncoder:
     ) -> None:
         self.model, self.tokenizer, self.source = model, tokenizer, source
         self.mode, self.max_len, self.prompts = mode, max_len, texts
-        self.precision = loading.resolve_precision(precision, self.device)
+        self.precision = resolve_precision(precision, self.device)
 
     @classmethod
     def load(
@@ -71,9 +79,12 @@ class BiEncoder:
         path = loading.resolve(name)
         with loading.explained(path):
             layout = directories.read_layout(path)
-        model, _ = loading.load_model(AutoModel, path)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # a bare transformer's unused pooler may be drawn at random
+            model, report = loading.load_model(AutoModel, path)
+        directories.check_complete(path, report["missing_keys"])
         tokenizer = loading.load_tokenizer(path)
-        model.to(loading.default_device()).eval()
+        model.to(default_device()).eval()
         limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
         return cls(
             model,
@@ -81,9 +92,7 @@ class BiEncoder:
             source=path,
             mode=layout.mode,
             max_len=min(max_len or layout.max_len or limit, limit),
-            texts=prompts.choose(
-                Path(path).name if Path(path).is_dir() else name, layout.prompts, query_prompt, document_prompt
-            ),
+            texts=prompts.choose(_family_name(name, path), layout.prompts, query_prompt, document_prompt),
             precision=precision,
         )
 
@@ -115,7 +124,7 @@ class BiEncoder:
 
     def save(self, folder: Path, options: LoraOptions) -> None:
         """Write a stock sentence-transformers directory; adapters merged, and beside it in ``adapter/``."""
-        folder.mkdir(parents=True, exist_ok=True)
+        artifacts.clear_model_folder(folder)
         plain: Any = lora.merged(self.model)
         plain.save_pretrained(str(folder))
         tokenizer = copy.deepcopy(self.tokenizer)
@@ -125,7 +134,7 @@ class BiEncoder:
         if lora.is_lora(self.model):
             lora.save_adapter(self.model, folder)
         lora.write_config(folder, options, self.source)
-        artifacts.apply_umask(folder)
+        artifacts.share_weights(folder)
 
     def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
         """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""
@@ -154,7 +163,7 @@ class BiEncoder:
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)
-        with loading.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             hidden: Tensor = self.model(**batch).last_hidden_state
         vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
         return torch.nn.functional.normalize(vectors, dim=-1)

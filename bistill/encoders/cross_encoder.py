@@ -15,6 +15,7 @@ from bistill import artifacts
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.encoders import batching, loading, lora
+from bistill.encoders.precision import autocast, default_device, keep_float32, resolve_precision
 from bistill.errors import ModelError
 
 Pair = tuple[str, str]
@@ -43,7 +44,7 @@ class CrossEncoder:
         self.model, self.tokenizer, self.source, self.max_len = model, tokenizer, source, max_len
         self.new_keys = list(new_keys)
         self._head_modules = frozenset(lora.whole_modules(model, self.new_keys)) if new_keys else frozenset()
-        self.precision = loading.resolve_precision(precision, self.device)
+        self.precision = resolve_precision(precision, self.device)
 
     @classmethod
     def load(cls, name: str, *, max_len: int | None = None, precision: Precision = "auto") -> CrossEncoder:
@@ -88,7 +89,9 @@ class CrossEncoder:
             model, report = loading.load_model(AutoModelForSequenceClassification, path, config=config)
         tokenizer = loading.load_tokenizer(path)
         model.config.pad_token_id = tokenizer.pad_token_id
-        model.to(loading.default_device()).eval()
+        model.to(default_device()).eval()
+        for head in lora.heads(model):
+            keep_float32(model.get_submodule(head))
         limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
         return cls(
             model,
@@ -141,7 +144,7 @@ class CrossEncoder:
         Adapters are merged into it and also written to ``adapter/``; ``best_model.pt`` holds the merged weights and
         ``lora_config.json`` the LoRA settings.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        artifacts.clear_model_folder(folder)
         plain: Any = lora.merged(self.model)
         plain.config.id2label, plain.config.label2id = {0: "relevance"}, {"relevance": 0}
         plain.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
@@ -155,11 +158,11 @@ class CrossEncoder:
         if lora.is_lora(self.model):
             lora.save_adapter(self.model, folder)
         lora.write_config(folder, options, self.source)
-        artifacts.apply_umask(folder)
+        artifacts.share_weights(folder)
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)
-        with loading.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             output: Tensor = self.model(**batch).logits
         return output.squeeze(-1).float()
 

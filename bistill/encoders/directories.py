@@ -8,6 +8,7 @@ sentence-transformers >= 5.4 writes by default.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,28 @@ def read_layout(path: str) -> Layout:
     pooling_config = _json_of(path, f"{folder}/config.json") or {DEFAULT_MODE: True}
     sentence_config = _json_of(path, SENTENCE_CONFIG) or {}
     own = _json_of(path, SENTENCE_TRANSFORMERS_CONFIG) or {}
+    prompts = {name: text for name, text in (own.get("prompts") or {}).items() if isinstance(text, str)}
+    # sentence-transformers writes empty prompts for want of any; in a folder of ours they are meant.
+    if not any(prompts.values()) and not (Path(path) / artifacts.MODEL_RECORD).is_file():
+        prompts = {}
     return Layout(
         mode=pooling.mode_of_config(pooling_config, f"{path}/{folder}/config.json"),
         max_len=sentence_config.get("max_seq_length"),
-        prompts={name: text for name, text in (own.get("prompts") or {}).items() if isinstance(text, str)},
+        prompts=prompts,
     )
+
+
+def check_complete(path: str, missing_keys: Iterable[str]) -> None:
+    """Refuse a folder whose vectors would be random or are no student's.
+
+    Raises:
+        ModelError: weights are missing (but for a pooler, through which no token vector passes), or it is a teacher.
+    """
+    record = Path(path) / artifacts.MODEL_RECORD
+    if record.is_file() and artifacts.read_json(record).get("stage") == "teacher":
+        raise ModelError("the folder holds a teacher, not a student", where=path, todo="give the student's folder")
+    if missing := sorted(key for key in missing_keys if "pooler" not in key):
+        raise ModelError("weights are missing from the model", where=path, found=missing, todo="fetch it again")
 
 
 def write_layout(folder: Path, *, mode: str, dim: int, max_len: int, prompts: Prompts) -> None:

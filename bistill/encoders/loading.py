@@ -10,13 +10,24 @@ from typing import Any, Final
 import torch
 
 from bistill import artifacts
-from bistill.config import PACKAGED_MODEL, Precision
-from bistill.errors import ModelError, OptionError
+from bistill.config import PACKAGED_MODEL
+from bistill.errors import ModelError
 
 # SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its hub page shows it.
 PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Families whose position embeddings begin behind the padding index.
+OFFSET_FAMILIES: Final = (
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "xmod",
+    "mpnet",
+    "longformer",
+    "data2vec-text",
+    "roberta-prelayernorm",
+)
 
 
 def resolve(name: str) -> str:
@@ -32,7 +43,7 @@ def resolve(name: str) -> str:
         path = path.parent
     if path.is_dir():
         return str(path.absolute())
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError("no such model folder", where=name, todo=alternatives())
     return name
 
@@ -82,6 +93,8 @@ def explained(name: str) -> Iterator[None]:
         if isinstance(error, ModelError):
             raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "trust_remote_code" in str(error):
+            raise ModelError("the model needs code from its own folder, which is never run", where=name) from error
         if Path(name).is_dir():
             raise ModelError(f"the folder does not hold a loadable model ({first})", where=name) from error
         raise ModelError(
@@ -129,37 +142,11 @@ def quiet() -> None:
     transformers.logging.disable_progress_bar()
 
 
-def default_device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """``auto`` made concrete: bf16 on CUDA, fp32 elsewhere.
-
-    Raises:
-        OptionError: fp16 on a CPU, which has no gradient scaling.
-    """
-    if precision == "auto":
-        return "bf16" if device.type == "cuda" else "fp32"
-    if precision == "fp16" and device.type == "cpu":
-        raise OptionError("fp16 needs a GPU", where="--precision", found=precision, todo="give fp32 or bf16")
-    return precision
-
-
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Context in which matrix products run in ``precision``; weights stay float32."""
-    dtype = DTYPES[precision]
-    return torch.autocast(
-        device.type, dtype=torch.bfloat16 if dtype == torch.float32 else dtype, enabled=dtype != torch.float32
-    )
-
-
 def longest_input(config: Any) -> int:
     """Longest input of a model; XLM-R and RoBERTa lose two of their position embeddings to the padding offset."""
     text = config.get_text_config()
     limit = getattr(text, "max_position_embeddings", None) or 10**9
-    offset = 2 if text.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl") else 0
+    offset = 2 if text.model_type in OFFSET_FAMILIES else 0
     return int(limit) - offset
 
 
@@ -168,6 +155,7 @@ def model_fingerprint(path: str) -> str:
     folder = Path(path)
     if not folder.is_dir():
         return artifacts.fingerprint({"hub": path})
-    patterns = ("*.safetensors", "*.bin", "config.json", "tokenizer.json", "1_Pooling/config.json", "modules.json")
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
+    patterns = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model", "*/config.json")
+    ours = {artifacts.MODEL_RECORD, artifacts.STAGE_RECORD, artifacts.LORA_CONFIG}
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})

@@ -17,7 +17,7 @@ from bistill import artifacts
 from bistill.config import LoraOptions
 from bistill.errors import ModelError
 
-HEAD_NAMES: Final = ("classifier", "score", "head", "out_proj")
+HEAD_NAMES: Final = ("classifier", "score", "head", "out_proj", "classification_head", "pre_classifier")
 
 
 def apply(model: nn.Module, options: LoraOptions, *, new_keys: list[str], seed: int) -> Any:
@@ -35,18 +35,22 @@ def apply(model: nn.Module, options: LoraOptions, *, new_keys: list[str], seed: 
     from peft import LoraConfig, TaskType, get_peft_model
 
     whole = whole_modules(model, new_keys)
-    classifies = any(hasattr(model, name) for name in HEAD_NAMES)
     config = LoraConfig(
         r=options.lora_r,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
         target_modules=_linear_layers(model, whole),
         modules_to_save=whole or None,
-        task_type=TaskType.SEQ_CLS if classifies else TaskType.FEATURE_EXTRACTION,
+        task_type=TaskType.SEQ_CLS if whole else TaskType.FEATURE_EXTRACTION,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, config)
+
+
+def heads(model: nn.Module) -> list[str]:
+    """Names of a classification model's head modules; none for a bare encoder."""
+    return [name for name, _ in model.named_children() if name in HEAD_NAMES]
 
 
 def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
@@ -56,12 +60,12 @@ def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
     A bare encoder has none: no token vector passes through its pooler.
     """
     base = getattr(model, "base_model_prefix", "")
-    heads = [name for name, _ in model.named_children() if name in HEAD_NAMES]
-    if not heads:
+    known = heads(model)
+    if not known and not new_keys:
         return []
     owners = {_owner(key, base) for key in new_keys}
     pooler = {"pooler"} if new_keys and getattr(getattr(model, base, None), "pooler", None) is not None else set()
-    return sorted({*heads, *owners, *pooler})
+    return sorted({*known, *owners, *pooler})
 
 
 def save_adapter(model: Any, folder: Path) -> None:

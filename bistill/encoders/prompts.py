@@ -37,6 +37,8 @@ FAMILIES: Final[tuple[tuple[str, Prompts], ...]] = (
 def of_family(model_name: str) -> Prompts:
     """Prompts of the model family that a hub name or folder name belongs to; none for an unknown family."""
     name = model_name.lower().rstrip("/")
+    if cached := re.search(r"models--([^/]+)/snapshots/", name):  # a hub model's folder in the local cache
+        name = cached[1].replace("--", "/")
     for pattern, prompts in FAMILIES:
         if re.search(pattern, name):
             return prompts

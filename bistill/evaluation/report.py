@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
 
-import bistill
-from bistill import console, metrics
+from bistill import console, journal, metrics
 from bistill.config import EvaluationOptions
 from bistill.evaluation import samples
 from bistill.evaluation.samples import Sample
@@ -22,7 +18,6 @@ from bistill.evaluation.task import RANDOM_NEGATIVES, Task
 SCHEMA: Final = "bistill.evaluation/1"
 HISTOGRAM_BINS: Final = 50
 ROLES: Final = ("base", "teacher", "student")
-LIBRARIES: Final = ("ir-measures", "numpy", "torch", "transformers")
 
 RANKING_TITLES: Final = {
     "ndcg_at_10": "nDCG@10",
@@ -72,7 +67,7 @@ def compose(
     best, worst = ([samples.report(sample, task, student, base, teacher) for sample in group] for group in chosen)
     result = {
         "schema": SCHEMA,
-        "versions": _versions(),
+        "versions": journal.versions(),
         "options": asdict(options),
         "models": {role: models[role] for role in ROLES},
         "data": _data(options, task),
@@ -87,9 +82,8 @@ def compose(
         },
         "samples": {"best": best, "worst": worst},
     }
-    finite = _finite(result)
-    assert isinstance(finite, dict)
-    return finite
+    report: dict[str, Any] = journal.finite(result)
+    return report
 
 
 def separation(task: Task, scores: EncoderScores) -> dict[str, Any]:
@@ -103,7 +97,7 @@ def separation(task: Task, scores: EncoderScores) -> dict[str, Any]:
     for kind, (negatives, pairs) in against.items():
         margins = query_margins(task, positives, negatives, pairs.queries)
         figures[kind] = {**asdict(metrics.separation(positives, negatives)), "query_margins": _spread(margins)}
-    mean_cosine = float(np.mean(scores.random)) if len(scores.random) else math.nan
+    mean_cosine = float(np.mean(scores.random)) if len(scores.random) else np.nan
     figures["random_negatives"]["mean_negative_cosine"] = mean_cosine
     figures["random_negatives"]["ceiling"] = metrics.margin_ceiling(mean_cosine)
     figures["histogram"] = {
@@ -146,11 +140,6 @@ def print_summary(result: Mapping[str, Any]) -> None:
         print(f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model.")
 
 
-def _versions() -> dict[str, str]:
-    libraries = {name.replace("-", "_"): version(name) for name in LIBRARIES}
-    return {"bistill": bistill.__version__, "python": platform.python_version(), **libraries}
-
-
 def _data(options: EvaluationOptions, task: Task) -> dict[str, Any]:
     corpus = {"path": options.corpus_data} if options.corpus_data else None
     return {
@@ -189,14 +178,3 @@ def _histogram(scores: np.ndarray) -> list[int]:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _finite(value: Any) -> Any:
-    """The same value with None for nan: JSON has no word for it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

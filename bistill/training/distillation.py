@@ -18,10 +18,12 @@ from bistill.data.sampling import permutation, subset
 from bistill.encoders import loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import OptionError
+from bistill.journal import Journal
 from bistill.training import stage
 from bistill.training.engine import Engine
 from bistill.training.hooks import ShowProgress, Validate, WriteJournal
-from bistill.training.validation import CRITERIA, ValidationLists, student_figures
+from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, student_figures
 
 
 class ListTask:
@@ -117,42 +119,49 @@ def train(options: DistillationOptions) -> dict[str, Any]:
         BistillError: data or a model cannot be used.
     """
     output_dir = Path(options.output_dir)
-    dataset, valid = stage.load_data(options, output_dir)
+    if output_dir.resolve() == Path(loading.resolve(options.teacher_path)).resolve():
+        raise OptionError("the student would overwrite its teacher", where="--output_dir", found=options.output_dir)
+    with stage.recorded(output_dir, "distillation", options) as journal:
+        return _train(options, output_dir, journal)
+
+
+def _train(options: DistillationOptions, output_dir: Path, journal: Journal) -> dict[str, Any]:
+    dataset, valid = stage.load_data(options, output_dir, journal)
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
     encoder = _student(options)
-    fingerprints = {"train": dataset.fingerprint, "valid": valid.fingerprint}
-    facts = {"data": fingerprints, "model": encoder.source, "teacher": options.teacher_path}
-    with stage.recorded(output_dir, "distillation", options, **facts) as journal:
-        scores = teacher_scores(options, dataset, query_ids)
-        journal.write("teacher_scores", requested=scores.requested, scored=scores.scored)
-        task = ListTask(encoder, dataset, query_ids, scores, options)
-        lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
-        validation = Validate(
-            encoder.model,
-            lambda: student_figures(encoder, lists),
-            criteria=CRITERIA,
-            every=options.eval_steps,
-            journal=journal,
-            at_first=True,
-        )
-        hooks = [ShowProgress("distilling"), WriteJournal(journal), validation]
-        progress = Engine(task, options, precision=encoder.precision, hooks=hooks).run()
-        encoder.save(output_dir, options)
-        journal.write("saved", path=str(output_dir), step=validation.best_step)
-        record = stage.write_record(
-            output_dir,
-            "distillation",
-            options,
-            base_model=loading.portable(options.student_name),
-            teacher_path=loading.portable(options.teacher_path),
-            data=fingerprints,
-            updates=progress.step,
-            best_step=validation.best_step,
-            validation=validation.best,
-            validation_untouched=validation.first,
-        )
+    scores = teacher_scores(options, dataset, query_ids)
+    journal.write("teacher_scores", requested=scores.requested, scored=scores.scored)
+    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
+    validation = Validate(
+        encoder.model,
+        lambda: student_figures(encoder, lists),
+        criteria=STUDENT_CRITERIA,
+        every=options.eval_steps,
+        journal=journal,
+        at_first=True,
+    )
+    engine = Engine(
+        ListTask(encoder, dataset, query_ids, scores, options),
+        options,
+        precision=encoder.precision,
+        hooks=[ShowProgress("distilling"), WriteJournal(journal), validation],
+    )
+    progress = engine.run()
+    encoder.save(output_dir, options)
+    journal.write("saved", path=str(output_dir), step=validation.best_step)
     _say_outcome(validation, output_dir)
-    return record
+    return stage.write_record(
+        output_dir,
+        "distillation",
+        options,
+        base_model=loading.portable(options.student_name),
+        teacher_path=loading.portable(options.teacher_path),
+        data={"train": dataset.fingerprint, "valid": valid.fingerprint},
+        updates=progress.step,
+        best_step=validation.best_step,
+        validation=validation.best,
+        validation_untouched=validation.first,
+    )
 
 
 def teacher_scores(options: DistillationOptions, dataset: Dataset, query_ids: np.ndarray) -> TeacherScores:

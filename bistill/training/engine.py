@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bistill.config import LoraOptions, Precision, TrainingOptions
 from bistill.data.sampling import generator
-from bistill.errors import OptionError
+from bistill.errors import OptionError, TrainingError
 from bistill.training.schedule import linear_warmup_decay, parameter_groups
 
 
@@ -163,8 +163,16 @@ class Engine:
         progress = self.progress
         torch.manual_seed(int(generator(self.options.seed, "step", progress.step).integers(2**62)))
         terms = self.task.losses(samples, epoch)
+        if not torch.isfinite(terms["loss"]):
+            raise TrainingError(
+                "the loss is no number; the weights are not saved",
+                where=f"step {progress.step + 1}, samples {samples.tolist()}",
+                found={name: float(value.detach()) for name, value in terms.items()},
+                todo="lower --lr, or train with --precision fp32",
+            )
         self.accelerator.backward(terms["loss"])
-        norm = self.accelerator.clip_grad_norm_(self.task.model.parameters(), self.options.max_grad_norm)
+        limit = self.options.max_grad_norm or math.inf
+        norm = self.accelerator.clip_grad_norm_(self.task.model.parameters(), limit)
         progress.lr = min(self.schedule.get_last_lr())  # the body's; a head learns no slower
         self.optimizer.step()
         self.schedule.step()

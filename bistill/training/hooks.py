@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -119,7 +120,9 @@ class Validate(Hook):
         return figures
 
     def _rank(self, figures: dict[str, float]) -> tuple[float, ...]:
-        return tuple(figures[name] for name in self._criteria)
+        """Figures to compare by; one that does not exist (no negatives, scores that are no numbers) ranks last."""
+        values = (figures[name] for name in self._criteria)
+        return tuple(-math.inf if math.isnan(value) else value for value in values)
 
     def _trainable(self) -> list[tuple[str, Any]]:
         return [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bistill import __version__, artifacts, console
+from bistill import artifacts, console
 from bistill.config import DataOptions, Options
 from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
-from bistill.errors import BistillError, DataError
-from bistill.journal import Journal
+from bistill.errors import ArtifactError, BistillError, DataError
+from bistill.journal import Journal, finite, versions
 
 
-def load_data(options: DataOptions, output_dir: Path) -> tuple[Dataset, Dataset]:
-    """Training and validation data of a data version; rejected rows go to ``output_dir``.
+def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple[Dataset, Dataset]:
+    """Training and validation data of a data version; rejected rows go to ``output_dir``, fingerprints to the journal.
 
     Raises:
         DataError: the folder or a file is missing, or a row is bad.
@@ -42,14 +40,25 @@ def load_data(options: DataOptions, output_dir: Path) -> tuple[Dataset, Dataset]
         rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
         splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
         console.say(f"{path}: {len(splits[-1])} queries, {len(splits[-1].documents)} documents")
+    journal.write("data", train=splits[0].fingerprint, valid=splits[1].fingerprint)
     return splits[0], splits[1]
 
 
 @contextmanager
-def recorded(output_dir: Path, stage: str, options: Options, **facts: Any) -> Iterator[Journal]:
-    """Journal of a run: a ``start`` line with versions, command line and options, an ``end`` line whatever happens."""
-    output_dir.mkdir(parents=True, exist_ok=True)
-    journal = Journal(output_dir / artifacts.JOURNAL)
+def recorded(output_dir: Path, stage: str, options: Options) -> Iterator[Journal]:
+    """Journal of a run: a ``start`` line with versions, command line and options, an ``end`` line whatever happens.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
+    try:
+        journal = Journal(output_dir / artifacts.JOURNAL)
+    except OSError as error:
+        raise ArtifactError(
+            f"the output folder cannot be written ({error.strerror})",
+            where=str(output_dir),
+            todo="give another --output_dir, or make it writable",
+        ) from None
     journal.write(
         "start",
         stage=stage,
@@ -57,7 +66,6 @@ def recorded(output_dir: Path, stage: str, options: Options, **facts: Any) -> It
         argv=sys.argv,
         options=dataclasses.asdict(options),
         versions=versions(),
-        **facts,
     )
     started = time.monotonic()
     try:
@@ -81,11 +89,6 @@ def write_record(output_dir: Path, stage: str, options: Options, **facts: Any) -
         "options": dataclasses.asdict(options),
         "versions": versions(),
     }
-    artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
-    return record
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    packages = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
-    return {"bistill": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+    clean: dict[str, Any] = finite(record)
+    artifacts.write_json(output_dir / artifacts.MODEL_RECORD, clean)
+    return clean

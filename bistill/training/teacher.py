@@ -13,13 +13,15 @@ from bistill import console, losses
 from bistill.candidates.lists import negatives_of
 from bistill.config import TeacherOptions
 from bistill.data.dataset import Dataset
+from bistill.data.records import Record
 from bistill.data.sampling import permutation, subset
 from bistill.encoders import loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.journal import Journal
 from bistill.training import stage
 from bistill.training.engine import Engine
 from bistill.training.hooks import ShowProgress, Validate, WriteJournal
-from bistill.training.validation import CRITERIA, ValidationLists, teacher_figures
+from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, teacher_figures
 
 
 class PairTask:
@@ -35,6 +37,7 @@ class PairTask:
 
     def __init__(self, encoder: CrossEncoder, dataset: Dataset, query_ids: np.ndarray, options: TeacherOptions) -> None:
         self._encoder, self._dataset, self._query_ids, self._options = encoder, dataset, query_ids, options
+        self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
         self._ends = np.cumsum([self._size(int(query_id)) for query_id in query_ids])
 
     @property
@@ -70,10 +73,18 @@ class PairTask:
         record = self._dataset[int(self._query_ids[row])]
         if place < len(record.positives):
             return (record.query, self._dataset.documents[record.positives[place]]), record.positive_labels[place]
-        count = len(record.positives) * self._options.negatives_per_positive
-        documents, labels = negatives_of(self._dataset, record, count=count, seed=self._options.seed, epoch=epoch)
+        documents, labels = self._negatives(record, epoch)
         number = place - len(record.positives)
         return (record.query, self._dataset.documents[documents[number]]), labels[number]
+
+    def _negatives(self, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other."""
+        key = (record.query_id, epoch)
+        if self._drawn is None or self._drawn[0] != key:
+            count = len(record.positives) * self._options.negatives_per_positive
+            drawn = negatives_of(self._dataset, record, count=count, seed=self._options.seed, epoch=epoch)
+            self._drawn = (key, drawn)
+        return self._drawn[1]
 
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
@@ -90,8 +101,50 @@ def train(options: TeacherOptions) -> dict[str, Any]:
     Raises:
         BistillError: data or model cannot be used.
     """
-    output_dir = Path(options.output_dir)
-    dataset, valid = stage.load_data(options, output_dir)
+    with stage.recorded(Path(options.output_dir), "teacher", options) as journal:
+        return _train(options, Path(options.output_dir), journal)
+
+
+def _train(options: TeacherOptions, output_dir: Path, journal: Journal) -> dict[str, Any]:
+    dataset, valid = stage.load_data(options, output_dir, journal)
+    encoder = _start(options)
+    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
+    console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
+    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
+    validation = Validate(
+        encoder.model,
+        lambda: teacher_figures(encoder, lists),
+        criteria=TEACHER_CRITERIA,
+        every=options.eval_steps,
+        journal=journal,
+        at_first=not encoder.new_keys,
+    )
+    engine = Engine(
+        task,
+        options,
+        precision=encoder.precision,
+        hooks=[ShowProgress("training teacher"), WriteJournal(journal), validation],
+        head=encoder.new_head(),
+        head_lr_factor=options.head_lr_factor,
+    )
+    progress = engine.run()
+    encoder.save(output_dir, options)
+    journal.write("saved", path=str(output_dir), step=validation.best_step)
+    console.say(f"teacher of step {validation.best_step} written to {output_dir}")
+    return stage.write_record(
+        output_dir,
+        "teacher",
+        options,
+        base_model=loading.portable(options.model_name),
+        data={"train": dataset.fingerprint, "valid": valid.fingerprint},
+        updates=progress.step,
+        best_step=validation.best_step,
+        validation=validation.best,
+        validation_untouched=validation.first or None,
+    )
+
+
+def _start(options: TeacherOptions) -> CrossEncoder:
     encoder = CrossEncoder.start(
         options.model_name, max_len=options.max_len, precision=options.precision, seed=options.seed
     )
@@ -99,39 +152,4 @@ def train(options: TeacherOptions) -> dict[str, Any]:
         console.say(f"{options.model_name} has no relevance head yet: {', '.join(encoder.new_keys)} start at random")
     if options.use_lora:
         encoder.model = lora.apply(encoder.model, options, new_keys=encoder.new_keys, seed=options.seed)
-    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
-    console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
-    fingerprints = {"train": dataset.fingerprint, "valid": valid.fingerprint}
-    with stage.recorded(output_dir, "teacher", options, data=fingerprints, model=encoder.source) as journal:
-        lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
-        validation = Validate(
-            encoder.model,
-            lambda: teacher_figures(encoder, lists),
-            criteria=CRITERIA,
-            every=options.eval_steps,
-            journal=journal,
-        )
-        hooks = [ShowProgress("training teacher"), WriteJournal(journal), validation]
-        engine = Engine(
-            task,
-            options,
-            precision=encoder.precision,
-            hooks=hooks,
-            head=encoder.new_head(),
-            head_lr_factor=options.head_lr_factor,
-        )
-        progress = engine.run()
-        encoder.save(output_dir, options)
-        journal.write("saved", path=str(output_dir), step=validation.best_step)
-        record = stage.write_record(
-            output_dir,
-            "teacher",
-            options,
-            base_model=loading.portable(options.model_name),
-            data=fingerprints,
-            updates=progress.step,
-            best_step=validation.best_step,
-            validation=validation.best,
-        )
-    console.say(f"teacher of step {validation.best_step} written to {output_dir}")
-    return record
+    return encoder

@@ -13,8 +13,11 @@ from bistill.data.sampling import subset
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 
-CRITERIA = ("ndcg_at_10", "auc")
+# A teacher re-ranks each query's own list, a student ranks the documents of all lists: two tasks, two names.
+TEACHER_CRITERIA = ("rerank_ndcg_at_10", "auc")
+STUDENT_CRITERIA = ("ndcg_at_10", "auc")
 LIST_SIZE = 20
+RANKING_DEPTH = 10
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,15 @@ def teacher_figures(encoder: CrossEncoder, lists: ValidationLists) -> dict[str, 
     """nDCG@10 of each query's list re-ranked by the teacher, and AUC of positives against negatives."""
     dataset = lists.dataset
     pairs = [(dataset.queries[item.query_id], dataset.documents[doc]) for item in lists.lists for doc in item.documents]
-    scores = np.split(encoder.score(pairs), np.cumsum([len(item.documents) for item in lists.lists])[:-1])
-    return _figures(lists, scores, scores, [item.documents for item in lists.lists])
+    scores = np.split(
+        encoder.score(pairs, description="validation"), np.cumsum([len(item.documents) for item in lists.lists])[:-1]
+    )
+    run = {
+        str(item.query_id): dict(zip(map(str, item.documents), own.tolist(), strict=True))
+        for item, own in zip(lists.lists, scores, strict=True)
+    }
+    ranking = metrics.ranking_metrics(lists.qrels(), run)
+    return {"rerank_ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, scores)}
 
 
 def student_figures(encoder: BiEncoder, lists: ValidationLists) -> dict[str, float]:
@@ -62,22 +72,22 @@ def student_figures(encoder: BiEncoder, lists: ValidationLists) -> dict[str, flo
     pool = sorted({document for item in lists.lists for document in item.documents})
     place = {document: number for number, document in enumerate(pool)}
     queries = encoder.encode_queries([dataset.queries[item.query_id] for item in lists.lists])
-    cosines = queries @ encoder.encode_documents(dataset.documents.take(pool)).T
-    own = [
-        row[[place[document] for document in item.documents]] for row, item in zip(cosines, lists.lists, strict=True)
-    ]
-    return _figures(lists, own, list(cosines), [tuple(pool)] * len(lists.lists))
-
-
-def _figures(
-    lists: ValidationLists, own: list[np.ndarray], ranked: list[np.ndarray], documents: list[tuple[int, ...]]
-) -> dict[str, float]:
-    """Figures from the scores of each query's own list and those of the documents it is ranked over."""
+    documents = encoder.encode_documents(dataset.documents.take(pool), description="validation")
+    ids, scores = metrics.top_documents(queries, documents, RANKING_DEPTH)
     run = {
-        str(item.query_id): {str(document): float(score) for document, score in zip(ids, scores, strict=True)}
-        for item, ids, scores in zip(lists.lists, documents, ranked, strict=True)
+        str(item.query_id): {str(pool[row]): score for row, score in zip(rows, found, strict=True)}
+        for item, rows, found in zip(lists.lists, ids.tolist(), scores.tolist(), strict=True)
     }
-    positive = np.concatenate([scores[: item.positives] for item, scores in zip(lists.lists, own, strict=True)])
-    negative = np.concatenate([scores[item.positives :] for item, scores in zip(lists.lists, own, strict=True)])
+    own = [
+        documents[[place[document] for document in item.documents]] @ query
+        for query, item in zip(queries, lists.lists, strict=True)
+    ]
     ranking = metrics.ranking_metrics(lists.qrels(), run)
-    return {"ndcg_at_10": ranking["ndcg_at_10"], "auc": metrics.auc(positive, negative)}
+    return {"ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, own)}
+
+
+def _auc(lists: ValidationLists, scores: list[np.ndarray]) -> float:
+    """AUC over all lists from the scores of each list's documents."""
+    positive = np.concatenate([own[: item.positives] for own, item in zip(scores, lists.lists, strict=True)])
+    negative = np.concatenate([own[item.positives :] for own, item in zip(scores, lists.lists, strict=True)])
+    return metrics.auc(positive, negative)

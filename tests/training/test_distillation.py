@@ -15,7 +15,7 @@ from bistill.config import DistillationOptions
 from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ModelError
+from bistill.errors import ModelError, OptionError
 from bistill.journal import read
 from bistill.training.distillation import ListTask, train
 
@@ -128,6 +128,11 @@ def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: 
         train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(folder), use_lora=True))
     first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
     assert first == second
+
+
+def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    with pytest.raises(OptionError, match="the student would overwrite its teacher"):
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_teacher)))
 
 
 def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from bistill.config import TeacherOptions, TrainingOptions
 from bistill.data.sampling import permutation
+from bistill.errors import TrainingError
 from bistill.journal import Journal, read
 from bistill.training.engine import Engine, Hook, Progress, peak_lr
 from bistill.training.hooks import Validate, WriteJournal
@@ -119,6 +122,37 @@ def test_validation_every_few_steps_and_after_the_last(tmp_path: object) -> None
     steps = [record["step"] for record in read(tmp_path / "journal.jsonl")]  # type: ignore[operator]
     assert steps == [4, 8, 9]
     assert hook.best_step == 4
+
+
+def test_a_loss_that_is_no_number_stops_with_its_samples() -> None:
+    class Diverging(Regression):
+        def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+            terms = super().losses(samples, epoch)
+            return {name: value * float("nan") if len(self.seen) == 2 else value for name, value in terms.items()}
+
+    task = Diverging()
+    with pytest.raises(TrainingError) as error:
+        Engine(task, OPTIONS, precision="fp32").run()
+    assert f"step 2, samples {permutation(5, 0, 10)[4:8].tolist()}: the loss is no number" in str(error.value)
+    assert np.isfinite(weights(task)).all()
+
+
+def test_clipping_limits_the_update_and_zero_turns_it_off() -> None:
+    def first_norms(limit: float) -> tuple[float, float]:
+        task = Regression()
+        engine = Engine(task, dataclasses.replace(OPTIONS, max_grad_norm=limit), precision="fp32")
+        norms: list[float] = []
+        parameters = list(task.model.parameters())
+        engine.optimizer.optimizer.register_step_pre_hook(  # what the optimizer is given
+            lambda *_: norms.append(float(torch.cat([p.grad.flatten() for p in parameters]).norm()))
+        )
+        engine.run()
+        return norms[0], engine.progress.grad_norm
+
+    clipped, measured = first_norms(0.1)
+    assert clipped == pytest.approx(0.1, rel=1e-4)
+    assert measured > 0.1
+    assert first_norms(0)[0] > 0.1
 
 
 def test_hooks_are_closed_when_a_step_fails() -> None:

@@ -67,7 +67,7 @@ def test_training_writes_the_contract_and_learns(data_root: Path, tiny_encoder: 
     assert len(losses) == 6 * 6
     assert np.mean(losses[-6:]) < np.mean(losses[:6])
     evaluations = {item["step"]: item["figures"] for item in records if item["event"] == "evaluation"}
-    best = max(evaluations.values(), key=lambda figures: (figures["ndcg_at_10"], figures["auc"]))
+    best = max(evaluations.values(), key=lambda figures: (figures["rerank_ndcg_at_10"], figures["auc"]))
     assert record["validation"] == best == evaluations[record["best_step"]]
 
 
