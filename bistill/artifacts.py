@@ -36,6 +36,21 @@ EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"
 # pipeline
 STAGE_RECORD: Final = "stage.json"
 
+# model directories of the ecosystem
+CONFIG_FILE: Final = "config.json"
+MODULES_FILE: Final = "modules.json"
+POOLING_CONFIG: Final = "1_Pooling/config.json"
+SENTENCE_CONFIG: Final = "sentence_bert_config.json"
+SENTENCE_TRANSFORMERS_CONFIG: Final = "config_sentence_transformers.json"
+
+# cache entries
+MANIFEST: Final = "manifest.json"
+DOCUMENTS_FILE: Final = "documents.arrow"
+QUERIES_FILE: Final = "queries.arrow"
+RECORDS_FILE: Final = "records.arrow"
+REJECTIONS_FILE: Final = "rejections.jsonl"
+VECTORS_FILE: Final = "vectors.npy"
+
 
 def cache_dir() -> Path:
     """Folder of everything that can be made again: ``$BISTILL_CACHE``, else ``$XDG_CACHE_HOME/bistill``, else

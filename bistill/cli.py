@@ -108,14 +108,14 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
     import tyro
 
     command = COMMANDS[name]
-    settings: dict[str, Any] = {}
+    # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
+    settings: dict[str, Any] = {"config": () if command.options is PipelineOptions else (tyro.conf.FlagCreatePairsOff,)}
     if command.options is PipelineOptions:
         settings["default"], arguments = _pipeline_default(list(arguments))
     return tyro.cli(  # type: ignore[call-overload]  # the class is chosen at run time
         command.options,
         args=arguments,
         prog=program,
-        config=(tyro.conf.FlagCreatePairsOff,),
         use_underscores=True,
         **settings,
     )

@@ -51,6 +51,15 @@ class Option(Doc):
             raise OptionError("the value is out of range", where=f"--{name}", found=value, todo=f"give {low}, {high}")
 
 
+# Options that several commands share.
+OnBadRows = Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")]
+Arithmetic = Annotated[Precision, Option("Arithmetic; auto: bf16 on CUDA, fp32 on CPU.")]
+Seed = Annotated[int, Option("Every random choice is a function of it.", minimum=0)]
+DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
+DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
+TextsAtOnce = Annotated[int, Option("Texts encoded at once.", minimum=1)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of all option classes: checks every field's range when it is made."""
@@ -64,13 +73,9 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
-    data_version: Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")] = (
-        "supervised_only"
-    )
-    data_root: Annotated[str, Option("Folder that holds the data versions.")] = "preprocessed"
-    on_bad_rows: Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")] = (
-        "stop"
-    )
+    data_version: DataVersion = "supervised_only"
+    data_root: DataRoot = "preprocessed"
+    on_bad_rows: OnBadRows = "stop"
     max_samples: Annotated[
         int | None, Option("Use at most this many training queries, chosen by --seed.", minimum=1)
     ] = None
@@ -104,8 +109,8 @@ class TrainingOptions(Options):
     )
     eval_steps: Annotated[int, Option("Validate every so many updates; 0: at the end of each epoch.", minimum=0)] = 0
     valid_samples: Annotated[int, Option("Validation queries used each time, chosen by --seed.", minimum=1)] = 500
-    precision: Annotated[Precision, Option("Arithmetic; auto: bf16 on CUDA, fp32 on CPU.")] = "auto"
-    seed: Annotated[int, Option("Every random choice is a function of it.", minimum=0)] = 42
+    precision: Arithmetic = "auto"
+    seed: Seed = 42
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +151,7 @@ class EvaluationOptions(Options):
     model_path: Annotated[str, Option("Folder or hub name of the student.")]
     test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).")]
     output_dir: Annotated[str, Option("Folder of the JSON and the PNG.")] = "evaluation_results"
-    batch_size: Annotated[int, Option("Texts encoded at once.", minimum=1)] = 64
+    batch_size: TextsAtOnce = 64
     base_model: Annotated[str | None, Option("Untouched model to compare with; unset: the student's own record.")] = (
         None
     )
@@ -158,11 +163,9 @@ class EvaluationOptions(Options):
     max_samples: Annotated[int | None, Option("Use at most this many test queries, chosen by --seed.", minimum=1)] = (
         None
     )
-    on_bad_rows: Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")] = (
-        "stop"
-    )
-    precision: Annotated[Precision, Option("Arithmetic; auto: bf16 on CUDA, fp32 on CPU.")] = "auto"
-    seed: Annotated[int, Option("Every random choice is a function of it.", minimum=0)] = 42
+    on_bad_rows: OnBadRows = "stop"
+    precision: Arithmetic = "auto"
+    seed: Seed = 42
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +174,7 @@ class PrepareOptions(Options):
 
     source: Annotated[Positional[str], Option("File, folder, Hugging Face data set id, or python-docs.")]
     data_version: Annotated[str, Option("Name of the folder to write below --data_root.")]
-    data_root: Annotated[str, Option("Folder that holds the data versions.")] = "preprocessed"
+    data_root: DataRoot = "preprocessed"
     query_column: Annotated[str | None, Option("Column of queries, where its name is not recognised.")] = None
     positive_column: Annotated[str | None, Option("Column of relevant documents.")] = None
     negative_columns: Annotated[tuple[str, ...], Option("Columns of irrelevant documents.")] = ()
@@ -187,10 +190,8 @@ class PrepareOptions(Options):
         float, Option("Merge texts of at least this Jaccard similarity; 1: equal texts only.", minimum=0.5, maximum=1)
     ] = 0.9
     max_pairs: Annotated[int, Option("python-docs: at most this many pairs.", minimum=100)] = 10_000
-    on_bad_rows: Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")] = (
-        "stop"
-    )
-    seed: Annotated[int, Option("Splits are a function of it.", minimum=0)] = 42
+    on_bad_rows: OnBadRows = "stop"
+    seed: Seed = 42
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +203,8 @@ class SearchOptions(Options):
     query: Annotated[tuple[str, ...], Option("One or more queries.")]
     top_k: Annotated[int, Option("Documents shown for each query.", minimum=1)] = 3
     compare_with: Annotated[str | None, Option("A second model whose answers stand beside.")] = None
-    batch_size: Annotated[int, Option("Texts encoded at once.", minimum=1)] = 64
-    precision: Annotated[Precision, Option("Arithmetic; auto: bf16 on CUDA, fp32 on CPU.")] = "auto"
+    batch_size: TextsAtOnce = 64
+    precision: Arithmetic = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +221,8 @@ class PipelineOptions(Options):
     """Teacher, distillation and evaluation on one data version; stages whose inputs are unchanged are skipped."""
 
     config: Annotated[str | None, Option("YAML file with any of these options; flags override it.")] = None
-    data_version: Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")] = (
-        "supervised_only"
-    )
-    data_root: Annotated[str, Option("Folder that holds the data versions.")] = "preprocessed"
+    data_version: DataVersion = "supervised_only"
+    data_root: DataRoot = "preprocessed"
     searches: Annotated[tuple[str, ...], Option("Queries answered at the end, student beside untouched student.")] = ()
     force: Annotated[bool, Option("Run every stage, also the unchanged ones.")] = False
     teacher: Annotated[TeacherOptions, Option("Stage 1.")] = field(default_factory=TeacherOptions)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from bistill import artifacts
 from bistill.data.records import Row
 from bistill.data.rejections import Rejections
 from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts
@@ -25,10 +26,6 @@ from bistill.errors import DataError, RowError
 
 PAGE_CACHE_KIB: Final = 16_384
 WAITING_JUDGEMENTS: Final = 4096
-DOCUMENTS_FILE: Final = "documents.arrow"
-QUERIES_FILE: Final = "queries.arrow"
-RECORDS_FILE: Final = "records.arrow"
-REJECTIONS_FILE: Final = "rejections.jsonl"
 RECORD_SCHEMA: Final = pa.schema(
     [
         ("positives", pa.list_(pa.int64())),
@@ -125,7 +122,7 @@ def build(
         database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
         database.execute("BEGIN")
         with (
-            ArrowWriter(folder / DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
+            ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
             ArrowWriter(unordered, TEXT_SCHEMA) as queries,
         ):
             scale, columns = _collect(outcomes, database, documents, queries, file, reading, rejections)
@@ -154,7 +151,7 @@ def build_documents(
     try:
         database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
         database.execute("BEGIN")
-        with ArrowWriter(folder / DOCUMENTS_FILE, TEXT_SCHEMA) as writer:
+        with ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as writer:
             ids = _Ids(database, "document", writer)
             for outcome in outcomes:
                 if isinstance(outcome, RowError):
@@ -221,8 +218,8 @@ def _write_records(
     """Write records and the queries that have one, in order of the queries' first appearance."""
     texts = iter(queries)
     with (
-        ArrowWriter(folder / RECORDS_FILE, RECORD_SCHEMA) as records,
-        ArrowWriter(folder / QUERIES_FILE, TEXT_SCHEMA) as kept,
+        ArrowWriter(folder / artifacts.RECORDS_FILE, RECORD_SCHEMA) as records,
+        ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as kept,
     ):
         for (_, group), text in zip(itertools.groupby(judged, key=lambda item: item.query), texts, strict=True):
             positives, negatives, problems = _merged(list(group), text, file, reading, scale.maximum)

@@ -15,7 +15,6 @@ from bistill.console import say
 from bistill.errors import ArtifactError
 
 FORMAT_VERSION: Final = 1
-MANIFEST: Final = "manifest.json"
 
 
 def entry_folder(key: str) -> Path:
@@ -51,7 +50,7 @@ def _open(folder: Path, key: str) -> tuple[Path, dict[str, Any]] | None:
     if not folder.exists():
         return None
     try:
-        manifest = artifacts.read_json(folder / MANIFEST)
+        manifest = artifacts.read_json(folder / artifacts.MANIFEST)
         _verify(folder, key, manifest)
     except ArtifactError as error:
         say(f"parsed data is damaged and made again: {error.what} ({folder})")
@@ -68,7 +67,7 @@ def _write(final: Path, key: str, fill: Callable[[Path], dict[str, Any]]) -> tup
             for file in sorted(temporary.iterdir())
         }
         manifest |= {"version": FORMAT_VERSION, "key": key, "files": files}
-        artifacts.write_json(temporary / MANIFEST, manifest)
+        artifacts.write_json(temporary / artifacts.MANIFEST, manifest)
         temporary.chmod(0o755)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)

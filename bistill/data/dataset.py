@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from bistill import artifacts
 from bistill.data import building
 from bistill.data.records import Record
 from bistill.data.texts import Column, Mapped, Texts
@@ -25,9 +26,9 @@ class Dataset(Sequence[Record]):
     def __init__(self, folder: Path, *, path: Path, fingerprint: str, rejected: int, notes: tuple[str, ...]) -> None:
         self.folder, self.path, self.fingerprint = folder, path, fingerprint
         self.rejected, self.notes = rejected, notes
-        self.queries = Texts(folder / building.QUERIES_FILE)
-        self.documents = Texts(folder / building.DOCUMENTS_FILE)
-        mapped = Mapped(folder / building.RECORDS_FILE)
+        self.queries = Texts(folder / artifacts.QUERIES_FILE)
+        self.documents = Texts(folder / artifacts.DOCUMENTS_FILE)
+        mapped = Mapped(folder / artifacts.RECORDS_FILE)
         self._columns = [Column(mapped, name) for name in building.RECORD_SCHEMA.names]
 
     def __len__(self) -> int:

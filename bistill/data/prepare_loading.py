@@ -10,6 +10,7 @@ from typing import Final, overload
 
 import numpy as np
 
+from bistill import artifacts
 from bistill.config import PrepareOptions
 from bistill.console import say
 from bistill.data import building
@@ -115,7 +116,7 @@ def load_source(source: Source, options: PrepareOptions, scratch: Path) -> Loade
             for split, folder in folders.items()
         },
         corpus,
-        [folder / building.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
+        [folder / artifacts.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
         sum(item.dropped for item in built.values()),
         [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
     )
@@ -125,7 +126,7 @@ def _build(
     reader: RowReader, file: Path, folder: Path, reading: ReadingOptions, options: PrepareOptions
 ) -> building.Built:
     folder.mkdir()
-    rejections = Rejections(options.on_bad_rows, folder / building.REJECTIONS_FILE)
+    rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
     try:
         return building.build(reader.rows(), folder, file=file, reading=reading, rejections=rejections)
     finally:
@@ -138,13 +139,13 @@ def _build_corpus(source: Source, folder: Path, options: PrepareOptions) -> tupl
     if first is None:
         return None, []
     folder.mkdir()
-    rejections = Rejections(options.on_bad_rows, folder / building.REJECTIONS_FILE)
+    rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
     outcomes = (_as_row(item) for item in itertools.chain([first], documents))
     try:
         building.build_documents(outcomes, folder, file=options.source, rejections=rejections)
     finally:
         rejections.close()
-    return Texts(folder / building.DOCUMENTS_FILE), [rejections.file]
+    return Texts(folder / artifacts.DOCUMENTS_FILE), [rejections.file]
 
 
 def _as_row(item: str | RowError) -> Row | RowError:

@@ -69,7 +69,7 @@ def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -
     key = _key(path, reading, "documents")
 
     def fill(folder: Path) -> dict[str, Any]:
-        rejections = Rejections("stop", folder / building.REJECTIONS_FILE)
+        rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)
         try:
             count = building.build_documents(reader.rows(), folder, file=path, rejections=rejections)
         finally:
@@ -79,11 +79,11 @@ def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -
     folder, manifest = cache.obtain(key, fill)
     for note in manifest["notes"]:
         say(f"{path}: {note}")
-    return Texts(folder / building.DOCUMENTS_FILE)
+    return Texts(folder / artifacts.DOCUMENTS_FILE)
 
 
 def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows: BadRows) -> dict[str, Any]:
-    rejections = Rejections(on_bad_rows, folder / building.REJECTIONS_FILE)
+    rejections = Rejections(on_bad_rows, folder / artifacts.REJECTIONS_FILE)
     try:
         built = building.build(reader.rows(), folder, file=reader.file, reading=reading, rejections=rejections)
     finally:
@@ -120,7 +120,7 @@ def _reading_of_prepared(path: Path) -> ReadingOptions:
 
 def _report_rejected(folder: Path, path: Path, count: int, rejected_to: Path | None) -> None:
     target = rejected_to or folder.parent / f"{folder.name}.{artifacts.REJECTED_FILE}"
-    stored = folder / building.REJECTIONS_FILE
+    stored = folder / artifacts.REJECTIONS_FILE
     # The same content may have been parsed under another path: the file is named as it is named now.
     entries = ((str(path), entry) for _, entry in read_rejections(stored))
     write_rejected(target, entries, files=[str(path)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, overload
@@ -142,3 +143,13 @@ class Texts(Sequence[str]):
 
     def _text(self, row: int) -> str:
         return str(self._column.value(row))
+
+
+def fingerprint_of_texts(texts: Iterable[str]) -> str:
+    """SHA-256 over texts in order; each one's length goes before it, so that texts cannot run into each other."""
+    total = hashlib.sha256()
+    for text in texts:
+        content = text.encode("utf-8")
+        total.update(len(content).to_bytes(8))
+        total.update(content)
+    return total.hexdigest()

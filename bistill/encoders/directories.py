@@ -18,10 +18,6 @@ from bistill.encoders import pooling
 from bistill.encoders.prompts import Prompts
 from bistill.errors import ModelError
 
-MODULES = "modules.json"
-POOLING_CONFIG = "1_Pooling/config.json"
-SENTENCE_CONFIG = "sentence_bert_config.json"
-SENTENCE_TRANSFORMERS_CONFIG = "config_sentence_transformers.json"
 DEFAULT_MODE = "pooling_mode_mean_tokens"
 
 
@@ -46,7 +42,7 @@ def read_layout(path: str) -> Layout:
     Raises:
         ModelError: it has a module that is no transformer, pooling or normalisation (its vectors would differ).
     """
-    modules = _json_of(path, MODULES)
+    modules = _json_of(path, artifacts.MODULES_FILE)
     if modules is None:
         return Layout()
     for module in modules:
@@ -54,14 +50,14 @@ def read_layout(path: str) -> Layout:
         if kind not in ("Transformer", "Pooling", "Normalize"):
             raise ModelError(
                 f"module {kind!r} is not supported in a student",
-                where=f"{path}/{MODULES}",
+                where=f"{path}/{artifacts.MODULES_FILE}",
                 found=module["type"],
                 todo="start from a model of Transformer, Pooling and Normalize",
             )
     folder = next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
     pooling_config = _json_of(path, f"{folder}/config.json") or {DEFAULT_MODE: True}
-    sentence_config = _json_of(path, SENTENCE_CONFIG) or {}
-    own = _json_of(path, SENTENCE_TRANSFORMERS_CONFIG) or {}
+    sentence_config = _json_of(path, artifacts.SENTENCE_CONFIG) or {}
+    own = _json_of(path, artifacts.SENTENCE_TRANSFORMERS_CONFIG) or {}
     prompts = {name: text for name, text in (own.get("prompts") or {}).items() if isinstance(text, str)}
     # sentence-transformers writes empty prompts for want of any; in a folder of ours they are meant.
     if not any(prompts.values()) and not (Path(path) / artifacts.MODEL_RECORD).is_file():
@@ -93,17 +89,19 @@ def write_layout(folder: Path, *, mode: str, dim: int, max_len: int, prompts: Pr
         {"idx": index, "name": str(index), "path": place, "type": f"sentence_transformers.models.{kind}"}
         for index, (place, kind) in enumerate(types)
     ]
-    artifacts.write_text(folder / MODULES, json.dumps(modules, indent=2) + "\n")
+    artifacts.write_text(folder / artifacts.MODULES_FILE, json.dumps(modules, indent=2) + "\n")
     switches = {name: name == mode for name in pooling.POOLINGS}
-    artifacts.write_json(folder / POOLING_CONFIG, {"word_embedding_dimension": dim, **switches, "include_prompt": True})
+    artifacts.write_json(
+        folder / artifacts.POOLING_CONFIG, {"word_embedding_dimension": dim, **switches, "include_prompt": True}
+    )
     (folder / "2_Normalize").mkdir(exist_ok=True)
-    artifacts.write_json(folder / SENTENCE_CONFIG, {"max_seq_length": max_len, "do_lower_case": False})
+    artifacts.write_json(folder / artifacts.SENTENCE_CONFIG, {"max_seq_length": max_len, "do_lower_case": False})
     record = {
         "prompts": {"query": prompts.query, "document": prompts.document},
         "default_prompt_name": None,
         "similarity_fn_name": "cosine",
     }
-    artifacts.write_json(folder / SENTENCE_TRANSFORMERS_CONFIG, record)
+    artifacts.write_json(folder / artifacts.SENTENCE_TRANSFORMERS_CONFIG, record)
 
 
 def _json_of(path: str, name: str) -> Any:

@@ -12,7 +12,7 @@ from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.evaluation import models, plots, report, samples, scores, task
 from bistill.evaluation.models import Choice
 from bistill.evaluation.samples import Sample
-from bistill.evaluation.scores import EncoderScores, TeacherScores
+from bistill.evaluation.scores import EncoderScores, RerankedScores
 from bistill.evaluation.task import Task
 
 
@@ -73,7 +73,7 @@ def _teacher_scores(
     base: EncoderScores | None,
     chosen: tuple[list[Sample], list[Sample]],
     options: EvaluationOptions,
-) -> tuple[TeacherScores | None, dict[str, Any]]:
+) -> tuple[RerankedScores | None, dict[str, Any]]:
     """The teacher re-ranks the base model's ranking, which is the same for every student; else the student's."""
     encoder, choice = models.load(choice, lambda name: CrossEncoder.load(name, precision=options.precision))
     if encoder is None:

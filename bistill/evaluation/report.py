@@ -12,7 +12,7 @@ from bistill import console, journal, metrics
 from bistill.config import EvaluationOptions
 from bistill.evaluation import samples
 from bistill.evaluation.samples import Sample
-from bistill.evaluation.scores import RANKING_DEPTH, EncoderScores, TeacherScores
+from bistill.evaluation.scores import RANKING_DEPTH, EncoderScores, RerankedScores
 from bistill.evaluation.task import RANDOM_NEGATIVES, Task
 
 SCHEMA: Final = "bistill.evaluation/1"
@@ -47,7 +47,7 @@ def compose(
     models: Mapping[str, dict[str, Any]],
     student: EncoderScores,
     base: EncoderScores | None,
-    teacher: TeacherScores | None,
+    teacher: RerankedScores | None,
     chosen: tuple[list[Sample], list[Sample]],
 ) -> dict[str, Any]:
     """The whole report; numbers that do not exist (no negatives, no teacher) are None.

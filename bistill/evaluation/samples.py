@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import metrics
-from bistill.evaluation.scores import EncoderScores, TeacherScores
+from bistill.evaluation.scores import EncoderScores, RerankedScores
 from bistill.evaluation.task import Pairs, Task
 
 SHOWN: Final = 10
@@ -67,7 +67,7 @@ def choose(task: Task, student: EncoderScores, count: int = SHOWN) -> tuple[list
 
 
 def report(
-    sample: Sample, task: Task, student: EncoderScores, base: EncoderScores | None, teacher: TeacherScores | None
+    sample: Sample, task: Task, student: EncoderScores, base: EncoderScores | None, teacher: RerankedScores | None
 ) -> dict[str, Any]:
     """One sample with texts, labels and every model's scores."""
 

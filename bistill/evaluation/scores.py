@@ -49,7 +49,7 @@ class EncoderScores:
 
 
 @dataclass(frozen=True)
-class TeacherScores:
+class RerankedScores:
     """Answers of a teacher.
 
     Attributes:
@@ -109,7 +109,7 @@ def of_teacher(
     extra: Sequence[tuple[int, int]],
     name: str,
     batch_size: int,
-) -> TeacherScores:
+) -> RerankedScores:
     """Re-order the head of each query's ranking by the teacher; the rest keeps its order.
 
     Args:
@@ -136,7 +136,7 @@ def of_teacher(
         # By logit: a sigmoid near 1 makes different logits equal. Python's sort keeps the order of equal ones.
         ids[row, : len(documents)] = sorted(documents, key=lambda document: -logit_of[row, document])
     relevance = dict(zip(wanted, metrics.sigmoid(logits).tolist(), strict=True))
-    return TeacherScores({**describe_teacher(teacher, name), "depth": int(head.shape[1])}, ids, relevance)
+    return RerankedScores({**describe_teacher(teacher, name), "depth": int(head.shape[1])}, ids, relevance)
 
 
 def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.ndarray:

@@ -11,11 +11,13 @@ from typing import Final, overload
 import numpy as np
 
 from bistill import metrics
+from bistill.candidates.lists import random_documents
 from bistill.config import EvaluationOptions
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import generator, subset
 from bistill.data.store import load_documents, load_split
+from bistill.data.texts import fingerprint_of_texts
 
 RANDOM_NEGATIVES: Final = 4
 
@@ -50,11 +52,8 @@ class Corpus(Sequence[str]):
         yield from (self.further[row] for row in self._added)
 
     def fingerprint(self) -> str:
-        """SHA-256 over the digests of all documents in order."""
-        total = hashlib.sha256()
-        for text in self:
-            total.update(_digest(text))
-        return total.hexdigest()
+        """SHA-256 over all documents in order."""
+        return fingerprint_of_texts(self)
 
     def _text(self, row: int) -> str:
         return self.own[row] if row < len(self.own) else self.further[self._added[row - len(self.own)]]
@@ -152,13 +151,8 @@ def random_negatives(record: Record, documents: int, seed: int, count: int = RAN
         seed: of the evaluation.
         count: documents wanted.
     """
-    positives = sorted(set(record.positives))
-    free = documents - len(positives)
     stream = generator(seed, "evaluation negatives", record.query_id)
-    chosen = stream.choice(free, size=min(count, free), replace=False)
-    for positive in positives:  # from numbers among the others to ids: step over each positive, the lowest first
-        chosen = chosen + (chosen >= positive)
-    return [int(document) for document in chosen]
+    return random_documents(documents, set(record.positives), count, stream)
 
 
 def _pairs(judged: Iterable[tuple[Sequence[int], Sequence[float]]]) -> Pairs:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from bistill import artifacts, console, metrics
+from bistill.data.texts import fingerprint_of_texts
 from bistill.encoders import loading
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ArtifactError
 
-VECTORS: Final = "vectors.npy"
-MANIFEST: Final = "manifest.json"
 FORMAT: Final = "bistill.index/1"
 
 
@@ -85,42 +83,36 @@ def index_key(encoder: BiEncoder, documents: Sequence[str]) -> str:
             "max_len": encoder.max_len,
             "document_prompt": encoder.prompts.document,
             "precision": encoder.precision,
-            "documents": documents_fingerprint(documents),
+            "documents": fingerprint_of_texts(documents),
         }
     )
 
 
-def documents_fingerprint(documents: Iterable[str]) -> str:
-    """SHA-256 over texts in order; each one's length goes before it, so that texts cannot run into each other."""
-    total = hashlib.sha256()
-    for text in documents:
-        content = text.encode("utf-8")
-        total.update(len(content).to_bytes(8))
-        total.update(content)
-    return total.hexdigest()
-
-
 def _write(folder: Path, vectors: np.ndarray) -> None:
     """Vectors first, then the manifest with their checksum: without a manifest there is no index."""
-    with artifacts.atomic_path(folder / VECTORS) as temporary:
+    with artifacts.atomic_path(folder / artifacts.VECTORS_FILE) as temporary:
         with temporary.open("wb") as file:
             np.save(file, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
         checksum = artifacts.sha256_of_file(temporary)
-    artifacts.write_json(folder / MANIFEST, {"format": FORMAT, "shape": list(vectors.shape), "sha256": checksum})
+    artifacts.write_json(
+        folder / artifacts.MANIFEST, {"format": FORMAT, "shape": list(vectors.shape), "sha256": checksum}
+    )
 
 
 def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """The memory-mapped vectors, or None where there are none that can be trusted."""
-    if not (folder / MANIFEST).exists():
+    if not (folder / artifacts.MANIFEST).exists():
         return None
     try:
-        manifest = artifacts.read_json(folder / MANIFEST)
-        checksum = artifacts.sha256_of_file(folder / VECTORS)
+        manifest = artifacts.read_json(folder / artifacts.MANIFEST)
+        checksum = artifacts.sha256_of_file(folder / artifacts.VECTORS_FILE)
     except (ArtifactError, OSError) as error:
         console.say(f"{folder}: the cached index is damaged ({error}) and is made again")
         return None
     if manifest.get("sha256") != checksum or manifest.get("shape") != list(shape):
         console.say(f"{folder}: the cached index is damaged (checksum) and is made again")
         return None
-    vectors: np.ndarray = np.load(folder / VECTORS, mmap_mode="r" if shape[0] else None, allow_pickle=False)
+    vectors: np.ndarray = np.load(
+        folder / artifacts.VECTORS_FILE, mmap_mode="r" if shape[0] else None, allow_pickle=False
+    )
     return vectors

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bistill import artifacts
 from bistill.data import building, hugging_face
 from bistill.data.dataset import Dataset
 from bistill.data.readers import RowReader
@@ -38,7 +39,7 @@ def lines(objects: list[dict[str, Any]]) -> str:
 
 def built(reader: RowReader, folder: Path) -> Dataset:
     folder.mkdir()
-    rejections = Rejections("stop", folder / building.REJECTIONS_FILE)
+    rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)
     building.build(reader.rows(), folder, file=reader.file, reading=READING, rejections=rejections)
     rejections.close()
     return Dataset(folder, path=reader.file, fingerprint="", rejected=0, notes=())

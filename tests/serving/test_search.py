@@ -10,6 +10,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.config import SearchOptions
+from bistill.data.texts import fingerprint_of_texts
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
 from bistill.serving import index
@@ -69,13 +70,13 @@ def test_other_documents_or_settings_make_another_index(encoder: BiEncoder, enco
     encoder.prompts = encoder.prompts._replace(document="passage: ")
     keys.add(index.index_key(encoder, DOCUMENTS))
     assert len(keys) == 4
-    assert index.documents_fingerprint(["ab", "c"]) != index.documents_fingerprint(["a", "bc"])
+    assert fingerprint_of_texts(["ab", "c"]) != index.documents_fingerprint(["a", "bc"])
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "no vectors", "no manifest", "manifest torn"])
 def test_a_damaged_index_is_made_again(encoder: BiEncoder, encodings: list[int], damage: str) -> None:
     expected = np.array(index.open_index(encoder, DOCUMENTS).vectors)
-    vectors, manifest = entry() / index.VECTORS, entry() / index.MANIFEST
+    vectors, manifest = entry() / artifacts.VECTORS_FILE, entry() / artifacts.MANIFEST
     content = vectors.read_bytes()
     if damage == "torn":
         vectors.write_bytes(content[:-100])
