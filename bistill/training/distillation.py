@@ -21,8 +21,7 @@ from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import OptionError
 from bistill.journal import Journal
 from bistill.training import stage
-from bistill.training.engine import Engine
-from bistill.training.hooks import ShowProgress, Validate, WriteJournal
+from bistill.training.hooks import Validate
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, student_figures
 
 
@@ -122,11 +121,11 @@ def train(options: DistillationOptions) -> dict[str, Any]:
     if output_dir.resolve() == Path(loading.resolve(options.teacher_path)).resolve():
         raise OptionError("the student would overwrite its teacher", where="--output_dir", found=options.output_dir)
     with stage.recorded(output_dir, "distillation", options) as journal:
-        return _train(options, output_dir, journal)
+        return _train(options, journal)
 
 
-def _train(options: DistillationOptions, output_dir: Path, journal: Journal) -> dict[str, Any]:
-    dataset, valid = stage.load_data(options, output_dir, journal)
+def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
+    dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
     encoder = _student(options)
     scores = teacher_scores(options, dataset, query_ids)
@@ -140,28 +139,19 @@ def _train(options: DistillationOptions, output_dir: Path, journal: Journal) -> 
         journal=journal,
         at_first=True,
     )
-    engine = Engine(
+    record = stage.fit(
+        "student",
         ListTask(encoder, dataset, query_ids, scores, options),
+        encoder,
         options,
-        precision=encoder.precision,
-        hooks=[ShowProgress("distilling"), WriteJournal(journal), validation],
-    )
-    progress = engine.run()
-    encoder.save(output_dir, options)
-    journal.write("saved", path=str(output_dir), step=validation.best_step)
-    _say_outcome(validation, output_dir)
-    return stage.write_record(
-        output_dir,
-        "distillation",
-        options,
+        validation,
+        journal,
         base_model=loading.portable(options.student_name),
         teacher_path=loading.portable(options.teacher_path),
         data={"train": dataset.fingerprint, "valid": valid.fingerprint},
-        updates=progress.step,
-        best_step=validation.best_step,
-        validation=validation.best,
-        validation_untouched=validation.first,
     )
+    _warn_if_worse(validation)
+    return record
 
 
 def teacher_scores(options: DistillationOptions, dataset: Dataset, query_ids: np.ndarray) -> TeacherScores:
@@ -196,9 +186,8 @@ def _student(options: DistillationOptions) -> BiEncoder:
     return encoder
 
 
-def _say_outcome(validation: Validate, output_dir: Path) -> None:
+def _warn_if_worse(validation: Validate) -> None:
     before, after = validation.first["ndcg_at_10"], validation.best["ndcg_at_10"]
-    console.say(f"student of step {validation.best_step} written to {output_dir}")
     if after < before:
         console.say(
             f"the student ranks worse than before distillation on the validation queries "

@@ -6,17 +6,21 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bistill import artifacts, console
-from bistill.config import DataOptions, Options
+from bistill.config import DataOptions, DistillationOptions, Options, TeacherOptions
 from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError, BistillError, DataError
 from bistill.journal import Journal, finite, versions
+from bistill.training.engine import Engine, Task
+from bistill.training.hooks import ShowProgress, Validate, WriteJournal
 
 
 def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple[Dataset, Dataset]:
@@ -80,15 +84,59 @@ def recorded(output_dir: Path, stage: str, options: Options) -> Iterator[Journal
         journal.close()
 
 
-def write_record(output_dir: Path, stage: str, options: Options, **facts: Any) -> dict[str, Any]:
-    """Write ``bistill.json``: what the model was made from and what it reached."""
-    record = {
-        "schema": "bistill.model/1",
-        "stage": stage,
-        **facts,
-        "options": dataclasses.asdict(options),
-        "versions": versions(),
-    }
-    clean: dict[str, Any] = finite(record)
-    artifacts.write_json(output_dir / artifacts.MODEL_RECORD, clean)
-    return clean
+def fit(
+    stage: str,
+    task: Task,
+    encoder: CrossEncoder | BiEncoder,
+    options: TeacherOptions | DistillationOptions,
+    validation: Validate,
+    journal: Journal,
+    *,
+    head: Collection[str] = (),
+    head_lr_factor: float = 1.0,
+    **facts: Any,
+) -> dict[str, Any]:
+    """Train to the end, save the best weights, and write ``bistill.json``: what the model was made from and reached.
+
+    Args:
+        stage: teacher or student, for messages and the record.
+        task: what the engine trains on.
+        encoder: the model around the task's module; saved at the end.
+        options: of the command.
+        validation: decides which weights are the best.
+        journal: of the run.
+        head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
+        head_lr_factor: see ``head``.
+        facts: further fields of the record.
+
+    Returns:
+        The record.
+    """
+    engine = Engine(
+        task,
+        options,
+        precision=encoder.precision,
+        hooks=[ShowProgress(f"training {stage}"), WriteJournal(journal), validation],
+        head=head,
+        head_lr_factor=head_lr_factor,
+    )
+    progress = engine.run()
+    output_dir = Path(options.output_dir)
+    encoder.save(output_dir, options)
+    journal.write("saved", path=str(output_dir), step=validation.best_step)
+    console.say(f"{stage} of step {validation.best_step} written to {output_dir}")
+    record: dict[str, Any] = finite(
+        {
+            "schema": "bistill.model/1",
+            "stage": stage,
+            **facts,
+            "updates": progress.step,
+            "best_step": validation.best_step,
+            "validation": validation.best,
+            "validation_untouched": validation.first or None,
+            "options": dataclasses.asdict(options),
+            "versions": versions(),
+        }
+    )
+    artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
+    return record

@@ -19,8 +19,7 @@ from bistill.encoders import loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.journal import Journal
 from bistill.training import stage
-from bistill.training.engine import Engine
-from bistill.training.hooks import ShowProgress, Validate, WriteJournal
+from bistill.training.hooks import Validate
 from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, teacher_figures
 
 
@@ -102,11 +101,11 @@ def train(options: TeacherOptions) -> dict[str, Any]:
         BistillError: data or model cannot be used.
     """
     with stage.recorded(Path(options.output_dir), "teacher", options) as journal:
-        return _train(options, Path(options.output_dir), journal)
+        return _train(options, journal)
 
 
-def _train(options: TeacherOptions, output_dir: Path, journal: Journal) -> dict[str, Any]:
-    dataset, valid = stage.load_data(options, output_dir, journal)
+def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
+    dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     encoder = _start(options)
     task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
     console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
@@ -119,28 +118,17 @@ def _train(options: TeacherOptions, output_dir: Path, journal: Journal) -> dict[
         journal=journal,
         at_first=not encoder.new_keys,
     )
-    engine = Engine(
+    return stage.fit(
+        "teacher",
         task,
+        encoder,
         options,
-        precision=encoder.precision,
-        hooks=[ShowProgress("training teacher"), WriteJournal(journal), validation],
+        validation,
+        journal,
         head=encoder.new_head(),
         head_lr_factor=options.head_lr_factor,
-    )
-    progress = engine.run()
-    encoder.save(output_dir, options)
-    journal.write("saved", path=str(output_dir), step=validation.best_step)
-    console.say(f"teacher of step {validation.best_step} written to {output_dir}")
-    return stage.write_record(
-        output_dir,
-        "teacher",
-        options,
         base_model=loading.portable(options.model_name),
         data={"train": dataset.fingerprint, "valid": valid.fingerprint},
-        updates=progress.step,
-        best_step=validation.best_step,
-        validation=validation.best,
-        validation_untouched=validation.first or None,
     )
 
 
