@@ -93,7 +93,7 @@ def show(item: Answer, model_path: str, compare_with: str | None = None) -> None
     columns = [(model_path, item.hits)]
     if item.compared is not None:
         columns.append((compare_with or "", item.compared))
-    letters = 90 if len(columns) == 1 else 40
+    letters = 180 if len(columns) == 1 else 115  # two or three lines of a table of usual width
     headers = ["rank"]
     rows = [[str(rank + 1)] for rank in range(max(len(hits) for _, hits in columns))]
     for name, hits in columns:
