@@ -13,6 +13,8 @@ Encoding = dict[str, list[int]]
 
 # A bucket ends where a text is shorter than this share of its longest: short texts are not padded to long ones.
 MINIMUM_FILL = 0.8
+# Padded tokens of one forward at most: 64 texts of 512 tokens, or 4 of 8,192.
+MAX_TOKENS = 32_768
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], max_len: int) -> list[Encoding]:
@@ -28,7 +30,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], m
     return [{name: batch[name][row] for name in names} for row in range(len(texts))]
 
 
-def buckets(lengths: Sequence[int], *, max_items: int, max_tokens: int | None = None) -> list[np.ndarray]:
+def buckets(lengths: Sequence[int], *, max_items: int, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
     """Groups of indices of similar length, the longest first, so that what cannot fit fails at once.
 
     Args:
@@ -49,12 +51,10 @@ def buckets(lengths: Sequence[int], *, max_items: int, max_tokens: int | None = 
     return groups
 
 
-def _full(
-    lengths: Sequence[int], order: np.ndarray, start: int, stop: int, max_items: int, max_tokens: int | None
-) -> bool:
+def _full(lengths: Sequence[int], order: np.ndarray, start: int, stop: int, max_items: int, max_tokens: int) -> bool:
     """Whether the text at ``stop`` must begin a new group."""
     longest, count = lengths[order[start]], stop - start + 1
-    too_many_tokens = max_tokens is not None and count * longest > max_tokens
+    too_many_tokens = count * longest > max_tokens
     return count > max_items or too_many_tokens or lengths[order[stop]] < MINIMUM_FILL * longest - 8
 
 
