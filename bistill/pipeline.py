@@ -17,6 +17,11 @@ from bistill.config import DistillationOptions, EvaluationOptions, Options, Pipe
 from bistill.data.store import load_documents
 from bistill.encoders import loading
 from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.report import print_summary
+from bistill.serving.search import answer
+from bistill.training.distillation import train as train_student
+from bistill.training.teacher import train as train_teacher
 
 # Options of the sections that follow from others, and what to give instead.
 DECIDED = {
@@ -70,7 +75,7 @@ def run(options: PipelineOptions) -> None:
             teacher,
             teacher.output_dir,
             MODEL_FILES,
-            _train_teacher,
+            train_teacher,
             needs=("train", "valid"),
             model=teacher.model_name,
         ),
@@ -79,7 +84,7 @@ def run(options: PipelineOptions) -> None:
             distillation,
             distillation.output_dir,
             MODEL_FILES,
-            _distil,
+            train_student,
             needs=("train", "valid", "teacher"),
             model=distillation.student_name,
         ),
@@ -88,7 +93,7 @@ def run(options: PipelineOptions) -> None:
             evaluation,
             evaluation.output_dir,
             EVALUATION_FILES,
-            _evaluate,
+            evaluate,
             needs=("test", "beside", "teacher", "distillation"),
         ),
     )
@@ -203,8 +208,6 @@ def _unchanged(folder: Path, wanted: str, outputs: tuple[str, ...]) -> bool:
 
 
 def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluation: EvaluationOptions) -> None:
-    from bistill.serving.search import answer
-
     documents = load_documents(evaluation.test_data)
     answer(
         queries,
@@ -216,24 +219,4 @@ def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluat
 
 def _show(folder: Path) -> None:
     """Print the table that an evaluation prints when it runs."""
-    from bistill.evaluation.report import print_summary
-
     print_summary(artifacts.read_json(folder / artifacts.EVALUATION_JSON))
-
-
-def _train_teacher(options: TeacherOptions) -> None:
-    from bistill.training import teacher
-
-    teacher.train(options)
-
-
-def _distil(options: DistillationOptions) -> None:
-    from bistill.training import distillation
-
-    distillation.train(options)
-
-
-def _evaluate(options: EvaluationOptions) -> None:
-    from bistill.evaluation.evaluate import evaluate
-
-    evaluate(options)

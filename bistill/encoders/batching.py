@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,33 @@ def _full(lengths: Sequence[int], order: np.ndarray, start: int, stop: int, max_
     longest, count = lengths[order[start]], stop - start + 1
     too_many_tokens = count * longest > max_tokens
     return count > max_items or too_many_tokens or lengths[order[stop]] < MINIMUM_FILL * longest - 8
+
+
+def in_buckets(
+    encodings: Sequence[Encoding],
+    forward: Callable[[list[Encoding]], Tensor],
+    *,
+    max_items: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """Results of ``forward`` on groups of similar length, in the order of the encodings.
+
+    Args:
+        encodings: tokens of n texts, at least one.
+        forward: gives one row a text.
+        max_items: texts of a group at most.
+        advance: called with the number of texts done since the last call.
+
+    Returns:
+        Shape (n, ...), with graph where gradients are on.
+    """
+    groups = buckets([len(encoding["input_ids"]) for encoding in encodings], max_items=max_items)
+    pieces = []
+    for group in groups:
+        pieces.append(forward([encodings[row] for row in group]))
+        advance(len(group))
+    rows = torch.cat(pieces)
+    return rows.index_select(0, torch.from_numpy(np.argsort(np.concatenate(groups))).to(rows.device))
 
 
 def padded(tokenizer: Any, encodings: Sequence[Encoding], device: torch.device) -> dict[str, Tensor]:

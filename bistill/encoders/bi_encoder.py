@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -125,16 +124,9 @@ class BiEncoder:
     def save(self, folder: Path, options: LoraOptions) -> None:
         """Write a stock sentence-transformers directory; adapters merged, and beside it in ``adapter/``."""
         artifacts.clear_model_folder(folder)
-        plain: Any = lora.merged(self.model)
-        plain.save_pretrained(str(folder))
-        tokenizer = copy.deepcopy(self.tokenizer)
-        tokenizer.model_max_length = self.max_len
-        tokenizer.save_pretrained(str(folder))
+        directories.write_tokenizer(folder, self.tokenizer, self.max_len)
         directories.write_layout(folder, mode=self.mode, dim=self.dim, max_len=self.max_len, prompts=self.prompts)
-        if lora.is_lora(self.model):
-            lora.save_adapter(self.model, folder)
-        lora.write_config(folder, options, self.source)
-        artifacts.share_weights(folder)
+        lora.save(folder, self.model, lora.merged(self.model), options, self.source)
 
     def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
         """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""
@@ -149,17 +141,9 @@ class BiEncoder:
         self.model.train(was_training)
         return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
 
-    def _embed(self, texts: Sequence[str], max_items: int, advance: Any = None) -> Tensor:
+    def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None] = lambda _: None) -> Tensor:
         encodings = batching.tokenize(self.tokenizer, texts, self.max_len)
-        groups = batching.buckets([len(item["input_ids"]) for item in encodings], max_items=max_items)
-        pieces = []
-        for group in groups:
-            pieces.append(self._forward([encodings[row] for row in group]))
-            if advance:
-                advance(len(group))
-        vectors = torch.cat(pieces)
-        order = torch.from_numpy(np.argsort(np.concatenate(groups))).to(vectors.device)
-        return vectors.index_select(0, order)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items, advance=advance)
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 from bistill import artifacts
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
-from bistill.encoders import batching, loading, lora
+from bistill.encoders import batching, directories, loading, lora
 from bistill.encoders.precision import autocast, default_device, keep_float32, resolve_precision
 from bistill.errors import ModelError
 
@@ -115,10 +114,7 @@ class CrossEncoder:
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         encodings = batching.tokenize(self.tokenizer, pairs, self.max_len)
-        groups = batching.buckets([len(item["input_ids"]) for item in encodings], max_items=max_items)
-        scores = torch.cat([self._forward([encodings[row] for row in group]) for group in groups])
-        order = torch.from_numpy(np.argsort(np.concatenate(groups))).to(scores.device)
-        return scores.index_select(0, order)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
@@ -148,17 +144,11 @@ class CrossEncoder:
         plain: Any = lora.merged(self.model)
         plain.config.id2label, plain.config.label2id = {0: "relevance"}, {"relevance": 0}
         plain.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
-        plain.save_pretrained(str(folder))
-        tokenizer = copy.deepcopy(self.tokenizer)
-        tokenizer.model_max_length = self.max_len
-        tokenizer.save_pretrained(str(folder))
+        directories.write_tokenizer(folder, self.tokenizer, self.max_len)
+        lora.save(folder, self.model, plain, options, self.source)
         weights = {name: value.detach().cpu() for name, value in plain.state_dict().items()}
         with artifacts.atomic_path(folder / artifacts.BEST_MODEL) as temporary:
             torch.save(weights, temporary)
-        if lora.is_lora(self.model):
-            lora.save_adapter(self.model, folder)
-        lora.write_config(folder, options, self.source)
-        artifacts.share_weights(folder)
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)

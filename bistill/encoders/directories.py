@@ -7,6 +7,7 @@ sentence-transformers >= 5.4 writes by default.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -80,6 +81,13 @@ def check_complete(path: str, missing_keys: Iterable[str]) -> None:
         raise ModelError("the folder holds a teacher, not a student", where=path, todo="give the student's folder")
     if missing := sorted(key for key in missing_keys if "pooler" not in key):
         raise ModelError("weights are missing from the model", where=path, found=missing, todo="fetch it again")
+
+
+def write_tokenizer(folder: Path, tokenizer: Any, max_len: int) -> None:
+    """Write the tokenizer with the model's length as its limit; the one in use stays as it is."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.model_max_length = max_len
+    tokenizer.save_pretrained(str(folder))
 
 
 def write_layout(folder: Path, *, mode: str, dim: int, max_len: int, prompts: Prompts) -> None:

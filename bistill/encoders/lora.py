@@ -68,9 +68,21 @@ def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
     return sorted({*known, *owners, *pooler})
 
 
-def save_adapter(model: Any, folder: Path) -> None:
-    """Write ``adapter_model.safetensors`` and ``adapter_config.json``."""
-    model.save_pretrained(str(folder / artifacts.ADAPTER_DIR))
+def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model: str) -> None:
+    """Write the weights of a model: whole in the folder, with LoRA the adapter beside, and ``lora_config.json``.
+
+    Args:
+        folder: of the model.
+        model: the model in training.
+        plain: ``merged(model)``.
+        options: LoRA settings.
+        base_model: folder or hub name that the adapters belong to.
+    """
+    plain.save_pretrained(str(folder))
+    if is_lora(model):
+        model.save_pretrained(str(folder / artifacts.ADAPTER_DIR))
+    write_config(folder, options, base_model)
+    artifacts.share_weights(folder)
 
 
 def merged(model: Any) -> nn.Module:
