@@ -147,8 +147,9 @@ class CrossEncoder:
         directories.write_tokenizer(folder, self.tokenizer, self.max_len)
         lora.save(folder, self.model, plain, options, self.source)
         weights = {name: value.detach().cpu() for name, value in plain.state_dict().items()}
-        with artifacts.atomic_path(folder / artifacts.BEST_MODEL) as temporary:
-            torch.save(weights, temporary)
+        # Into an open file: given a path, torch writes the (temporary, random) file name into the archive.
+        with artifacts.atomic_path(folder / artifacts.BEST_MODEL) as temporary, temporary.open("wb") as file:
+            torch.save(weights, file)
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)

@@ -75,8 +75,9 @@ def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: 
     folders = [data_root.parent / name for name in ("one", "two")]
     for folder in folders:
         train(options(data_root, tiny_encoder, output_dir=str(folder), epochs=1, use_lora=True))
-    first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
-    assert first == second
+    for name in ("model.safetensors", "best_model.pt"):
+        first, second = ((folder / name).read_bytes() for folder in folders)
+        assert first == second, name
 
 
 def test_max_samples_limits_queries(data_root: Path, tiny_encoder: Path) -> None:
