@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, overload
+from typing import Final
 
 import numpy as np
 
 from bistill import metrics
 from bistill.candidates.lists import random_documents
 from bistill.config import EvaluationOptions
+from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import generator, subset
 from bistill.data.store import load_documents, load_split
-from bistill.data.texts import fingerprint_of_texts
 
 RANDOM_NEGATIVES: Final = 4
-
-
-class Corpus(Sequence[str]):
-    """The documents that are ranked: those of the test file by their ids, then further ones, no text twice.
-
-    Args:
-        own: documents of the test file.
-        further: documents of another file.
-    """
-
-    def __init__(self, own: Sequence[str], further: Sequence[str] = ()) -> None:
-        self.own, self.further = own, further
-        known = {_digest(text) for text in own} if further else set()
-        self._added = [row for row, text in enumerate(further) if _digest(text) not in known]
-
-    def __len__(self) -> int:
-        return len(self.own) + len(self._added)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self._text(row) for row in range(*index.indices(len(self)))]
-        return self._text(range(len(self))[index])
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.own
-        yield from (self.further[row] for row in self._added)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over all documents in order."""
-        return fingerprint_of_texts(self)
-
-    def _text(self, row: int) -> str:
-        return self.own[row] if row < len(self.own) else self.further[self._added[row - len(self.own)]]
 
 
 @dataclass(frozen=True)
@@ -165,7 +127,3 @@ def _pairs(judged: Iterable[tuple[Sequence[int], Sequence[float]]]) -> Pairs:
     return Pairs(
         np.array(queries, dtype=np.int64), np.array(documents, dtype=np.int64), np.array(labels, dtype=np.float64)
     )
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()

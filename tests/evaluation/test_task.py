@@ -1,11 +1,11 @@
-"""Random negatives and the corpus."""
+"""Random negatives and pairs."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bistill.data.records import Record
-from bistill.evaluation.task import Corpus, Pairs, random_negatives
+from bistill.evaluation.task import Pairs, random_negatives
 
 
 def record(query_id: int, positives: tuple[int, ...]) -> Record:
@@ -30,14 +30,6 @@ def test_random_negatives_depend_on_seed_and_query_only() -> None:
 def test_fewer_random_negatives_where_there_are_fewer_documents() -> None:
     assert sorted(random_negatives(record(0, (1,)), 3, seed=1)) == [0, 2]
     assert random_negatives(record(0, (0,)), 1, seed=1) == []
-
-
-def test_corpus_keeps_ids_and_adds_new_texts_once() -> None:
-    corpus = Corpus(["a", "b"], ["b", "c", "a", "d"])
-    assert list(corpus) == ["a", "b", "c", "d"]
-    assert (len(corpus), corpus[2], corpus[-1], corpus[1:3]) == (4, "c", "d", ["b", "c"])
-    assert corpus.fingerprint() == Corpus(["a", "b", "c", "d"]).fingerprint()
-    assert corpus.fingerprint() != Corpus(["a", "b", "d", "c"]).fingerprint()
 
 
 def test_pairs_are_cut_by_query() -> None:

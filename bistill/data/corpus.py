@@ -1,0 +1,69 @@
+"""The documents of two files as one sequence: those of the first by their ids, then what only the second has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import overload
+
+import numpy as np
+
+from bistill.data.texts import fingerprint_of_texts
+
+
+class Corpus(Sequence[str]):
+    """Documents by id; texts stay where they are (memory-mapped, where they are ``Texts``), only numbers are held.
+
+    Args:
+        own: documents that keep their ids, no text twice.
+        further: documents of another file, no text twice; those that are among ``own`` are left out.
+    """
+
+    def __init__(self, own: Sequence[str], further: Sequence[str] = ()) -> None:
+        self.own, self.further = own, further
+        known = {_digest(text) for text in own} if len(further) else set()
+        added = (row for row, text in enumerate(further) if _digest(text) not in known)
+        self._added = np.fromiter(added, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self._added)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        return self._text(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.own
+        yield from (self.further[int(row)] for row in self._added)
+
+    def take(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+        """Texts of ids, in the order of the ids.
+
+        Raises:
+            IndexError: an id is not below the number of documents (negative ones count from the end).
+        """
+        places = range(len(self))
+        return [self._text(places[int(item)]) for item in ids]
+
+    def batches(self, size: int) -> Iterator[list[str]]:
+        """All texts in order, ``size`` at a time."""
+        remaining = iter(self)
+        while batch := list(islice(remaining, size)):
+            yield batch
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all documents in order."""
+        return fingerprint_of_texts(self)
+
+    def _text(self, row: int) -> str:
+        return self.own[row] if row < len(self.own) else self.further[int(self._added[row - len(self.own)])]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
