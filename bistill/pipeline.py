@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bistill import __version__, artifacts, console
-from bistill.config import DistillationOptions, EvaluationOptions, Options, PipelineOptions, TeacherOptions
+from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.data.store import load_documents
 from bistill.encoders import loading
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.report import print_summary
+from bistill.options import Options
 from bistill.serving.search import answer
 from bistill.training.distillation import train as train_student
 from bistill.training.teacher import train as train_teacher

@@ -15,6 +15,7 @@ PACKAGE = Path(bistill.__file__).parent
 # Lower layers first; modules of one layer do not import each other, a folder may import itself.
 LAYERS = (
     ("errors",),
+    ("options",),
     ("config", "artifacts", "journal", "console"),
     ("data", "losses", "metrics", "calibration"),
     ("encoders",),

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, from_mapping
+from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import OptionError
+from bistill.options import from_mapping
 
 
 def test_the_contract_defaults() -> None:

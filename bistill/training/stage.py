@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts, console
-from bistill.config import DataOptions, DistillationOptions, Options, TeacherOptions
+from bistill.config import DataOptions, DistillationOptions, TeacherOptions
 from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError, BistillError, DataError
 from bistill.journal import Journal, finite, versions
+from bistill.options import Options
 from bistill.training.engine import Engine, Task
 from bistill.training.hooks import ShowProgress, Validate, WriteJournal
 
