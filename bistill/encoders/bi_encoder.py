@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,12 @@ class BiEncoder:
         """Unit vectors of documents without gradients: float32 of shape (n, dim)."""
         return self._encode(texts, self.prompts.document, batch_size, description)
 
+    def document_windows(
+        self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
+    ) -> Iterator[np.ndarray]:
+        """What ``encode_documents`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
+        return self._windows(texts, self.prompts.document, batch_size, description)
+
     def save(self, folder: Path, options: LoraOptions) -> None:
         """Write a stock sentence-transformers directory; adapters merged, and beside it in ``adapter/``."""
         artifacts.clear_model_folder(folder)
@@ -129,17 +135,22 @@ class BiEncoder:
         lora.save(folder, self.model, lora.merged(self.model), options, self.source)
 
     def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
+        vectors = list(self._windows(texts, prompt, batch_size, description))
+        return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
+
+    def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[np.ndarray]:
         """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""
         total = len(texts) if isinstance(texts, Sequence) else 0
-        vectors: list[np.ndarray] = []
-        was_training = self.model.training
-        self.model.eval()
         remaining = iter(texts)
-        with torch.inference_mode(), progress(description, total, "texts") as advance:
+        with progress(description, total, "texts") as advance:
             while window := [prompt + text for text in islice(remaining, 16 * batch_size)]:
-                vectors.append(self._embed(window, batch_size, advance).cpu().numpy())
-        self.model.train(was_training)
-        return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
+                # Modes are set and put back within a window: between two of them the caller's code runs.
+                was_training = self.model.training
+                self.model.eval()
+                with torch.inference_mode():
+                    vectors = self._embed(window, batch_size, advance).cpu().numpy()
+                self.model.train(was_training)
+                yield vectors
 
     def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None] = lambda _: None) -> Tensor:
         encodings = batching.tokenize(self.tokenizer, texts, self.max_len)

@@ -1,20 +1,15 @@
-"""An exact cosine index: the unit vectors of all documents in one memory-mapped file, made once a model and text."""
+"""An exact cosine index over the cached unit vectors of documents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from bistill import artifacts, console, metrics
-from bistill.data.texts import fingerprint_of_texts
-from bistill.encoders import loading
+from bistill import metrics
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.errors import ArtifactError
-
-FORMAT: Final = "bistill.index/1"
+from bistill.encoders.vectors import cached_vectors
 
 
 class Hit(NamedTuple):
@@ -51,9 +46,7 @@ class Index:
 def open_index(
     encoder: BiEncoder, documents: Sequence[str], *, batch_size: int = 64, description: str = "documents"
 ) -> Index:
-    """The index of a model over documents: from the cache, or encoded and put there.
-
-    A cache entry that is torn or was changed does not match its own checksum and is made again, which is said.
+    """The index of a model over documents: its vectors from the cache, or encoded and put there.
 
     Args:
         encoder: the model.
@@ -61,58 +54,5 @@ def open_index(
         batch_size: texts encoded at once.
         description: shown with the progress of encoding.
     """
-    folder = artifacts.cache_dir() / "index" / index_key(encoder, documents)
-    shape = (len(documents), encoder.dim)
-    vectors = _read(folder, shape)
-    if vectors is None:
-        encoded = encoder.encode_documents(documents, batch_size=batch_size, description=description)
-        _write(folder, encoded)
-        vectors = _read(folder, shape)
-    if vectors is None:
-        raise ArtifactError("the index cannot be read back after writing", where=str(folder), todo="check the disk")
+    vectors = cached_vectors(encoder, documents, batch_size=batch_size, description=description)
     return Index(encoder, documents, vectors)
-
-
-def index_key(encoder: BiEncoder, documents: Sequence[str]) -> str:
-    """Key of everything that decides the vectors: model, length, prompt, arithmetic and texts."""
-    return artifacts.fingerprint(
-        {
-            "format": FORMAT,
-            "model": loading.model_fingerprint(encoder.source),
-            "pooling": encoder.mode,
-            "max_len": encoder.max_len,
-            "document_prompt": encoder.prompts.document,
-            "precision": encoder.precision,
-            "documents": fingerprint_of_texts(documents),
-        }
-    )
-
-
-def _write(folder: Path, vectors: np.ndarray) -> None:
-    """Vectors first, then the manifest with their checksum: without a manifest there is no index."""
-    with artifacts.atomic_path(folder / artifacts.VECTORS_FILE) as temporary:
-        with temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
-        checksum = artifacts.sha256_of_file(temporary)
-    artifacts.write_json(
-        folder / artifacts.MANIFEST, {"format": FORMAT, "shape": list(vectors.shape), "sha256": checksum}
-    )
-
-
-def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """The memory-mapped vectors, or None where there are none that can be trusted."""
-    if not (folder / artifacts.MANIFEST).exists():
-        return None
-    try:
-        manifest = artifacts.read_json(folder / artifacts.MANIFEST)
-        checksum = artifacts.sha256_of_file(folder / artifacts.VECTORS_FILE)
-    except (ArtifactError, OSError) as error:
-        console.say(f"{folder}: the cached index is damaged ({error}) and is made again")
-        return None
-    if manifest.get("sha256") != checksum or manifest.get("shape") != list(shape):
-        console.say(f"{folder}: the cached index is damaged (checksum) and is made again")
-        return None
-    vectors: np.ndarray = np.load(
-        folder / artifacts.VECTORS_FILE, mmap_mode="r" if shape[0] else None, allow_pickle=False
-    )
-    return vectors
