@@ -174,13 +174,21 @@ def _top_of_block(queries: np.ndarray, documents: np.ndarray, depth: int) -> tup
         new_ids = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
         ids, scores = np.hstack([best_ids, new_ids]), np.hstack([best_scores, block])
         # Ids rise from left to right among equal scores, so a column order is an id order.
-        columns = np.stack([_top_columns(row, depth) for row in scores])
+        columns = np.stack([top_columns(row, depth) for row in scores])
         best_ids, best_scores = np.take_along_axis(ids, columns, 1), np.take_along_axis(scores, columns, 1)
     return best_ids, best_scores
 
 
-def _top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
-    """Columns of the highest scores, falling; equal scores by column, also where the cut falls among them."""
+def top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
+    """Columns of the ``depth`` highest of some scores, falling; equal ones by column, also where the cut parts them.
+
+    Args:
+        scores: shape (n,).
+        depth: columns wanted.
+
+    Returns:
+        int64 of shape (min(depth, n),).
+    """
     if depth >= len(scores):
         return np.argsort(-scores, kind="stable")
     threshold = np.partition(scores, len(scores) - depth)[len(scores) - depth]
