@@ -12,12 +12,11 @@ from torch import Tensor
 
 from bistill import artifacts
 from bistill.config import LoraOptions, Precision
-from bistill.console import progress
-from bistill.encoders import batching, directories, loading, lora
+from bistill.encoders import batching, directories, loading, lora, scoring
 from bistill.encoders.precision import autocast, default_device, keep_float32, resolve_precision
 from bistill.errors import ModelError
 
-Pair = tuple[str, str]
+Pair = scoring.Pair
 
 
 class CrossEncoder:
@@ -28,7 +27,10 @@ class CrossEncoder:
         source: folder or hub name it was loaded from.
         max_len: tokens of query and document together; a pair's longer text is cut first.
         new_keys: parameters that were random after loading.
+        prompt: text around a pair; none, since such a model reads query and document alone.
     """
+
+    prompt: str = ""
 
     def __init__(
         self,
@@ -91,12 +93,11 @@ class CrossEncoder:
         model.to(default_device()).eval()
         for head in lora.heads(model):
             keep_float32(model.get_submodule(head))
-        limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
         return cls(
             model,
             tokenizer,
             source=path,
-            max_len=min(max_len or limit, limit),
+            max_len=loading.pair_length(max_len, tokenizer, model.config),
             precision=precision,
             new_keys=sorted(report["missing_keys"]),
         )
@@ -124,15 +125,7 @@ class CrossEncoder:
             batch_size: pairs of one forward at most.
             description: shown with the progress; "" for none.
         """
-        scores = np.empty(len(pairs), dtype=np.float32)
-        was_training = self.model.training
-        self.model.eval()
-        with torch.inference_mode(), progress(description, len(pairs), "pairs") as advance:
-            for rows in _chunks_by_length(pairs, batch_size):
-                scores[rows] = self.logits([pairs[row] for row in rows], max_items=batch_size).cpu().numpy()
-                advance(len(rows))
-        self.model.train(was_training)
-        return scores
+        return scoring.score(self.model, self.logits, pairs, batch_size=batch_size, description=description)
 
     def save(self, folder: Path, options: LoraOptions) -> None:
         """Write a directory that ``CrossEncoder(path)`` of sentence-transformers and ``AutoModel...`` load as it is.
@@ -156,9 +149,3 @@ class CrossEncoder:
         with autocast(self.precision, self.device):
             output: Tensor = self.model(**batch).logits
         return output.squeeze(-1).float()
-
-
-def _chunks_by_length(pairs: Sequence[Pair], batch_size: int) -> list[np.ndarray]:
-    """Rows by falling character length in chunks of some batches, so that tokens are made piece by piece."""
-    order = np.argsort([-len(query) - len(document) for query, document in pairs], kind="stable")
-    return [order[start : start + 4 * batch_size] for start in range(0, len(order), 4 * batch_size)]

@@ -104,8 +104,12 @@ def explained(name: str) -> Iterator[None]:
         ) from error
 
 
-def load_tokenizer(path: str) -> Any:
+def load_tokenizer(path: str, *, pad_with_end: bool = False) -> Any:
     """The fast tokenizer of a model folder or hub name.
+
+    Args:
+        path: folder or hub name.
+        pad_with_end: whether the end-of-text token stands in for a missing padding token.
 
     Raises:
         ModelError: it cannot be loaded or has no padding token.
@@ -115,6 +119,8 @@ def load_tokenizer(path: str) -> Any:
     quiet()
     with explained(path):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if tokenizer.pad_token_id is None and pad_with_end:
+        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise ModelError("the tokenizer has no padding token", where=path, todo="set pad_token in its folder")
     return tokenizer
@@ -148,6 +154,40 @@ def longest_input(config: Any) -> int:
     limit = getattr(text, "max_position_embeddings", None) or 10**9
     offset = 2 if text.model_type in OFFSET_FAMILIES else 0
     return int(limit) - offset
+
+
+def pair_length(wanted: int | None, tokenizer: Any, config: Any) -> int:
+    """Tokens of a pair that a re-ranker reads: as wanted, unset as many as it can; never more than it can."""
+    limit = min(int(tokenizer.model_max_length), longest_input(config))
+    return min(wanted or limit, limit)
+
+
+def local_folder(name: str) -> str:
+    """Folder that holds the files of a model: its own, or of a hub model the snapshot in the local hub cache.
+
+    A hub model is fetched first where the cache lacks it or the hub has a newer one; without the hub the cached one
+    is taken as it is. Weights are fetched in one format only, safetensors where there are any.
+
+    Raises:
+        ModelError: the model is neither here nor could it be fetched, or what is here has no weights.
+    """
+    path = resolve(name)
+    if Path(path).is_dir():
+        return path
+    from huggingface_hub import snapshot_download
+
+    quiet()
+    for weights in ("*.safetensors", "*.bin"):
+        with explained(path):
+            # Patterns match across "/"; weights in subfolders are exports for other runtimes.
+            folder = snapshot_download(
+                path,
+                allow_patterns=[weights, "*.json", "*.txt", "*.model"],
+                ignore_patterns=[f"*/{weights}"],
+            )
+        if any(Path(folder).glob(weights)):
+            return folder
+    raise ModelError("the model has no weights on this machine", where=name, found=folder, todo="fetch it again")
 
 
 def model_fingerprint(path: str) -> str:
