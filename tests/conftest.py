@@ -81,6 +81,57 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_causal_tokenizer(folder: Path) -> int:
+    """Byte-level BPE as Qwen's, with the merges that make "yes" and "no" single tokens; the size of its vocabulary."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    merges = [("y", "e"), ("ye", "s"), ("n", "o")]
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(merge) for merge in merges)]
+    tokenizer = Tokenizer(models.BPE({piece: number for number, piece in enumerate(pieces)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("<think>", "</think>")])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=2048,
+        model_input_names=["input_ids", "attention_mask"],
+        pad_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+    ).save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+def qwen3_config(**changes: object) -> object:
+    from transformers import Qwen3Config
+
+    settings = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 64,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.3,  # large enough that different pairs have clearly different scores
+        **changes,
+    }
+    return Qwen3Config(**settings)
+
+
+@pytest.fixture(scope="session")
+def tiny_causal_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the Qwen3-Reranker form: a language model that answers yes or no."""
+    from transformers import Qwen3ForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny-causal-reranker")
+    torch.manual_seed(2)
+    Qwen3ForCausalLM(qwen3_config(vocab_size=write_causal_tokenizer(folder))).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or leaves anything in the user's cache."""
