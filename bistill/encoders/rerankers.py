@@ -1,0 +1,118 @@
+"""Any re-ranker as a teacher: which kind a model is, loading it, and what decides its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bistill.config import Precision
+from bistill.encoders import causal_reranker, loading
+from bistill.encoders.causal_reranker import CausalReranker
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.encoders.precision import default_device, resolve_precision
+from bistill.encoders.scoring import Pair
+from bistill.errors import OptionError
+
+
+class Reranker(Protocol):
+    """What scores pairs, whatever its kind.
+
+    Attributes:
+        source: folder or hub name it was loaded from.
+        max_len: tokens of a pair, those of the prompt included.
+        precision: arithmetic of the forward pass, made concrete.
+        prompt: text around a pair with ``{query}`` and ``{document}``; "" for none.
+    """
+
+    source: str
+    max_len: int
+    precision: Precision
+    prompt: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
+        """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
+
+    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+        """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given."""
+
+
+def load(
+    name: str, *, max_len: int | None = None, precision: Precision = "auto", instruction: str | None = None
+) -> Reranker:
+    """Load a trained re-ranker: a language model that answers "yes" or "no", or a classifier with one output.
+
+    Args:
+        name: folder (or the ``best_model.pt`` in it) or hub name.
+        max_len: tokens of a pair; unset: as many as the model can read.
+        precision: arithmetic of the forward pass.
+        instruction: what the documents are searched for, of a language model; unset: the model card's own.
+
+    Raises:
+        ModelError: it cannot be loaded or is no re-ranker.
+        OptionError: an instruction for a model that takes none, or no room for the texts in ``max_len``.
+    """
+    if _is_causal(_config(loading.resolve(name)), name, instruction):
+        return CausalReranker.load(name, max_len=max_len, precision=precision, instruction=instruction)
+    return CrossEncoder.load(name, max_len=max_len, precision=precision)
+
+
+def identity(
+    name: str, *, max_len: int | None = None, precision: Precision = "auto", instruction: str | None = None
+) -> dict[str, Any]:
+    """Everything that decides the scores of the model that ``load`` would give, without building the model.
+
+    A hub model is fetched first (``loading.local_folder``), so that its fingerprint is that of its files and a newer
+    version under the same name is another model.
+
+    Returns:
+        ``fingerprint`` of weights, configuration and tokenizer; ``kind``, "causal" or "sequence_classification";
+        ``max_len``, ``prompt`` and ``precision`` as the loaded model has them.
+
+    Raises:
+        ModelError: the model is not at hand, or its configuration or tokenizer cannot be loaded.
+        OptionError: as ``load``.
+    """
+    folder = loading.local_folder(name)
+    config = _config(folder)
+    causal = _is_causal(config, name, instruction)
+    tokenizer = loading.load_tokenizer(folder, pad_with_end=causal)
+    return {
+        "fingerprint": loading.model_fingerprint(folder),
+        "kind": "causal" if causal else "sequence_classification",
+        "max_len": loading.pair_length(max_len, tokenizer, config),
+        "prompt": causal_reranker.prompt(instruction) if causal else "",
+        "precision": resolve_precision(precision, default_device()),
+    }
+
+
+def _config(path: str) -> Any:
+    """Configuration of a model folder or hub name."""
+    from transformers import AutoConfig
+
+    with loading.explained(path):
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+
+
+def _is_causal(config: Any, name: str, instruction: str | None) -> bool:
+    """Whether the model is a language model.
+
+    Raises:
+        OptionError: it is none, but an instruction is given.
+    """
+    causal = any(kind.endswith("ForCausalLM") for kind in config.architectures or [])
+    if instruction is not None and not causal:
+        raise OptionError(
+            f"{name} reads query and document alone, without an instruction",
+            where="--teacher_instruction",
+            found=instruction,
+            todo="leave it out, or give a teacher of the Qwen3-Reranker form",
+        )
+    return causal
