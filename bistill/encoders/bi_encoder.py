@@ -18,7 +18,7 @@ from bistill.encoders import batching, directories, loading, lora, pooling, prom
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 
 
-def _family_name(name: str, path: str) -> str:
+def family_name(name: str, path: str) -> str:
     """What tells a model's family: the hub name, or of a folder its last part (its parents may have any name)."""
     if not Path(path).is_dir() or "/snapshots/" in path:
         return name
@@ -91,7 +91,7 @@ class BiEncoder:
             source=path,
             mode=layout.mode,
             max_len=min(max_len or layout.max_len or limit, limit),
-            texts=prompts.choose(_family_name(name, path), layout.prompts, query_prompt, document_prompt),
+            texts=prompts.choose(family_name(name, path), layout.prompts, query_prompt, document_prompt),
             precision=precision,
         )
 
