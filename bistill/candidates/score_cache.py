@@ -130,9 +130,10 @@ class ScoreCache:
             ArtifactError: the disk or the map is full; what was stored before stays whole.
         """
         environment = self._opened()
-        stored = np.asarray(logits).astype("<f4")
-        assert not self._read_only and stored.shape == (len(keys),) and np.isfinite(stored).all()
-        blob = stored.tobytes()
+        values = np.asarray(logits)
+        assert not self._read_only and values.shape == (len(keys),)
+        assert (np.abs(values) <= np.finfo(np.float32).max).all()  # so none is nan
+        blob = values.astype("<f4").tobytes()
         items = []
         for place, key in enumerate(keys):
             assert len(key) == DIGEST_BYTES

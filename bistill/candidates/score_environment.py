@@ -23,7 +23,8 @@ LOCK_FILE: Final = "lock.mdb"
 IDENTITY_FILE: Final = "identity.json"
 MAP_BYTES: Final = 64 * 2**30
 REBUILD: Final = "run `bistill scores rebuild`: it keeps every score that is whole"
-FULL_DISK: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+# Where a write gives out in the middle, lmdb says EIO whatever the system's reason.
+FULL_DISK: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 # A check starts again when others have committed twice since it began to look; one of so many gets through.
 CHECKS: Final = 100
 
@@ -109,13 +110,12 @@ class ScoreEnvironment:
             yield
         except lmdb.MapFullError:
             raise self._full(f"the file may not grow beyond {MAP_BYTES:,} bytes", entries) from None
-        except lmdb.DiskError:
-            raise self._full("the disk is full", entries) from None
         except lmdb.Error as error:
-            if error.code in FULL_DISK:
-                raise self._full(os.strerror(error.code).lower(), entries) from None
+            code = getattr(error, "code", 0)
+            if entries and (code in FULL_DISK or isinstance(error, lmdb.DiskError)):
+                raise self._full("the disk is full, at its limit for this file, or fails", entries) from None
             # Below 0 are the codes of lmdb itself, above those of the system.
-            if error.code < 0 and not isinstance(error, lmdb.ReadersFullError):
+            if code < 0 and not isinstance(error, lmdb.ReadersFullError):
                 raise self.damaged(f"lmdb cannot follow the file ({error})") from None
             raise self._unusable(error) from None
 
@@ -178,7 +178,7 @@ class ScoreEnvironment:
 
     def _unusable(self, error: Exception) -> ArtifactError:
         code = getattr(error, "code", 0) or getattr(error, "errno", 0)
-        todo = "check the permissions of the folder, or name another one in $BISTILL_CACHE"
+        todo = "check the permissions and the free space of the folder, or name another one in $BISTILL_CACHE"
         if code == errno.ENOMEM:
             todo = f"allow {MAP_BYTES // 2**30} GiB of address space and more (`ulimit -v unlimited`)"
         return ArtifactError(f"the scores cannot be opened ({error})", where=str(self.folder / DATA_FILE), todo=todo)

@@ -86,24 +86,24 @@ def rebuild(folder: Path) -> tuple[int, int]:
 
 def _copy(source: Path, target: Path) -> tuple[int, int]:
     blocks, claimed = _salvaged(source)
-    found = 0
+    broken = 0
     doubtful: set[bytes] = set()
     environment = ScoreEnvironment(target)
     try:
         with environment.errors_named():
             for nodes in blocks:
-                found += len(nodes)
-                _copy_block(nodes, environment.lmdb, doubtful)
+                broken += _copy_block(nodes, environment.lmdb, doubtful)
             with environment.lmdb.begin(write=True) as writing:
                 for key in doubtful:
                     writing.delete(key)
         kept = environment.entries()
     finally:
         environment.shut()
-    return kept, max(claimed - kept, 0) if claimed is not None else found - kept
+    return kept, max(claimed - kept, 0) if claimed is not None else broken + len(doubtful)
 
 
-def _copy_block(nodes: np.ndarray, target: lmdb.Environment, doubtful: set[bytes]) -> None:
+def _copy_block(nodes: np.ndarray, target: lmdb.Environment, doubtful: set[bytes]) -> int:
+    """Copy the entries that have their checksum, note those found with two values, and count the others."""
     blob = nodes.tobytes()
     entries = []
     for start in range(0, len(blob), lmdb_pages.NODE_BYTES):
@@ -115,6 +115,7 @@ def _copy_block(nodes: np.ndarray, target: lmdb.Environment, doubtful: set[bytes
         for key, value in entries:
             if not cursor.put(key, value, overwrite=False) and cursor.value() != value:
                 doubtful.add(key)
+    return len(nodes) - len(entries)
 
 
 def _salvaged(source: Path) -> tuple[Iterator[np.ndarray], int | None]:
