@@ -16,6 +16,7 @@ from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.encoders import batching, directories, loading, lora, pooling, prompts
 from bistill.encoders.precision import autocast, default_device, resolve_precision
+from bistill.encoders.products import fast_products
 
 
 def family_name(name: str, path: str) -> str:
@@ -147,14 +148,14 @@ class BiEncoder:
                 # Modes are set and put back within a window: between two of them the caller's code runs.
                 was_training = self.model.training
                 self.model.eval()
-                with torch.inference_mode():
+                with torch.inference_mode(), fast_products(self.device):
                     vectors = self._embed(window, batch_size, advance).cpu().numpy()
                 self.model.train(was_training)
                 yield vectors
 
     def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None] = lambda _: None) -> Tensor:
         encodings = batching.tokenize(self.tokenizer, texts, self.max_len)
-        return batching.in_buckets(encodings, self._forward, max_items=max_items, advance=advance)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, advance=advance)
 
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         batch = batching.padded(self.tokenizer, encodings, self.device)

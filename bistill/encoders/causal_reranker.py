@@ -127,7 +127,7 @@ class CausalReranker:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         bodies = self._ids([_body(self._instruction, pair) for pair in pairs])
         encodings = [{"input_ids": [*self._prefix, *body[: self._room], *self._suffix]} for body in bodies]
-        return batching.in_buckets(encodings, self._forward, max_items=max_items)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.

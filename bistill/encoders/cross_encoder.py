@@ -115,7 +115,7 @@ class CrossEncoder:
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         encodings = batching.tokenize(self.tokenizer, pairs, self.max_len)
-        return batching.in_buckets(encodings, self._forward, max_items=max_items)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bistill.console import progress
+from bistill.encoders.products import fast_products
 
 Pair = tuple[str, str]
 
@@ -37,7 +38,8 @@ def score(model: Any, logits: Logits, pairs: Sequence[Pair], *, batch_size: int,
     scores = np.empty(len(pairs), dtype=np.float32)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), progress(description, len(pairs), "pairs") as advance:
+    device = next(model.parameters()).device
+    with torch.inference_mode(), fast_products(device), progress(description, len(pairs), "pairs") as advance:
         for rows in _chunks_by_length(pairs, batch_size):
             scores[rows] = logits([pairs[row] for row in rows], max_items=batch_size).cpu().numpy()
             advance(len(rows))

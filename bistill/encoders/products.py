@@ -1,0 +1,81 @@
+"""Matrix products of linear layers on a CPU by the faster of two libraries that torch ships.
+
+torch sends float32 linear layers to MKL, which on CPUs of other makers than its own reaches half of what oneDNN does
+there. Which one is faster is measured once a process, never assumed; where torch has only one of them, or on a GPU,
+nothing changes. Both compute in float32; their sums differ in the last bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+# oneDNN is taken where it is faster by this factor: a tie stays with torch's own choice, so that two runs on one
+# machine choose alike.
+CLEARLY: Final = 1.25
+# Tokens, inputs and outputs of the measured product: a small encoder's feed-forward layer.
+SHAPE: Final = (1024, 384, 1536)
+ROUNDS: Final = 5
+
+
+def fast_products(device: torch.device) -> AbstractContextManager[Any]:
+    """Context in which float32 linear layers without gradients run by the faster library."""
+    return _OneDnnLinear() if device.type == "cpu" and onednn_is_faster() else nullcontext()
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Whether oneDNN's linear layer clearly beats torch's own on this machine; takes some hundredths of a second."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()):
+        return False
+    tokens, inputs, outputs = SHAPE
+    x, weight, bias = torch.ones(tokens, inputs), torch.ones(outputs, inputs), torch.ones(outputs)
+    own, other = [], []
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            own.append(_seconds(lambda: functional.linear(x, weight, bias)))
+            other.append(_seconds(lambda: _linear(x, weight, bias)))
+    # The fastest round of each: what else runs on the machine only ever adds time.
+    return min(own) > CLEARLY * min(other)
+
+
+class _OneDnnLinear(TorchFunctionMode):
+    """Sends float32 linear layers on the CPU to oneDNN while gradients are off and autocast is not on."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is functional.linear and not kwargs and len(args) == 3 and _fits(*args):
+            return _linear(*args)
+        return func(*args, **(kwargs or {}))
+
+
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    return (
+        not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and x.dtype == weight.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and x.numel() > 0
+        and (bias is None or bias.dtype == torch.float32)
+    )
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """X of shape (..., inputs) times weight.T of (outputs, inputs), plus bias: (..., outputs)."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    return result
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started

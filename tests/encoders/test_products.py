@@ -1,0 +1,53 @@
+"""The two libraries' linear layers agree, and the context changes nothing but which one runs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from bistill.encoders import products
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """oneDNN taken whatever this machine prefers; the list counts its calls."""
+    calls: list[int] = []
+    linear = products._linear
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "_linear", lambda *args: calls.append(1) or linear(*args))
+    return calls
+
+
+@pytest.mark.parametrize("shape", [(7, 24), (3, 5, 24), (1, 24)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_linear_layers_agree(onednn: list[int], shape: tuple[int, ...], with_bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(24, 40, bias=with_bias)
+    x = torch.randn(*shape)
+    with torch.inference_mode():
+        expected = layer(x)
+        with products.fast_products(CPU):
+            torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+    assert onednn == [1]
+
+
+def test_gradients_other_types_and_autocast_stay_with_torch(onednn: list[int]) -> None:
+    layer, x = torch.nn.Linear(8, 4), torch.ones(2, 8)
+    with products.fast_products(CPU):
+        assert layer(x).requires_grad
+        with torch.no_grad():
+            assert functional.linear(x.double(), layer.weight.double(), None).dtype == torch.float64
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                assert layer(x).dtype == torch.bfloat16
+            assert layer(x[:0]).shape == (0, 4)
+    assert onednn == []
+
+
+def test_the_choice_is_measured_once_and_stays() -> None:
+    products.onednn_is_faster.cache_clear()
+    first = products.onednn_is_faster()
+    assert [products.onednn_is_faster() for _ in range(3)] == [first] * 3
+    assert products.onednn_is_faster.cache_info().misses == 1
