@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,13 +22,17 @@ K1: Final = 1.5
 B: Final = 0.75
 # Texts whose tokens are in memory as text at once.
 WINDOW: Final = 4_096
+# Documents of one index: its scores of a query fit the processor's cache, and what sorting it takes is small.
+BLOCK: Final = 65_536
 THREADS: Final = 2
+
+Item = TypeVar("Item")
 
 
 class LexicalMiner:
     """The documents of highest BM25 for each query; a document without a token of the query is never found.
 
-    The pool is read once, and from then on is one token id (int32) a token, which goes when the index is built.
+    The pool is read once; of it, 8 bytes remain for every different token of every document.
 
     Args:
         queries: texts by id.
@@ -62,7 +66,7 @@ class LexicalMiner:
         found = np.full((len(query_ids), depth), -1, dtype=np.int64)
         index, done = self._index, 0
         with ThreadPoolExecutor(THREADS) as threads, progress("lexical search", len(found), "queries") as advance:
-            for window in _windows(self._queries[int(query)] for query in query_ids):
+            for window in _windows((self._queries[int(query)] for query in query_ids), WINDOW):
                 best = threads.map(partial(index.best, depth=depth), self._tokenizer(window))
                 for row, documents in enumerate(best, start=done):
                     found[row, : len(documents)] = documents
@@ -80,13 +84,16 @@ class LexicalMiner:
             return Bm25(self._token_lists(advance))
 
     def _token_lists(self, advance: Callable[[int], None]) -> Iterator[list[str]]:
-        for window in _windows(self._pool):
+        for window in _windows(self._pool, WINDOW):
             yield from self._tokenizer(window)
             advance(len(window))
 
 
 class Bm25:
     """Scores of a pool's documents, computed when it is indexed.
+
+    bm25s indexes a pool at once and sorts all of it on the way, which takes some 7 GB for a million Korean documents.
+    So each block of documents is an index of its own, with the statistics of the whole pool.
 
     Args:
         token_lists: the tokens of each document, in order.
@@ -96,30 +103,93 @@ class Bm25:
         # A token that is looked up for the first time takes the next number.
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__
-        documents = [np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens)) for tokens in token_lists]
+        blocks = [
+            _counted([np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens)) for tokens in block])
+            for block in _windows(token_lists, BLOCK)
+        ]
         self.vocabulary = dict(numbers)
-        self._scores = _scores(documents, self.vocabulary) if self.vocabulary else None
+        statistics = _statistics(blocks, len(self.vocabulary))
+        self._starts = np.cumsum([0, *(len(block.lengths) for block in blocks)]).tolist()
+        self._blocks = [_scored(block, statistics) for block in blocks]
 
     def best(self, tokens: Iterable[str], depth: int) -> np.ndarray:
         """Up to ``depth`` documents that share a token with a query, int64: falling score, equal ones by lower id."""
         known = [self.vocabulary[token] for token in tokens if token in self.vocabulary]
-        if self._scores is None or not known:
-            return np.empty(0, dtype=np.int64)
-        scores = self._scores.get_scores_from_ids(known)
-        matching = np.flatnonzero(scores)
-        return matching[metrics.top_columns(scores[matching], depth)]
+        documents, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        for start, block in zip(self._starts, self._blocks if known else (), strict=False):
+            of_block = block.get_scores_from_ids(known)
+            matching = np.flatnonzero(of_block)
+            matching = matching[np.sort(metrics.top_columns(of_block[matching], depth))]
+            documents = np.concatenate([documents, start + matching])
+            scores = np.concatenate([scores, of_block[matching]])
+        return documents[metrics.top_columns(scores, depth)]  # blocks follow each other, so ids rise
 
 
-def _scores(documents: list[np.ndarray], vocabulary: dict[str, int]) -> Any:
-    """bm25s' index of token ids; it takes arrays as well as lists, in a tenth of their memory."""
+class _Counts(NamedTuple):
+    """How often each token is in each document of a block, ordered by token, then document.
+
+    Attributes:
+        lengths: tokens of each document, int64 of shape (documents,).
+        ends: of the entries of each token known so far, int64 of shape (tokens,).
+        documents: place in the block, int32 of shape (entries,).
+        counts: float32 of shape (entries,).
+    """
+
+    lengths: np.ndarray
+    ends: np.ndarray
+    documents: np.ndarray
+    counts: np.ndarray
+
+
+class _Statistics(NamedTuple):
+    """Of the whole pool: documents, their mean length, and the documents that hold each token, shape (tokens,)."""
+
+    documents: int
+    mean_length: float
+    holding: np.ndarray
+
+
+def _counted(block: list[np.ndarray]) -> _Counts:
+    lengths = np.array([len(tokens) for tokens in block], dtype=np.int64)
+    # One number for each pair of token and document: 32 bits each.
+    pairs = np.concatenate(block).astype(np.int64) << 32 | np.repeat(np.arange(len(block)), lengths)
+    pairs, counts = np.unique(pairs, return_counts=True)
+    ends = np.cumsum(np.bincount(pairs >> 32)) if len(pairs) else np.empty(0, dtype=np.int64)
+    return _Counts(lengths, ends, (pairs & 0xFFFFFFFF).astype(np.int32), counts.astype(np.float32))
+
+
+def _statistics(blocks: list[_Counts], tokens: int) -> _Statistics:
+    holding = np.zeros(tokens, dtype=np.int64)
+    for block in blocks:
+        holding[: len(block.ends)] += np.diff(block.ends, prepend=0)
+    documents = sum(len(block.lengths) for block in blocks)
+    return _Statistics(documents, sum(int(block.lengths.sum()) for block in blocks) / max(documents, 1), holding)
+
+
+def _scored(block: _Counts, statistics: _Statistics) -> Any:
+    """A bm25s index whose scores are those of the block's entries: ``idf * count / (count + k1 * (1 - b + b * l))``.
+
+    l is the length of the document over the mean length, and idf is ``log(1 + (n - h + 0.5) / (h + 0.5))`` of n
+    documents of which h hold the token. The counts become the scores in place.
+    """
     import bm25s
 
+    tokens = len(statistics.holding)
+    starts = np.zeros(tokens + 1, dtype=np.int64)
+    starts[1 : len(block.ends) + 1] = block.ends
+    starts[len(block.ends) + 1 :] = len(block.counts)
+    idf = np.log1p((statistics.documents - statistics.holding + 0.5) / (statistics.holding + 0.5)).astype(np.float32)
+    norms = (K1 * (1 - B + B * block.lengths / max(statistics.mean_length, 1e-9))).astype(np.float32)
+    scores = block.counts
+    scores /= scores + norms[block.documents]
+    scores *= np.repeat(idf, np.diff(starts))
     index = bm25s.BM25(k1=K1, b=B, method=METHOD)
-    index.index((documents, vocabulary), create_empty_token=False, show_progress=False)
+    index.nonoccurrence_array = None
+    index.scores = {"data": scores, "indices": block.documents, "indptr": starts, "num_docs": len(block.lengths)}
     return index
 
 
-def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(texts)
-    while window := list(islice(remaining, WINDOW)):
+def _windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    while window := list(islice(remaining, size)):
         yield window

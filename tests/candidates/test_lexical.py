@@ -55,11 +55,13 @@ def test_order_is_that_of_the_formula(query: str, depth: int) -> None:
     assert found.tolist() == expected
 
 
-def test_scores_are_those_of_the_formula() -> None:
+def test_scores_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "BLOCK", 3)
     index = lexical.Bm25(words_of(text) for text in POOL)
     ids = [index.vocabulary[word] for word in ("read", "list", "list")]
     expected = by_formula(["read", "list", "list"], [words_of(text) for text in POOL])
-    np.testing.assert_allclose(index._scores.get_scores_from_ids(ids), expected, rtol=1e-5)
+    scores = np.concatenate([block.get_scores_from_ids(ids) for block in index._blocks])
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
 def random_texts(count: int) -> list[str]:
@@ -67,12 +69,13 @@ def random_texts(count: int) -> list[str]:
     return [" ".join(f"w{word}" for word in random.zipf(1.3, random.integers(2, 30)) % 500) for _ in range(count)]
 
 
-def test_windows_change_nothing_and_the_score_equals_that_of_plain_bm25s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing_and_the_score_equals_that_of_plain_bm25s(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, queries = random_texts(300), random_texts(40)
     whole = LexicalMiner(queries, pool).mine(np.arange(40), 20)
     monkeypatch.setattr(lexical, "WINDOW", 7)
-    in_windows = LexicalMiner(queries, pool).mine(np.arange(40), 20)
-    assert np.array_equal(whole, in_windows)
+    for size in (1, 7, 299):
+        monkeypatch.setattr(lexical, "BLOCK", size)
+        assert np.array_equal(LexicalMiner(queries, pool).mine(np.arange(40), 20), whole)
     plain = bm25s.BM25()
     plain.index([text.split() for text in pool], show_progress=False)
     for query, row in zip(queries, whole, strict=True):
