@@ -23,7 +23,7 @@ B: Final = 0.75
 # Texts whose tokens are in memory as text at once.
 WINDOW: Final = 4_096
 # Documents of one index: its scores of a query fit the processor's cache, and what sorting it takes is small.
-BLOCK: Final = 65_536
+BLOCK: Final = 32_768
 THREADS: Final = 2
 
 Item = TypeVar("Item")
@@ -103,10 +103,8 @@ class Bm25:
         # A token that is looked up for the first time takes the next number.
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__
-        blocks = [
-            _counted([np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens)) for tokens in block])
-            for block in _windows(token_lists, BLOCK)
-        ]
+        ids = (np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens)) for tokens in token_lists)
+        blocks = [_counted(block) for block in _windows(ids, BLOCK)]
         self.vocabulary = dict(numbers)
         statistics = _statistics(blocks, len(self.vocabulary))
         self._starts = np.cumsum([0, *(len(block.lengths) for block in blocks)]).tolist()
@@ -175,7 +173,7 @@ def _scored(block: _Counts, statistics: _Statistics) -> Any:
     import bm25s
 
     tokens = len(statistics.holding)
-    starts = np.zeros(tokens + 1, dtype=np.int64)
+    starts = np.zeros(tokens + 1, dtype=np.int32)  # there is one for each token and block
     starts[1 : len(block.ends) + 1] = block.ends
     starts[len(block.ends) + 1 :] = len(block.counts)
     idf = np.log1p((statistics.documents - statistics.holding + 0.5) / (statistics.holding + 0.5)).astype(np.float32)
