@@ -1,4 +1,4 @@
-"""Candidate lists: a query's positive, its labelled negatives, and random documents of the data set.
+"""Candidate lists without a teacher: a query's positives, its labelled negatives, random documents of the data set.
 
 Every list is a function of (seed, epoch, query id) alone, so a resumed run sees the lists it would have seen.
 """
@@ -28,27 +28,6 @@ class CandidateList(NamedTuple):
     documents: tuple[int, ...]
     labels: tuple[float, ...]
     positives: int
-
-
-def for_distillation(dataset: Dataset, query_id: int, *, size: int, seed: int, epoch: int) -> CandidateList:
-    """One positive and ``size - 1`` negatives, labelled ones first; shorter where the data set has fewer documents.
-
-    Args:
-        dataset: queries and documents.
-        query_id: the query.
-        size: documents of the list.
-        seed: of the run.
-        epoch: 0-based; positive, choice among labelled negatives and random documents change with it.
-    """
-    record = dataset[query_id]
-    chosen = int(generator(seed, "positive", epoch, query_id).integers(len(record.positives)))
-    negatives, labels = negatives_of(dataset, record, count=size - 1, seed=seed, epoch=epoch)
-    return CandidateList(
-        query_id,
-        (record.positives[chosen], *negatives),
-        (record.positive_labels[chosen], *labels),
-        positives=1,
-    )
 
 
 def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> CandidateList:

@@ -1,93 +1,143 @@
-"""Teacher scores of the pairs that a run needs: each pair scored once, before training, whatever the epochs."""
+"""Teacher scores of pairs: each pair scored once, ever; what is in the cache is never scored again.
+
+Pairs are read in batches of falling length, so that one forward holds texts of like length and what cannot fit fails
+at once. A batch is planned from all pairs asked for, known or not: a run that was killed and starts again forms the
+same batches and therefore ends with the same scores, bit for bit, as a run that was not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import overload
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from bistill import metrics
-from bistill.candidates.lists import CandidateList
-from bistill.data.dataset import Dataset
-from bistill.encoders.cross_encoder import CrossEncoder, Pair
+from bistill import console
+from bistill.candidates.score_cache import ScoreCache, digest
+from bistill.encoders.rerankers import Reranker
 from bistill.errors import ModelError
 
+# Pairs of one transaction, in forwards: what a killed process loses at most.
+FORWARDS_OF_A_BATCH: Final = 4
 
-class TeacherScores:
-    """Lookup of relevance in 0..1 by (query id, document id).
+
+class Scored(NamedTuple):
+    """Scores of pairs.
 
     Attributes:
-        requested: pairs asked for, repetitions counted.
-        scored: different pairs, hence teacher forwards.
+        logits: float32 of shape (pairs,); nan where an imported score is missing.
+        requested: pairs asked for.
+        scored: pairs that a teacher had to read.
     """
 
-    def __init__(self, keys: np.ndarray, scores: np.ndarray, documents: int, requested: int) -> None:
-        assert keys.shape == scores.shape
-        self._keys, self._scores, self._documents = keys, scores, documents
-        self.requested, self.scored = requested, len(keys)
+    logits: np.ndarray
+    requested: int
+    scored: int
 
-    @classmethod
-    def compute(
-        cls, teacher: CrossEncoder, dataset: Dataset, lists: Iterable[CandidateList], *, batch_size: int = 64
-    ) -> TeacherScores:
-        """Score every different pair of the lists.
 
-        Args:
-            teacher: a trained Cross-Encoder.
-            dataset: texts of the ids.
-            lists: candidate lists of all epochs.
-            batch_size: pairs of one forward at most.
+def score(
+    cache: ScoreCache,
+    load: Callable[[], Reranker] | None,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    pairs: np.ndarray,
+    *,
+    batch_size: int,
+    description: str,
+) -> Scored:
+    """Logits of pairs, out of the cache where they are there, else read by the teacher and put there.
 
-        Raises:
-            ModelError: the teacher gives a score that is no number.
-        """
-        size = len(dataset.documents)
-        keys = np.fromiter(
-            (item.query_id * size + document for item in lists for document in item.documents), dtype=np.int64
+    Args:
+        cache: of this teacher.
+        load: gives the teacher, called at most when a pair is missing; None: missing pairs stay nan.
+        queries: texts by id.
+        documents: texts by id.
+        pairs: (query id, document id), integers of shape (n, 2).
+        batch_size: pairs of one forward at most.
+        description: shown with the progress.
+
+    Raises:
+        ModelError: the teacher gives a score that is no number; what was scored before is kept.
+        ArtifactError: the cache is damaged or the disk is full.
+    """
+    job = _Job(cache, queries, documents, pairs)
+    if len(pairs):
+        console.say(
+            f"{description}: {len(pairs)} pairs, {1 - job.missing.mean():.1%} of them known; "
+            f"{cache.folder} holds {len(cache)} pairs in {cache.size() / 2**20:.1f} MiB"
         )
-        unique = np.unique(keys)
-        pairs = _Pairs(dataset, unique)
-        logits = teacher.score(pairs, batch_size=batch_size, description="teacher scores")
-        if not np.isfinite(logits).all():
-            row = int(np.flatnonzero(~np.isfinite(logits))[0])
+    scored = job.run(load(), batch_size, description) if load is not None and job.missing.any() else 0
+    return Scored(job.logits, len(pairs), scored)
+
+
+class _Job:
+    """Pairs of one call, with what the cache knew of them at its start.
+
+    Attributes:
+        logits: float32 of shape (pairs,), nan where still unknown.
+        missing: True where the cache had no score at the start.
+    """
+
+    def __init__(self, cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> None:
+        self._cache, self._queries, self._documents, self._pairs = cache, queries, documents, pairs
+        self._keys, self._lengths = _keys_and_lengths(cache, queries, documents, pairs)
+        self.logits = cache.get(self._keys)
+        self.missing = np.isnan(self.logits)
+
+    def run(self, reranker: Reranker, batch_size: int, description: str) -> int:
+        """Score what is missing, batch by batch; the number of pairs read."""
+        order = np.argsort(-self._lengths, kind="stable")
+        size = FORWARDS_OF_A_BATCH * batch_size
+        scored = 0
+        with console.progress(description, int(self.missing.sum()), "pairs") as advance:
+            for start in range(0, len(order), size):
+                batch = order[start : start + size]
+                rows = batch[self.missing[batch]]
+                if len(rows):
+                    scored += self._fill(reranker, rows, batch_size)
+                    advance(len(rows))
+        return scored
+
+    def _fill(self, reranker: Reranker, rows: np.ndarray, batch_size: int) -> int:
+        """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""
+        self.logits[rows] = self._cache.get([self._keys[row] for row in rows])
+        unread = rows[np.isnan(self.logits[rows])]
+        if not len(unread):
+            return 0
+        texts = [(self._queries[int(query)], self._documents[int(item)]) for query, item in self._pairs[unread]]
+        found = reranker.score(texts, batch_size=batch_size)
+        if not np.isfinite(found).all():
             raise ModelError(
                 "the teacher gives a score that is no number",
-                where=teacher.source,
-                found=pairs[row],
-                todo="train the teacher again, or with --precision fp32",
+                where=reranker.source,
+                found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
+                todo="train the teacher again, or give --precision fp32",
             )
-        return cls(unique, metrics.sigmoid(logits).astype(np.float32), size, len(keys))
-
-    def of(self, item: CandidateList) -> np.ndarray:
-        """Relevance of a list's documents: float32 of shape (documents,).
-
-        Raises:
-            KeyError: a pair was not among those computed.
-        """
-        wanted = item.query_id * self._documents + np.asarray(item.documents, dtype=np.int64)
-        places = np.searchsorted(self._keys, wanted)
-        known = (places < len(self._keys)) & (self._keys[np.minimum(places, len(self._keys) - 1)] == wanted)
-        if not known.all():
-            raise KeyError(f"no teacher score for query {item.query_id}, documents {item.documents}")
-        return self._scores[places]
+        self._cache.put([self._keys[row] for row in unread], found)
+        self.logits[unread] = found
+        return len(unread)
 
 
-class _Pairs(Sequence[Pair]):
-    """Texts of pairs by key, read when asked for, so that memory does not grow with the number of pairs."""
+def look_up(cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
+    """Logits of pairs that the cache holds, float32 of shape (pairs,); nan for the others."""
+    return cache.get(_keys_and_lengths(cache, queries, documents, pairs)[0])
 
-    def __init__(self, dataset: Dataset, keys: np.ndarray) -> None:
-        self._dataset, self._keys = dataset, keys
 
-    def __len__(self) -> int:
-        return len(self._keys)
+def _keys_and_lengths(
+    cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray
+) -> tuple[list[bytes], np.ndarray]:
+    """Cache keys and character lengths of pairs; each different text is read once."""
+    query_digests, query_lengths = _digests_and_lengths(queries, pairs[:, 0])
+    document_digests, document_lengths = _digests_and_lengths(documents, pairs[:, 1])
+    return cache.keys(query_digests, document_digests), query_lengths + document_lengths
 
-    @overload
-    def __getitem__(self, place: int) -> Pair: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Pair]: ...
-    def __getitem__(self, place: int | slice) -> Pair | Sequence[Pair]:
-        if isinstance(place, slice):
-            return _Pairs(self._dataset, self._keys[place])
-        query, document = divmod(int(self._keys[place]), len(self._dataset.documents))
-        return self._dataset.queries[query], self._dataset.documents[document]
+
+def _digests_and_lengths(texts: Sequence[str], ids: np.ndarray) -> tuple[list[bytes], np.ndarray]:
+    unique, places = np.unique(ids, return_inverse=True)
+    digests: list[bytes] = []
+    lengths = np.empty(len(unique), dtype=np.int64)
+    for row, item in enumerate(unique):
+        text = texts[int(item)]
+        digests.append(digest(text))
+        lengths[row] = len(text)
+    return [digests[place] for place in places], lengths[places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console, losses
-from bistill.candidates.lists import CandidateList, for_distillation
-from bistill.candidates.teacher_scores import TeacherScores
+from bistill.candidates.building import build
+from bistill.candidates.in_batch import InBatchNegatives
+from bistill.candidates.pools import ScoredPools, TrainingList
+from bistill.candidates.teachers import IMPORTED, Teachers
 from bistill.config import DistillationOptions
+from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import permutation, subset
+from bistill.data.version import corpus_of
 from bistill.encoders import loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import OptionError
 from bistill.journal import Journal
-from bistill.training import stage
+from bistill.training import gate, stage
+from bistill.training.engine import batches
 from bistill.training.hooks import Validate
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, student_figures
 
@@ -30,22 +35,24 @@ class ListTask:
 
     Args:
         encoder: the student in training.
-        dataset: queries and documents.
-        query_ids: queries trained on.
-        scores: the teacher's scores of every list of every epoch.
+        dataset: queries.
+        corpus: documents of the lists.
+        pools: scored candidates of the queries trained on.
         options: size of the lists, loss settings and seed.
+        in_batch: scores of the other queries' documents where these are negatives, too; else None.
     """
 
     def __init__(
         self,
         encoder: BiEncoder,
         dataset: Dataset,
-        query_ids: np.ndarray,
-        scores: TeacherScores,
+        corpus: Corpus,
+        pools: ScoredPools,
         options: DistillationOptions,
+        in_batch: InBatchNegatives | None = None,
     ) -> None:
-        self._encoder, self._dataset, self._query_ids = encoder, dataset, query_ids
-        self._scores, self._options = scores, options
+        self._encoder, self._dataset, self._corpus = encoder, dataset, corpus
+        self._pools, self._options, self._in_batch = pools, options, in_batch
 
     @property
     def model(self) -> nn.Module:
@@ -56,23 +63,29 @@ class ListTask:
     @property
     def samples(self) -> int:
         """Queries of one epoch."""
-        return len(self._query_ids)
+        return len(self._pools)
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """Queries shuffled."""
         return permutation(seed, epoch, self.samples)
 
-    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
-        """The three losses of a batch of queries on the linear score."""
+    def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
+        """The candidate lists of a batch."""
         options = self._options
-        lists = [
-            for_distillation(
-                self._dataset, int(self._query_ids[sample]), size=options.K, seed=options.seed, epoch=epoch
-            )
-            for sample in samples
-        ]
-        student = losses.linear_score(self._cosines(lists))
-        teacher, positive, mask = (value.to(student.device) for value in self._targets(lists))
+        return [self._pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]
+
+    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+        """The three losses of a batch of queries on the linear score.
+
+        Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
+        once; the mask holds what is no candidate of a query.
+        """
+        options = self._options
+        lists = self.lists(samples, epoch)
+        documents = np.unique(np.concatenate([item.documents for item in lists]))
+        queries = self._encoder.embed_queries([self._dataset.queries[item.query_id] for item in lists])
+        student = losses.linear_score(queries @ self._encoder.embed_documents(self._corpus.take(documents)).T)
+        teacher, positive, mask = (value.to(student.device) for value in self._targets(lists, documents))
         return losses.distillation(
             teacher,
             student,
@@ -83,29 +96,19 @@ class ListTask:
             negative_penalty_weight=options.negative_penalty_weight,
         )
 
-    def _cosines(self, lists: list[CandidateList]) -> Tensor:
-        """(queries, longest list) cosines; a document that several lists hold is encoded once."""
-        width = max(len(item.documents) for item in lists)
-        distinct = sorted({document for item in lists for document in item.documents})
-        place = {document: number for number, document in enumerate(distinct)}
-        columns = [
-            [place[document] for document in item.documents] + [0] * (width - len(item.documents)) for item in lists
-        ]
-        queries = self._encoder.embed_queries([self._dataset.queries[item.query_id] for item in lists])
-        documents = self._encoder.embed_documents(self._dataset.documents.take(distinct))
-        return (queries @ documents.T).gather(1, torch.tensor(columns, device=queries.device))
-
-    def _targets(self, lists: list[CandidateList]) -> tuple[Tensor, Tensor, Tensor]:
-        """Teacher scores, positives and mask, each (queries, longest list)."""
-        shape = (len(lists), max(len(item.documents) for item in lists))
-        teacher = torch.zeros(shape)
-        positive = torch.zeros(shape, dtype=torch.bool)
-        mask = torch.zeros(shape, dtype=torch.bool)
+    def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Teacher's relevance, positives and mask, each (queries, documents)."""
+        teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
+        positive = np.zeros(teacher.shape, dtype=bool)
         for row, item in enumerate(lists):
-            teacher[row, : len(item.documents)] = torch.from_numpy(self._scores.of(item))
-            positive[row, : item.positives] = True
-            mask[row, : len(item.documents)] = True
-        return teacher, positive, mask
+            own = np.searchsorted(documents, item.documents)
+            if self._in_batch is not None:
+                others = np.setdiff1d(np.arange(len(documents)), own)
+                teacher[row, others] = self._in_batch.relevance(item, documents[others])
+            teacher[row, own] = item.relevance
+            positive[row, own[0]] = True
+        mask = ~np.isnan(teacher)
+        return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
@@ -118,7 +121,8 @@ def train(options: DistillationOptions) -> dict[str, Any]:
         BistillError: data or a model cannot be used.
     """
     output_dir = Path(options.output_dir)
-    if output_dir.resolve() == Path(loading.resolve(options.teacher_path)).resolve():
+    teachers = [name for name in (options.teacher_path, *options.more_teachers) if not name.startswith(IMPORTED)]
+    if output_dir.resolve() in {Path(loading.resolve(name)).resolve() for name in teachers}:
         raise OptionError("the student would overwrite its teacher", where="--output_dir", found=options.output_dir)
     with stage.recorded(output_dir, "distillation", options) as journal:
         return _train(options, journal)
@@ -126,10 +130,16 @@ def train(options: DistillationOptions) -> dict[str, Any]:
 
 def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
-    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    corpus = corpus_of(options, dataset)
     encoder = _student(options)
-    scores = teacher_scores(options, dataset, query_ids)
-    journal.write("teacher_scores", requested=scores.requested, scored=scores.scored)
+    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
+        teachers.calibrate(valid, seed=options.seed)
+        figures = gate.measure(teachers, encoder, valid, corpus_of(options, valid), options)
+        if figures is not None:
+            journal.write("gate", figures=figures)
+            gate.check(figures, allow_weak_teacher=options.allow_weak_teacher)
+        task = _task(options, encoder, dataset, corpus, teachers, journal)
+        identities = teachers.identities()
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
     validation = Validate(
         encoder.model,
@@ -141,33 +151,41 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     )
     record = stage.fit(
         "student",
-        ListTask(encoder, dataset, query_ids, scores, options),
+        task,
         encoder,
         options,
         validation,
         journal,
         base_model=loading.portable(options.student_name),
-        teacher_path=loading.portable(options.teacher_path),
+        teacher_path=_portable(options.teacher_path),
+        teachers=identities,
+        teacher_gate=figures,
         data={"train": dataset.fingerprint, "valid": valid.fingerprint},
     )
     _warn_if_worse(validation)
     return record
 
 
-def teacher_scores(options: DistillationOptions, dataset: Dataset, query_ids: np.ndarray) -> TeacherScores:
-    """Scores of the pairs of all epochs, each different pair scored once; the teacher is freed afterwards."""
-    teacher = CrossEncoder.load(options.teacher_path, precision=options.precision)
-    settings = lora.read_config(Path(teacher.source))
-    if settings.get("use_lora"):
-        console.say(f"teacher {teacher.source}: LoRA rank {settings['lora_r']}, alpha {settings['lora_alpha']}, merged")
-    lists = (
-        for_distillation(dataset, int(query_id), size=options.K, seed=options.seed, epoch=epoch)
-        for epoch in range(options.epochs)
-        for query_id in query_ids
-    )
-    scores = TeacherScores.compute(teacher, dataset, lists)
-    console.say(f"teacher scores: {scores.requested} wanted, {scores.scored} different pairs scored")
-    return scores
+def _task(
+    options: DistillationOptions,
+    encoder: BiEncoder,
+    dataset: Dataset,
+    corpus: Corpus,
+    teachers: Teachers,
+    journal: Journal,
+) -> ListTask:
+    """Scored candidates of all epochs; afterwards no teacher is needed any more."""
+    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    pools = build(options, dataset, corpus, query_ids, teachers)
+    task = ListTask(encoder, dataset, corpus, pools, options)
+    counts = dataclasses.asdict(pools.counts)
+    if options.in_batch:
+        planned = (task.lists(samples, epoch) for epoch, samples in batches(task.order, options))
+        in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers)
+        counts["in_batch"] = {"scored": in_batch.scored, "unscored": in_batch.unscored}
+        task = ListTask(encoder, dataset, corpus, pools, options, in_batch)
+    journal.write("candidates", **counts)
+    return task
 
 
 def _student(options: DistillationOptions) -> BiEncoder:
@@ -184,6 +202,10 @@ def _student(options: DistillationOptions) -> BiEncoder:
         f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
     )
     return encoder
+
+
+def _portable(teacher: str) -> str:
+    return teacher if teacher.startswith(IMPORTED) else loading.portable(teacher)
 
 
 def _warn_if_worse(validation: Validate) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -148,11 +148,7 @@ class Engine:
 
     def batches(self) -> Iterator[tuple[int, np.ndarray]]:
         """(epoch, sample ids) of each update in order; the last batch of an epoch may be smaller."""
-        size = self.options.batch_size
-        for epoch in range(self.options.epochs):
-            order = self.task.order(self.options.seed, epoch)
-            for start in range(0, len(order), size):
-                yield epoch, order[start : start + size]
+        yield from batches(self.task.order, self.options)
 
     def _tell(self, moment: str) -> None:
         for hook in self.hooks:
@@ -183,6 +179,14 @@ class Engine:
         progress.terms = {name: float(value.detach()) for name, value in terms.items()}
         progress.grad_norm = float(norm) if norm is not None else 0.0
         progress.seconds = time.perf_counter() - started
+
+
+def batches(order: Callable[[int, int], np.ndarray], options: TrainingOptions) -> Iterator[tuple[int, np.ndarray]]:
+    """(epoch, sample ids) of each update, from the order of the samples by (seed, epoch)."""
+    for epoch in range(options.epochs):
+        samples = order(options.seed, epoch)
+        for start in range(0, len(samples), options.batch_size):
+            yield epoch, samples[start : start + options.batch_size]
 
 
 def peak_lr(options: TrainingOptions) -> float:

@@ -14,10 +14,10 @@ from typing import Any
 from bistill import artifacts, console
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
 from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
+from bistill.data.version import load_training
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ArtifactError, BistillError, DataError
+from bistill.errors import ArtifactError, BistillError
 from bistill.journal import Journal, finite, versions
 from bistill.options import Options
 from bistill.training.engine import Engine, Task
@@ -30,23 +30,9 @@ def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple
     Raises:
         DataError: the folder or a file is missing, or a row is bad.
     """
-    folder = Path(options.data_root) / options.data_version
-    splits = []
-    for split in ("train", "valid"):
-        path = folder / artifacts.SPLIT_FILES[split]
-        if not path.is_file():
-            known = sorted(file.parent.name for file in Path(options.data_root).glob(f"*/{path.name}"))
-            raise DataError(
-                "the file does not exist",
-                where=str(path),
-                found=f"data versions below {options.data_root}: {', '.join(known) or 'none'}",
-                todo=f"bistill prepare SOURCE --data_version {options.data_version}",
-            )
-        rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
-        splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
-        console.say(f"{path}: {len(splits[-1])} queries, {len(splits[-1].documents)} documents")
+    splits = load_training(options, output_dir)
     journal.write("data", train=splits[0].fingerprint, valid=splits[1].fingerprint)
-    return splits[0], splits[1]
+    return splits
 
 
 @contextmanager

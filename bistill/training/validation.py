@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +26,21 @@ class ValidationLists:
     """Validation queries and the documents that each is ranked over.
 
     Attributes:
-        dataset: texts of the ids.
+        queries: texts by id.
+        documents: texts by id.
         lists: all positives, then negatives, of each query.
     """
 
-    dataset: Dataset
+    queries: Sequence[str]
+    documents: Sequence[str]
     lists: list[CandidateList]
 
     @classmethod
     def of(cls, dataset: Dataset, *, count: int, seed: int) -> ValidationLists:
         """Lists of ``count`` queries chosen by ``seed``, ``LIST_SIZE`` documents each where there are as many."""
         chosen = subset(seed, "valid", len(dataset), count)
-        return cls(dataset, [for_validation(dataset, int(query), size=LIST_SIZE, seed=seed) for query in chosen])
+        lists = [for_validation(dataset, int(query), size=LIST_SIZE, seed=seed) for query in chosen]
+        return cls(dataset.queries, dataset.documents, lists)
 
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the positives by query and document."""
@@ -52,12 +56,21 @@ class ValidationLists:
 
 
 def teacher_figures(encoder: CrossEncoder, lists: ValidationLists) -> dict[str, float]:
-    """nDCG@10 of each query's list re-ranked by the teacher, and AUC of positives against negatives."""
-    dataset = lists.dataset
-    pairs = [(dataset.queries[item.query_id], dataset.documents[doc]) for item in lists.lists for doc in item.documents]
-    scores = np.split(
-        encoder.score(pairs, description="validation"), np.cumsum([len(item.documents) for item in lists.lists])[:-1]
-    )
+    """``list_figures`` of the teacher's scores."""
+    pairs = [
+        (lists.queries[item.query_id], lists.documents[document]) for item in lists.lists for document in item.documents
+    ]
+    scores = encoder.score(pairs, description="validation")
+    return list_figures(lists, np.split(scores, np.cumsum([len(item.documents) for item in lists.lists])[:-1]))
+
+
+def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, float]:
+    """nDCG@10 of each query's own list by ``scores``, and AUC of positives against negatives.
+
+    Args:
+        lists: queries and documents.
+        scores: of each list's documents, shape (documents,) each.
+    """
     run = {
         str(item.query_id): dict(zip(map(str, item.documents), own.tolist(), strict=True))
         for item, own in zip(lists.lists, scores, strict=True)
@@ -68,11 +81,10 @@ def teacher_figures(encoder: CrossEncoder, lists: ValidationLists) -> dict[str, 
 
 def student_figures(encoder: BiEncoder, lists: ValidationLists) -> dict[str, float]:
     """nDCG@10 over the documents of all lists together, and AUC of each query's positives against its negatives."""
-    dataset = lists.dataset
     pool = sorted({document for item in lists.lists for document in item.documents})
     place = {document: number for number, document in enumerate(pool)}
-    queries = encoder.encode_queries([dataset.queries[item.query_id] for item in lists.lists])
-    documents = encoder.encode_documents(dataset.documents.take(pool), description="validation")
+    queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
+    documents = encoder.encode_documents([lists.documents[document] for document in pool], description="validation")
     ids, scores = metrics.top_documents(queries, documents, RANKING_DEPTH)
     run = {
         str(item.query_id): {str(pool[row]): score for row, score in zip(rows, found, strict=True)}

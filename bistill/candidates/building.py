@@ -1,0 +1,228 @@
+"""From the miners' answers to scored, filtered pools."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from bistill import console
+from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
+from bistill.candidates.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine
+from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
+from bistill.candidates.teachers import Teachers, relevance
+from bistill.config import CandidatesOptions, DistillationOptions
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.errors import DataError
+
+
+@dataclass
+class Draft:
+    """Candidates of one query before their scores: documents and the bits of the miners that gave them."""
+
+    query_id: int
+    positives: tuple[int, ...]
+    sources: dict[int, int]
+
+
+def build(
+    options: DistillationOptions | CandidatesOptions,
+    dataset: Dataset,
+    corpus: Corpus,
+    query_ids: np.ndarray,
+    teachers: Teachers,
+) -> ScoredPools:
+    """Mine, score and filter the candidates of queries.
+
+    A query with fewer than K - 1 candidates left gets random documents, which are scored and filtered, too. A query
+    whose every candidate lies above a limit keeps the lowest one. A query without any negative, or (with imported
+    scores) without a scored positive, is left out. All three are counted and said.
+
+    Args:
+        options: miners, limits, seed.
+        dataset: queries and labels.
+        corpus: documents, those of ``dataset`` first.
+        query_ids: queries wanted.
+        teachers: who score.
+
+    Raises:
+        OptionError: an unknown miner.
+        ModelError: a teacher gives no numbers, or a model cannot be loaded.
+        DataError: no query is left, as when scores were imported for other texts.
+    """
+    random_depth = (options.K - 1) * options.epochs
+    mined = mine(
+        options,
+        options,
+        dataset,
+        corpus,
+        query_ids,
+        random_depth=random_depth,
+        seed=options.seed,
+        precision=options.precision,
+        teacher=teachers,
+    )
+    counts = Counts()
+    drafts = [Draft(int(query), dataset[int(query)].positives, {}) for query in query_ids]
+    _gather(drafts, mined, counts)
+    _remove_equal_texts(drafts, corpus, counts)
+    pools = _scored(drafts, dataset, corpus, teachers, options, counts)
+    pools = _topped_up(pools, drafts, dataset, corpus, teachers, options, counts)
+    pools = [_with_one_negative(pool, counts) for pool in pools]
+    usable = [pool for pool in pools if len(pool.kept) and len(pool.positives)]
+    _count(usable, len(query_ids), options, counts)
+    _say(counts, options)
+    if not usable:
+        raise DataError(
+            "no query has a scored positive and a negative",
+            where=str(dataset.path),
+            found=f"{len(query_ids)} queries, {counts.unscored} pairs without a score",
+            todo="import scores of this data's texts, or name other miners",
+        )
+    return ScoredPools(usable, counts)
+
+
+def _gather(drafts: list[Draft], mined: list[Mined], counts: Counts) -> None:
+    """Put the miners' answers into the drafts, without what is labelled relevant for the query."""
+    positives = sum(len(draft.positives) for draft in drafts)
+    for answer in mined:
+        found = given = 0
+        for draft, row in zip(drafts, answer.documents, strict=True):
+            relevant = set(draft.positives)
+            for document in itertools.takewhile(lambda item: item >= 0, row.tolist()):
+                if document in relevant:
+                    found += 1
+                else:
+                    given += 1
+                    draft.sources[document] = draft.sources.get(document, 0) | answer.source.bit
+        counts.candidates[answer.source.name] = given
+        if answer.source.name in RETRIEVAL:
+            counts.labelled_positive += found
+            counts.found_positives[answer.source.name] = found / max(positives, 1)
+
+
+def _remove_equal_texts(drafts: list[Draft], corpus: Corpus, counts: Counts) -> None:
+    """Drop candidates that equal a positive of their query but for case, width or white space."""
+    used = sorted({document for draft in drafts for document in (*draft.positives, *draft.sources)})
+    form = {document: normal_form(corpus[document]) for document in used}
+    for draft in drafts:
+        candidates = list(draft.sources)
+        equal = equal_texts((form[item] for item in candidates), (form[item] for item in draft.positives))
+        for place in np.flatnonzero(equal):
+            # A label stands above likeness: what a person called irrelevant stays.
+            if not draft.sources[candidates[place]] & LABELLED_BIT:
+                del draft.sources[candidates[place]]
+                counts.equal_text += 1
+
+
+def _scored(
+    drafts: list[Draft],
+    dataset: Dataset,
+    corpus: Corpus,
+    teachers: Teachers,
+    options: DistillationOptions | CandidatesOptions,
+    counts: Counts,
+) -> list[QueryPool]:
+    """Pools of drafts: every pair scored, unscored ones dropped, limits applied."""
+    sizes = [len(draft.positives) + len(draft.sources) for draft in drafts]
+    pairs = np.empty((sum(sizes), 2), dtype=np.int64)
+    ends = np.cumsum([0, *sizes])
+    for draft, start, end in zip(drafts, ends, ends[1:], strict=False):
+        pairs[start:end, 0] = draft.query_id
+        pairs[start:end, 1] = (*draft.positives, *draft.sources)
+    scored = teachers.logits(dataset.queries, corpus, pairs)
+    counts.pairs += scored.requested
+    counts.scored += scored.scored
+    counts.unscored += int(np.isnan(scored.logits).sum())
+    return [
+        _pool(draft, scored.logits[start:end], options)
+        for draft, start, end in zip(drafts, ends, ends[1:], strict=False)
+    ]
+
+
+def _pool(draft: Draft, logits: np.ndarray, options: DistillationOptions | CandidatesOptions) -> QueryPool:
+    split = len(draft.positives)
+    known_positive, known = ~np.isnan(logits[:split]), ~np.isnan(logits[split:])
+    documents = np.fromiter(draft.sources, dtype=np.int64, count=len(draft.sources))[known]
+    sources = np.fromiter(draft.sources.values(), dtype=np.uint8, count=len(draft.sources))[known]
+    positive_logits, own = logits[:split][known_positive], logits[split:][known]
+    best = float(relevance(positive_logits).max()) if len(positive_logits) else 0.0
+    verdicts = judge(
+        relevance(own),
+        (sources & LABELLED_BIT) > 0,
+        best,
+        max_ratio=options.max_negative_ratio,
+        max_score=options.max_negative_score,
+    )
+    positives = np.asarray(draft.positives, dtype=np.int64)[known_positive]
+    return QueryPool(draft.query_id, positives, positive_logits, documents, own, sources, verdicts)
+
+
+def _topped_up(
+    pools: list[QueryPool],
+    drafts: list[Draft],
+    dataset: Dataset,
+    corpus: Corpus,
+    teachers: Teachers,
+    options: DistillationOptions | CandidatesOptions,
+    counts: Counts,
+) -> list[QueryPool]:
+    """Random documents for the queries with fewer than K - 1 negatives left."""
+    miner = RandomMiner(dataset, corpus, options.seed)
+    wanting: list[int] = []
+    for row, pool in enumerate(pools):
+        need = options.K - 1 - len(pool.kept)
+        drawn = miner.draw(pool.query_id, need, but=frozenset(drafts[row].sources)) if need > 0 else []
+        if drawn:
+            drafts[row].sources |= dict.fromkeys(drawn, RANDOM_BIT)
+            wanting.append(row)
+    if wanting:
+        counts.topped_up = len(wanting)
+        again = Counts()
+        _remove_equal_texts([drafts[row] for row in wanting], corpus, again)
+        scored = _scored([drafts[row] for row in wanting], dataset, corpus, teachers, options, again)
+        counts.scored += again.scored
+        for row, pool in zip(wanting, scored, strict=True):
+            pools[row] = pool
+    return pools
+
+
+def _with_one_negative(pool: QueryPool, counts: Counts) -> QueryPool:
+    """The pool; where every candidate was filtered out, with its lowest one as a negative after all."""
+    if len(pool.kept) or not len(pool.documents):
+        return pool
+    counts.lowest_kept += 1
+    verdicts = pool.verdicts.copy()
+    verdicts[np.argmin(pool.logits)] = Verdict.KEPT
+    return QueryPool(
+        pool.query_id, pool.positives, pool.positive_logits, pool.documents, pool.logits, pool.sources, verdicts
+    )
+
+
+def _count(
+    usable: list[QueryPool], wanted: int, options: DistillationOptions | CandidatesOptions, counts: Counts
+) -> None:
+    counts.queries, counts.left_out = len(usable), wanted - len(usable)
+    counts.pairs = sum(len(pool.documents) + len(pool.positives) for pool in usable)
+    counts.ratio = sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
+    counts.absolute = sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
+    counts.short = sum(len(pool.kept) < options.K - 1 for pool in usable)
+
+
+def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> None:
+    given = ", ".join(f"{name} {counts.candidates[name]}" for name in NAMES if name in counts.candidates)
+    console.say(
+        f"candidates of {counts.queries} queries: {given}; removed: {counts.labelled_positive} labelled relevant, "
+        f"{counts.equal_text} equal to a positive, {counts.ratio + counts.absolute} above the teacher's limits"
+    )
+    told = (
+        (counts.topped_up, "had too few candidates and got random documents"),
+        (counts.lowest_kept, "had every candidate above the limits and keep the lowest"),
+        (counts.short, f"have fewer than {options.K - 1} negatives: their lists are shorter"),
+        (counts.left_out, "have no negative or no scored positive and are left out"),
+    )
+    for number, what in told:
+        if number:
+            console.say(f"{number} of {counts.queries + counts.left_out} queries {what}")

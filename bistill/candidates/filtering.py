@@ -1,0 +1,64 @@
+"""False negatives: candidates that are probably relevant although nobody labelled them so.
+
+Between 53 % and 93 % of the negatives taken from other rows can be somebody's positive. Labels and equal texts are
+looked at first, then the teacher: a candidate of more than ``max_ratio`` times the relevance of the query's best
+positive goes (TopK-PercPos of NV-Retriever, arXiv 2407.15831), and one above an absolute limit. What a person labelled
+irrelevant stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from enum import IntEnum
+
+import numpy as np
+
+
+class Verdict(IntEnum):
+    """What became of a candidate; the values are those of the file of lists."""
+
+    KEPT = 0
+    RATIO = 1
+    ABSOLUTE = 2
+
+
+def normal_form(text: str) -> bytes:
+    """Eight bytes that are equal for texts that differ in case, width or white space only (NFKC, case-folded)."""
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return hashlib.blake2b(plain.encode("utf-8"), digest_size=8).digest()
+
+
+def equal_texts(candidates: Iterable[bytes], positives: Iterable[bytes]) -> np.ndarray:
+    """True for each candidate whose normal form is that of a positive: bool of shape (candidates,)."""
+    known = set(positives)
+    return np.fromiter((form in known for form in candidates), dtype=bool)
+
+
+def judge(
+    relevance: np.ndarray,
+    labelled: np.ndarray,
+    positive: float,
+    *,
+    max_ratio: float | None,
+    max_score: float | None,
+) -> np.ndarray:
+    """Verdict on each candidate of one query.
+
+    Args:
+        relevance: teacher's relevance in 0..1, shape (n,).
+        labelled: True where a person called it irrelevant, shape (n,); such a candidate is always kept.
+        positive: relevance of the query's best positive.
+        max_ratio: highest share of ``positive``; None for no such limit.
+        max_score: highest relevance; None for no such limit.
+
+    Returns:
+        Values of ``Verdict``, uint8 of shape (n,).
+    """
+    verdicts = np.full(len(relevance), Verdict.KEPT, dtype=np.uint8)
+    if max_score is not None:
+        verdicts[(relevance > max_score) & ~labelled] = Verdict.ABSOLUTE
+    if max_ratio is not None:
+        verdicts[(relevance > max_ratio * positive) & ~labelled] = Verdict.RATIO
+    return verdicts

@@ -1,0 +1,221 @@
+"""The miners of a run: which ones, how deep, and their answers put together and kept by content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bistill import artifacts, console
+from bistill.candidates.lists import random_documents
+from bistill.candidates.miner import Miner
+from bistill.config import ListOptions, Precision, StudentOptions
+from bistill.data import cache
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.data.sampling import generator
+from bistill.errors import OptionError
+
+# Their place here is their bit in the file of lists.
+NAMES: Final = ("labelled", "random", "lexical", "dense", "cross_encoder")
+# Miners whose answer depends on texts alone and is worth keeping.
+RETRIEVAL: Final = ("lexical", "dense", "cross_encoder")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One miner of a run.
+
+    Attributes:
+        name: one of ``NAMES``.
+        depth: documents of each query; None where the miner's own nature decides.
+    """
+
+    name: str
+    depth: int | None
+
+    @property
+    def bit(self) -> int:
+        """1 shifted by the miner's place in ``NAMES``: which miners gave a document is a sum of these."""
+        return 1 << NAMES.index(self.name)
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The answer of one miner: document ids of the corpus, int64 of shape (queries, depth), best first, -1 at the end
+    of a shorter row."""
+
+    source: Source
+    documents: np.ndarray
+
+
+def parse(options: ListOptions) -> list[Source]:
+    """The miners that ``--miners`` names.
+
+    Raises:
+        OptionError: an unknown or repeated miner, a depth that is no number above 0, or no miner at all.
+    """
+    sources: list[Source] = []
+    for given in options.miners:
+        name, colon, depth = given.partition(":")
+        if name not in NAMES:
+            raise OptionError("unknown miner", where="--miners", found=given, todo=f"give any of {', '.join(NAMES)}")
+        if colon and not (depth.isdecimal() and int(depth) > 0):
+            raise OptionError("the depth is no number above 0", where="--miners", found=given, todo=f"give {name}:50")
+        if name in (source.name for source in sources):
+            raise OptionError("the miner is named twice", where="--miners", found=given)
+        unset = options.mining_depth if name in RETRIEVAL else None
+        sources.append(Source(name, int(depth) if colon else unset))
+    if not sources:
+        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled random")
+    return sources
+
+
+class LabelledMiner:
+    """The negatives of the data file, in its order."""
+
+    name = "labelled"
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def fingerprint(self) -> str:
+        """Nothing but the data decides the answer."""
+        return self.name
+
+    def mine(self, query_ids: np.ndarray, depth: int | None) -> np.ndarray:
+        """Labelled negatives; all of them where ``depth`` is None."""
+        return _rows([self._dataset[int(query)].negatives[:depth] for query in query_ids])
+
+
+class RandomMiner:
+    """Documents by chance, never one that is labelled for the query; a larger depth only adds documents."""
+
+    name = "random"
+
+    def __init__(self, dataset: Dataset, corpus: Corpus, seed: int) -> None:
+        self._dataset, self._size, self._seed = dataset, len(corpus), seed
+
+    def fingerprint(self) -> str:
+        """The seed decides the answer."""
+        return f"{self.name} {self._seed}"
+
+    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+        """``depth`` documents of each query, drawn by (seed, query id)."""
+        return _rows([self.draw(int(query), depth) for query in query_ids])
+
+    def draw(self, query_id: int, count: int, *, but: frozenset[int] = frozenset()) -> list[int]:
+        """``count`` documents of a query, fewer where the corpus has no more; none of ``but``."""
+        record = self._dataset[query_id]
+        excluded = {*record.positives, *record.negatives, *but}
+        return random_documents(self._size, excluded, count, generator(self._seed, "random candidates", query_id))
+
+
+def mine(
+    options: ListOptions,
+    student: StudentOptions,
+    dataset: Dataset,
+    corpus: Corpus,
+    query_ids: np.ndarray,
+    *,
+    random_depth: int,
+    seed: int,
+    precision: Precision,
+    teacher: Any,
+) -> list[Mined]:
+    """The answers of all miners of a run; those of retrieval come from the cache where they were given before.
+
+    Args:
+        options: which miners, how deep.
+        student: the dense miner's model and lengths, where ``options`` name no other.
+        dataset: queries and labels.
+        corpus: documents, those of the data set first.
+        query_ids: queries mined for.
+        random_depth: depth of the random miner where none is given.
+        seed: of the random miner.
+        precision: arithmetic of the dense miner.
+        teacher: ``teachers.Teachers`` that the cross_encoder miner asks.
+    """
+    found = []
+    for source in parse(options):
+        if source.name == "labelled":
+            documents = LabelledMiner(dataset).mine(query_ids, source.depth)
+        elif source.name == "random":
+            source = Source(source.name, source.depth or random_depth)
+            documents = RandomMiner(dataset, corpus, seed).mine(query_ids, source.depth or random_depth)
+        else:
+            miner = retrieval_miner(source.name, options, student, dataset, corpus, precision, teacher)
+            documents = _kept(miner, dataset, corpus, query_ids, source.depth or options.mining_depth)
+        found.append(Mined(source, documents))
+    return found
+
+
+def retrieval_miner(
+    name: str,
+    options: ListOptions,
+    student: StudentOptions,
+    dataset: Dataset,
+    corpus: Corpus,
+    precision: Precision,
+    teacher: Any,
+) -> Miner:
+    """The miner of a name out of ``RETRIEVAL``; nothing is indexed or encoded before it is asked."""
+    if name == "lexical":
+        from bistill.candidates.lexical import LexicalMiner
+
+        return LexicalMiner(dataset.queries, corpus, tokens=options.lexical_tokens)
+    if name == "dense":
+        from bistill.candidates.dense import DenseMiner
+
+        own = options.miner_model is None
+        return DenseMiner(
+            dataset.queries,
+            corpus,
+            options.miner_model or student.student_name,
+            precision=precision,
+            batch_size=64,
+            max_len=student.max_len if own else None,
+            query_prompt=student.query_prompt if own else None,
+            document_prompt=student.document_prompt if own else None,
+        )
+    from bistill.candidates.reranking import CrossEncoderMiner
+
+    first = [
+        retrieval_miner(other, options, student, dataset, corpus, precision, teacher) for other in ("lexical", "dense")
+    ]
+    return CrossEncoderMiner(dataset.queries, corpus, teacher, first, reads=options.cross_encoder_reads)
+
+
+def _kept(miner: Miner, dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    """The miner's answer out of the cache of parsed data, mined and put there where it is new."""
+    key = artifacts.fingerprint(
+        {
+            "kind": "mined",
+            "miner": miner.name,
+            "facts": miner.fingerprint(),
+            "data": dataset.fingerprint,
+            "corpus": corpus.fingerprint(),
+            "queries": hashlib.sha256(np.ascontiguousarray(query_ids, dtype=np.int64).tobytes()).hexdigest(),
+            "depth": depth,
+        }
+    )
+
+    def fill(folder: Path) -> dict[str, Any]:
+        console.say(f"{miner.name} miner: {len(query_ids)} queries over {len(corpus)} documents")
+        np.save(folder / artifacts.MINED_FILE, miner.mine(query_ids, depth), allow_pickle=False)
+        return {"miner": miner.name}
+
+    folder, _ = cache.obtain(key, fill)
+    documents: np.ndarray = np.load(folder / artifacts.MINED_FILE, mmap_mode="r", allow_pickle=False)
+    return documents
+
+
+def _rows(lists: list[Any]) -> np.ndarray:
+    """int64 of shape (lists, longest), shorter lists filled with -1."""
+    rows = np.full((len(lists), max(map(len, lists), default=0)), -1, dtype=np.int64)
+    for row, documents in zip(rows, lists, strict=True):
+        row[: len(documents)] = documents
+    return rows

@@ -1,0 +1,174 @@
+"""Scored candidates of queries: mined, freed of labelled and equal texts, scored by the teacher, filtered.
+
+From a pool the lists of every epoch are drawn without scoring anything again. A pool is a function of data, miners,
+teacher and seed; making it a second time reads the caches and calls no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from bistill.candidates.choice import choose
+from bistill.candidates.filtering import Verdict
+from bistill.candidates.miners import NAMES
+from bistill.candidates.teachers import relevance
+from bistill.config import ListOptions
+from bistill.data.sampling import generator
+
+LABELLED_BIT = 1 << NAMES.index("labelled")
+RANDOM_BIT = 1 << NAMES.index("random")
+
+
+class TrainingList(NamedTuple):
+    """Documents of one query and what the teacher says of them.
+
+    Attributes:
+        query_id: the query.
+        documents: ids in the corpus, the positive first, no id twice.
+        relevance: teacher's relevance in 0..1 of each, float32.
+    """
+
+    query_id: int
+    documents: tuple[int, ...]
+    relevance: np.ndarray
+
+
+@dataclass(frozen=True)
+class QueryPool:
+    """Scored candidates of one query.
+
+    Attributes:
+        query_id: the query.
+        positives: its positives' ids.
+        positive_logits: teacher's logits of the positives, float32.
+        documents: ids of all candidates, also of those filtered out, int64 of shape (n,).
+        logits: teacher's logits, float32 of shape (n,).
+        sources: sum of the miners' bits, uint8 of shape (n,).
+        verdicts: values of ``Verdict``, uint8 of shape (n,).
+    """
+
+    query_id: int
+    positives: np.ndarray
+    positive_logits: np.ndarray
+    documents: np.ndarray
+    logits: np.ndarray
+    sources: np.ndarray
+    verdicts: np.ndarray
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """True where a person called the candidate irrelevant."""
+        return (self.sources & LABELLED_BIT) > 0
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Places of the candidates that may be negatives."""
+        return np.flatnonzero(self.verdicts == Verdict.KEPT)
+
+
+@dataclass
+class Counts:
+    """What happened to candidates and queries on the way.
+
+    Attributes:
+        queries: with scored candidates.
+        pairs: (query, document) pairs scored, positives among them.
+        scored: pairs that a teacher had to read.
+        candidates: by miner; a document of two miners counts for both.
+        labelled_positive: candidates that are positives of their query.
+        equal_text: candidates that equal a positive but for case, width or white space.
+        ratio: candidates above the relative limit.
+        absolute: candidates above the absolute limit.
+        unscored: pairs without an imported score.
+        topped_up: queries with too few candidates that got random documents.
+        lowest_kept: queries whose every candidate was above a limit, and that keep the lowest one.
+        short: queries with fewer than K - 1 negatives.
+        left_out: queries without any negative or without a scored positive.
+        found_positives: positives among the answers of each retrieval miner, as a share of all positives.
+    """
+
+    queries: int = 0
+    pairs: int = 0
+    scored: int = 0
+    candidates: dict[str, int] = field(default_factory=dict)
+    labelled_positive: int = 0
+    equal_text: int = 0
+    ratio: int = 0
+    absolute: int = 0
+    unscored: int = 0
+    topped_up: int = 0
+    lowest_kept: int = 0
+    short: int = 0
+    left_out: int = 0
+    found_positives: dict[str, float] = field(default_factory=dict)
+
+
+class ScoredPools:
+    """Scored candidates of all queries of a run, in arrays.
+
+    Args:
+        pools: one a query, in the order of training samples.
+        counts: what happened on the way.
+    """
+
+    def __init__(self, pools: list[QueryPool], counts: Counts) -> None:
+        self.counts = counts
+        self.query_ids = np.array([pool.query_id for pool in pools], dtype=np.int64)
+        self._ends = np.cumsum([0, *(len(pool.documents) for pool in pools)])
+        self._positive_ends = np.cumsum([0, *(len(pool.positives) for pool in pools)])
+        self._documents = _joined([pool.documents for pool in pools], np.int64)
+        self._logits = _joined([pool.logits for pool in pools], np.float32)
+        self._sources = _joined([pool.sources for pool in pools], np.uint8)
+        self._verdicts = _joined([pool.verdicts for pool in pools], np.uint8)
+        self._positives = _joined([pool.positives for pool in pools], np.int64)
+        self._positive_logits = _joined([pool.positive_logits for pool in pools], np.float32)
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    def __getitem__(self, row: int) -> QueryPool:
+        if not 0 <= row < len(self):
+            raise IndexError(f"query {row} of {len(self)}")
+        own, positive = slice(*self._ends[row : row + 2]), slice(*self._positive_ends[row : row + 2])
+        return QueryPool(
+            int(self.query_ids[row]),
+            self._positives[positive],
+            self._positive_logits[positive],
+            self._documents[own],
+            self._logits[own],
+            self._sources[own],
+            self._verdicts[own],
+        )
+
+    def training_list(self, row: int, options: ListOptions, *, seed: int, epoch: int) -> TrainingList:
+        """One positive and at most K - 1 negatives of a query in an epoch, by (seed, epoch, query id) alone."""
+        pool = self[row]
+        epoch = epoch if options.redraw == "each_epoch" else 0
+        first = _positive(pool, seed, epoch)
+        kept = pool.kept
+        chosen = kept[
+            choose(
+                relevance(pool.logits[kept]),
+                pool.labelled[kept],
+                options.K - 1,
+                how=options.choice,
+                seed=seed,
+                epoch=epoch,
+                query_id=pool.query_id,
+            )
+        ]
+        logits = np.concatenate([pool.positive_logits[[first]], pool.logits[chosen]])
+        documents = (int(pool.positives[first]), *pool.documents[chosen].tolist())
+        return TrainingList(pool.query_id, documents, relevance(logits))
+
+
+def _positive(pool: QueryPool, seed: int, epoch: int) -> int:
+    """Place of the epoch's positive."""
+    return int(generator(seed, "positive", epoch, pool.query_id).integers(len(pool.positives)))
+
+
+def _joined(arrays: list[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate(arrays).astype(kind) if arrays else np.empty(0, dtype=kind)

@@ -1,0 +1,225 @@
+"""Whose scores are learned: one teacher or several, each behind its own cache, weights loaded only when needed.
+
+Scores of several teachers are averaged after each was calibrated on labelled validation pairs (``calibration.fit``):
+logits of different models are on different scales, relevance probabilities are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from bistill import calibration, console, metrics
+from bistill.calibration import Calibration
+from bistill.candidates import score_cache, teacher_scores
+from bistill.candidates.lists import for_validation
+from bistill.candidates.score_cache import ScoreCache
+from bistill.candidates.teacher_scores import Scored
+from bistill.config import Precision, ScoringOptions
+from bistill.data.dataset import Dataset
+from bistill.data.sampling import subset
+from bistill.encoders import loading, lora, rerankers
+from bistill.encoders.rerankers import Reranker
+from bistill.errors import ArtifactError, OptionError
+
+IMPORTED: Final = "scores:"
+CALIBRATION_QUERIES: Final = 500
+CALIBRATION_LIST_SIZE: Final = 20
+# A mean of probabilities is kept this far from 0 and 1, so that it has a logit.
+SMALLEST: Final = 1e-12
+
+
+class Settings(NamedTuple):
+    """How a teacher reads: tokens of a pair, instruction of a causal re-ranker, arithmetic, pairs at once."""
+
+    max_len: int | None = None
+    instruction: str | None = None
+    precision: Precision = "auto"
+    batch_size: int = 64
+
+
+def imported_identity(name: str) -> dict[str, Any]:
+    """Identity of scores that were made elsewhere, by the name they were imported under."""
+    return {"imported": name}
+
+
+class Teacher:
+    """A re-ranker behind its cache of scores, or imported scores alone.
+
+    Attributes:
+        name: as the user gave it.
+        identity: what decides its scores.
+        cache: its scores so far.
+    """
+
+    def __init__(self, name: str, identity: dict[str, Any], settings: Settings) -> None:
+        self.name, self.identity, self._settings = name, identity, settings
+        self.cache = ScoreCache.open(identity)
+        self._reranker: Reranker | None = None
+
+    @classmethod
+    def open(cls, name: str, settings: Settings) -> Teacher:
+        """Find a teacher; its weights stay on disk until a pair must be scored.
+
+        Raises:
+            ModelError: it is no re-ranker, or is not there.
+            ArtifactError: no scores were imported under the name, or their cache is damaged.
+        """
+        if name.startswith(IMPORTED):
+            teacher = cls(name, imported_identity(name.removeprefix(IMPORTED)), settings)
+            if not len(teacher.cache):
+                raise ArtifactError("no scores are imported under this name", where=name, found=_imported_names())
+            return teacher
+        identity = rerankers.identity(
+            name, max_len=settings.max_len, precision=settings.precision, instruction=settings.instruction
+        )
+        adapters = lora.read_config(Path(loading.resolve(name)))
+        if adapters.get("use_lora"):
+            console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
+        return cls(name, identity, settings)
+
+    @property
+    def imported(self) -> bool:
+        """Whether its scores were made elsewhere: it cannot score a pair that is not there."""
+        return self.name.startswith(IMPORTED)
+
+    def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str) -> Scored:
+        """Relevance logits of (query id, document id) pairs; see ``teacher_scores.score``."""
+        return teacher_scores.score(
+            self.cache,
+            None if self.imported else self._loaded,
+            queries,
+            documents,
+            pairs,
+            batch_size=self._settings.batch_size,
+            description=description,
+        )
+
+    def known(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
+        """Logits that are in the cache, float32 of shape (pairs,); nan for the others."""
+        return teacher_scores.look_up(self.cache, queries, documents, pairs)
+
+    def close(self) -> None:
+        """Free the weights and let go of the cache."""
+        self._reranker = None
+        self.cache.close()
+
+    def _loaded(self) -> Reranker:
+        if self._reranker is None:
+            own = self._settings
+            self._reranker = rerankers.load(
+                self.name, max_len=own.max_len, precision=own.precision, instruction=own.instruction
+            )
+        return self._reranker
+
+
+class Teachers:
+    """One teacher, or the weighted mean of the calibrated relevance of several.
+
+    Attributes:
+        members: the teachers.
+        weights: of each, summing to 1.
+        calibrations: of each; None for a single teacher, whose logits are taken as they are.
+    """
+
+    def __init__(self, members: Sequence[Teacher], weights: Sequence[float]) -> None:
+        self.members, self.weights = list(members), np.asarray(weights, dtype=np.float64)
+        self.calibrations: list[Calibration] | None = None
+
+    @classmethod
+    def open(cls, path: str, options: ScoringOptions, precision: Precision) -> Teachers:
+        """The teachers of ``--teacher_path`` and ``--more_teachers``.
+
+        Raises:
+            OptionError: the weights are not as many as the teachers, or none is above 0.
+            ModelError: a teacher cannot be used.
+        """
+        names = [path, *options.more_teachers]
+        weights = np.asarray(options.teacher_weights or [1.0] * len(names), dtype=np.float64)
+        if len(weights) != len(names) or (weights < 0).any() or not weights.sum() > 0:
+            raise OptionError(
+                "one weight for each teacher is expected, none below 0 and one above 0",
+                where="--teacher_weights",
+                found=options.teacher_weights,
+                todo=f"give {len(names)} numbers",
+            )
+        settings = Settings(options.teacher_max_len, options.teacher_instruction, precision, options.score_batch_size)
+        return cls([Teacher.open(name, settings) for name in names], weights / weights.sum())
+
+    def calibrate(self, labelled: Dataset, *, seed: int) -> None:
+        """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.
+
+        Raises:
+            ModelError: a teacher's scores fall where relevance rises.
+        """
+        if len(self.members) == 1:
+            return
+        chosen = subset(seed, "calibration", len(labelled), CALIBRATION_QUERIES)
+        lists = [for_validation(labelled, int(query), size=CALIBRATION_LIST_SIZE, seed=seed) for query in chosen]
+        pairs = np.array([(item.query_id, document) for item in lists for document in item.documents], dtype=np.int64)
+        relevant = np.array([place < item.positives for item in lists for place in range(len(item.documents))])
+        self.calibrations = []
+        for member in self.members:
+            logits = member.logits(labelled.queries, labelled.documents, pairs, f"calibration of {member.name}").logits
+            there = ~np.isnan(logits)
+            self.calibrations.append(calibration.fit(logits[there], relevant[there]))
+            fitted = self.calibrations[-1]
+            console.say(f"teacher {member.name}: relevance = sigmoid({fitted.a:.3f} * logit + {fitted.b:.3f})")
+
+    def logits(
+        self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str = "teacher scores"
+    ) -> Scored:
+        """Logits of the (mean) relevance of (query id, document id) pairs; nan where an imported score is missing."""
+        found = [member.logits(queries, documents, pairs, description) for member in self.members]
+        logits = self._mean([scored.logits for scored in found])
+        return Scored(logits, sum(scored.requested for scored in found), sum(scored.scored for scored in found))
+
+    def known(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
+        """Logits of the pairs that the caches of all members hold; nan for the others."""
+        return self._mean([member.known(queries, documents, pairs) for member in self.members])
+
+    def identities(self) -> list[dict[str, Any]]:
+        """What decides the scores, of each member with its weight and calibration."""
+        fitted: Sequence[Calibration | None] = self.calibrations or [None] * len(self.members)
+        return [
+            {
+                "path": member.name,
+                **member.identity,
+                "weight": float(weight),
+                "calibration": dataclasses.asdict(own) if own else None,
+            }
+            for member, weight, own in zip(self.members, self.weights, fitted, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Free the weights and let go of the caches."""
+        for member in self.members:
+            member.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _mean(self, logits: list[np.ndarray]) -> np.ndarray:
+        if len(self.members) == 1:
+            return logits[0]
+        assert self.calibrations is not None, "several teachers are calibrated before they score"
+        parts = zip(self.weights, self.calibrations, logits, strict=True)
+        mean = sum((weight * own.apply(values) for weight, own, values in parts), np.zeros(len(logits[0])))
+        mean = np.clip(mean, SMALLEST, 1 - SMALLEST)
+        return (np.log(mean) - np.log1p(-mean)).astype(np.float32)
+
+
+def relevance(logits: np.ndarray) -> np.ndarray:
+    """Relevance in 0..1 of logits: their sigmoid, float32 of the same shape."""
+    return metrics.sigmoid(logits).astype(np.float32)
+
+
+def _imported_names() -> list[str]:
+    return sorted(entry.identity["imported"] for entry in score_cache.listing() if "imported" in (entry.identity or {}))

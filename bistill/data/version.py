@@ -1,0 +1,54 @@
+"""A data version as training sees it: its training and validation queries, and the documents beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bistill import artifacts, console
+from bistill.config import DataOptions
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.data.store import load_documents, load_split
+from bistill.errors import DataError
+
+
+def load_training(options: DataOptions, output_dir: Path) -> tuple[Dataset, Dataset]:
+    """Training and validation data of a data version; rejected rows go to ``output_dir``.
+
+    Raises:
+        DataError: the folder or a file is missing, or a row is bad.
+    """
+    splits = []
+    for split in ("train", "valid"):
+        path = split_path(options, split)
+        if not path.is_file():
+            known = sorted(file.parent.name for file in Path(options.data_root).glob(f"*/{path.name}"))
+            raise DataError(
+                "the file does not exist",
+                where=str(path),
+                found=f"data versions below {options.data_root}: {', '.join(known) or 'none'}",
+                todo=f"bistill prepare SOURCE --data_version {options.data_version}",
+            )
+        rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
+        splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
+        console.say(f"{path}: {len(splits[-1])} queries, {len(splits[-1].documents)} documents")
+    return splits[0], splits[1]
+
+
+def corpus_of(options: DataOptions, dataset: Dataset) -> Corpus:
+    """The documents of a data set, then those of the version's ``corpus.csv`` where it has one.
+
+    Raises:
+        DataError: ``corpus.csv`` cannot be used.
+    """
+    path = _folder(options) / artifacts.CORPUS_FILE
+    return Corpus(dataset.documents, load_documents(path) if path.is_file() else ())
+
+
+def split_path(options: DataOptions, split: str) -> Path:
+    """File of a split (train, valid or test) of the data version."""
+    return _folder(options) / artifacts.SPLIT_FILES[split]
+
+
+def _folder(options: DataOptions) -> Path:
+    return Path(options.data_root) / options.data_version

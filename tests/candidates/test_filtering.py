@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
+
+RELEVANCE = np.array([0.90, 0.76, 0.7599, 0.20, 0.99], dtype=np.float32)
+LABELLED = np.array([False, False, False, False, True])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "score", "expected"),
+    [
+        (0.95, None, [1, 1, 0, 0, 0]),  # the limit is 0.95 * 0.7999 = 0.7599
+        (None, None, [0, 0, 0, 0, 0]),
+        (None, 0.75, [2, 2, 2, 0, 0]),
+        (0.95, 0.1, [1, 1, 2, 2, 0]),
+        (0.0, None, [1, 1, 1, 1, 0]),
+    ],
+)
+def test_limits_spare_only_what_is_below_them_or_labelled(
+    ratio: float | None, score: float | None, expected: list[int]
+) -> None:
+    verdicts = judge(RELEVANCE, LABELLED, 0.7999, max_ratio=ratio, max_score=score)
+    assert verdicts.tolist() == expected
+    assert verdicts.dtype == np.uint8
+    assert (Verdict.KEPT, Verdict.RATIO, Verdict.ABSOLUTE) == (0, 1, 2)
+
+
+def test_equal_texts_differ_in_case_width_or_white_space_only() -> None:
+    positives = [normal_form("Seoul  is the capital"), normal_form("서울은 수도다")]
+    others = ["seoul is the\ncapital", "Ｓｅｏｕｌ is the capital", "Seoul is a capital", " 서울은  수도다 "]
+    assert equal_texts(map(normal_form, others), positives).tolist() == [True, True, False, True]
