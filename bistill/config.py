@@ -205,11 +205,14 @@ class ScoresOptions(Options):
 
     action: Annotated[Positional[ScoresAction], Option("What to do.")] = "show"
     file: Annotated[
-        str | None, Option("export: Parquet file to write; import: Parquet, JSONL or CSV file to read.")
+        str | None, Option("export: Parquet or JSONL file to write; import: Parquet, JSONL or CSV file to read.")
     ] = None
     candidates: Annotated[str, Option("export: folder that `bistill candidates` wrote.")] = "candidates"
     form: Annotated[ScoresForm, Option("export: whose list columns.")] = "sentence-transformers"
-    scale: Annotated[ScoresScale, Option("Scores of the file as logits or as relevance in 0..1.")] = "probability"
+    scale: Annotated[
+        ScoresScale | None,
+        Option("Scores of the file; unset: logits for training tools, relevance in 0..1 in pairs and for import."),
+    ] = None
     name: Annotated[str | None, Option("import: the scores become the teacher scores:NAME.")] = None
     data_version: Annotated[str | None, Option("import: count the pairs whose texts this data version holds.")] = None
     data_root: DataRoot = "preprocessed"

@@ -1,0 +1,199 @@
+"""What a person looks at before trusting candidate lists: scores by rank and by miner, what was removed, doubtful
+labels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from bistill import artifacts, console
+from bistill.candidates.filtering import Verdict
+from bistill.candidates.miners import NAMES
+from bistill.candidates.pools import QueryPool, ScoredPools
+from bistill.candidates.teachers import relevance
+from bistill.config import CandidatesOptions
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.data.sampling import generator
+
+QUANTILES: Final = (0.1, 0.5, 0.9)
+RANKS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
+SHOWN: Final = 10
+WRITTEN: Final = 1000
+LETTERS: Final = 200
+
+
+class Removed(NamedTuple):
+    """A candidate that the teacher's limits removed, beside the query's best positive."""
+
+    query_id: int
+    positive: int
+    positive_relevance: float
+    document: int
+    relevance: float
+
+
+class Suspect(NamedTuple):
+    """A labelled positive that the teacher finds irrelevant."""
+
+    query_id: int
+    positive: int
+    relevance: float
+
+
+def by_rank(pools: ScoredPools) -> list[dict[str, Any]]:
+    """Quantiles over queries of the relevance of the best positive, and of the candidates at ranks by falling score.
+
+    Returns:
+        One entry a rank (0 for the best positive): ``rank``, ``queries``, ``quantiles`` at ``QUANTILES``, ``removed``
+        (share that the limits removed).
+    """
+    values: dict[int, list[float]] = {}
+    removed: dict[int, list[bool]] = {}
+    for pool in _all(pools):
+        values.setdefault(0, []).append(float(relevance(pool.positive_logits).max()))
+        order = np.argsort(-pool.logits, kind="stable")
+        scores = relevance(pool.logits)
+        for rank in (rank for rank in RANKS if rank <= len(order)):
+            place = order[rank - 1]
+            values.setdefault(rank, []).append(float(scores[place]))
+            removed.setdefault(rank, []).append(bool(pool.verdicts[place] != Verdict.KEPT))
+    return [
+        {
+            "rank": rank,
+            "queries": len(own),
+            "quantiles": np.quantile(own, QUANTILES).tolist(),
+            "removed": float(np.mean(removed[rank])) if rank in removed else 0.0,
+        }
+        for rank, own in values.items()
+    ]
+
+
+def by_miner(pools: ScoredPools) -> dict[str, dict[str, float]]:
+    """Of each miner: ``candidates``, share ``removed`` by the limits, ``mean`` and ``median`` relevance of them all."""
+    figures = {}
+    sources = np.concatenate([pool.sources for pool in _all(pools)])
+    scores = relevance(np.concatenate([pool.logits for pool in _all(pools)]))
+    verdicts = np.concatenate([pool.verdicts for pool in _all(pools)])
+    for place, name in enumerate(NAMES):
+        own = (sources >> place) & 1 > 0
+        if own.any():
+            figures[name] = {
+                "candidates": int(own.sum()),
+                "removed": float(np.mean(verdicts[own] != Verdict.KEPT)),
+                "mean": float(np.mean(scores[own])),
+                "median": float(np.median(scores[own])),
+            }
+    return figures
+
+
+def filtered(pools: ScoredPools, seed: int) -> list[Removed]:
+    """Candidates that the limits removed, at most ``WRITTEN`` of them, chosen and ordered by the seed."""
+    found = []
+    for pool in _all(pools):
+        best = int(np.argmax(pool.positive_logits))
+        scores, positive = relevance(pool.logits), float(relevance(pool.positive_logits)[best])
+        found += [
+            Removed(
+                pool.query_id, int(pool.positives[best]), positive, int(pool.documents[place]), float(scores[place])
+            )
+            for place in np.flatnonzero(pool.verdicts != Verdict.KEPT)
+        ]
+    order = generator(seed, "filtered").permutation(len(found))[:WRITTEN]
+    return [found[place] for place in order]
+
+
+def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
+    """Positives of less relevance than ``below``, the lowest first."""
+    found = [
+        Suspect(pool.query_id, int(positive), float(score))
+        for pool in _all(pools)
+        for positive, score in zip(pool.positives, relevance(pool.positive_logits), strict=True)
+        if score < below
+    ]
+    return sorted(found, key=lambda item: (item.relevance, item.query_id, item.positive))
+
+
+def write_filtered(path: Path, removed: Sequence[Removed], dataset: Dataset, corpus: Corpus) -> None:
+    """Write removed candidates with their texts as CSV."""
+    rows = (
+        (dataset.queries[item.query_id], corpus[item.positive], item.positive_relevance, corpus[item.document], item[4])
+        for item in removed
+    )
+    _write_csv(path, ("query", "positive", "positive_relevance", "removed", "removed_relevance"), rows)
+
+
+def write_suspects(path: Path, found: Sequence[Suspect], dataset: Dataset, corpus: Corpus) -> None:
+    """Write suspect labels with their texts as CSV."""
+    rows = ((dataset.queries[item.query_id], corpus[item.positive], item.relevance) for item in found)
+    _write_csv(path, ("query", "positive", "relevance"), rows)
+
+
+def show(
+    report: dict[str, Any],
+    removed: Sequence[Removed],
+    found: Sequence[Suspect],
+    dataset: Dataset,
+    corpus: Corpus,
+    options: CandidatesOptions,
+) -> None:
+    """Print the tables of a report, ten removed candidates and how many labels are suspect."""
+    counts = report["counts"]
+    recall = counts["found_positives"]
+    miners = [
+        [
+            name,
+            str(own["candidates"]),
+            f"{recall[name]:.1%}" if name in recall else "-",
+            f"{own['mean']:.3f}",
+            f"{own['median']:.3f}",
+            f"{own['removed']:.1%}",
+        ]
+        for name, own in report["by_miner"].items()
+    ]
+    headers = ["miner", "candidates", "positives found", "mean relevance", "median", "removed"]
+    console.table(headers, miners, title=f"{counts['queries']} queries, {counts['pairs']} pairs scored")
+    ranks = [
+        [
+            f"rank {own['rank']}" if own["rank"] else "best positive",
+            str(own["queries"]),
+            *(f"{value:.3f}" for value in own["quantiles"]),
+            f"{own['removed']:.1%}",
+        ]
+        for own in report["by_rank"]
+    ]
+    headers = ["candidate", "queries", *(f"{quantile:.0%}" for quantile in QUANTILES), "removed"]
+    console.table(headers, ranks, title="teacher's relevance by rank: quantiles over queries")
+    total = counts["ratio"] + counts["absolute"]
+    if removed:
+        examples = [
+            [
+                _short(dataset.queries[item.query_id]),
+                f"{item.positive_relevance:.3f} {_short(corpus[item.positive])}",
+                f"{item.relevance:.3f} {_short(corpus[item.document])}",
+            ]
+            for item in removed[:SHOWN]
+        ]
+        title = f"{len(examples)} of {total} candidates removed as probably relevant"
+        console.table(["query", "relevance, positive", "relevance, removed"], examples, title=title)
+    console.say(f"{len(found)} positives of a relevance below {options.suspect_below:g}: {artifacts.SUSPECT_FILE}")
+
+
+def _all(pools: ScoredPools) -> list[QueryPool]:
+    return [pools[row] for row in range(len(pools))]
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:
+    with artifacts.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([f"{value:.4f}" if isinstance(value, float) else value for value in row] for row in rows)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LETTERS else line[: LETTERS - 1].rstrip() + "…"
