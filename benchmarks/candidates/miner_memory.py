@@ -6,8 +6,8 @@ Documents have 40 to 120 words, drawn by Zipf's law from 200,000 (English letter
 behind each). They lie in a memory-mapped Arrow file, as parsed data does. Of the dense miner only the search is
 measured, over random unit vectors of 384 dimensions written straight into the .npy file: encoding a million texts is
 a matter of hours on a CPU. Every line is a new process; "peak" is the most it had in memory (ru_maxrss), which counts
-pages of memory-mapped files that the system takes back when it needs them; "start" is before
-anything is read (a new process begins with the figure of its parent).
+pages of memory-mapped files that the system takes back when it needs them; "start" is before anything is
+read (a new process begins with the figure of its parent).
 """
 
 from __future__ import annotations
