@@ -159,8 +159,14 @@ class ListOptions(Options):
     max_negative_score: Annotated[
         float | None, Option("Drop candidates of more than this relevance; None: never.", minimum=0, maximum=1)
     ] = None
-    suspect_below: Annotated[
-        float, Option("List positives of less relevance as suspect labels.", minimum=0, maximum=1)
+    irrelevant_below: Annotated[
+        float,
+        Option(
+            "Below this relevance the teacher calls a document irrelevant: a positive is listed as a suspect label, "
+            "and no candidate is dropped for its share of the positive's relevance.",
+            minimum=0,
+            maximum=1,
+        ),
     ] = 0.1
     choice: Annotated[
         Choice,

@@ -155,6 +155,7 @@ def _pool(draft: Draft, logits: np.ndarray, options: DistillationOptions | Candi
         best,
         max_ratio=options.max_negative_ratio,
         max_score=options.max_negative_score,
+        irrelevant_below=options.irrelevant_below,
     )
     positives = np.asarray(draft.positives, dtype=np.int64)[known_positive]
     return QueryPool(draft.query_id, positives, positive_logits, documents, own, sources, verdicts)

@@ -3,7 +3,8 @@
 Between 53 % and 93 % of the negatives taken from other rows can be somebody's positive. Labels and equal texts are
 looked at first, then the teacher: a candidate of more than ``max_ratio`` times the relevance of the query's best
 positive goes (TopK-PercPos of NV-Retriever, arXiv 2407.15831), and one above an absolute limit. What a person labelled
-irrelevant stays.
+irrelevant stays, and so does what the teacher itself calls irrelevant: where it misses the positive, a share of next to
+nothing says nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def judge(
     *,
     max_ratio: float | None,
     max_score: float | None,
+    irrelevant_below: float,
 ) -> np.ndarray:
     """Verdict on each candidate of one query.
 
@@ -52,6 +54,7 @@ def judge(
         positive: relevance of the query's best positive.
         max_ratio: highest share of ``positive``; None for no such limit.
         max_score: highest relevance; None for no such limit.
+        irrelevant_below: a candidate of less relevance passes ``max_ratio`` whatever the positive's.
 
     Returns:
         Values of ``Verdict``, uint8 of shape (n,).
@@ -60,5 +63,6 @@ def judge(
     if max_score is not None:
         verdicts[(relevance > max_score) & ~labelled] = Verdict.ABSOLUTE
     if max_ratio is not None:
-        verdicts[(relevance > max_ratio * positive) & ~labelled] = Verdict.RATIO
+        limit = max(max_ratio * positive, irrelevant_below)
+        verdicts[(relevance > limit) & ~labelled] = Verdict.RATIO
     return verdicts

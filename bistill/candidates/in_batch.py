@@ -77,7 +77,12 @@ class InBatchNegatives:
         best = float(relevance(pool.positive_logits).max())
         options = self._options
         verdicts = judge(
-            values, labelled, best, max_ratio=options.max_negative_ratio, max_score=options.max_negative_score
+            values,
+            labelled,
+            best,
+            max_ratio=options.max_negative_ratio,
+            max_score=options.max_negative_score,
+            irrelevant_below=options.irrelevant_below,
         )
         if options.in_batch_unscored == "floor":
             values[np.isnan(values)] = relevance(pool.logits).min()

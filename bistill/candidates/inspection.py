@@ -180,7 +180,7 @@ def show(
         ]
         title = f"{len(examples)} of {total} candidates removed as probably relevant"
         console.table(["query", "relevance, positive", "relevance, removed"], examples, title=title)
-    console.say(f"{len(found)} positives of a relevance below {options.suspect_below:g}: {artifacts.SUSPECT_FILE}")
+    console.say(f"{len(found)} positives of a relevance below {options.irrelevant_below:g}: {artifacts.SUSPECT_FILE}")
 
 
 def _all(pools: ScoredPools) -> list[QueryPool]:

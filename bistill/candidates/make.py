@@ -42,7 +42,7 @@ def make(options: CandidatesOptions) -> dict[str, Any]:
     write_pools(output_dir / artifacts.CANDIDATES_FILE, pools, dataset)
     removed = inspection.filtered(pools, options.seed)
     inspection.write_filtered(output_dir / artifacts.FILTERED_FILE, removed, dataset, corpus)
-    suspects = inspection.suspects(pools, options.suspect_below)
+    suspects = inspection.suspects(pools, options.irrelevant_below)
     inspection.write_suspects(output_dir / artifacts.SUSPECT_FILE, suspects, dataset, corpus)
     report: dict[str, Any] = finite(
         {

@@ -10,19 +10,21 @@ LABELLED = np.array([False, False, False, False, True])
 
 
 @pytest.mark.parametrize(
-    ("ratio", "score", "expected"),
+    ("ratio", "score", "irrelevant", "expected"),
     [
-        (0.95, None, [1, 1, 0, 0, 0]),  # the limit is 0.95 * 0.7999 = 0.7599
-        (None, None, [0, 0, 0, 0, 0]),
-        (None, 0.75, [2, 2, 2, 0, 0]),
-        (0.95, 0.1, [1, 1, 2, 2, 0]),
-        (0.0, None, [1, 1, 1, 1, 0]),
+        (0.95, None, 0.0, [1, 1, 0, 0, 0]),  # the limit is 0.95 * 0.7999 = 0.7599
+        (None, None, 0.0, [0, 0, 0, 0, 0]),
+        (None, 0.75, 0.0, [2, 2, 2, 0, 0]),
+        (0.95, 0.1, 0.5, [1, 1, 2, 2, 0]),
+        (0.0, None, 0.0, [1, 1, 1, 1, 0]),
+        (0.0, None, 0.5, [1, 1, 1, 0, 0]),
+        (0.95, None, 0.8, [1, 0, 0, 0, 0]),
     ],
 )
 def test_limits_spare_only_what_is_below_them_or_labelled(
-    ratio: float | None, score: float | None, expected: list[int]
+    ratio: float | None, score: float | None, irrelevant: float, expected: list[int]
 ) -> None:
-    verdicts = judge(RELEVANCE, LABELLED, 0.7999, max_ratio=ratio, max_score=score)
+    verdicts = judge(RELEVANCE, LABELLED, 0.7999, max_ratio=ratio, max_score=score, irrelevant_below=irrelevant)
     assert verdicts.tolist() == expected
     assert verdicts.dtype == np.uint8
     assert (Verdict.KEPT, Verdict.RATIO, Verdict.ABSOLUTE) == (0, 1, 2)
