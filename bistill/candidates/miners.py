@@ -148,7 +148,7 @@ def mine(
             documents = RandomMiner(dataset, corpus, seed).mine(query_ids, source.depth or random_depth)
         else:
             miner = retrieval_miner(source.name, options, student, dataset, corpus, precision, teacher)
-            documents = _kept(miner, dataset, corpus, query_ids, source.depth or options.mining_depth)
+            documents = kept(miner, dataset, corpus, query_ids, source.depth or options.mining_depth)
         found.append(Mined(source, documents))
     return found
 
@@ -189,8 +189,8 @@ def retrieval_miner(
     return CrossEncoderMiner(dataset.queries, corpus, teacher, first, reads=options.cross_encoder_reads)
 
 
-def _kept(miner: Miner, dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int) -> np.ndarray:
-    """The miner's answer out of the cache of parsed data, mined and put there where it is new."""
+def kept(miner: Miner, dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    """A retrieval miner's answer out of the cache, mined and put there where it is new; see ``Miner.mine``."""
     key = artifacts.fingerprint(
         {
             "kind": "mined",

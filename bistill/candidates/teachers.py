@@ -108,6 +108,12 @@ class Teacher:
         self._reranker = None
         self.cache.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _loaded(self) -> Reranker:
         if self._reranker is None:
             own = self._settings

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts, console
+from bistill.candidates.teachers import Teacher
 from bistill.config import EvaluationOptions
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.evaluation import models, plots, report, samples, scores, task
 from bistill.evaluation.models import Choice
 from bistill.evaluation.samples import Sample
@@ -37,7 +37,8 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     chosen = samples.choose(asked, student)
     teacher, teacher_entry = _teacher_scores(teacher_choice, asked, student, base, chosen, options)
     entries = {"student": student.description, "base": base_entry, "teacher": teacher_entry}
-    result = report.compose(options, asked, entries, student, base, teacher, chosen)
+    gate = models.teacher_gate(options)
+    result = report.compose(options, asked, entries, student, base, teacher, chosen, gate)
     artifacts.write_json(output / artifacts.EVALUATION_JSON, result)
     plots.draw(output / artifacts.EVALUATION_PNG, result, asked, student, base)
     report.print_summary(result)
@@ -75,16 +76,19 @@ def _teacher_scores(
     options: EvaluationOptions,
 ) -> tuple[RerankedScores | None, dict[str, Any]]:
     """The teacher re-ranks the base model's ranking, which is the same for every student; else the student's."""
-    encoder, choice = models.load(choice, lambda name: CrossEncoder.load(name, precision=options.precision))
-    if encoder is None:
+    settings = models.teacher_settings(choice, options)
+
+    def reranked(name: str) -> RerankedScores:
+        with Teacher.open(name, settings) as teacher:
+            return scores.of_teacher(
+                teacher,
+                asked,
+                (base or student).ids,
+                depth=options.rerank_depth,
+                extra=[pair for group in chosen for sample in group for pair in sample.pairs(asked)],
+            )
+
+    found, choice = models.load(choice, reranked)
+    if found is None:
         return None, choice.left_out
-    teacher = scores.of_teacher(
-        encoder,
-        asked,
-        (base or student).ids,
-        depth=options.rerank_depth,
-        extra=[pair for group in chosen for sample in group for pair in sample.pairs(asked)],
-        name=str(choice.name),
-        batch_size=options.batch_size,
-    )
-    return teacher, {**teacher.description, "reranks": "base" if base else "student"}
+    return found, {**found.description, "reranks": "base" if base else "student"}

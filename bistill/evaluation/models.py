@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bistill import artifacts
+from bistill.candidates.teachers import IMPORTED, Settings
 from bistill.config import EvaluationOptions
 from bistill.console import say
 from bistill.encoders import loading
@@ -56,6 +57,24 @@ def choose(options: EvaluationOptions) -> tuple[Choice, Choice]:
     return base, teacher
 
 
+def teacher_settings(choice: Choice, options: EvaluationOptions) -> Settings:
+    """How the teacher reads: as the student's own record says where the teacher comes from there, so that scores of
+    training are found in the cache; else as it was made to."""
+    trained = {} if choice.demanded else _record(options.model_path).get("options", {})
+    return Settings(
+        max_len=trained.get("teacher_max_len"),
+        instruction=trained.get("teacher_instruction"),
+        precision=options.precision,
+        batch_size=options.batch_size,
+    )
+
+
+def teacher_gate(options: EvaluationOptions) -> dict[str, Any] | None:
+    """What the student's record says of its teacher and the untouched student before distilling; None without."""
+    gate = _record(options.model_path).get("teacher_gate")
+    return gate if isinstance(gate, dict) else None
+
+
 def load(choice: Choice, loader: Callable[[str], T]) -> tuple[T | None, Choice]:
     """Load a model; one that only the student's record names may be missing, which is said.
 
@@ -85,6 +104,8 @@ def _record(model_path: str) -> dict[str, Any]:
 def _choice(role: str, given: str | None, recorded: Any, model_path: str) -> Choice:
     if given is not None:
         return Choice(role, given, demanded=True)
+    if isinstance(recorded, str) and recorded.startswith(IMPORTED):
+        return Choice(role, recorded, reason="its scores were imported: it cannot read other pairs")
     if isinstance(recorded, str) and recorded:
         return Choice(role, recorded)
     return Choice(role, reason=f"neither the options nor {artifacts.MODEL_RECORD} of {model_path} name one")

@@ -49,6 +49,7 @@ def compose(
     base: EncoderScores | None,
     teacher: RerankedScores | None,
     chosen: tuple[list[Sample], list[Sample]],
+    gate: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The whole report; numbers that do not exist (no negatives, no teacher) are None.
 
@@ -60,6 +61,7 @@ def compose(
         base: the untouched model's answers.
         teacher: the teacher's answers.
         chosen: best and worst samples.
+        gate: teacher and untouched student on validation queries before distilling; None where nobody measured it.
     """
     encoders = {"base": base, "student": student}
     answers = {"base": base, "teacher": teacher, "student": student}
@@ -81,6 +83,7 @@ def compose(
             },
         },
         "samples": {"best": best, "worst": worst},
+        "teacher_gate": gate,
     }
     report: dict[str, Any] = journal.finite(result)
     return report
@@ -138,6 +141,12 @@ def print_summary(result: Mapping[str, Any]) -> None:
     teacher = result["models"]["teacher"]
     if "reranks" in teacher:
         print(f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model.")
+    if gate := result.get("teacher_gate"):
+        before = {role: gate[role]["rerank_ndcg_at_10"] for role in ("teacher", "student")}
+        print(
+            f"Before distilling, nDCG@10 on the lists of {gate['queries']} validation queries: "
+            f"teacher {before['teacher']:.4f}, untouched student {before['student']:.4f}."
+        )
 
 
 def _data(options: EvaluationOptions, task: Task) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import metrics
+from bistill.candidates.teachers import Teacher
 from bistill.console import progress
 from bistill.encoders import loading
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
 from bistill.evaluation.task import Pairs, Task
 
@@ -101,25 +101,23 @@ def of_encoder(encoder: BiEncoder, task: Task, *, role: str, name: str, batch_si
 
 
 def of_teacher(
-    teacher: CrossEncoder,
+    teacher: Teacher,
     task: Task,
     ranked: np.ndarray,
     *,
     depth: int,
     extra: Sequence[tuple[int, int]],
-    name: str,
-    batch_size: int,
 ) -> RerankedScores:
     """Re-order the head of each query's ranking by the teacher; the rest keeps its order.
 
+    Scores come from the cache where the pair was scored before.
+
     Args:
-        teacher: a trained Cross-Encoder.
+        teacher: a re-ranker behind its cache.
         task: what is asked.
         ranked: document ids to re-rank, shape (queries, documents).
         depth: documents of each query that the teacher reads.
         extra: further (query row, document id) pairs whose relevance is wanted.
-        name: the model as the user named it.
-        batch_size: pairs read at once.
 
     Raises:
         ModelError: a score is no number.
@@ -127,16 +125,15 @@ def of_teacher(
     head = ranked[:, :depth]
     wanted = dict.fromkeys((row, document) for row, ids in enumerate(head.tolist()) for document in ids)
     wanted.update(dict.fromkeys(extra))
-    pairs = [(task.records[row].query, task.corpus[document]) for row, document in wanted]
-    logits = teacher.score(pairs, batch_size=batch_size, description="teacher: pairs")
-    _check_finite(logits, name)
+    pairs = np.array(list(wanted), dtype=np.int64).reshape(-1, 2)
+    logits = teacher.logits(task.queries, task.corpus, pairs, "teacher: pairs").logits
     logit_of = dict(zip(wanted, logits.tolist(), strict=True))
     ids = ranked.copy()
     for row, documents in enumerate(head.tolist()):
         # By logit: a sigmoid near 1 makes different logits equal. Python's sort keeps the order of equal ones.
         ids[row, : len(documents)] = sorted(documents, key=lambda document: -logit_of[row, document])
     relevance = dict(zip(wanted, metrics.sigmoid(logits).tolist(), strict=True))
-    return RerankedScores({**describe_teacher(teacher, name), "depth": int(head.shape[1])}, ids, relevance)
+    return RerankedScores({**describe_teacher(teacher), "depth": int(head.shape[1])}, ids, relevance)
 
 
 def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.ndarray:
@@ -162,14 +159,9 @@ def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:
     }
 
 
-def describe_teacher(teacher: CrossEncoder, name: str) -> dict[str, Any]:
+def describe_teacher(teacher: Teacher) -> dict[str, Any]:
     """Identity of a teacher and what decides its scores."""
-    return {
-        "path": name,
-        "fingerprint": loading.model_fingerprint(teacher.source),
-        "max_len": teacher.max_len,
-        "precision": teacher.precision,
-    }
+    return {"path": teacher.name, **teacher.identity}
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:

@@ -14,6 +14,7 @@ from bistill import console
 from bistill.candidates.filtering import equal_texts, normal_form
 from bistill.candidates.lexical import LexicalMiner
 from bistill.candidates.lists import CandidateList, random_documents
+from bistill.candidates.miners import kept
 from bistill.candidates.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
@@ -87,7 +88,8 @@ def check(figures: dict[str, Any], *, allow_weak_teacher: bool) -> None:
 def _lists(valid: Dataset, corpus: Corpus, options: DistillationOptions) -> list[CandidateList]:
     """Positives, labelled negatives, then BM25's first documents, random ones where it finds too few."""
     query_ids = subset(options.seed, "valid", len(valid), options.valid_samples)
-    ranked = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens).mine(query_ids, 2 * LIST_SIZE)
+    miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
+    ranked = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)
     return [
         _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)
         for query, row in zip(query_ids, ranked, strict=True)

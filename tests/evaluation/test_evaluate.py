@@ -66,7 +66,7 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     output = Path(options["output_dir"])
     assert json.loads((output / artifacts.EVALUATION_JSON).read_text(encoding="utf-8")) == result
     assert list(result) == [
-        "schema", "versions", "options", "models", "data", "counts", "separation", "ranking", "samples",
+        "schema", "versions", "options", "models", "data", "counts", "separation", "ranking", "samples", "teacher_gate",
     ]  # fmt: skip
     assert result["schema"] == "bistill.evaluation/1"
     assert result["counts"]["queries"] == 24
@@ -240,6 +240,33 @@ def test_a_student_alone(options: dict, tiny_encoder: Path) -> None:
 def test_teacher_reranks_the_student_without_a_base(options: dict) -> None:
     del options["base_model"]
     assert evaluate(EvaluationOptions(**options))["models"]["teacher"]["reranks"] == "student"
+
+
+def test_the_teacher_reads_a_pair_once_ever(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluate(EvaluationOptions(**options))
+    monkeypatch.setattr(CrossEncoder, "load", None)  # a second reading would need the model
+    assert evaluate(EvaluationOptions(**options)) == first
+
+
+def test_the_gate_of_the_record_is_in_the_report(
+    options: dict, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = tmp_path / "student"
+    shutil.copytree(tiny_encoder, student)
+    figures = {"rerank_ndcg_at_10": 0.75, "auc": 0.9}
+    gate = {"queries": 7, "documents": 20, "teacher": figures, "student": {**figures, "auc": 0.8}, "leads": True}
+    (student / artifacts.MODEL_RECORD).write_text(json.dumps({"teacher_gate": gate}), encoding="utf-8")
+    assert evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))["teacher_gate"] == gate
+    assert "validation queries: teacher 0.7500, untouched student 0.7500." in capsys.readouterr().out
+
+
+def test_imported_scores_are_no_teacher_of_an_evaluation(options: dict, tiny_encoder: Path, tmp_path: Path) -> None:
+    student = tmp_path / "student"
+    shutil.copytree(tiny_encoder, student)
+    (student / artifacts.MODEL_RECORD).write_text(json.dumps({"teacher_path": "scores:llm"}), encoding="utf-8")
+    del options["teacher_path"]
+    entry = evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))["models"]["teacher"]
+    assert entry == {"path": "scores:llm", "left_out": "its scores were imported: it cannot read other pairs"}
 
 
 def test_depth_zero_leaves_the_teacher_out(options: dict) -> None:
