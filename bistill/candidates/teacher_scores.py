@@ -54,14 +54,14 @@ def score(
         documents: texts by id.
         pairs: (query id, document id), integers of shape (n, 2).
         batch_size: pairs of one forward at most.
-        description: shown with the progress.
+        description: shown with the progress and what the cache knew; "" shows nothing.
 
     Raises:
         ModelError: the teacher gives a score that is no number; what was scored before is kept.
         ArtifactError: the cache is damaged or the disk is full.
     """
     job = _Job(cache, queries, documents, pairs)
-    if len(pairs):
+    if description and len(pairs):
         console.say(
             f"{description}: {len(pairs)} pairs, {1 - job.missing.mean():.1%} of them known; "
             f"{cache.folder} holds {len(cache)} pairs in {cache.size() / 2**20:.1f} MiB"
