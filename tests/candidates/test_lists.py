@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates.lists import for_distillation, for_validation, random_documents
+from bistill.candidates.lists import for_validation, negatives_of, random_documents
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
 from bistill.data.store import load_split
@@ -22,33 +22,30 @@ def dataset(tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]) 
     return load_split(write_csv(tmp_path / "train.csv", rows))
 
 
-def test_one_positive_then_labelled_then_random_negatives(dataset: Dataset) -> None:
+def negatives(dataset: Dataset, query_id: int, count: int, seed: int, epoch: int) -> tuple[int, ...]:
+    return negatives_of(dataset, dataset[query_id], count=count, seed=seed, epoch=epoch)[0]
+
+
+def test_labelled_then_random_negatives(dataset: Dataset) -> None:
     for query_id in range(20):
-        item = for_distillation(dataset, query_id, size=6, seed=1, epoch=0)
         record = dataset[query_id]
-        assert item.positives == 1
-        assert len(set(item.documents)) == 6
-        assert item.documents[0] in record.positives
-        assert item.documents[1] == record.negatives[0]
-        assert item.labels[1] == pytest.approx(0.2)
-        assert item.labels[2:] == (0.0,) * 4
-        assert not set(item.documents[1:]) & set(record.positives)
+        documents, labels = negatives_of(dataset, record, count=5, seed=1, epoch=0)
+        assert len(set(documents)) == 5
+        assert documents[0] == record.negatives[0]
+        assert labels == (pytest.approx(0.2), 0.0, 0.0, 0.0, 0.0)
+        assert not set(documents) & set(record.positives)
 
 
-def test_lists_depend_on_seed_epoch_and_query_alone(dataset: Dataset) -> None:
-    forward = [for_distillation(dataset, query, size=8, seed=3, epoch=1) for query in range(20)]
-    backward = [for_distillation(dataset, query, size=8, seed=3, epoch=1) for query in reversed(range(20))]
+def test_negatives_depend_on_seed_epoch_and_query_alone(dataset: Dataset) -> None:
+    forward = [negatives(dataset, query, 7, 3, 1) for query in range(20)]
+    backward = [negatives(dataset, query, 7, 3, 1) for query in reversed(range(20))]
     assert forward == backward[::-1]
-    assert forward != [for_distillation(dataset, query, size=8, seed=3, epoch=2) for query in range(20)]
-    assert forward != [for_distillation(dataset, query, size=8, seed=4, epoch=1) for query in range(20)]
+    assert forward != [negatives(dataset, query, 7, 3, 2) for query in range(20)]
+    assert forward != [negatives(dataset, query, 7, 4, 1) for query in range(20)]
 
 
 def test_random_negatives_are_spread_evenly(dataset: Dataset) -> None:
-    drawn = [
-        document
-        for epoch in range(200)
-        for document in for_distillation(dataset, 0, size=8, seed=0, epoch=epoch).documents[2:]
-    ]
+    drawn = [document for epoch in range(200) for document in negatives(dataset, 0, 7, 0, epoch)[1:]]
     counts = np.bincount(drawn, minlength=60)
     record = dataset[0]
     allowed = [document for document in range(60) if document not in (*record.positives, *record.negatives)]
@@ -56,9 +53,8 @@ def test_random_negatives_are_spread_evenly(dataset: Dataset) -> None:
     assert counts[allowed].min() > 5  # 1200 draws over 57 documents: mean 21, standard deviation about 4.3
 
 
-def test_a_list_is_shorter_where_documents_run_out(dataset: Dataset) -> None:
-    item = for_distillation(dataset, 0, size=500, seed=0, epoch=0)
-    assert len(item.documents) == 59  # all but the other positive
+def test_there_are_fewer_where_documents_run_out(dataset: Dataset) -> None:
+    assert len(set(negatives(dataset, 0, 500, 0, 0))) == 58  # all but the two positives
     assert sorted(random_documents(5, {1, 3}, 9, generator(0))) == [0, 2, 4]
 
 
@@ -68,3 +64,4 @@ def test_validation_lists_hold_every_positive(dataset: Dataset) -> None:
     assert set(item.documents[:2]) == set(dataset[4].positives)
     assert len(item.documents) == 10
     assert item == for_validation(dataset, 4, size=10, seed=0)
+    assert for_validation(dataset, 4, size=1, seed=0).documents[2:] == dataset[4].negatives
