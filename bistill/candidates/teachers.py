@@ -24,7 +24,7 @@ from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
 from bistill.encoders import loading, lora, rerankers
 from bistill.encoders.rerankers import Reranker
-from bistill.errors import ArtifactError, OptionError
+from bistill.errors import ArtifactError, DataError, OptionError
 
 IMPORTED: Final = "scores:"
 CALIBRATION_QUERIES: Final = 500
@@ -70,10 +70,7 @@ class Teacher:
             ArtifactError: no scores were imported under the name, or their cache is damaged.
         """
         if name.startswith(IMPORTED):
-            teacher = cls(name, imported_identity(name.removeprefix(IMPORTED)), settings)
-            if not len(teacher.cache):
-                raise ArtifactError("no scores are imported under this name", where=name, found=_imported_names())
-            return teacher
+            return cls._open_imported(name, settings)
         identity = rerankers.identity(
             name, max_len=settings.max_len, precision=settings.precision, instruction=settings.instruction
         )
@@ -81,6 +78,21 @@ class Teacher:
         if adapters.get("use_lora"):
             console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
         return cls(name, identity, settings)
+
+    @classmethod
+    def _open_imported(cls, name: str, settings: Settings) -> Teacher:
+        identity = imported_identity(name.removeprefix(IMPORTED))
+        if score_cache.folder_of(identity).is_dir():  # opening would make one for a mistyped name
+            teacher = cls(name, identity, settings)
+            if len(teacher.cache):
+                return teacher
+            teacher.close()
+        raise ArtifactError(
+            "no scores are imported under this name",
+            where=name,
+            found=_imported_names(),
+            todo="give one of these, or bistill scores import --name NAME --file FILE",
+        )
 
     @property
     def imported(self) -> bool:
@@ -160,6 +172,7 @@ class Teachers:
         """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.
 
         Raises:
+            DataError: imported scores lack these pairs.
             ModelError: a teacher's scores fall where relevance rises.
         """
         if len(self.members) == 1:
@@ -172,6 +185,13 @@ class Teachers:
         for member in self.members:
             logits = member.logits(labelled.queries, labelled.documents, pairs, f"calibration of {member.name}").logits
             there = ~np.isnan(logits)
+            if member.imported and not 0 < relevant[there].sum() < there.sum():
+                raise DataError(
+                    "the imported scores lack the validation pairs that several teachers are calibrated on",
+                    where=member.name,
+                    found=f"{there.sum()} of {len(pairs)} pairs, {relevant[there].sum()} of them relevant",
+                    todo="import scores of validation pairs, too, or give this teacher alone",
+                )
             self.calibrations.append(calibration.fit(logits[there], relevant[there]))
             fitted = self.calibrations[-1]
             console.say(f"teacher {member.name}: relevance = sigmoid({fitted.a:.3f} * logit + {fitted.b:.3f})")
@@ -216,10 +236,13 @@ class Teachers:
         if len(self.members) == 1:
             return logits[0]
         assert self.calibrations is not None, "several teachers are calibrated before they score"
+        there = ~np.isnan(np.stack(logits)).any(axis=0)
         parts = zip(self.weights, self.calibrations, logits, strict=True)
-        mean = sum((weight * own.apply(values) for weight, own, values in parts), np.zeros(len(logits[0])))
+        mean = sum((weight * own.apply(values[there]) for weight, own, values in parts), np.zeros(there.sum()))
         mean = np.clip(mean, SMALLEST, 1 - SMALLEST)
-        return (np.log(mean) - np.log1p(-mean)).astype(np.float32)
+        result = np.full(len(there), np.nan, dtype=np.float32)
+        result[there] = np.log(mean) - np.log1p(-mean)
+        return result
 
 
 def relevance(logits: np.ndarray) -> np.ndarray:
@@ -228,4 +251,6 @@ def relevance(logits: np.ndarray) -> np.ndarray:
 
 
 def _imported_names() -> list[str]:
-    return sorted(entry.identity["imported"] for entry in score_cache.listing() if "imported" in (entry.identity or {}))
+    return sorted(
+        entry.identity["imported"] for entry in score_cache.listing() if entry.pairs and "imported" in entry.identity
+    )
