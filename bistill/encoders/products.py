@@ -27,7 +27,7 @@ ROUNDS: Final = 5
 
 
 def fast_products(device: torch.device) -> AbstractContextManager[Any]:
-    """Context in which float32 linear layers without gradients run by the faster library."""
+    """Context in which float32 linear layers, and their gradients, run by the faster library."""
     return _OneDnnLinear() if device.type == "cpu" and onednn_is_faster() else nullcontext()
 
 
@@ -48,20 +48,41 @@ def onednn_is_faster() -> bool:
 
 
 class _OneDnnLinear(TorchFunctionMode):
-    """Sends float32 linear layers on the CPU to oneDNN while gradients are off and autocast is not on."""
+    """Sends float32 linear layers on the CPU to oneDNN while autocast is not on."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is functional.linear and not kwargs and len(args) == 3 and _fits(*args):
-            return _linear(*args)
+            return _WithGradient.apply(*args) if torch.is_grad_enabled() else _linear(*args)
         return func(*args, **(kwargs or {}))
+
+
+class _WithGradient(torch.autograd.Function):
+    """The linear layer y = x W^T + b with its gradients: dx = dy W, dW = dy^T x, db = sum of dy over the rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
+        ctx.save_for_backward(x, weight)
+        return _linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        """Gradients of x, weight and bias, those that are needed."""
+        x, weight = ctx.saved_tensors
+        rows = gradients[0].reshape(-1, weight.shape[0])
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            _linear(rows, weight.t(), None).view(x.shape) if of_x else None,
+            _linear(rows.t(), x.reshape(-1, x.shape[-1]).t(), None) if of_weight else None,
+            rows.sum(0) if of_bias else None,
+        )
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     return (
-        not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled("cpu")
+        not torch.is_autocast_enabled("cpu")
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
         and x.numel() > 0

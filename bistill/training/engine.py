@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bistill.config import LoraOptions, Precision, TrainingOptions
 from bistill.data.sampling import generator
+from bistill.encoders.products import fast_products
 from bistill.errors import OptionError, TrainingError
 from bistill.training.schedule import linear_warmup_decay, parameter_groups
 
@@ -158,7 +159,8 @@ class Engine:
         started = time.perf_counter()
         progress = self.progress
         torch.manual_seed(int(generator(self.options.seed, "step", progress.step).integers(2**62)))
-        terms = self.task.losses(samples, epoch)
+        with fast_products(self.accelerator.device):
+            terms = self.task.losses(samples, epoch)
         if not torch.isfinite(terms["loss"]):
             raise TrainingError(
                 "the loss is no number; the weights are not saved",

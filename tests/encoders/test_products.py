@@ -34,15 +34,37 @@ def test_linear_layers_agree(onednn: list[int], shape: tuple[int, ...], with_bia
     assert onednn == [1]
 
 
-def test_gradients_other_types_and_autocast_stay_with_torch(onednn: list[int]) -> None:
-    layer, x = torch.nn.Linear(8, 4), torch.ones(2, 8)
+@pytest.mark.parametrize("shape", [(7, 24), (3, 5, 24)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_gradients_equal_those_in_float64(onednn: list[int], shape: tuple[int, ...], with_bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(24, 40, bias=with_bias)
+    x = torch.randn(*shape, requires_grad=True)
+    exact, exact_x = torch.nn.Linear(24, 40, bias=with_bias).double(), x.detach().double().requires_grad_()
+    exact.load_state_dict(layer.state_dict())
     with products.fast_products(CPU):
-        assert layer(x).requires_grad
-        with torch.no_grad():
-            assert functional.linear(x.double(), layer.weight.double(), None).dtype == torch.float64
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                assert layer(x).dtype == torch.bfloat16
-            assert layer(x[:0]).shape == (0, 4)
+        layer(x).sin().sum().backward()
+    exact(exact_x).sin().sum().backward()
+    assert len(onednn) == 3  # the product and two gradients
+    for own, other in zip([x, *layer.parameters()], [exact_x, *exact.parameters()], strict=True):
+        torch.testing.assert_close(own.grad.double(), other.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_a_frozen_weight_costs_no_gradient(onednn: list[int]) -> None:
+    layer, x = torch.nn.Linear(8, 4).requires_grad_(False), torch.ones(2, 8, requires_grad=True)
+    with products.fast_products(CPU):
+        layer(x).sum().backward()
+    assert len(onednn) == 2
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand(2, 8))
+
+
+def test_other_types_and_autocast_stay_with_torch(onednn: list[int]) -> None:
+    layer, x = torch.nn.Linear(8, 4), torch.ones(2, 8)
+    with products.fast_products(CPU), torch.no_grad():
+        assert functional.linear(x.double(), layer.weight.double(), None).dtype == torch.float64
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert layer(x).dtype == torch.bfloat16
+        assert layer(x[:0]).shape == (0, 4)
     assert onednn == []
 
 
