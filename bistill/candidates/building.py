@@ -70,6 +70,8 @@ def build(
     _remove_equal_texts(drafts, corpus, counts)
     pools = _scored(drafts, dataset, corpus, teachers, options, counts)
     pools = _topped_up(pools, drafts, dataset, corpus, teachers, options, counts)
+    wanted = sum(len(draft.positives) + len(draft.sources) for draft in drafts)
+    counts.unscored = wanted - sum(len(pool.positives) + len(pool.documents) for pool in pools)
     pools = [_with_one_negative(pool, counts) for pool in pools]
     usable = [pool for pool in pools if len(pool.kept) and len(pool.positives)]
     _count(usable, len(query_ids), options, counts)
@@ -135,7 +137,6 @@ def _scored(
     scored = teachers.logits(dataset.queries, corpus, pairs)
     counts.pairs += scored.requested
     counts.scored += scored.scored
-    counts.unscored += int(np.isnan(scored.logits).sum())
     return [
         _pool(draft, scored.logits[start:end], options)
         for draft, start, end in zip(drafts, ends, ends[1:], strict=False)
@@ -180,12 +181,13 @@ def _topped_up(
             drafts[row].sources |= dict.fromkeys(drawn, RANDOM_BIT)
             wanting.append(row)
     if wanting:
-        counts.topped_up = len(wanting)
         again = Counts()
         _remove_equal_texts([drafts[row] for row in wanting], corpus, again)
         scored = _scored([drafts[row] for row in wanting], dataset, corpus, teachers, options, again)
         counts.scored += again.scored
         for row, pool in zip(wanting, scored, strict=True):
+            # What was drawn may have equalled a positive, or lack an imported score.
+            counts.topped_up += len(pool.documents) > len(pools[row].documents)
             pools[row] = pool
     return pools
 

@@ -1,0 +1,263 @@
+"""Candidates counted by hand: what is mined, removed, scored, filtered, topped up and left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bistill.candidates.building import build
+from bistill.candidates.filtering import Verdict
+from bistill.candidates.miners import NAMES, LabelledMiner, RandomMiner
+from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
+from bistill.candidates.teachers import Teachers
+from bistill.config import CandidatesOptions
+from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import DataError, OptionError
+from tests.candidates.conftest import WORDS, Small, import_scores
+
+LEXICAL_BIT = 1 << NAMES.index("lexical")
+
+
+def logit(relevance: float) -> float:
+    return float(np.log(relevance / (1 - relevance)))
+
+
+def all_scores(small: Small, chosen: dict[tuple[str, str], float], rest: float = 0.05) -> dict[tuple[str, str], float]:
+    """Logits of every pair: 0.9 for positives, ``rest`` for others, but for the chosen relevances."""
+    scores = {
+        (record.query, text): logit(0.9 if number in record.positives else rest)
+        for record in small.dataset
+        for number, text in enumerate(small.corpus)
+    }
+    return scores | {pair: logit(relevance) for pair, relevance in chosen.items()}
+
+
+def built(small: Small, options: CandidatesOptions, queries: np.ndarray | None = None) -> ScoredPools:
+    ids = np.arange(len(small.dataset)) if queries is None else queries
+    with Teachers.open(options.teacher_path, options, "fp32") as teachers:
+        return build(options, small.dataset, small.corpus, ids, teachers)
+
+
+def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path) -> None:
+    options = small.options(tiny_teacher)
+    pools = built(small, options)
+    random = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.arange(10), 6)  # (K - 1) * epochs
+    assert pools.query_ids.tolist() == list(range(10))
+    teacher = CrossEncoder.load(str(tiny_teacher))
+    equal = 0
+    for row, record in enumerate(small.dataset):
+        expected = dict.fromkeys(record.negatives, LABELLED_BIT) | dict.fromkeys(random[row].tolist(), RANDOM_BIT)
+        if row == 1:
+            equal = expected.pop(small.id("Returns  THE list"), 0)  # equals its positive "returns the list"
+        pool = pools[row]
+        assert dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True)) == expected
+        assert pool.positives.tolist() == list(record.positives)
+        assert not pool.verdicts.any() and pool.labelled.sum() == len(record.negatives)
+        for ids, logits in ((pool.documents, pool.logits), (pool.positives, pool.positive_logits)):
+            asked = [(record.query, text) for text in small.corpus.take(ids)]
+            np.testing.assert_allclose(logits, teacher.score(asked), atol=1e-5)
+    counts = pools.counts
+    assert counts.candidates == {"labelled": 6, "random": 60}
+    assert counts.equal_text == bool(equal)
+    assert counts.pairs == counts.scored == 11 + 6 + 60 - bool(equal)
+    assert (counts.queries, counts.labelled_positive, counts.ratio, counts.absolute, counts.unscored) == (
+        10,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (counts.topped_up, counts.lowest_kept, counts.short, counts.left_out) == (0, 0, 0, 0)
+    assert counts.found_positives == {}
+    assert built(small, options).counts.scored == 0
+
+
+def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Small) -> None:
+    name = import_scores("all", all_scores(small, {}))
+    pools = built(small, small.options(name, miners=("lexical:3", "labelled"), lexical_tokens="words"))
+    # What shares a word with the query: documents with the query's own word.
+    sharing = {
+        query: {
+            number
+            for number, text in enumerate(small.corpus)
+            if set(text.lower().split()) & set(small.dataset.queries[query].split())
+        }
+        for query in range(10)
+    }
+    assert all(len(found) <= 3 for found in sharing.values())
+    positives = {query: set(small.dataset[query].positives) for query in range(10)}
+    equal = small.id("Returns  THE list")
+    assert equal in sharing[1] and small.id("slow tree") in sharing[5]
+    mined = {query: found - positives[query] for query, found in sharing.items()}
+    counts = pools.counts
+    assert counts.candidates == {"lexical": sum(map(len, mined.values())), "labelled": 6}
+    assert counts.labelled_positive == sum(len(sharing[query] & positives[query]) for query in range(10)) == 11
+    assert counts.found_positives == {"lexical": 1.0}
+    assert counts.equal_text == 1
+    for query in range(10):
+        pool = pools[query]
+        sources = dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True))
+        assert not positives[query] & set(sources) and (query != 1 or equal not in sources)
+        for document in mined[query] - {equal}:
+            both = LEXICAL_BIT + LABELLED_BIT * (document in small.dataset[query].negatives)
+            assert sources[document] == both
+
+
+def test_a_labelled_negative_that_equals_a_positive_stays(
+    small: Small, tmp_path: Path, write_csv: object, tiny_teacher: Path
+) -> None:
+    from bistill.data.corpus import Corpus
+    from bistill.data.store import load_split
+
+    rows = [["query", "positive", "negative"], ["how to list", "the list", "THE  list"], ["how to map", "map", "tree"]]
+    dataset = load_split(write_csv(tmp_path / "other.csv", rows))  # type: ignore[operator]
+    corpus = Corpus(dataset.documents, ["ｔｈｅ list", "red"])
+    options = small.options(tiny_teacher, miners=("labelled", "random:9"))
+    with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
+        pools = build(options, dataset, corpus, np.arange(2), teachers)
+    assert corpus.take(pools[0].documents) == ["THE  list", "map", "tree", "red"]
+    assert pools[0].sources[0] == LABELLED_BIT
+    assert pools.counts.equal_text == 1  # the full-width one
+    assert "ｔｈｅ list" in corpus.take(pools[1].documents)
+
+
+def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) -> None:
+    chosen = {
+        ("how to sort", "returns the red"): 0.88,  # above 0.95 * 0.9
+        ("how to sort", "returns the map"): 0.85,  # below
+        ("how to sort", "error in sort"): 0.99,  # labelled
+        ("how to set", "returns the set"): 0.08,  # its only positive is missed by the teacher
+        ("how to set", "returns the red"): 0.09,  # above its share, but irrelevant
+        ("how to set", "returns the map"): 0.11,  # neither
+        ("how to map", "returns the red"): 0.95,  # above both limits
+    }
+    name = import_scores("all", all_scores(small, chosen))
+    options = small.options(name, miners=("labelled", "random:99"), max_negative_ratio=0.95, irrelevant_below=0.1)
+    pools = built(small, options)
+
+    def verdict(query: str, text: str, pools: ScoredPools = pools) -> int:
+        pool = pools[WORDS.index(query)]
+        return int(pool.verdicts[pool.documents.tolist().index(small.id(text))])
+
+    assert verdict("sort", "returns the red") == Verdict.RATIO
+    assert verdict("sort", "returns the map") == verdict("sort", "error in sort") == Verdict.KEPT
+    assert verdict("set", "returns the red") == Verdict.KEPT
+    assert verdict("set", "returns the map") == Verdict.RATIO
+    assert (pools.counts.ratio, pools.counts.absolute) == (3, 0)
+    assert pools.counts.pairs == 10 * 21 - pools.counts.equal_text == 209
+    options = small.options(name, miners=("labelled", "random:99"), max_negative_score=0.84)
+    other = built(small, options)
+    assert (other.counts.ratio, other.counts.absolute) == (0, 3)
+    assert verdict("sort", "returns the map", other) == verdict("map", "returns the red", other) == Verdict.ABSOLUTE
+    assert verdict("sort", "error in sort", other) == Verdict.KEPT
+
+
+def test_queries_with_too_few_candidates_get_random_ones(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    name = import_scores("all", all_scores(small, {}))
+    options = small.options(name, miners=("labelled",), K=6)
+    pools = built(small, options)
+    assert (pools.counts.topped_up, pools.counts.short) == (10, pools.counts.equal_text)
+    miner = RandomMiner(small.dataset, small.corpus, options.seed)
+    for row, record in enumerate(small.dataset):
+        drawn = miner.draw(row, 5 - len(record.negatives))
+        if row != 1:
+            assert pools[row].documents.tolist() == [*record.negatives, *drawn]
+            assert pools[row].sources.tolist() == [LABELLED_BIT] * len(record.negatives) + [RANDOM_BIT] * len(drawn)
+    assert pools.counts.candidates == {"labelled": 6}
+    assert "10 of 10 queries had too few candidates and got random documents" in capsys.readouterr().err
+
+
+def test_what_was_filtered_is_not_drawn_again(small: Small) -> None:
+    # Of query 6 every document but one is nearly as relevant as the positive.
+    high = {("how to graph", text): 0.89 for text in small.corpus} | {
+        ("how to graph", "returns the graph"): 0.9,
+        ("how to graph", "parse json"): 0.2,
+    }
+    name = import_scores("all", all_scores(small, high))
+    options = small.options(name, miners=("random:5",), max_negative_ratio=0.95)
+    pool = built(small, options)[6]
+    assert len(set(pool.documents.tolist())) == len(pool.documents)
+    drawn = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.array([6]), 5)[0].tolist()
+    again = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.array([6]), 8)[0].tolist()
+    need = 3 - (small.id("parse json") in drawn)
+    assert pool.documents.tolist() == again[: 5 + need]
+
+
+def test_a_query_whose_every_candidate_is_filtered_keeps_the_lowest(
+    small: Small, capsys: pytest.CaptureFixture[str]
+) -> None:
+    high = {("how to graph", text): 0.89 for text in small.corpus} | {
+        ("how to graph", "returns the graph"): 0.9,
+        ("how to graph", "returns the red"): 0.87,
+    }
+    name = import_scores("all", all_scores(small, high))
+    pools = built(small, small.options(name, miners=("random:99",), max_negative_ratio=0.95))
+    kept = pools[6].documents[pools[6].kept]
+    assert small.corpus.take(kept) == ["returns the red"]
+    assert (pools.counts.lowest_kept, pools.counts.short, pools.counts.ratio) == (1, 1, len(small.corpus) - 2)
+    assert "1 of 10 queries had every candidate above the limits and keep the lowest" in capsys.readouterr().err
+
+
+def test_a_corpus_smaller_than_the_list(small: Small, tiny_teacher: Path) -> None:
+    pools = built(small, small.options(tiny_teacher, K=50))
+    sizes = [len(pool.documents) for pool in (pools[row] for row in range(10))]
+    assert sizes == [21 - len(record.positives) - (record.query_id == 1) for record in small.dataset]
+    assert (pools.counts.short, pools.counts.topped_up, pools.counts.left_out) == (10, 0, 0)
+    assert pools.counts.scored == pools.counts.pairs == 209
+
+
+def test_without_a_scored_positive_a_query_is_left_out(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = all_scores(small, {})
+    del scores["how to sort", "returns the sort"]  # its only positive
+    del scores["how to file", "open the file"]  # one of two
+    name = import_scores("some", scores)
+    pools = built(small, small.options(name))
+    assert pools.query_ids.tolist() == [0, 1, *range(3, 10)]
+    assert small.corpus.take(pools[0].positives) == ["returns the file"]
+    assert (pools.counts.queries, pools.counts.left_out, pools.counts.unscored) == (9, 1, 2)
+    assert "1 of 10 queries have no negative or no scored positive and are left out" in capsys.readouterr().err
+
+
+def test_without_any_scored_negative_a_query_is_left_out(small: Small) -> None:
+    scores = {pair: value for pair, value in all_scores(small, {}).items() if pair[0] != "how to sort"}
+    scores["how to sort", "returns the sort"] = 3.0
+    pools = built(small, small.options(import_scores("some", scores)))
+    assert pools.query_ids.tolist() == [0, 1, *range(3, 10)]
+    assert pools.counts.left_out == 1
+
+
+def test_random_documents_without_an_imported_score_are_counted_as_unscored(small: Small) -> None:
+    scores = {
+        (record.query, text): 1.0
+        for record in small.dataset
+        for text in small.corpus.take([*record.positives, *record.negatives])
+    }
+    pools = built(small, small.options(import_scores("labelled", scores), miners=("labelled",), K=3))
+    assert pools.query_ids.tolist() == list(range(6))
+    # One of the six with a labelled negative, two of the four without: nobody scored what was drawn.
+    assert (pools.counts.unscored, pools.counts.topped_up, pools.counts.short) == (6 + 4 * 2, 0, 6)
+
+
+def test_scores_of_other_texts_are_an_error(small: Small) -> None:
+    name = import_scores("other", {("who", "knows"): 1.0})
+    with pytest.raises(
+        DataError, match=r"no query has a scored positive and a negative\n  found: '10 queries, \d+ pai"
+    ):
+        built(small, small.options(name))
+
+
+def test_an_unknown_miner_is_an_error(small: Small, tiny_teacher: Path) -> None:
+    with pytest.raises(OptionError, match="unknown miner"):
+        built(small, small.options(tiny_teacher, miners=("lexicl",)))
+
+
+def test_pools_of_some_queries_are_those_of_all(small: Small, tiny_teacher: Path) -> None:
+    options = small.options(tiny_teacher)
+    every, some = built(small, options), built(small, options, np.array([7, 2]))
+    assert some.query_ids.tolist() == [7, 2] and some.counts.scored == 0
+    for row, query in enumerate((7, 2)):
+        assert np.array_equal(some[row].documents, every[query].documents)
+        assert np.array_equal(some[row].logits, every[query].logits)
+    assert LabelledMiner(small.dataset).mine(np.array([2]), None)[0, 0] in some[1].documents
