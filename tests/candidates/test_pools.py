@@ -1,0 +1,130 @@
+"""Training lists drawn from pools made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bistill.candidates.building import build
+from bistill.candidates.filtering import Verdict
+from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
+from bistill.candidates.teachers import Teachers
+from bistill.config import ListOptions
+from tests.candidates.conftest import Small
+
+
+def pool(query: int, positives: list[int], documents: int, removed: tuple[int, ...] = ()) -> QueryPool:
+    """Documents 100 * query, ..., with logits -1, -2, ...; the first is labelled, those at ``removed`` filtered."""
+    verdicts = np.zeros(documents, dtype=np.uint8)
+    verdicts[list(removed)] = Verdict.RATIO
+    sources = np.full(documents, RANDOM_BIT, dtype=np.uint8)
+    sources[:1] = LABELLED_BIT
+    logits = -np.arange(1, documents + 1, dtype=np.float32)
+    own = 100 * query + np.arange(documents, dtype=np.int64)
+    scores = np.array(positives, dtype=np.float32) / 10
+    return QueryPool(query, np.array(positives, dtype=np.int64), scores, own, logits, sources, verdicts)
+
+
+POOLS = [pool(7, [3, 4, 5], 12, removed=(2, 5)), pool(2, [9], 2), pool(4, [1, 6], 6, removed=(0,))]
+
+
+def same(one: QueryPool, other: QueryPool) -> bool:
+    names = ("positives", "positive_logits", "documents", "logits", "sources", "verdicts")
+    columns = [(getattr(one, name), getattr(other, name)) for name in names]
+    return one.query_id == other.query_id and all(
+        np.array_equal(own, given) and own.dtype == given.dtype for own, given in columns
+    )
+
+
+def options(**changes: object) -> ListOptions:
+    return ListOptions(**{"K": 5, **changes})  # type: ignore[arg-type]
+
+
+def test_pools_come_back_as_they_were_given() -> None:
+    made = ScoredPools(POOLS, Counts())
+    assert len(made) == 3 and made.query_ids.tolist() == [7, 2, 4]
+    assert all(same(made[row], given) for row, given in enumerate(POOLS))
+    assert made[0].kept.tolist() == [0, 1, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert made[0].labelled.tolist() == [True] + [False] * 11
+    for row in (3, -1):
+        with pytest.raises(IndexError, match=f"query {row} of 3"):
+            made[row]
+    assert len(ScoredPools([], Counts())) == 0
+
+
+@pytest.mark.parametrize("choice", ["random", "top", "stratified"])
+def test_lists_hold_a_positive_then_kept_negatives_and_their_relevance(choice: str) -> None:
+    made = ScoredPools(POOLS, Counts())
+    for epoch in range(6):
+        for row, given in enumerate(POOLS):
+            item = made.training_list(row, options(choice=choice), seed=1, epoch=epoch)
+            assert item.query_id == given.query_id
+            assert len(set(item.documents)) == len(item.documents) == 1 + min(4, len(given.kept))
+            assert item.documents[0] in given.positives
+            assert set(item.documents[1:]) <= set(given.documents[given.kept].tolist())
+            logit = dict(zip(given.documents.tolist(), given.logits.tolist(), strict=True))
+            logit |= dict(zip(given.positives.tolist(), given.positive_logits.tolist(), strict=True))
+            expected = [1 / (1 + np.exp(-logit[document])) for document in item.documents]
+            np.testing.assert_allclose(item.relevance, expected, rtol=1e-6)
+            assert item.relevance.dtype == np.float32
+
+
+def test_random_lists_have_the_labelled_negative_and_others_by_turns() -> None:
+    made = ScoredPools(POOLS, Counts())
+    lists = [made.training_list(0, options(), seed=1, epoch=epoch) for epoch in range(3)]
+    assert all(item.documents[1] == 700 for item in lists)
+    assert {document for item in lists for document in item.documents[2:]} == {701, 703, 704, *range(706, 712)}
+
+
+def test_top_lists_hold_the_highest_kept() -> None:
+    item = ScoredPools(POOLS, Counts()).training_list(0, options(choice="top"), seed=1, epoch=0)
+    assert item.documents[1:] == (700, 701, 703, 704)
+
+
+def test_positives_take_turns_by_epoch() -> None:
+    made = ScoredPools(POOLS, Counts())
+    first = [made.training_list(0, options(), seed=1, epoch=epoch).documents[0] for epoch in range(60)]
+    assert set(first) == {3, 4, 5} and min(map(first.count, (3, 4, 5))) > 8
+
+
+def test_a_list_depends_on_seed_epoch_and_query_alone() -> None:
+    made, turned = ScoredPools(POOLS, Counts()), ScoredPools(POOLS[::-1], Counts())
+
+    def lists(pools: ScoredPools, order: list[int], seed: int, epoch: int) -> list[tuple[int, ...]]:
+        return [pools.training_list(row, options(), seed=seed, epoch=epoch).documents for row in order]
+
+    base = lists(made, [0, 1, 2], 5, 3)
+    assert base == lists(made, [2, 1, 0], 5, 3)[::-1] == lists(turned, [2, 1, 0], 5, 3)
+    assert base != lists(made, [0, 1, 2], 5, 4) and base != lists(made, [0, 1, 2], 6, 3)
+
+
+@pytest.mark.parametrize("choice", ["random", "top", "stratified"])
+def test_without_redraw_all_epochs_have_the_first_list(choice: str) -> None:
+    made = ScoredPools(POOLS, Counts())
+    for row in range(3):
+        lists = [made.training_list(row, options(choice=choice, redraw=redraw), seed=1, epoch=epoch)
+                 for redraw, epoch in (("each_epoch", 0), ("never", 0), ("never", 1), ("never", 9))]  # fmt: skip
+        assert len({item.documents for item in lists}) == 1
+
+
+def test_a_pool_with_one_negative_gives_a_list_of_two() -> None:
+    made = ScoredPools([pool(3, [1], 2, removed=(1,))], Counts())
+    assert made.training_list(0, options(), seed=0, epoch=1).documents == (1, 300)
+
+
+def test_lists_of_a_data_version_reach_its_further_documents(small: Small, tiny_teacher: Path) -> None:
+    made = small.options(tiny_teacher, K=8)
+    with Teachers.open(str(tiny_teacher), made, "fp32") as teachers:
+        pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
+    drawn = set()
+    for epoch in range(2):
+        for row in range(10):
+            item = pools.training_list(row, made, seed=made.seed, epoch=epoch)
+            record = small.dataset[row]
+            assert len(set(item.documents)) == 8 and item.documents[0] in record.positives
+            assert set(record.negatives) <= set(item.documents)
+            assert not set(item.documents[1:]) & set(record.positives)
+            drawn |= set(item.documents)
+    assert min(drawn) >= 0 and len(small.dataset.documents) <= max(drawn) < len(small.corpus)
