@@ -79,7 +79,7 @@ def _ranks(axes: Axes, table: list[dict[str, Any]]) -> None:
     axes.plot(places, middle, "o-", color=COLOURS["mined, kept"], label="median candidate")
     best = next(row for row in table if not row["rank"])["quantiles"]
     axes.axhline(best[1], color=COLOURS["positives"], label="median best positive")
-    axes.axhspan(best[0], best[2], color=COLOURS["positives"], alpha=0.12)
+    axes.axhspan(best[0], best[2], color=COLOURS["positives"], alpha=0.12, label="best positive, 10 % to 90 %")
     axes.set_xticks(places, [str(row["rank"]) for row in ranks])
     axes.set(
         xlabel="rank of the candidate by the teacher's score",
