@@ -148,7 +148,11 @@ def mine(
             documents = RandomMiner(dataset, corpus, seed).mine(query_ids, source.depth or random_depth)
         else:
             miner = retrieval_miner(source.name, options, student, dataset, corpus, precision, teacher)
-            documents = kept(miner, dataset, corpus, query_ids, source.depth or options.mining_depth)
+            depth = source.depth or options.mining_depth
+            if source.name == "cross_encoder" and any(member.imported for member in teacher.members):
+                documents = miner.mine(query_ids, depth)  # more scores of the same name give another ranking
+            else:
+                documents = kept(miner, dataset, corpus, query_ids, depth)
         found.append(Mined(source, documents))
     return found
 
