@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from bistill import losses
-from bistill.candidates.lists import for_distillation
-from bistill.candidates.teacher_scores import TeacherScores
+from bistill import calibration, losses
+from bistill.candidates.building import build
+from bistill.candidates.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.store import load_split
+from bistill.data.version import corpus_of
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
@@ -32,21 +34,32 @@ def options(data_root: Path, teacher: Path, student: Path, **changes: object) ->
         "K": 5,
         "lr": 1e-3,
         "max_len": 32,
+        "allow_weak_teacher": True,  # the tiny teacher is random: it finds all documents alike
+        "max_negative_ratio": None,
         **changes,
     }
     return DistillationOptions(**settings)
 
 
+def event(made: DistillationOptions, name: str) -> dict[str, Any]:
+    """The last event of a name in the journal."""
+    return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == name][-1]
+
+
 def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    lists = [for_distillation(dataset, query, size=5, seed=42, epoch=1) for query in range(12)]
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, np.arange(12), teachers)
     teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
-    task = ListTask(student, dataset, np.arange(12), TeacherScores.compute(teacher, dataset, lists), made)
+    task = ListTask(student, dataset, corpus, pools, made)
     batch = np.array([7, 2, 9])
     terms = task.losses(batch, epoch=1)
 
-    documents = [[dataset.documents[number] for number in lists[row].documents] for row in batch]
+    lists = [pools.training_list(int(row), made, seed=42, epoch=1) for row in batch]
+    assert task.lists(batch, 1)[2].documents == lists[2].documents and task.samples == 12
+    documents = [[dataset.documents[number] for number in item.documents] for item in lists]
     reference = SentenceTransformer(str(tiny_encoder), device="cpu")
     cosine = np.stack(
         [
@@ -118,8 +131,14 @@ def test_teacher_scores_are_computed_once_for_all_epochs(
     made = options(data_root, tiny_teacher, tiny_encoder, epochs=3)
     train(made)
     assert len(asked) == len(set(asked))
-    counted = next(item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "teacher_scores")
-    assert (counted["requested"], counted["scored"]) == (3 * 12 * 5, len(asked))
+    counted = event(made, "candidates")
+    # 12 positives, 12 labelled negatives and (K - 1) * epochs random documents each; beside them only the gate asks.
+    assert (counted["queries"], counted["pairs"], counted["scored"]) == (12, 12 * (1 + 1 + 12), 12 * 14)
+    training = {query for query, _ in asked if query in load_split(data_root / "tiny" / "train.csv").queries}
+    assert len(training) == 12 and sum(query in training for query, _ in asked) == 12 * 14
+    asked.clear()
+    train(made)
+    assert asked == [] and event(made, "candidates")["scored"] == 0
 
 
 def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
@@ -138,3 +157,37 @@ def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: P
 def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         train(options(data_root, tmp_path / "nowhere", tiny_encoder))
+
+
+def test_documents_of_the_batch_are_learned_as_negatives(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, in_batch=True, in_batch_unscored="score", epochs=1)
+    train(made)
+    first, counted = event(made, "step")["terms"], event(made, "candidates")
+    assert counted["scored"] > 0 and counted["in_batch"]["scored"] > 0 and counted["in_batch"]["unscored"] == 0
+    train(made)
+    assert event(made, "step")["terms"] == first
+    again = event(made, "candidates")
+    assert (again["scored"], again["in_batch"]) == (0, {"scored": 0, "unscored": 0})
+    train(options(data_root, tiny_teacher, tiny_encoder, epochs=1))
+    assert event(made, "step")["terms"] != first
+    assert "in_batch" not in event(made, "candidates")
+
+
+def test_several_teachers_are_recorded_with_weight_and_calibration(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter([calibration.Calibration(1.0, 0.0), calibration.Calibration(0.5, 0.25)])
+    monkeypatch.setattr(calibration, "fit", lambda *_: next(lines))
+    changes = {"more_teachers": (str(tiny_teacher),), "teacher_weights": (1.0, 3.0), "epochs": 1}
+    record = train(options(data_root, tiny_teacher, tiny_encoder, **changes))
+    assert [item["path"] for item in record["teachers"]] == [str(tiny_teacher)] * 2
+    assert [item["weight"] for item in record["teachers"]] == [0.25, 0.75]
+    assert [item["calibration"] for item in record["teachers"]] == [{"a": 1.0, "b": 0.0}, {"a": 0.5, "b": 0.25}]
+
+
+def test_a_student_never_overwrites_a_further_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    changes = {"output_dir": str(tiny_teacher), "more_teachers": (str(tiny_teacher),)}
+    with pytest.raises(OptionError, match="the student would overwrite its teacher"):
+        train(options(data_root, "scores:bought", tiny_encoder, **changes))
