@@ -82,35 +82,40 @@ def _import(options: ScoresOptions) -> None:
     scale = options.scale or "probability"
     if options.data_version is not None:
         _check_texts(path, options)
+    rows = read_scores(path, scale)
+    batch = list(itertools.islice(rows, BATCH))
+    if not batch:
+        raise DataError("the file holds no score", where=str(path), todo="fill in the column score")
     total = 0
     with ScoreCache.open(imported_identity(name)) as cache:
-        rows = read_scores(path, scale)
-        while batch := list(itertools.islice(rows, BATCH)):
+        while batch:
             queries, documents, logits = zip(*batch, strict=True)
             keys = cache.keys([digest(text) for text in queries], [digest(text) for text in documents])
             # The last score of a pair counts, as in a file that was added to.
             last = dict(zip(keys, logits, strict=True))
             cache.put(list(last), np.array(list(last.values()), dtype=np.float32))
             total += len(batch)
+            batch = list(itertools.islice(rows, BATCH))
         console.say(f"{total} scores imported; teacher {IMPORTED}{name} has {len(cache)} pairs")
-    if not total:
-        raise DataError("the file holds no score", where=str(path), todo="fill in the column score")
 
 
 def _check_texts(path: Path, options: ScoresOptions) -> None:
     """Count the pairs whose texts the data version holds.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or no such data version.
     """
     data = DataOptions(data_version=options.data_version or "", data_root=options.data_root)
     queries: set[bytes] = set()
     documents: set[bytes] = set()
-    for split in artifacts.SPLITS:
-        if split_path(data, split).is_file():
-            dataset = load_split(split_path(data, split), on_bad_rows="skip")
-            queries.update(map(digest, dataset.queries))
-            documents.update(map(digest, corpus_of(data, dataset)))
+    files = [split_path(data, split) for split in artifacts.SPLITS if split_path(data, split).is_file()]
+    if not files:
+        folder = Path(data.data_root) / data.data_version
+        raise DataError("no such data version", where=str(folder), todo="check --data_version and --data_root")
+    for file in files:
+        dataset = load_split(file, on_bad_rows="skip")
+        queries.update(map(digest, dataset.queries))
+        documents.update(map(digest, corpus_of(data, dataset)))
     found = total = 0
     for query, document, _ in read_scores(path, options.scale or "probability"):
         total += 1
