@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import __version__, artifacts, console
+from bistill.candidates.teachers import IMPORTED
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.data.store import load_documents
 from bistill.encoders import loading
@@ -86,7 +87,7 @@ def run(options: PipelineOptions) -> None:
             distillation.output_dir,
             MODEL_FILES,
             train_student,
-            needs=("train", "valid", "teacher"),
+            needs=("train", "valid", "corpus", "miners", "teacher"),
             model=distillation.student_name,
         ),
         Stage(
@@ -98,7 +99,10 @@ def run(options: PipelineOptions) -> None:
             needs=("test", "beside", "teacher", "distillation"),
         ),
     )
-    known = data_fingerprints(options, evaluation.test_data) | {"beside": evaluation_fingerprint(evaluation)}
+    known = data_fingerprints(options, evaluation.test_data) | {
+        "miners": models_fingerprint(distillation.more_teachers, distillation.miner_model),
+        "beside": evaluation_fingerprint(evaluation),
+    }
     for stage in stages:
         known[stage.name] = _do(stage, {name: known[name] for name in stage.needs}, force=options.force)
     if options.searches:
@@ -143,7 +147,7 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
 
 
 def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str]:
-    """SHA-256 of the training and validation files of the data version and of the test file, by split.
+    """SHA-256 of the training and validation files of the data version, of its corpus and of the test file, by name.
 
     Raises:
         DataError: one does not exist.
@@ -159,10 +163,20 @@ def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str
             )
     prepared = folder / artifacts.PREPARE_RECORD  # its label threshold is used again when the files are read
     reading = artifacts.sha256_of_file(prepared) if prepared.is_file() else ""
+    corpus = folder / artifacts.CORPUS_FILE
     return {
         split: artifacts.fingerprint({"file": artifacts.sha256_of_file(path), "prepared": reading})
         for split, path in files.items()
-    }
+    } | {"corpus": artifacts.sha256_of_file(corpus) if corpus.is_file() else ""}
+
+
+def models_fingerprint(more_teachers: tuple[str, ...], miner_model: str | None) -> str:
+    """Fingerprint of the models that a distillation reads beside teacher and student; imported scores have none."""
+    names = [
+        *(name for name in more_teachers if not name.startswith(IMPORTED)),
+        *([miner_model] if miner_model else []),
+    ]
+    return artifacts.fingerprint({"models": [loading.model_fingerprint(loading.resolve(name)) for name in names]})
 
 
 def evaluation_fingerprint(options: EvaluationOptions) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from bistill import journal, pipeline
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError, ModelError, OptionError
 
 WORDS = """
     file list sort set map tree graph query key value red blue green json network socket thread string number parse
@@ -36,7 +37,12 @@ def options(
         searches=("how to parse",),
         teacher=TeacherOptions(model_name=str(tiny_encoder), output_dir="models/teacher", **shared),
         distillation=DistillationOptions(
-            teacher_path="models/teacher", student_name=str(tiny_encoder), output_dir="models/student", K=4, **shared
+            teacher_path="models/teacher",
+            student_name=str(tiny_encoder),
+            output_dir="models/student",
+            K=4,
+            allow_weak_teacher=True,
+            **shared,
         ),
         evaluation=EvaluationOptions(model_path="models/student", test_data="", output_dir="evaluation_results"),
     )
@@ -76,7 +82,7 @@ def test_an_unchanged_second_run_trains_and_evaluates_nothing(
     captured = capsys.readouterr()
     for stage in ("teacher", "distillation", "evaluation"):
         assert f"{stage}: inputs unchanged" in captured.err
-    assert captured.out.count("nDCG@10") == 1
+    assert captured.out.count("scores are (cosine + 1) / 2") == 1
 
 
 def test_a_changed_option_runs_its_stage_and_those_behind_it(options: PipelineOptions) -> None:
@@ -109,6 +115,37 @@ def test_changed_data_force_and_a_damaged_output_run_again(options: PipelineOpti
     assert runs() == (2, 3)
     pipeline.run(dataclasses.replace(options, force=True))
     assert runs() == (3, 4)
+
+
+def test_what_only_the_candidates_come_from_runs_the_distillation_again(
+    options: PipelineOptions, tiny_encoder: Path
+) -> None:
+    model = Path("miner").absolute()
+    shutil.copytree(tiny_encoder, model)
+    options = dataclasses.replace(
+        options, distillation=dataclasses.replace(options.distillation, miners=("dense",), miner_model=str(model))
+    )
+    pipeline.run(options)
+    Path("preprocessed/tiny/corpus.csv").write_text("document\nsomething else\n")
+    pipeline.run(options)
+    assert runs() == (1, 2)
+    with (model / "config.json").open("a") as file:
+        file.write("\n")
+    pipeline.run(options)
+    assert runs() == (1, 3)
+    pipeline.run(options)
+    assert runs() == (1, 3)
+
+
+def test_a_weak_teacher_stops_the_chain(options: PipelineOptions) -> None:
+    strict = dataclasses.replace(options.distillation, allow_weak_teacher=False, max_len=8)
+    with pytest.raises(ModelError, match="ranks no better than the untouched student"):
+        pipeline.run(
+            dataclasses.replace(
+                options, distillation=strict, teacher=dataclasses.replace(options.teacher, max_len=8, lr=0.0)
+            )
+        )
+    assert not Path("evaluation_results").exists()
 
 
 def test_a_rebuilt_teacher_of_other_weights_reaches_the_student(options: PipelineOptions) -> None:
