@@ -58,6 +58,7 @@ QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
 REJECTIONS_FILE: Final = "rejections.jsonl"
 VECTORS_FILE: Final = "vectors.npy"
+PRODUCTS_FOLDER: Final = "products"
 
 
 def cache_dir() -> Path:

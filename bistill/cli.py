@@ -49,7 +49,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "candidates": Command(
         CandidatesOptions, "bistill.candidates.make:make", "mine, score, filter and inspect candidate lists"
     ),
-    "scores": Command(ScoresOptions, "bistill.candidates.scores:scores", "show, export and import teacher scores"),
+    "scores": Command(
+        ScoresOptions, "bistill.candidates.teacher_scores.command:scores", "show, export and import teacher scores"
+    ),
     "distill": Command(
         DistillationOptions, "bistill.training.distillation:train", "distil it into a Bi-Encoder student"
     ),

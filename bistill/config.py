@@ -168,11 +168,6 @@ class ListOptions(Options):
             maximum=1,
         ),
     ] = 0.1
-    choice: Annotated[
-        Choice,
-        Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
-    ] = "random"
-    redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +176,18 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
 
     teacher_path: TeacherPath
     output_dir: Annotated[str, Option("Folder of the distilled student.")]
+    choice: Annotated[
+        Choice,
+        Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
+    ] = "random"
+    redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
     tau: Annotated[float, Option("Temperature of both distributions in the listwise KL term.", minimum=1e-4)] = 0.2
     contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4
     in_batch: Annotated[bool, Option("The documents of a batch serve all its queries as negatives.")] = False
     in_batch_unscored: Annotated[
         Unscored,
-        Option("In-batch pairs without a teacher score: score them, ignore them, or take the list's lowest score."),
+        Option("In-batch pairs without a teacher score: score them, ignore them, or take the query's lowest score."),
     ] = "ignore"
     allow_weak_teacher: Annotated[
         bool, Option("Go on where the teacher ranks no better than the untouched student.")

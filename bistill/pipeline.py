@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import __version__, artifacts, console
-from bistill.candidates.teachers import IMPORTED
+from bistill.candidates.teacher_scores.teachers import IMPORTED
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.data.store import load_documents
 from bistill.encoders import loading

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bistill.candidates import nearest
+from bistill.candidates.mining import nearest
 from bistill.console import say, table
 
 DIM = 384

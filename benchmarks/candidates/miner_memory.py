@@ -111,7 +111,7 @@ def lexical(kind: str) -> Callable[[Path, int], dict[str, float]]:
     """What measures the lexical miner with one kind of tokens."""
 
     def measure(file: Path, queries: int) -> dict[str, float]:
-        from bistill.candidates.lexical import LexicalMiner
+        from bistill.candidates.mining.lexical import LexicalMiner
 
         start = peak()
         pool = Texts(file)

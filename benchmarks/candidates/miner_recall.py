@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
-from bistill.candidates.dense import DenseMiner
-from bistill.candidates.lexical import LexicalMiner
-from bistill.candidates.miner import Miner
+from bistill.candidates.mining.dense import DenseMiner
+from bistill.candidates.mining.lexical import LexicalMiner
+from bistill.candidates.mining.miner import Miner
 from bistill.config import DataOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset

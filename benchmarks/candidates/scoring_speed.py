@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bistill.candidates.lists import negatives_of
-from bistill.candidates.teachers import Settings, Teacher
+from bistill.candidates.teacher_scores.teachers import Settings, Teacher
 from bistill.config import DataOptions
 from bistill.data.dataset import Dataset
 from bistill.data.store import load_split

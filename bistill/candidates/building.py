@@ -9,9 +9,9 @@ import numpy as np
 
 from bistill import console
 from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
-from bistill.candidates.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine
+from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
-from bistill.candidates.teachers import Teachers, relevance
+from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions, DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
@@ -20,10 +20,14 @@ from bistill.errors import DataError
 
 @dataclass
 class Draft:
-    """Candidates of one query before their scores: documents and the bits of the miners that gave them."""
+    """Candidates of one query before their scores: documents and the bits of the miners that gave them.
+
+    A labelled negative has the bit of ``labelled`` whichever miner found it.
+    """
 
     query_id: int
     positives: tuple[int, ...]
+    negatives: tuple[int, ...]
     sources: dict[int, int]
 
 
@@ -65,7 +69,8 @@ def build(
         teacher=teachers,
     )
     counts = Counts()
-    drafts = [Draft(int(query), dataset[int(query)].positives, {}) for query in query_ids]
+    records = (dataset[int(query)] for query in query_ids)
+    drafts = [Draft(record.query_id, record.positives, record.negatives, {}) for record in records]
     _gather(drafts, mined, counts)
     _remove_equal_texts(drafts, corpus, counts)
     pools = _scored(drafts, dataset, corpus, teachers, options, counts)
@@ -92,13 +97,14 @@ def _gather(drafts: list[Draft], mined: list[Mined], counts: Counts) -> None:
     for answer in mined:
         found = given = 0
         for draft, row in zip(drafts, answer.documents, strict=True):
-            relevant = set(draft.positives)
+            relevant, irrelevant = set(draft.positives), set(draft.negatives)
             for document in itertools.takewhile(lambda item: item >= 0, row.tolist()):
                 if document in relevant:
                     found += 1
                 else:
                     given += 1
-                    draft.sources[document] = draft.sources.get(document, 0) | answer.source.bit
+                    label = LABELLED_BIT if document in irrelevant else 0
+                    draft.sources[document] = draft.sources.get(document, 0) | answer.source.bit | label
         counts.candidates[answer.source.name] = given
         if answer.source.name in RETRIEVAL:
             counts.labelled_positive += found
@@ -229,3 +235,5 @@ def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> No
     for number, what in told:
         if number:
             console.say(f"{number} of {counts.queries + counts.left_out} queries {what}")
+    if counts.unscored:
+        console.say(f"{counts.unscored} pairs have no imported score and are left out")

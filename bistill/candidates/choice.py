@@ -13,16 +13,16 @@ from bistill.data.sampling import generator
 
 
 def choose(
-    relevance: np.ndarray, labelled: np.ndarray, count: int, *, how: Choice, seed: int, epoch: int, query_id: int
+    scores: np.ndarray, labelled: np.ndarray, count: int, *, how: Choice, seed: int, epoch: int, query_id: int
 ) -> np.ndarray:
     """Places of at most ``count`` of n negatives.
 
     Args:
-        relevance: teacher's relevance of each negative in 0..1, shape (n,).
+        scores: of the teacher for each negative, shape (n,); logits, since relevances near 1 are equal in float32.
         labelled: True where a person called it irrelevant, shape (n,).
         count: negatives wanted; all there are where n is smaller.
         how: "random": labelled ones first, then others by chance, as different from epoch to epoch as n allows;
-            "top": the highest; "stratified": one of each of ``count`` quantiles of the relevance (arXiv 2604.04734).
+            "top": the highest; "stratified": one of each of ``count`` quantiles of the scores (arXiv 2604.04734).
         seed: of the run.
         epoch: 0-based.
         query_id: the query.
@@ -32,7 +32,7 @@ def choose(
     """
     if how == "random":
         return _random(labelled, count, seed, epoch, query_id)
-    order = np.argsort(-relevance, kind="stable")
+    order = np.argsort(-scores, kind="stable")
     if how == "top":
         return order[:count]
     return _stratified(order, count, seed, epoch, query_id)
@@ -49,7 +49,7 @@ def _random(labelled: np.ndarray, count: int, seed: int, epoch: int, query_id: i
 
 
 def _stratified(order: np.ndarray, count: int, seed: int, epoch: int, query_id: int) -> np.ndarray:
-    """One place of each of ``count`` strata of equal size; ``order`` holds the places by falling relevance."""
+    """One place of each of ``count`` strata of equal size; ``order`` holds the places by falling score."""
     count = min(count, len(order))
     if not count:
         return order[:0]

@@ -8,16 +8,20 @@ as low as the lowest candidate of the query (``--in_batch_unscored``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
 from bistill import console
 from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
 from bistill.candidates.pools import ScoredPools, TrainingList
-from bistill.candidates.teachers import Teachers, relevance
+from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
+
+# Pairs that wait in memory before repeated ones are dropped.
+MERGED_AT_ONCE: Final = 10_000_000
 
 
 class InBatchNegatives:
@@ -43,8 +47,7 @@ class InBatchNegatives:
     ) -> None:
         self._dataset, self._corpus, self._pools, self._options = dataset, corpus, pools, options
         self._row_of = {int(query): row for row, query in enumerate(pools.query_ids)}
-        keys = [self._keys(lists) for lists in batches]
-        self._pairs = np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype=np.int64)
+        self._pairs = _union(self._keys(lists) for lists in batches)
         pairs = np.stack(np.divmod(self._pairs, len(corpus)), axis=1)
         if options.in_batch_unscored == "score":
             scored = teachers.logits(dataset.queries, corpus, pairs, "in-batch pairs")
@@ -72,8 +75,7 @@ class InBatchNegatives:
         own = pool.documents[found] == documents
         logits[own] = pool.logits[found[own]]
         values = relevance(logits)
-        labelled = np.zeros(len(documents), dtype=bool)
-        labelled[own] = pool.labelled[found[own]]
+        labelled = np.isin(documents, self._dataset[item.query_id].negatives)
         best = float(relevance(pool.positive_logits).max())
         options = self._options
         verdicts = judge(
@@ -86,7 +88,7 @@ class InBatchNegatives:
         )
         if options.in_batch_unscored == "floor":
             values[np.isnan(values)] = relevance(pool.logits).min()
-        values[(verdicts != Verdict.KEPT) | self._relevant(item.query_id, documents)] = np.nan
+        values[(verdicts != Verdict.KEPT) | self._relevant(item.query_id, documents, labelled)] = np.nan
         return values
 
     def _keys(self, lists: Sequence[TrainingList]) -> np.ndarray:
@@ -101,9 +103,20 @@ class InBatchNegatives:
         assert (self._pairs[places] == wanted).all(), "a batch other than those planned"
         return self._logits[places].copy()
 
-    def _relevant(self, query_id: int, documents: np.ndarray) -> np.ndarray:
-        """True for the query's labelled positives and for texts equal to one."""
+    def _relevant(self, query_id: int, documents: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+        """True for the query's labelled positives, and for texts equal to one that nobody called irrelevant."""
         positives = self._dataset[query_id].positives
         forms = (normal_form(text) for text in self._corpus.take(documents))
         equal = equal_texts(forms, (normal_form(text) for text in self._corpus.take(positives)))
-        return equal | np.isin(documents, positives)
+        return (equal & ~labelled) | np.isin(documents, positives)
+
+
+def _union(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Different numbers of all parts, rising; many epochs repeat them, so they are put together now and then."""
+    union, waiting, size = np.empty(0, dtype=np.int64), list[np.ndarray](), 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size > MERGED_AT_ONCE:
+            union, waiting, size = np.unique(np.concatenate([union, *waiting])), [], 0
+    return np.unique(np.concatenate([union, *waiting]))

@@ -12,9 +12,9 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.miners import NAMES
+from bistill.candidates.mining.miners import NAMES
 from bistill.candidates.pools import QueryPool, ScoredPools
-from bistill.candidates.teachers import relevance
+from bistill.candidates.teacher_scores.teachers import relevance
 from bistill.config import CandidatesOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset

@@ -10,7 +10,8 @@ from bistill import artifacts
 from bistill.candidates import inspection, picture
 from bistill.candidates.building import build
 from bistill.candidates.listing import write_pools
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.mining.miners import parse
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import CandidatesOptions
 from bistill.data.sampling import subset
 from bistill.data.version import corpus_of, load_training
@@ -32,6 +33,7 @@ def make(options: CandidatesOptions) -> dict[str, Any]:
         BistillError: data, a model or an option cannot be used.
     """
     output_dir = Path(options.output_dir)
+    parse(options)  # a wrong miner is said before anything is read
     dataset, valid = load_training(options, output_dir)
     corpus = corpus_of(options, dataset)
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)

@@ -13,9 +13,9 @@ import numpy as np
 
 from bistill.candidates.choice import choose
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.miners import NAMES
-from bistill.candidates.teachers import relevance
-from bistill.config import ListOptions
+from bistill.candidates.mining.miners import NAMES
+from bistill.candidates.teacher_scores.teachers import relevance
+from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
 
 LABELLED_BIT = 1 << NAMES.index("labelled")
@@ -143,7 +143,7 @@ class ScoredPools:
             self._verdicts[own],
         )
 
-    def training_list(self, row: int, options: ListOptions, *, seed: int, epoch: int) -> TrainingList:
+    def training_list(self, row: int, options: DistillationOptions, *, seed: int, epoch: int) -> TrainingList:
         """One positive and at most K - 1 negatives of a query in an epoch, by (seed, epoch, query id) alone."""
         pool = self[row]
         epoch = epoch if options.redraw == "each_epoch" else 0
@@ -151,7 +151,7 @@ class ScoredPools:
         kept = pool.kept
         chosen = kept[
             choose(
-                relevance(pool.logits[kept]),
+                pool.logits[kept],
                 pool.labelled[kept],
                 options.K - 1,
                 how=options.choice,

@@ -1,22 +1,28 @@
 """Matrix products of linear layers on a CPU by the faster of two libraries that torch ships.
 
 torch sends float32 linear layers to MKL, which on CPUs of other makers than its own reaches half of what oneDNN does
-there. Which one is faster is measured once a process, never assumed; where torch has only one of them, or on a GPU,
+there. Which one is faster is measured once a machine, never assumed; where torch has only one of them, or on a GPU,
 nothing changes. Both compute in float32; their sums differ in the last bits.
 """
 
 from __future__ import annotations
 
+import contextlib
+import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from bistill import artifacts
+from bistill.errors import ArtifactError
 
 # oneDNN is taken where it is faster by this factor: a tie stays with torch's own choice, so that two runs on one
 # machine choose alike.
@@ -33,9 +39,26 @@ def fast_products(device: torch.device) -> AbstractContextManager[Any]:
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether oneDNN's linear layer clearly beats torch's own on this machine; takes some hundredths of a second."""
+    """Whether oneDNN's linear layer clearly beats torch's own on this machine.
+
+    Measured once for a machine and a release of torch, and kept in the cache folder: the two differ in the last bits,
+    and the same command shall give the same bits again.
+    """
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()):
         return False
+    machine = {"torch": torch.__version__, "cpu": _cpu(), "threads": torch.get_num_threads(), "shape": SHAPE}
+    file = artifacts.cache_dir() / artifacts.PRODUCTS_FOLDER / f"{artifacts.fingerprint(machine)[:32]}.json"
+    try:
+        return bool(artifacts.read_json(file)["onednn_is_faster"])
+    except (ArtifactError, KeyError):
+        faster = _measured()
+    with contextlib.suppress(OSError):  # without a cache folder that can be written, each process measures
+        artifacts.write_json(file, {**machine, "onednn_is_faster": faster})
+    return faster
+
+
+def _measured() -> bool:
+    """Both, turn by turn; takes some hundredths of a second."""
     tokens, inputs, outputs = SHAPE
     x, weight, bias = torch.ones(tokens, inputs), torch.ones(outputs, inputs), torch.ones(outputs)
     own, other = [], []
@@ -94,6 +117,15 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """X of shape (..., inputs) times weight.T of (outputs, inputs), plus bias: (..., outputs)."""
     result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
     return result
+
+
+def _cpu() -> str:
+    """Model of the CPU, as the system names it."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = ("vendor_id", "cpu family", "model", "stepping", "model name")
+        return " ".join(line.partition(":")[2].strip() for line in lines[:26] if line.split("\t")[0].strip() in names)
+    return platform.processor()
 
 
 def _seconds(run: Callable[[], Any]) -> float:

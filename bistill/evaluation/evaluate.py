@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts, console
-from bistill.candidates.teachers import Teacher
+from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.config import EvaluationOptions
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.evaluation import models, plots, report, samples, scores, task

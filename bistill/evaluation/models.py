@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bistill import artifacts
-from bistill.candidates.teachers import IMPORTED, Settings
+from bistill.candidates.teacher_scores.teachers import IMPORTED, Settings
 from bistill.config import EvaluationOptions
 from bistill.console import say
 from bistill.encoders import loading

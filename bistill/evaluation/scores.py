@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import metrics
-from bistill.candidates.teachers import Teacher
+from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.console import progress
 from bistill.encoders import loading
 from bistill.encoders.bi_encoder import BiEncoder

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from bistill import console, losses
 from bistill.candidates.building import build
 from bistill.candidates.in_batch import InBatchNegatives
+from bistill.candidates.mining.miners import parse
 from bistill.candidates.pools import ScoredPools, TrainingList
-from bistill.candidates.teachers import IMPORTED, Teachers
+from bistill.candidates.teacher_scores.teachers import IMPORTED, Teachers
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
@@ -129,6 +130,7 @@ def train(options: DistillationOptions) -> dict[str, Any]:
 
 
 def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
+    parse(options)  # a wrong miner is said before anything is read
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     corpus = corpus_of(options, dataset)
     encoder = _student(options)

@@ -12,10 +12,10 @@ import numpy as np
 
 from bistill import console
 from bistill.candidates.filtering import equal_texts, normal_form
-from bistill.candidates.lexical import LexicalMiner
 from bistill.candidates.lists import CandidateList, random_documents
-from bistill.candidates.miners import kept
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.mining.lexical import LexicalMiner
+from bistill.candidates.mining.miners import kept
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
@@ -25,7 +25,7 @@ from bistill.errors import ModelError
 from bistill.training.validation import LIST_SIZE, ValidationLists, list_figures
 
 TODO: Final = (
-    "train the teacher with more labelled queries, longer, or with all weights instead of LoRA; "
+    "train the teacher with more labelled queries and hard negatives, longer, or with all weights instead of LoRA; "
     "or give a re-ranker that was trained before as --model_name or --teacher_path; "
     "or go on all the same with --allow_weak_teacher"
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates.score_cache import ScoreCache, digest
-from bistill.candidates.teachers import imported_identity
+from bistill.candidates.teacher_scores.cache import ScoreCache, digest
+from bistill.candidates.teacher_scores.teachers import imported_identity
 from bistill.config import CandidatesOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset

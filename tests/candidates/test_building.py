@@ -9,9 +9,9 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.miners import NAMES, LabelledMiner, RandomMiner
+from bistill.candidates.mining.miners import NAMES, LabelledMiner, RandomMiner
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import CandidatesOptions
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import DataError, OptionError

@@ -12,7 +12,7 @@ from bistill import losses
 from bistill.candidates.building import build
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.pools import ScoredPools
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.sampling import permutation
 from bistill.encoders.bi_encoder import BiEncoder

@@ -17,7 +17,7 @@ from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.listing import read_pools, write_pools
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
-from bistill.candidates.teachers import Teachers, relevance
+from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError

@@ -10,8 +10,8 @@ import pytest
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
-from bistill.candidates.teachers import Teachers
-from bistill.config import ListOptions
+from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.config import DistillationOptions
 from tests.candidates.conftest import Small
 
 
@@ -38,8 +38,8 @@ def same(one: QueryPool, other: QueryPool) -> bool:
     )
 
 
-def options(**changes: object) -> ListOptions:
-    return ListOptions(**{"K": 5, **changes})  # type: ignore[arg-type]
+def options(**changes: object) -> DistillationOptions:
+    return DistillationOptions(**{"teacher_path": "", "output_dir": "", "K": 5, **changes})  # type: ignore[arg-type]
 
 
 def test_pools_come_back_as_they_were_given() -> None:
@@ -121,7 +121,7 @@ def test_lists_of_a_data_version_reach_its_further_documents(small: Small, tiny_
     drawn = set()
     for epoch in range(2):
         for row in range(10):
-            item = pools.training_list(row, made, seed=made.seed, epoch=epoch)
+            item = pools.training_list(row, options(K=8), seed=made.seed, epoch=epoch)
             record = small.dataset[row]
             assert len(set(item.documents)) == 8 and item.documents[0] in record.positives
             assert set(record.negatives) <= set(item.documents)

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from bistill import calibration, losses
 from bistill.candidates.building import build
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill.candidates.score_cache import ScoreCache, digest
-from bistill.candidates.teachers import Teachers, imported_identity
+from bistill.candidates.teacher_scores.cache import ScoreCache, digest
+from bistill.candidates.teacher_scores.teachers import Teachers, imported_identity
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset

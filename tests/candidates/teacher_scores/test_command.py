@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bistill.candidates.make import make
-from bistill.candidates.score_cache import ScoreCache, digest, folder_of, listing
-from bistill.candidates.scores import scores
-from bistill.candidates.teachers import imported_identity
+from bistill.candidates.teacher_scores.cache import ScoreCache, digest, folder_of, listing
+from bistill.candidates.teacher_scores.command import scores
+from bistill.candidates.teacher_scores.teachers import imported_identity
 from bistill.config import DistillationOptions, ScoresOptions
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.training.distillation import train

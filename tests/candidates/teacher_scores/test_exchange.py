@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bistill.candidates.exchange import ScoredList, export, most_kept, read_scores
+from bistill.candidates.teacher_scores.exchange import ScoredList, export, most_kept, read_scores
 from bistill.errors import DataError, OptionError, RowError
 
 NAN = math.nan

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates import nearest
-from bistill.candidates.dense import DenseMiner
+from bistill.candidates.mining import nearest
+from bistill.candidates.mining.dense import DenseMiner
 from bistill.encoders.bi_encoder import BiEncoder
 
 WORDS = "file list set map tree 서울 부산 날씨 red"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from bistill.candidates.score_cache import ScoreCache
-from bistill.candidates.teacher_scores import FORWARDS_OF_A_BATCH, Scored, look_up, score
+from bistill.candidates.teacher_scores.cache import ScoreCache
+from bistill.candidates.teacher_scores.scoring import FORWARDS_OF_A_BATCH, Scored, look_up, score
 from bistill.encoders import products
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
@@ -140,7 +140,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from bistill.encoders import products
-from tests.candidates.test_teacher_scores import Reading, run
+from tests.candidates.teacher_scores.test_scoring import Reading, run
 products.onednn_is_faster = lambda: False
 teacher = Reading(Path(sys.argv[1]))
 left = int(sys.argv[2])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bistill import artifacts
-from bistill.candidates.miner import Miner
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.mining.miner import Miner
+from bistill.candidates.teacher_scores.teachers import Teachers
 
 
 class CrossEncoderMiner:
@@ -37,7 +37,8 @@ class CrossEncoderMiner:
     def fingerprint(self) -> str:
         """Of the teachers, of the number of documents read and of the first miners (none where all is read)."""
         first = [] if self._whole else [miner.fingerprint() for miner in self._first]
-        return artifacts.fingerprint({"teachers": self._teachers.identities(), "reads": self._reads, "first": first})
+        teachers = [{**identity, "path": ""} for identity in self._teachers.identities()]  # wherever they lie
+        return artifacts.fingerprint({"teachers": teachers, "reads": self._reads, "first": first})
 
     def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
         """See ``Miner.mine``; a row holds at most as many documents as the teacher reads."""

@@ -33,8 +33,8 @@ import numpy as np
 from xxhash import xxh32_intdigest
 
 from bistill import artifacts
-from bistill.candidates.score_environment import DATA_FILE, FOLDER, IDENTITY_FILE, ScoreEnvironment
-from bistill.candidates.score_repair import Listing, listing, rebuild
+from bistill.candidates.teacher_scores.environment import DATA_FILE, FOLDER, IDENTITY_FILE, ScoreEnvironment
+from bistill.candidates.teacher_scores.repair import Listing, listing, rebuild
 from bistill.errors import ArtifactError
 
 __all__ = ["Listing", "ScoreCache", "digest", "folder_of", "listing", "rebuild"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates import miners
-from bistill.candidates.dense import DenseMiner
-from bistill.candidates.lexical import LexicalMiner
-from bistill.candidates.miners import LabelledMiner, Mined, RandomMiner, Source, mine, parse
+from bistill.candidates.mining import miners
+from bistill.candidates.mining.dense import DenseMiner
+from bistill.candidates.mining.lexical import LexicalMiner
+from bistill.candidates.mining.miners import LabelledMiner, Mined, RandomMiner, Source, mine, parse
 from bistill.config import CandidatesOptions, ListOptions
 from bistill.data.corpus import Corpus
 from bistill.data.store import load_split

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from bistill import artifacts, metrics
-from bistill.candidates import tokens as tokenization
+from bistill.candidates.mining import tokens as tokenization
 from bistill.config import LexicalTokens
 from bistill.console import progress
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bistill import artifacts, metrics
-from bistill.candidates.exchange_reading import SCALE_NOTE, Scale, read_scores
+from bistill.candidates.teacher_scores.exchange_reading import SCALE_NOTE, Scale, read_scores
 from bistill.console import say
 from bistill.errors import DataError, OptionError
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bistill import artifacts
-from bistill.candidates import score_environment
-from bistill.candidates.lmdb_pages import NODE_BYTES, Pages
-from bistill.candidates.score_cache import ScoreCache, digest, folder_of, listing, rebuild
+from bistill.candidates.teacher_scores import environment as score_environment
+from bistill.candidates.teacher_scores.cache import ScoreCache, digest, folder_of, listing, rebuild
+from bistill.candidates.teacher_scores.lmdb_pages import NODE_BYTES, Pages
 from bistill.errors import ArtifactError
 
 TEACHER = {"model": "teacher", "sha256": "ab", "max_length": 64}
@@ -184,7 +184,8 @@ def test_a_killed_process_loses_at_most_the_transaction_in_flight() -> None:
         assert writer.stdout is not None and writer.stdout.readline()
         time.sleep(random.random() / 10)
         writer.send_signal(signal.SIGKILL)
-        done = [attempt * 1000, *map(int, writer.communicate()[0].split())]
+        done = [attempt * 1000, *map(int, writer.stdout.read().split())]  # what readline has read ahead included
+        writer.wait()
         told += len(done)
         with ScoreCache.open(TEACHER) as cache:
             assert told * 50 <= len(cache) <= (told + attempt + 1) * 50 and len(cache) % 50 == 0

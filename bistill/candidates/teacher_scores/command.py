@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from bistill import artifacts, console
-from bistill.candidates.exchange import ScoredList, export, read_scores
 from bistill.candidates.listing import read_pools
-from bistill.candidates.score_cache import ScoreCache, digest, listing, rebuild
-from bistill.candidates.teachers import IMPORTED, imported_identity
+from bistill.candidates.teacher_scores.cache import ScoreCache, digest, listing, rebuild
+from bistill.candidates.teacher_scores.exchange import ScoredList, export, read_scores
+from bistill.candidates.teacher_scores.teachers import IMPORTED, imported_identity
 from bistill.config import DataOptions, ScoresOptions
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of, split_path

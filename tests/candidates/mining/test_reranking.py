@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates.miners import mine
-from bistill.candidates.reranking import CrossEncoderMiner
-from bistill.candidates.teachers import Teachers
+from bistill.candidates.mining.miners import mine
+from bistill.candidates.mining.reranking import CrossEncoderMiner
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.encoders.cross_encoder import CrossEncoder
 from tests.candidates.conftest import Small, import_scores
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bistill import calibration
-from bistill.candidates import teachers as module
 from bistill.candidates.lists import for_validation
-from bistill.candidates.teachers import Settings, Teacher, Teachers, imported_identity, relevance
+from bistill.candidates.teacher_scores import teachers as module
+from bistill.candidates.teacher_scores.teachers import Settings, Teacher, Teachers, imported_identity, relevance
 from bistill.config import ScoringOptions
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError

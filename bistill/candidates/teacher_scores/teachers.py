@@ -15,10 +15,10 @@ import numpy as np
 
 from bistill import calibration, console, metrics
 from bistill.calibration import Calibration
-from bistill.candidates import score_cache, teacher_scores
 from bistill.candidates.lists import for_validation
-from bistill.candidates.score_cache import ScoreCache
-from bistill.candidates.teacher_scores import Scored
+from bistill.candidates.teacher_scores import cache, scoring
+from bistill.candidates.teacher_scores.cache import ScoreCache
+from bistill.candidates.teacher_scores.scoring import Scored
 from bistill.config import Precision, ScoringOptions
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
@@ -82,7 +82,7 @@ class Teacher:
     @classmethod
     def _open_imported(cls, name: str, settings: Settings) -> Teacher:
         identity = imported_identity(name.removeprefix(IMPORTED))
-        if score_cache.folder_of(identity).is_dir():  # opening would make one for a mistyped name
+        if cache.folder_of(identity).is_dir():  # opening would make one for a mistyped name
             teacher = cls(name, identity, settings)
             if len(teacher.cache):
                 return teacher
@@ -100,8 +100,8 @@ class Teacher:
         return self.name.startswith(IMPORTED)
 
     def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str) -> Scored:
-        """Relevance logits of (query id, document id) pairs; see ``teacher_scores.score``."""
-        return teacher_scores.score(
+        """Relevance logits of (query id, document id) pairs; see ``scoring.score``."""
+        return scoring.score(
             self.cache,
             None if self.imported else self._loaded,
             queries,
@@ -113,7 +113,7 @@ class Teacher:
 
     def known(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
         """Logits that are in the cache, float32 of shape (pairs,); nan for the others."""
-        return teacher_scores.look_up(self.cache, queries, documents, pairs)
+        return scoring.look_up(self.cache, queries, documents, pairs)
 
     def close(self) -> None:
         """Free the weights and let go of the cache."""
@@ -252,5 +252,5 @@ def relevance(logits: np.ndarray) -> np.ndarray:
 
 def _imported_names() -> list[str]:
     return sorted(
-        entry.identity["imported"] for entry in score_cache.listing() if entry.pairs and "imported" in entry.identity
+        entry.identity["imported"] for entry in cache.listing() if entry.pairs and "imported" in entry.identity
     )

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bistill import console
-from bistill.candidates.score_cache import ScoreCache, digest
+from bistill.candidates.teacher_scores.cache import ScoreCache, digest
 from bistill.encoders.rerankers import Reranker
 from bistill.errors import ModelError
 

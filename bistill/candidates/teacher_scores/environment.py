@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 
 import lmdb
 
-from bistill.candidates.lmdb_pages import NODE_BYTES, DamageError, Pages
+from bistill.candidates.teacher_scores.lmdb_pages import NODE_BYTES, DamageError, Pages
 from bistill.errors import ArtifactError
 
 FOLDER: Final = "teacher_scores"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bistill import artifacts
-from bistill.candidates import nearest
+from bistill.candidates.mining import nearest
 from bistill.config import Precision
 from bistill.encoders import loading, prompts
 from bistill.encoders.bi_encoder import BiEncoder, family_name

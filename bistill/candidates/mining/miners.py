@@ -11,7 +11,7 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.lists import random_documents
-from bistill.candidates.miner import Miner
+from bistill.candidates.mining.miner import Miner
 from bistill.config import ListOptions, Precision, StudentOptions
 from bistill.data import cache
 from bistill.data.corpus import Corpus
@@ -168,11 +168,11 @@ def retrieval_miner(
 ) -> Miner:
     """The miner of a name out of ``RETRIEVAL``; nothing is indexed or encoded before it is asked."""
     if name == "lexical":
-        from bistill.candidates.lexical import LexicalMiner
+        from bistill.candidates.mining.lexical import LexicalMiner
 
         return LexicalMiner(dataset.queries, corpus, tokens=options.lexical_tokens)
     if name == "dense":
-        from bistill.candidates.dense import DenseMiner
+        from bistill.candidates.mining.dense import DenseMiner
 
         own = options.miner_model is None
         return DenseMiner(
@@ -185,7 +185,7 @@ def retrieval_miner(
             query_prompt=student.query_prompt if own else None,
             document_prompt=student.document_prompt if own else None,
         )
-    from bistill.candidates.reranking import CrossEncoderMiner
+    from bistill.candidates.mining.reranking import CrossEncoderMiner
 
     first = [
         retrieval_miner(other, options, student, dataset, corpus, precision, teacher) for other in ("lexical", "dense")

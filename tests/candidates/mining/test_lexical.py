@@ -9,9 +9,9 @@ import bm25s
 import numpy as np
 import pytest
 
-from bistill.candidates import lexical, tokens
-from bistill.candidates.lexical import LexicalMiner
-from bistill.candidates.tokens import runs
+from bistill.candidates.mining import lexical, tokens
+from bistill.candidates.mining.lexical import LexicalMiner
+from bistill.candidates.mining.tokens import runs
 from bistill.errors import OptionError
 
 POOL = [

@@ -14,9 +14,8 @@ import numpy as np
 from xxhash import xxh32_intdigest
 
 from bistill import artifacts
-from bistill.candidates import lmdb_pages
-from bistill.candidates.lmdb_pages import DamageError, Pages
-from bistill.candidates.score_environment import (
+from bistill.candidates.teacher_scores import lmdb_pages
+from bistill.candidates.teacher_scores.environment import (
     DATA_FILE,
     FOLDER,
     IDENTITY_FILE,
@@ -25,6 +24,7 @@ from bistill.candidates.score_environment import (
     ScoreEnvironment,
     locked,
 )
+from bistill.candidates.teacher_scores.lmdb_pages import DamageError, Pages
 from bistill.errors import ArtifactError
 
 

@@ -1,0 +1,1 @@
+"""The ways of finding candidates for a query in a pool of documents."""
