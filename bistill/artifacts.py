@@ -51,7 +51,13 @@ POOLING_CONFIG: Final = "1_Pooling/config.json"
 SENTENCE_CONFIG: Final = "sentence_bert_config.json"
 SENTENCE_TRANSFORMERS_CONFIG: Final = "config_sentence_transformers.json"
 
-# cache entries
+# caches of teacher scores
+SCORES_FOLDER: Final = "teacher_scores"
+SCORES_FILE: Final = "data.mdb"
+SCORES_LOCK: Final = "lock.mdb"
+SCORES_IDENTITY: Final = "identity.json"
+
+# other cache entries
 MANIFEST: Final = "manifest.json"
 DOCUMENTS_FILE: Final = "documents.arrow"
 QUERIES_FILE: Final = "queries.arrow"

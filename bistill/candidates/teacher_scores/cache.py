@@ -33,7 +33,7 @@ import numpy as np
 from xxhash import xxh32_intdigest
 
 from bistill import artifacts
-from bistill.candidates.teacher_scores.environment import DATA_FILE, FOLDER, IDENTITY_FILE, ScoreEnvironment
+from bistill.candidates.teacher_scores.environment import ScoreEnvironment
 from bistill.candidates.teacher_scores.repair import Listing, listing, rebuild
 from bistill.errors import ArtifactError
 
@@ -75,7 +75,7 @@ class ScoreCache:
             ArtifactError: the file is damaged, cannot be opened or written, or with ``read_only`` does not exist.
         """
         folder = folder_of(identity)
-        if read_only and not (folder / DATA_FILE).exists():
+        if read_only and not (folder / artifacts.SCORES_FILE).exists():
             raise ArtifactError("no scores of this teacher are stored", where=str(folder), found=dict(identity))
         if not read_only:
             _make_folder(folder, identity)
@@ -152,7 +152,7 @@ class ScoreCache:
 
     def size(self) -> int:
         """Bytes of the file on disk."""
-        return (self.folder / DATA_FILE).stat().st_size
+        return (self.folder / artifacts.SCORES_FILE).stat().st_size
 
     def close(self) -> None:
         """Let go of the environment; the last of its users closes it. Closing twice does nothing."""
@@ -176,12 +176,12 @@ class ScoreCache:
 
 def folder_of(identity: Mapping[str, Any]) -> Path:
     """Folder of a teacher's scores."""
-    return artifacts.cache_dir() / FOLDER / artifacts.fingerprint(identity)[:32]
+    return artifacts.cache_dir() / artifacts.SCORES_FOLDER / artifacts.fingerprint(identity)[:32]
 
 
 def _make_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     """The folder with its identity.json: for people and listings only, so it is written again where it is damaged."""
-    file = folder / IDENTITY_FILE
+    file = folder / artifacts.SCORES_IDENTITY
     try:
         with suppress(ArtifactError):
             if file.exists() and artifacts.fingerprint(artifacts.read_json(file)) == artifacts.fingerprint(identity):

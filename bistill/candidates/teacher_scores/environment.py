@@ -14,15 +14,11 @@ from typing import ClassVar, Final
 
 import lmdb
 
+from bistill import artifacts
 from bistill.candidates.teacher_scores.lmdb_pages import NODE_BYTES, DamageError, Pages
 from bistill.errors import ArtifactError
 
-FOLDER: Final = "teacher_scores"
-DATA_FILE: Final = "data.mdb"
-LOCK_FILE: Final = "lock.mdb"
-IDENTITY_FILE: Final = "identity.json"
 MAP_BYTES: Final = 64 * 2**30
-REBUILD: Final = "run `bistill scores rebuild`: it keeps every score that is whole"
 # Where a write gives out in the middle, lmdb says EIO whatever the system's reason.
 FULL_DISK: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 # A check starts again when others have committed twice since it began to look; one of so many gets through.
@@ -121,10 +117,14 @@ class ScoreEnvironment:
 
     def damaged(self, what: str) -> ArtifactError:
         """The error of a file that is not as it was written."""
-        return ArtifactError(what, where=str(self.folder / DATA_FILE), todo=REBUILD)
+        return ArtifactError(
+            what,
+            where=str(self.folder / artifacts.SCORES_FILE),
+            todo=f"bistill scores rebuild --cache {self.folder}; it keeps every score that is whole",
+        )
 
     def _opened(self) -> lmdb.Environment:
-        file = self.folder / DATA_FILE
+        file = self.folder / artifacts.SCORES_FILE
         writable = os.access(self.folder, os.W_OK) and (not file.exists() or os.access(file, os.W_OK))
         try:
             if file.exists() and file.stat().st_size:
@@ -153,14 +153,16 @@ class ScoreEnvironment:
         try:
             for _ in range(CHECKS):
                 with self.errors_named(), self.lmdb.begin() as reading:
-                    if Pages(self.folder / DATA_FILE).check(reading.id()):
+                    if Pages(self.folder / artifacts.SCORES_FILE).check(reading.id()):
                         return
         except DamageError as error:
             raise self.damaged(str(error)) from None
         except OSError as error:
             raise self._unusable(error) from None
         raise ArtifactError(
-            "other processes write too often for a check", where=str(self.folder / DATA_FILE), todo="run again later"
+            "other processes write too often for a check",
+            where=str(self.folder / artifacts.SCORES_FILE),
+            todo="run again later",
         )
 
     def _full(self, reason: str, entries: int) -> ArtifactError:
@@ -172,7 +174,7 @@ class ScoreEnvironment:
         return ArtifactError(
             f"{entries:,} scores cannot be stored, {reason}: up to {needed:,} bytes are needed, the disk has {free:,}; "
             "all scores stored before are whole",
-            where=str(self.folder / DATA_FILE),
+            where=str(self.folder / artifacts.SCORES_FILE),
             todo="free some space, or name a folder on another disk in $BISTILL_CACHE",
         )
 
@@ -181,7 +183,9 @@ class ScoreEnvironment:
         todo = "check the permissions and the free space of the folder, or name another one in $BISTILL_CACHE"
         if code == errno.ENOMEM:
             todo = f"allow {MAP_BYTES // 2**30} GiB of address space and more (`ulimit -v unlimited`)"
-        return ArtifactError(f"the scores cannot be opened ({error})", where=str(self.folder / DATA_FILE), todo=todo)
+        return ArtifactError(
+            f"the scores cannot be opened ({error})", where=str(self.folder / artifacts.SCORES_FILE), todo=todo
+        )
 
 
 @contextmanager

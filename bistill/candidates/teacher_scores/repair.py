@@ -16,10 +16,6 @@ from xxhash import xxh32_intdigest
 from bistill import artifacts
 from bistill.candidates.teacher_scores import lmdb_pages
 from bistill.candidates.teacher_scores.environment import (
-    DATA_FILE,
-    FOLDER,
-    IDENTITY_FILE,
-    LOCK_FILE,
     MAP_BYTES,
     ScoreEnvironment,
     locked,
@@ -48,7 +44,7 @@ class Listing(NamedTuple):
 
 def listing() -> list[Listing]:
     """All caches, by the name of their folder; a damaged one says so instead of raising."""
-    root = artifacts.cache_dir() / FOLDER
+    root = artifacts.cache_dir() / artifacts.SCORES_FOLDER
     folders = sorted(folder for folder in root.glob("[!.]*") if folder.is_dir()) if root.is_dir() else []
     return [_listed(folder) for folder in folders]
 
@@ -76,9 +72,9 @@ def rebuild(folder: Path) -> tuple[int, int]:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         try:
-            kept, dropped = _copy(folder / DATA_FILE, aside)
-            (aside / DATA_FILE).replace(folder / DATA_FILE)
-            (folder / LOCK_FILE).unlink(missing_ok=True)
+            kept, dropped = _copy(folder / artifacts.SCORES_FILE, aside)
+            (aside / artifacts.SCORES_FILE).replace(folder / artifacts.SCORES_FILE)
+            (folder / artifacts.SCORES_LOCK).unlink(missing_ok=True)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return kept, dropped
@@ -141,16 +137,16 @@ def _listed(folder: Path) -> Listing:
     identity: dict[str, Any] = {}
     pairs, size, damage = 0, 0, ""
     try:
-        if (folder / DATA_FILE).exists():
-            size = (folder / DATA_FILE).stat().st_size
+        if (folder / artifacts.SCORES_FILE).exists():
+            size = (folder / artifacts.SCORES_FILE).stat().st_size
             environment = ScoreEnvironment.acquire(folder)
             try:
                 pairs = environment.entries()
             finally:
                 environment.release()
-        identity = artifacts.read_json(folder / IDENTITY_FILE)
+        identity = artifacts.read_json(folder / artifacts.SCORES_IDENTITY)
     except ArtifactError as error:
         damage = error.what
         with suppress(ArtifactError):
-            identity = artifacts.read_json(folder / IDENTITY_FILE)
+            identity = artifacts.read_json(folder / artifacts.SCORES_IDENTITY)
     return Listing(identity, folder, pairs, size, damage)
