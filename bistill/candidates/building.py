@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 
@@ -135,18 +136,14 @@ def _scored(
 ) -> list[QueryPool]:
     """Pools of drafts: every pair scored, unscored ones dropped, limits applied."""
     sizes = [len(draft.positives) + len(draft.sources) for draft in drafts]
-    pairs = np.empty((sum(sizes), 2), dtype=np.int64)
-    ends = np.cumsum([0, *sizes])
-    for draft, start, end in zip(drafts, ends, ends[1:], strict=False):
-        pairs[start:end, 0] = draft.query_id
-        pairs[start:end, 1] = (*draft.positives, *draft.sources)
+    queries = np.repeat(np.array([draft.query_id for draft in drafts], dtype=np.int64), sizes)
+    documents = (document for draft in drafts for document in (*draft.positives, *draft.sources))
+    pairs = np.stack([queries, np.fromiter(documents, dtype=np.int64, count=len(queries))], axis=1)
     scored = teachers.logits(dataset.queries, corpus, pairs)
     counts.pairs += scored.requested
     counts.scored += scored.scored
-    return [
-        _pool(draft, scored.logits[start:end], options)
-        for draft, start, end in zip(drafts, ends, ends[1:], strict=False)
-    ]
+    own = np.split(scored.logits, np.cumsum(sizes)[:-1])
+    return [_pool(draft, logits, options) for draft, logits in zip(drafts, own, strict=True)]
 
 
 def _pool(draft: Draft, logits: np.ndarray, options: DistillationOptions | CandidatesOptions) -> QueryPool:
@@ -205,9 +202,7 @@ def _with_one_negative(pool: QueryPool, counts: Counts) -> QueryPool:
     counts.lowest_kept += 1
     verdicts = pool.verdicts.copy()
     verdicts[np.argmin(pool.logits)] = Verdict.KEPT
-    return QueryPool(
-        pool.query_id, pool.positives, pool.positive_logits, pool.documents, pool.logits, pool.sources, verdicts
-    )
+    return dataclasses.replace(pool, verdicts=verdicts)
 
 
 def _count(

@@ -13,7 +13,7 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.miners import NAMES
-from bistill.candidates.pools import QueryPool, ScoredPools
+from bistill.candidates.pools import ScoredPools
 from bistill.candidates.teacher_scores.teachers import relevance
 from bistill.config import CandidatesOptions
 from bistill.data.corpus import Corpus
@@ -54,7 +54,7 @@ def by_rank(pools: ScoredPools) -> list[dict[str, Any]]:
     """
     values: dict[int, list[float]] = {}
     removed: dict[int, list[bool]] = {}
-    for pool in _all(pools):
+    for pool in pools:
         values.setdefault(0, []).append(float(relevance(pool.positive_logits).max()))
         order = np.argsort(-pool.logits, kind="stable")
         scores = relevance(pool.logits)
@@ -76,15 +76,13 @@ def by_rank(pools: ScoredPools) -> list[dict[str, Any]]:
 def by_miner(pools: ScoredPools) -> dict[str, dict[str, float]]:
     """Of each miner: ``candidates``, share ``removed`` by the limits, ``mean`` and ``median`` relevance of them all."""
     figures = {}
-    sources = np.concatenate([pool.sources for pool in _all(pools)])
-    scores = relevance(np.concatenate([pool.logits for pool in _all(pools)]))
-    verdicts = np.concatenate([pool.verdicts for pool in _all(pools)])
+    scores = relevance(pools.logits)
     for place, name in enumerate(NAMES):
-        own = (sources >> place) & 1 > 0
+        own = (pools.sources >> place) & 1 > 0
         if own.any():
             figures[name] = {
                 "candidates": int(own.sum()),
-                "removed": float(np.mean(verdicts[own] != Verdict.KEPT)),
+                "removed": float(np.mean(pools.verdicts[own] != Verdict.KEPT)),
                 "mean": float(np.mean(scores[own])),
                 "median": float(np.median(scores[own])),
             }
@@ -94,7 +92,7 @@ def by_miner(pools: ScoredPools) -> dict[str, dict[str, float]]:
 def filtered(pools: ScoredPools, seed: int) -> list[Removed]:
     """Candidates that the limits removed, at most ``WRITTEN`` of them, chosen and ordered by the seed."""
     found = []
-    for pool in _all(pools):
+    for pool in pools:
         best = int(np.argmax(pool.positive_logits))
         scores, positive = relevance(pool.logits), float(relevance(pool.positive_logits)[best])
         found += [
@@ -111,7 +109,7 @@ def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
     """Positives of less relevance than ``below``, the lowest first."""
     found = [
         Suspect(pool.query_id, int(positive), float(score))
-        for pool in _all(pools)
+        for pool in pools
         for positive, score in zip(pool.positives, relevance(pool.positive_logits), strict=True)
         if score < below
     ]
@@ -181,10 +179,6 @@ def show(
         title = f"{len(examples)} of {total} candidates removed as probably relevant"
         console.table(["query", "relevance, positive", "relevance, removed"], examples, title=title)
     console.say(f"{len(found)} positives of a relevance below {options.irrelevant_below:g}: {artifacts.SUSPECT_FILE}")
-
-
-def _all(pools: ScoredPools) -> list[QueryPool]:
-    return [pools[row] for row in range(len(pools))]
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:

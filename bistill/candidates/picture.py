@@ -44,14 +44,11 @@ def draw(path: Path, pools: ScoredPools) -> None:
 
 def groups(pools: ScoredPools) -> dict[str, np.ndarray]:
     """Teacher's logits of each kind of document; kinds without any are left out."""
-    every = [pools[row] for row in range(len(pools))]
-    logits = np.concatenate([pool.logits for pool in every])
-    sources = np.concatenate([pool.sources for pool in every])
-    kept = np.concatenate([pool.verdicts for pool in every]) == Verdict.KEPT
+    logits, sources, kept = pools.logits, pools.sources, pools.verdicts == Verdict.KEPT
     labelled = (sources & LABELLED_BIT) > 0
     mined = (sources & ~np.uint8(LABELLED_BIT | RANDOM_BIT)) > 0
     found = {
-        "positives": np.concatenate([pool.positive_logits for pool in every]),
+        "positives": pools.positive_logits,
         "mined, kept": logits[mined & ~labelled & kept],
         "mined, removed": logits[mined & ~labelled & ~kept],
         "labelled negatives": logits[labelled],

@@ -6,6 +6,7 @@ teacher and seed; making it a second time reads the caches and calls no model.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -107,11 +108,16 @@ class Counts:
 
 
 class ScoredPools:
-    """Scored candidates of all queries of a run, in arrays.
+    """Scored candidates of all queries of a run, in arrays; a row, or a step of an iteration, is one query's pool.
 
     Args:
         pools: one a query, in the order of training samples.
         counts: what happened on the way.
+
+    Attributes:
+        query_ids: of the rows, int64.
+        logits: of all queries' candidates one after the other, float32; likewise ``sources`` and ``verdicts``, uint8.
+        positive_logits: of all queries' positives, float32.
     """
 
     def __init__(self, pools: list[QueryPool], counts: Counts) -> None:
@@ -120,14 +126,17 @@ class ScoredPools:
         self._ends = np.cumsum([0, *(len(pool.documents) for pool in pools)])
         self._positive_ends = np.cumsum([0, *(len(pool.positives) for pool in pools)])
         self._documents = _joined([pool.documents for pool in pools], np.int64)
-        self._logits = _joined([pool.logits for pool in pools], np.float32)
-        self._sources = _joined([pool.sources for pool in pools], np.uint8)
-        self._verdicts = _joined([pool.verdicts for pool in pools], np.uint8)
+        self.logits = _joined([pool.logits for pool in pools], np.float32)
+        self.sources = _joined([pool.sources for pool in pools], np.uint8)
+        self.verdicts = _joined([pool.verdicts for pool in pools], np.uint8)
         self._positives = _joined([pool.positives for pool in pools], np.int64)
-        self._positive_logits = _joined([pool.positive_logits for pool in pools], np.float32)
+        self.positive_logits = _joined([pool.positive_logits for pool in pools], np.float32)
 
     def __len__(self) -> int:
         return len(self.query_ids)
+
+    def __iter__(self) -> Iterator[QueryPool]:
+        return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> QueryPool:
         if not 0 <= row < len(self):
@@ -136,11 +145,11 @@ class ScoredPools:
         return QueryPool(
             int(self.query_ids[row]),
             self._positives[positive],
-            self._positive_logits[positive],
+            self.positive_logits[positive],
             self._documents[own],
-            self._logits[own],
-            self._sources[own],
-            self._verdicts[own],
+            self.logits[own],
+            self.sources[own],
+            self.verdicts[own],
         )
 
     def training_list(self, row: int, options: DistillationOptions, *, seed: int, epoch: int) -> TrainingList:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import overload
 
 import numpy as np
 
-from bistill.data.texts import fingerprint_of_texts
+from bistill.data.texts import digest, fingerprint_of_texts, windows
 
 
 class Corpus(Sequence[str]):
@@ -22,9 +20,10 @@ class Corpus(Sequence[str]):
 
     def __init__(self, own: Sequence[str], further: Sequence[str] = ()) -> None:
         self.own, self.further = own, further
-        known = {_digest(text) for text in own} if len(further) else set()
-        added = (row for row, text in enumerate(further) if _digest(text) not in known)
+        known = {digest(text) for text in own} if len(further) else set()
+        added = (row for row, text in enumerate(further) if digest(text) not in known)
         self._added = np.fromiter(added, dtype=np.int64)
+        self._fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.own) + len(self._added)
@@ -53,17 +52,13 @@ class Corpus(Sequence[str]):
 
     def batches(self, size: int) -> Iterator[list[str]]:
         """All texts in order, ``size`` at a time."""
-        remaining = iter(self)
-        while batch := list(islice(remaining, size)):
-            yield batch
+        return windows(self, size)
 
     def fingerprint(self) -> str:
-        """SHA-256 over all documents in order."""
-        return fingerprint_of_texts(self)
+        """SHA-256 over all documents in order, read once: every miner's key asks for it."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint_of_texts(self)
+        return self._fingerprint
 
     def _text(self, row: int) -> str:
         return self.own[row] if row < len(self.own) else self.further[int(self._added[row - len(self.own)])]
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, overload
+from typing import Final, Self, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 
 from bistill.errors import ArtifactError
+
+Item = TypeVar("Item")
 
 BATCH_ROWS: Final = 4096
 # A page that was read once would otherwise count as this process's memory for as long as it runs: after a pass over
@@ -143,6 +146,18 @@ class Texts(Sequence[str]):
 
     def _text(self, row: int) -> str:
         return str(self._column.value(row))
+
+
+def windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """All items in order, ``size`` at a time; the last window may be smaller."""
+    remaining = iter(items)
+    while window := list(islice(remaining, size)):
+        yield window
+
+
+def digest(text: str) -> bytes:
+    """The 16-byte BLAKE2b of a text in UTF-8: the same on every machine, and no two texts share one in practice."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
 
 
 def fingerprint_of_texts(texts: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from bistill import artifacts
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
+from bistill.data.texts import windows
 from bistill.encoders import batching, directories, loading, lora, pooling, prompts
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.products import fast_products
@@ -142,9 +142,8 @@ class BiEncoder:
     def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[np.ndarray]:
         """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""
         total = len(texts) if isinstance(texts, Sequence) else 0
-        remaining = iter(texts)
         with progress(description, total, "texts") as advance:
-            while window := [prompt + text for text in islice(remaining, 16 * batch_size)]:
+            for window in windows((prompt + text for text in texts), 16 * batch_size):
                 # Modes are set and put back within a window: between two of them the caller's code runs.
                 was_training = self.model.training
                 self.model.eval()

@@ -24,7 +24,7 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ModelError
 from bistill.training.validation import LIST_SIZE, ValidationLists, list_figures
 
-TODO: Final = (
+WHAT_TO_DO: Final = (
     "train the teacher with more labelled queries and hard negatives, longer, or with all weights instead of LoRA; "
     "or give a re-ranker that was trained before as --model_name or --teacher_path; "
     "or go on all the same with --allow_weak_teacher"
@@ -82,7 +82,9 @@ def check(figures: dict[str, Any], *, allow_weak_teacher: bool) -> None:
     if allow_weak_teacher:
         console.say("the teacher does not lead: its student may end up worse than it starts")
         return
-    raise ModelError(f"the teacher ranks no better than the untouched student: {said}", where="teacher gate", todo=TODO)
+    raise ModelError(
+        f"the teacher ranks no better than the untouched student: {said}", where="teacher gate", todo=WHAT_TO_DO
+    )
 
 
 def _lists(valid: Dataset, corpus: Corpus, options: DistillationOptions) -> list[CandidateList]:

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from bistill import artifacts, metrics
 from bistill.candidates.mining import tokens as tokenization
 from bistill.config import LexicalTokens
 from bistill.console import progress
+from bistill.data.texts import windows
 
 # The formula of Lucene with the two constants that bm25s takes unless told otherwise (Lucene's own k1 is 1.2).
 METHOD: Final = "lucene"
@@ -25,8 +25,6 @@ WINDOW: Final = 4_096
 # Documents of one index: its scores of a query fit the processor's cache, and what sorting it takes is small.
 BLOCK: Final = 32_768
 THREADS: Final = 2
-
-Item = TypeVar("Item")
 
 
 class LexicalMiner:
@@ -66,7 +64,7 @@ class LexicalMiner:
         found = np.full((len(query_ids), depth), -1, dtype=np.int64)
         index, done = self._index, 0
         with ThreadPoolExecutor(THREADS) as threads, progress("lexical search", len(found), "queries") as advance:
-            for window in _windows((self._queries[int(query)] for query in query_ids), WINDOW):
+            for window in windows((self._queries[int(query)] for query in query_ids), WINDOW):
                 best = threads.map(partial(index.best, depth=depth), self._tokenizer(window))
                 for row, documents in enumerate(best, start=done):
                     found[row, : len(documents)] = documents
@@ -84,7 +82,7 @@ class LexicalMiner:
             return Bm25(self._token_lists(advance))
 
     def _token_lists(self, advance: Callable[[int], None]) -> Iterator[list[str]]:
-        for window in _windows(self._pool, WINDOW):
+        for window in windows(self._pool, WINDOW):
             yield from self._tokenizer(window)
             advance(len(window))
 
@@ -104,7 +102,7 @@ class Bm25:
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__
         ids = (np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens)) for tokens in token_lists)
-        blocks = [_counted(block) for block in _windows(ids, BLOCK)]
+        blocks = [_counted(block) for block in windows(ids, BLOCK)]
         self.vocabulary = dict(numbers)
         statistics = _statistics(blocks, len(self.vocabulary))
         self._starts = np.cumsum([0, *(len(block.lengths) for block in blocks)]).tolist()
@@ -185,9 +183,3 @@ def _scored(block: _Counts, statistics: _Statistics) -> Any:
     index.nonoccurrence_array = None
     index.scores = {"data": scores, "indices": block.documents, "indptr": starts, "num_docs": len(block.lengths)}
     return index
-
-
-def _windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    remaining = iter(items)
-    while window := list(islice(remaining, size)):
-        yield window

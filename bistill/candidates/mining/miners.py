@@ -77,14 +77,8 @@ def parse(options: ListOptions) -> list[Source]:
 class LabelledMiner:
     """The negatives of the data file, in its order."""
 
-    name = "labelled"
-
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-
-    def fingerprint(self) -> str:
-        """Nothing but the data decides the answer."""
-        return self.name
 
     def mine(self, query_ids: np.ndarray, depth: int | None) -> np.ndarray:
         """Labelled negatives; all of them where ``depth`` is None."""
@@ -94,14 +88,8 @@ class LabelledMiner:
 class RandomMiner:
     """Documents by chance, never one that is labelled for the query; a larger depth only adds documents."""
 
-    name = "random"
-
     def __init__(self, dataset: Dataset, corpus: Corpus, seed: int) -> None:
         self._dataset, self._size, self._seed = dataset, len(corpus), seed
-
-    def fingerprint(self) -> str:
-        """The seed decides the answer."""
-        return f"{self.name} {self._seed}"
 
     def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
         """``depth`` documents of each query, drawn by (seed, query id)."""

@@ -35,17 +35,13 @@ from xxhash import xxh32_intdigest
 from bistill import artifacts
 from bistill.candidates.teacher_scores.environment import ScoreEnvironment
 from bistill.candidates.teacher_scores.repair import Listing, listing, rebuild
+from bistill.data.texts import digest
 from bistill.errors import ArtifactError
 
 __all__ = ["Listing", "ScoreCache", "digest", "folder_of", "listing", "rebuild"]
 
 DIGEST_BYTES: Final = 16
 VALUE: Final = np.dtype([("logit", "<f4"), ("checksum", "<u4")])
-
-
-def digest(text: str) -> bytes:
-    """The 16-byte BLAKE2b of a text in UTF-8: the same on every machine, and no two texts share one in practice."""
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=DIGEST_BYTES).digest()
 
 
 class ScoreCache:

@@ -16,6 +16,7 @@ from bistill.candidates.teacher_scores.exchange import ScoredList, export, read_
 from bistill.candidates.teacher_scores.teachers import IMPORTED, imported_identity
 from bistill.config import DataOptions, ScoresOptions
 from bistill.data.store import load_split
+from bistill.data.texts import windows
 from bistill.data.version import corpus_of, split_path
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.options import from_mapping
@@ -82,20 +83,19 @@ def _import(options: ScoresOptions) -> None:
     scale = options.scale or "probability"
     if options.data_version is not None:
         _check_texts(path, options)
-    rows = read_scores(path, scale)
-    batch = list(itertools.islice(rows, BATCH))
-    if not batch:
+    batches = windows(read_scores(path, scale), BATCH)
+    first = next(batches, None)
+    if first is None:
         raise DataError("the file holds no score", where=str(path), todo="fill in the column score")
     total = 0
     with ScoreCache.open(imported_identity(name)) as cache:
-        while batch:
+        for batch in itertools.chain([first], batches):
             queries, documents, logits = zip(*batch, strict=True)
             keys = cache.keys([digest(text) for text in queries], [digest(text) for text in documents])
             # The last score of a pair counts, as in a file that was added to.
             last = dict(zip(keys, logits, strict=True))
             cache.put(list(last), np.array(list(last.values()), dtype=np.float32))
             total += len(batch)
-            batch = list(itertools.islice(rows, BATCH))
         console.say(f"{total} scores imported; teacher {IMPORTED}{name} has {len(cache)} pairs")
 
 
