@@ -29,6 +29,22 @@ MODEL_RECORD: Final = "bistill.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 JOURNAL: Final = "journal.jsonl"
 
+# model directories while their run is under way
+CHECKPOINTS_FOLDER: Final = "checkpoints"
+CHECKPOINT_PREFIX: Final = "step-"
+DAMAGED_PREFIX: Final = "damaged-"
+UNFINISHED_PREFIX: Final = "unfinished-"
+CHECKPOINT_MANIFEST: Final = "manifest.json"
+CHECKPOINT_WEIGHTS: Final = "weights.safetensors"
+CHECKPOINT_BEST: Final = "best.safetensors"
+CHECKPOINT_OPTIMIZER: Final = "optimizer.safetensors"
+CHECKPOINT_RANDOM: Final = "random.safetensors"
+CHECKPOINT_SCHEDULE: Final = "schedule.json"
+CHECKPOINT_HOOKS: Final = "hooks.json"
+RUN_LOCK: Final = "run.lock"
+RUN_OWNER: Final = "run.json"
+UNFINISHED_MODEL: Final = "unfinished-model"
+
 # evaluation results
 EVALUATION_JSON: Final = "bi_encoder_evaluation_results.json"
 EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"

@@ -79,15 +79,43 @@ class TrainingOptions(Options):
     )
     eval_steps: Annotated[int, Option("Validate every so many updates; 0: at the end of each epoch.", minimum=0)] = 0
     valid_samples: Annotated[int, Option("Validation queries used each time, chosen by --seed.", minimum=1)] = 500
+    patience: Annotated[int, Option("Stop after so many validations without a better one; 0: never.", minimum=0)] = 0
+    spike_rollbacks: Annotated[
+        int,
+        Option(
+            "Times that a run goes back to its last checkpoint when the loss leaps; from the second time on with half "
+            "the learning rate.",
+            minimum=0,
+        ),
+    ] = 2
     precision: Arithmetic = "auto"
     seed: Seed = 42
+    save_steps: Annotated[
+        int, Option("Write a checkpoint every so many updates; 0: not by updates.", minimum=0, alters_result=False)
+    ] = 500
+    save_minutes: Annotated[
+        float, Option("Write a checkpoint after so many minutes; 0: not by time.", minimum=0, alters_result=False)
+    ] = 10.0
+    keep: Annotated[int, Option("Checkpoints kept, the newest.", minimum=1, alters_result=False)] = 2
+    restart: Annotated[
+        bool,
+        Option("Begin anew where an interrupted run could go on; its checkpoints are deleted.", alters_result=False),
+    ] = False
+    micro_batch_tokens: Annotated[
+        int,
+        Option(
+            "Tokens whose activations are held at once; halved when memory runs out. 0: from this machine's memory.",
+            minimum=0,
+            alters_result=False,
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherOptions(TrainingOptions, LoraOptions, DataOptions):
     """Train a Cross-Encoder teacher on labelled pairs (stage 1)."""
 
-    output_dir: Annotated[str, Option("Folder of the trained teacher.")] = "models/teacher"
+    output_dir: Annotated[str, Option("Folder of the trained teacher.", alters_result=False)] = "models/teacher"
     model_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_TEACHER
     max_len: Annotated[int, Option("Tokens of query and document together; longer documents are cut.", minimum=8)] = 256
     head_lr_factor: Annotated[
@@ -175,7 +203,7 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     """Distil the teacher into a Bi-Encoder student (stage 2)."""
 
     teacher_path: TeacherPath
-    output_dir: Annotated[str, Option("Folder of the distilled student.")]
+    output_dir: Annotated[str, Option("Folder of the distilled student.", alters_result=False)]
     choice: Annotated[
         Choice,
         Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),

@@ -16,10 +16,12 @@ T = TypeVar("T")
 
 
 class Option(Doc):
-    """Help text of a field and the closed range of its values."""
+    """Help text of a field, the closed range of its values, and whether they decide what a run results in."""
 
-    def __init__(self, text: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> None:
-        self.minimum, self.maximum = minimum, maximum
+    def __init__(
+        self, text: str, *, minimum: float = -math.inf, maximum: float = math.inf, alters_result: bool = True
+    ) -> None:
+        self.minimum, self.maximum, self.alters_result = minimum, maximum, alters_result
         limits = {
             (True, True): f" ({minimum:g} to {maximum:g})",
             (True, False): f" (at least {minimum:g})",
@@ -47,6 +49,20 @@ class Options:
             for note in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
                 if isinstance(note, Option):
                     note.check(name, getattr(self, name))
+
+
+def altering(options: Options) -> dict[str, Any]:
+    """Values by name of the options that decide what a run results in; an interrupted run goes on only with the same.
+
+    Left out are those that say where, when and how often something is written, and how memory is used.
+    """
+    hints = get_type_hints(type(options), include_extras=True)
+    decisive = (
+        name
+        for name, hint in hints.items()
+        if all(note.alters_result for note in getattr(hint, "__metadata__", ()) if isinstance(note, Option))
+    )
+    return {name: getattr(options, name) for name in decisive}
 
 
 def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:

@@ -20,7 +20,7 @@ from bistill.encoders import loading
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.report import print_summary
-from bistill.options import Options
+from bistill.options import Options, altering
 from bistill.serving.search import answer
 from bistill.training.distillation import train as train_student
 from bistill.training.teacher import train as train_teacher
@@ -193,7 +193,7 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
     """Run a stage unless it is unchanged; the fingerprint of its outputs, by which later stages know it."""
     model = loading.model_fingerprint(loading.resolve(stage.model)) if stage.model else ""
     wanted = artifacts.fingerprint(
-        {"bistill": __version__, "options": dataclasses.asdict(stage.options), "inputs": inputs, "model": model}
+        {"bistill": __version__, "options": altering(stage.options), "inputs": inputs, "model": model}
     )
     folder = Path(stage.output_dir)
     if not force and _unchanged(folder, wanted, stage.outputs):
