@@ -62,6 +62,8 @@ STAGE_RECORD: Final = "stage.json"
 
 # model directories of the ecosystem
 CONFIG_FILE: Final = "config.json"
+TOKENIZER_CONFIG: Final = "tokenizer_config.json"
+ADAPTER_CONFIG: Final = "adapter_config.json"
 MODULES_FILE: Final = "modules.json"
 POOLING_CONFIG: Final = "1_Pooling/config.json"
 SENTENCE_CONFIG: Final = "sentence_bert_config.json"
@@ -107,7 +109,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _fsync_folder(path.parent)
+        _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -154,11 +156,25 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def clear_model_folder(folder: Path) -> None:
-    """Make the folder of a model, without what an earlier run of another kind may have left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
+def move_model(unfinished: Path, folder: Path) -> None:
+    """Move the files of a model that is written whole into its folder, in place of those of an earlier one.
+
+    The record of the earlier model goes first: a folder without it holds a model whose move was broken off. What an
+    earlier run of another kind left, and this model has not, goes too.
+    """
+    (folder / MODEL_RECORD).unlink(missing_ok=True)
     shutil.rmtree(folder / ADAPTER_DIR, ignore_errors=True)
     (folder / BEST_MODEL).unlink(missing_ok=True)
+    for path in sorted(unfinished.rglob("*")):
+        place = folder / path.relative_to(unfinished)
+        if path.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            _fsync(path)
+            path.replace(place)
+    for path in (folder, *(place for place in folder.iterdir() if place.is_dir())):
+        _fsync(path)
+    shutil.rmtree(unfinished)
 
 
 def share_weights(folder: Path) -> None:
@@ -174,8 +190,9 @@ def _umask() -> int:
     return mask
 
 
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

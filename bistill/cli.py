@@ -1,7 +1,8 @@
 """Command lines: each command's options become flags, errors become messages and exit codes.
 
 Exit codes: 0 done; 1 a fault of ours (with a traceback); 2 wrong options, data or models (with what to do); 130
-interrupted. Nothing heavy is imported until a command runs, so that ``--help`` answers at once.
+stopped by SIGINT and 143 by SIGTERM, a training run with its state saved. Nothing heavy is imported until a command
+runs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from bistill.config import (
 )
 from bistill.errors import BistillError, OptionError
 from bistill.options import from_mapping
+from bistill.training.signals import Stopped
 
 EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -101,6 +103,9 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
     except BistillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except Stopped as stopped:
+        print(f"stopped: {stopped}; the same command goes on", file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

@@ -42,6 +42,19 @@ TeacherPath = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """What holds for every model that a command loads."""
+
+    trust_remote_code: Annotated[
+        bool,
+        Option(
+            "Run Python code that a model folder or hub model brings along; off: such a model is refused.",
+            alters_result=False,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
     data_version: DataVersion = "supervised_only"
     data_root: DataRoot = "preprocessed"
@@ -112,7 +125,7 @@ class TrainingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherOptions(TrainingOptions, LoraOptions, DataOptions):
+class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, DataOptions):
     """Train a Cross-Encoder teacher on labelled pairs (stage 1)."""
 
     output_dir: Annotated[str, Option("Folder of the trained teacher.", alters_result=False)] = "models/teacher"
@@ -127,7 +140,7 @@ class TeacherOptions(TrainingOptions, LoraOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudentOptions(Options):
+class StudentOptions(ModelOptions):
     """The Bi-Encoder that learns, and how it reads texts."""
 
     student_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_STUDENT
@@ -137,7 +150,7 @@ class StudentOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions(Options):
+class ScoringOptions(ModelOptions):
     """Whose scores are learned: one teacher, or several averaged."""
 
     more_teachers: Annotated[
@@ -254,7 +267,7 @@ class ScoresOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions(Options):
+class EvaluationOptions(ModelOptions):
     """Evaluate a student on a test file, beside its untouched base model and its teacher."""
 
     model_path: Annotated[str, Option("Folder or hub name of the student.")]
@@ -304,7 +317,7 @@ class PrepareOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(Options):
+class SearchOptions(ModelOptions):
     """Answer queries with a student over the documents of a file."""
 
     model_path: Annotated[str, Option("Folder or hub name of the student.")]

@@ -27,13 +27,14 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Advance]:
+def progress(description: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
     """Show the progress of ``total`` units of work.
 
     Args:
         description: what is done; "" shows nothing.
         total: units of work.
         unit: their name, in the plural.
+        done: units that an earlier process did; they do not count for the rate.
 
     Yields:
         A function to call with the number of units done since the last call, and a note to show.
@@ -41,7 +42,7 @@ def progress(description: str, total: int, unit: str) -> Iterator[Advance]:
     if not description:
         yield lambda count, note="", /: None  # noqa: ARG005
         return
-    tracker = _bar(description, total, unit) if sys.stderr.isatty() else _plain(description, total, unit)
+    tracker = (_bar if sys.stderr.isatty() else _plain)(description, total, unit, done)
     with tracker as advance:
         yield advance
 
@@ -62,7 +63,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 
 
 @contextmanager
-def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
+def _bar(description: str, total: int, unit: str, before: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -79,7 +80,7 @@ def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
     started = time.monotonic()
     done = 0
     with Progress(*columns, console=Console(stderr=True, markup=False)) as bar:
-        task = bar.add_task(description, total=total, rate="", note="")
+        task = bar.add_task(description, total=total, completed=before, rate="", note="")
 
         def advance(count: int, note: str = "", /) -> None:
             nonlocal done
@@ -90,7 +91,7 @@ def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def _plain(description: str, total: int, unit: str) -> Iterator[Advance]:
+def _plain(description: str, total: int, unit: str, before: int) -> Iterator[Advance]:
     started = shown_at = time.monotonic()
     done = 0
 
@@ -98,15 +99,15 @@ def _plain(description: str, total: int, unit: str) -> Iterator[Advance]:
         nonlocal done, shown_at
         done += count
         now = time.monotonic()
-        if now - shown_at >= PLAIN_INTERVAL_SECONDS and done < total:
+        if now - shown_at >= PLAIN_INTERVAL_SECONDS and before + done < total:
             shown_at = now
-            left = (now - started) / max(done, 1) * (total - done)
+            left = (now - started) / max(done, 1) * (total - before - done)
             rate = _rate(done, started, unit)
-            say(f"{description}: {done}/{total} {unit}, {rate}, {left:.0f} s left  {note}".rstrip())
+            say(f"{description}: {before + done}/{total} {unit}, {rate}, {left:.0f} s left  {note}".rstrip())
 
     yield advance
     elapsed = time.monotonic() - started
-    say(f"{description}: {done}/{total} {unit} in {elapsed:.1f} s, {_rate(done, started, unit)}")
+    say(f"{description}: {before + done}/{total} {unit} in {elapsed:.1f} s, {_rate(done, started, unit)}")
 
 
 def _rate(done: int, started: float, unit: str) -> str:

@@ -229,6 +229,7 @@ def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluat
         distillation.output_dir,
         documents,
         compare_with=distillation.student_name,
+        trust_remote_code=distillation.trust_remote_code,
     )
 
 

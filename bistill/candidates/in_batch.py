@@ -7,6 +7,7 @@ as low as the lowest candidate of the query (``--in_batch_unscored``).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -90,6 +91,10 @@ class InBatchNegatives:
             values[np.isnan(values)] = relevance(pool.logits).min()
         values[(verdicts != Verdict.KEPT) | self._relevant(item.query_id, documents, labelled)] = np.nan
         return values
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the pairs and of their scores."""
+        return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
 
     def _keys(self, lists: Sequence[TrainingList]) -> np.ndarray:
         """Query id * corpus size + document id of every pair of a batch outside its lists."""

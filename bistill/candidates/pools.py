@@ -6,6 +6,7 @@ teacher and seed; making it a second time reads the caches and calls no model.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -151,6 +152,23 @@ class ScoredPools:
             self.sources[own],
             self.verdicts[own],
         )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of queries, candidates, scores and verdicts."""
+        digest = hashlib.sha256()
+        for values in (
+            self.query_ids,
+            self._ends,
+            self._documents,
+            self.logits,
+            self.sources,
+            self.verdicts,
+            self._positive_ends,
+            self._positives,
+            self.positive_logits,
+        ):
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
     def training_list(self, row: int, options: DistillationOptions, *, seed: int, epoch: int) -> TrainingList:
         """One positive and at most K - 1 negatives of a query in an epoch, by (seed, epoch, query id) alone."""

@@ -32,7 +32,12 @@ def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], m
     return [{name: batch[name][row] for name in names} for row in range(len(texts))]
 
 
-def buckets(lengths: Sequence[int], *, max_items: int, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
+def lengths(encodings: Sequence[Encoding]) -> np.ndarray:
+    """Tokens of each encoding, int64 of shape (n,)."""
+    return np.array([len(encoding["input_ids"]) for encoding in encodings], dtype=np.int64)
+
+
+def buckets(lengths: Sequence[int] | np.ndarray, *, max_items: int, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
     """Groups of indices of similar length, the longest first, so that what cannot fit fails at once.
 
     Args:
@@ -53,7 +58,9 @@ def buckets(lengths: Sequence[int], *, max_items: int, max_tokens: int = MAX_TOK
     return groups
 
 
-def _full(lengths: Sequence[int], order: np.ndarray, start: int, stop: int, max_items: int, max_tokens: int) -> bool:
+def _full(
+    lengths: Sequence[int] | np.ndarray, order: np.ndarray, start: int, stop: int, max_items: int, max_tokens: int
+) -> bool:
     """Whether the text at ``stop`` must begin a new group."""
     longest, count = lengths[order[start]], stop - start + 1
     too_many_tokens = count * longest > max_tokens
@@ -81,8 +88,7 @@ def in_buckets(
         Shape (n, ...), with graph where gradients are on.
     """
     small = device.type == "cpu" and not torch.is_grad_enabled()
-    lengths = [len(encoding["input_ids"]) for encoding in encodings]
-    groups = buckets(lengths, max_items=max_items, max_tokens=CPU_TOKENS if small else MAX_TOKENS)
+    groups = buckets(lengths(encodings), max_items=max_items, max_tokens=CPU_TOKENS if small else MAX_TOKENS)
     pieces = []
     for group in groups:
         pieces.append(forward([encodings[row] for row in group]))

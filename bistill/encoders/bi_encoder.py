@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bistill import artifacts
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.data.texts import windows
@@ -61,6 +60,7 @@ class BiEncoder:
         precision: Precision = "auto",
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        trust_remote_code: bool = False,
     ) -> BiEncoder:
         """Load a sentence-transformers directory, a bare transformer, or a hub model.
 
@@ -70,6 +70,7 @@ class BiEncoder:
             precision: arithmetic of the forward pass.
             query_prompt: unset: the directory's own, else the model family's.
             document_prompt: likewise.
+            trust_remote_code: whether code that the model brings along may run.
 
         Raises:
             ModelError: it cannot be loaded, or has modules that a student cannot have.
@@ -81,9 +82,9 @@ class BiEncoder:
             layout = directories.read_layout(path)
         with torch.random.fork_rng():
             torch.manual_seed(0)  # a bare transformer's unused pooler may be drawn at random
-            model, report = loading.load_model(AutoModel, path)
+            model, report = loading.load_model(AutoModel, path, trust_remote_code=trust_remote_code)
         directories.check_complete(path, report["missing_keys"])
-        tokenizer = loading.load_tokenizer(path)
+        tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
         model.to(default_device()).eval()
         limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
         return cls(
@@ -106,13 +107,21 @@ class BiEncoder:
         """Length of the vectors."""
         return int(self.model.config.get_text_config().hidden_size)
 
-    def embed_queries(self, texts: Sequence[str], *, max_items: int = 64) -> Tensor:
-        """Unit vectors of queries, float32 of shape (n, dim); with graph where gradients are on."""
-        return self._embed([self.prompts.query + text for text in texts], max_items)
+    def tokenize_queries(self, texts: Sequence[str]) -> list[batching.Encoding]:
+        """Token ids of queries, prompt included."""
+        return batching.tokenize(self.tokenizer, [self.prompts.query + text for text in texts], self.max_len)
 
-    def embed_documents(self, texts: Sequence[str], *, max_items: int = 64) -> Tensor:
-        """Unit vectors of documents, float32 of shape (n, dim); with graph where gradients are on."""
-        return self._embed([self.prompts.document + text for text in texts], max_items)
+    def tokenize_documents(self, texts: Sequence[str]) -> list[batching.Encoding]:
+        """Token ids of documents, prompt included."""
+        return batching.tokenize(self.tokenizer, [self.prompts.document + text for text in texts], self.max_len)
+
+    def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
+        """Unit vectors of tokenized texts in one pass: float32 of shape (n, dim), with graph where gradients are on."""
+        batch = batching.padded(self.tokenizer, encodings, self.device)
+        with autocast(self.precision, self.device):
+            hidden: Tensor = self.model(**batch).last_hidden_state
+        vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
+        return torch.nn.functional.normalize(vectors, dim=-1)
 
     def encode_queries(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Unit vectors of queries without gradients: float32 of shape (n, dim)."""
@@ -130,7 +139,7 @@ class BiEncoder:
 
     def save(self, folder: Path, options: LoraOptions) -> None:
         """Write a stock sentence-transformers directory; adapters merged, and beside it in ``adapter/``."""
-        artifacts.clear_model_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         directories.write_tokenizer(folder, self.tokenizer, self.max_len)
         directories.write_layout(folder, mode=self.mode, dim=self.dim, max_len=self.max_len, prompts=self.prompts)
         lora.save(folder, self.model, lora.merged(self.model), options, self.source)
@@ -152,13 +161,6 @@ class BiEncoder:
                 self.model.train(was_training)
                 yield vectors
 
-    def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None] = lambda _: None) -> Tensor:
+    def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None]) -> Tensor:
         encodings = batching.tokenize(self.tokenizer, texts, self.max_len)
-        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, advance=advance)
-
-    def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
-        batch = batching.padded(self.tokenizer, encodings, self.device)
-        with autocast(self.precision, self.device):
-            hidden: Tensor = self.model(**batch).last_hidden_state
-        vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
-        return torch.nn.functional.normalize(vectors, dim=-1)
+        return batching.in_buckets(encodings, self.forward, max_items=max_items, device=self.device, advance=advance)

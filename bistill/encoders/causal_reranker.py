@@ -88,6 +88,7 @@ class CausalReranker:
         max_len: int | None = None,
         precision: Precision = "auto",
         instruction: str | None = None,
+        trust_remote_code: bool = False,
     ) -> CausalReranker:
         """Load a trained re-ranker.
 
@@ -96,6 +97,7 @@ class CausalReranker:
             max_len: unset: as many tokens as the model can read.
             precision: arithmetic of the forward pass.
             instruction: what the documents are searched for; unset: the model card's own.
+            trust_remote_code: whether code that the model brings along may run.
 
         Raises:
             ModelError: it cannot be loaded, weights are missing, or its tokenizer does not fit the prompt.
@@ -104,10 +106,10 @@ class CausalReranker:
         from transformers import AutoModelForCausalLM
 
         path = loading.resolve(name)
-        model, report = loading.load_model(AutoModelForCausalLM, path)
+        model, report = loading.load_model(AutoModelForCausalLM, path, trust_remote_code=trust_remote_code)
         if missing := sorted(report["missing_keys"]):
             raise ModelError("weights are missing from the model", where=name, found=missing, todo="fetch it again")
-        tokenizer = loading.load_tokenizer(path, pad_with_end=True)
+        tokenizer = loading.load_tokenizer(path, pad_with_end=True, trust_remote_code=trust_remote_code)
         model.to(default_device()).eval()
         return cls(
             model,

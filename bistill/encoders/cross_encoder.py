@@ -48,18 +48,26 @@ class CrossEncoder:
         self.precision = resolve_precision(precision, self.device)
 
     @classmethod
-    def load(cls, name: str, *, max_len: int | None = None, precision: Precision = "auto") -> CrossEncoder:
+    def load(
+        cls,
+        name: str,
+        *,
+        max_len: int | None = None,
+        precision: Precision = "auto",
+        trust_remote_code: bool = False,
+    ) -> CrossEncoder:
         """Load a trained Cross-Encoder.
 
         Args:
             name: folder (or the ``best_model.pt`` in it) or hub name.
             max_len: unset: the tokenizer's own limit.
             precision: arithmetic of the forward pass.
+            trust_remote_code: whether code that the model brings along may run.
 
         Raises:
             ModelError: it cannot be loaded, has no trained head, or has several outputs.
         """
-        encoder = cls.start(name, max_len=max_len, precision=precision, seed=0)
+        encoder = cls.start(name, max_len=max_len, precision=precision, seed=0, trust_remote_code=trust_remote_code)
         if encoder.new_keys:
             raise ModelError(
                 "the model is no trained Cross-Encoder: its head is missing",
@@ -70,25 +78,34 @@ class CrossEncoder:
         return encoder
 
     @classmethod
-    def start(cls, name: str, *, max_len: int | None, precision: Precision, seed: int) -> CrossEncoder:
+    def start(
+        cls,
+        name: str,
+        *,
+        max_len: int | None,
+        precision: Precision,
+        seed: int,
+        trust_remote_code: bool = False,
+    ) -> CrossEncoder:
         """Load any encoder as the start of a Cross-Encoder; a missing head is drawn from ``seed``.
 
         Raises:
             ModelError: it cannot be loaded, or is a classifier with several outputs.
         """
-        from transformers import AutoConfig, AutoModelForSequenceClassification
+        from transformers import AutoModelForSequenceClassification
 
         path = loading.resolve(name)
-        with loading.explained(path):
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = loading.load_config(path, trust_remote_code=trust_remote_code)
         classifies = any("ForSequenceClassification" in kind for kind in config.architectures or [])
         if classifies and config.num_labels != 1:
             raise ModelError("a relevance model with one output is expected", where=name, found=config.num_labels)
         config.num_labels = 1
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model, report = loading.load_model(AutoModelForSequenceClassification, path, config=config)
-        tokenizer = loading.load_tokenizer(path)
+            model, report = loading.load_model(
+                AutoModelForSequenceClassification, path, trust_remote_code=trust_remote_code, config=config
+            )
+        tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
         model.config.pad_token_id = tokenizer.pad_token_id
         model.to(default_device()).eval()
         for head in lora.heads(model):
@@ -112,10 +129,20 @@ class CrossEncoder:
         names = (name for name, _ in self.model.named_parameters())
         return frozenset(name for name in names if self._head_modules & set(name.split(".")))
 
+    def tokenize(self, pairs: Sequence[Pair]) -> list[batching.Encoding]:
+        """Token ids of pairs."""
+        return batching.tokenize(self.tokenizer, pairs, self.max_len)
+
+    def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
+        """Relevance logits of tokenized pairs in one pass: float32 of shape (n,), with graph where gradients are on."""
+        batch = batching.padded(self.tokenizer, encodings, self.device)
+        with autocast(self.precision, self.device):
+            output: Tensor = self.model(**batch).logits
+        return output.squeeze(-1).float()
+
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
-        encodings = batching.tokenize(self.tokenizer, pairs, self.max_len)
-        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device)
+        return batching.in_buckets(self.tokenize(pairs), self.forward, max_items=max_items, device=self.device)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
@@ -133,7 +160,7 @@ class CrossEncoder:
         Adapters are merged into it and also written to ``adapter/``; ``best_model.pt`` holds the merged weights and
         ``lora_config.json`` the LoRA settings.
         """
-        artifacts.clear_model_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         plain: Any = lora.merged(self.model)
         plain.config.id2label, plain.config.label2id = {0: "relevance"}, {"relevance": 0}
         plain.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
@@ -143,9 +170,3 @@ class CrossEncoder:
         # Into an open file: given a path, torch writes the (temporary, random) file name into the archive.
         with artifacts.atomic_path(folder / artifacts.BEST_MODEL) as temporary, temporary.open("wb") as file:
             torch.save(weights, file)
-
-    def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
-        batch = batching.padded(self.tokenizer, encodings, self.device)
-        with autocast(self.precision, self.device):
-            output: Tensor = self.model(**batch).logits
-        return output.squeeze(-1).float()

@@ -41,24 +41,18 @@ def read_layout(path: str) -> Layout:
     """Layout of a folder or hub model; mean pooling where it is a bare transformer.
 
     Raises:
-        ModelError: it has a module that is no transformer, pooling or normalisation (its vectors would differ).
+        ModelError: it has a module that is no transformer, pooling or normalisation of sentence-transformers (its
+            vectors would differ).
     """
-    modules = _json_of(path, artifacts.MODULES_FILE)
+    modules = json_of(path, artifacts.MODULES_FILE)
     if modules is None:
         return Layout()
     for module in modules:
-        kind = module["type"].rsplit(".", 1)[-1]
-        if kind not in ("Transformer", "Pooling", "Normalize"):
-            raise ModelError(
-                f"module {kind!r} is not supported in a student",
-                where=f"{path}/{artifacts.MODULES_FILE}",
-                found=module["type"],
-                todo="start from a model of Transformer, Pooling and Normalize",
-            )
+        _check_module(module["type"], f"{path}/{artifacts.MODULES_FILE}")
     folder = next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
-    pooling_config = _json_of(path, f"{folder}/config.json") or {DEFAULT_MODE: True}
-    sentence_config = _json_of(path, artifacts.SENTENCE_CONFIG) or {}
-    own = _json_of(path, artifacts.SENTENCE_TRANSFORMERS_CONFIG) or {}
+    pooling_config = json_of(path, f"{folder}/config.json") or {DEFAULT_MODE: True}
+    sentence_config = json_of(path, artifacts.SENTENCE_CONFIG) or {}
+    own = json_of(path, artifacts.SENTENCE_TRANSFORMERS_CONFIG) or {}
     prompts = {name: text for name, text in (own.get("prompts") or {}).items() if isinstance(text, str)}
     # sentence-transformers writes empty prompts for want of any; in a folder of ours they are meant.
     if not any(prompts.values()) and not (Path(path) / artifacts.MODEL_RECORD).is_file():
@@ -112,8 +106,13 @@ def write_layout(folder: Path, *, mode: str, dim: int, max_len: int, prompts: Pr
     artifacts.write_json(folder / artifacts.SENTENCE_TRANSFORMERS_CONFIG, record)
 
 
-def _json_of(path: str, name: str) -> Any:
-    """Content of a JSON file of a model folder or hub model, None where it has none."""
+def json_of(path: str, name: str) -> Any:
+    """Content of a JSON file of a model folder or hub model, None where it has none.
+
+    Raises:
+        ModelError: the file is not JSON.
+        OSError: the hub cannot be asked.
+    """
     file: str | None = str(Path(path) / name)
     if not Path(path).is_dir():
         from transformers.utils import cached_file
@@ -125,3 +124,26 @@ def _json_of(path: str, name: str) -> Any:
         return json.loads(Path(file).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"the file is not JSON ({error})", where=f"{path}/{name}") from None
+
+
+def _check_module(kind: str, where: str) -> None:
+    """Refuse a module class that is not computed here as sentence-transformers computes it; no class is imported.
+
+    Its releases write ``sentence_transformers.models.Pooling`` or, since 5.4, the full path below
+    ``sentence_transformers``; a class of any other package would be that package's code, or the folder's.
+    """
+    package, _, name = kind.partition(".")
+    if package != "sentence_transformers":
+        raise ModelError(
+            "the module's class is not of sentence-transformers, and other code is never run",
+            where=where,
+            found=kind,
+            todo="start from a model of Transformer, Pooling and Normalize",
+        )
+    if (name := name.rpartition(".")[2]) not in ("Transformer", "Pooling", "Normalize"):
+        raise ModelError(
+            f"module {name!r} is not supported in a student",
+            where=where,
+            found=kind,
+            todo="start from a model of Transformer, Pooling and Normalize",
+        )

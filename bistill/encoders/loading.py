@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
 from bistill import artifacts
 from bistill.config import PACKAGED_MODEL
-from bistill.errors import ModelError
+from bistill.encoders import untrusted
+from bistill.errors import BistillError, ModelError
 
 # SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its hub page shows it.
 PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -34,12 +37,14 @@ def resolve(name: str) -> str:
     """Folder of a model that is on this machine, or the hub name as it was given.
 
     Raises:
-        ModelError: the packaged model's weights are not the published ones, or a path-like name does not exist.
+        ModelError: the packaged model's weights are not the published ones, a path-like name does not exist, or a
+            ``best_model.pt`` that is named holds more than weights.
     """
     if name == PACKAGED_MODEL:
         return str(packaged_model())
     path = Path(name).expanduser()
     if path.name == artifacts.BEST_MODEL:
+        untrusted.check_weights(path)
         path = path.parent
     if path.is_dir():
         return str(path.absolute())
@@ -89,12 +94,16 @@ def explained(name: str) -> Iterator[None]:
     """Turn what transformers raises while loading ``name`` into a ModelError with the way out."""
     try:
         yield
-    except (OSError, KeyError, ValueError, ImportError, RuntimeError) as error:
-        if isinstance(error, ModelError):
-            raise
+    except BistillError:
+        raise
+    except pickle.UnpicklingError as error:
+        untrusted.check_folder(Path(name))  # names the file
+        raise ModelError("the weights are damaged or hold pickled code, which is never run", where=name) from error
+    except (OSError, KeyError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
-            raise ModelError("the model needs code from its own folder, which is never run", where=name) from error
+            what = "the model needs code of its own, which is never run unless --trust_remote_code is given"
+            raise ModelError(what, where=name) from error
         if Path(name).is_dir():
             raise ModelError(f"the folder does not hold a loadable model ({first})", where=name) from error
         raise ModelError(
@@ -104,12 +113,26 @@ def explained(name: str) -> Iterator[None]:
         ) from error
 
 
-def load_tokenizer(path: str, *, pad_with_end: bool = False) -> Any:
+def load_config(path: str, *, trust_remote_code: bool = False) -> Any:
+    """Configuration of a model folder or hub name.
+
+    Raises:
+        ModelError: it cannot be loaded, or the model brings code that must not run.
+    """
+    from transformers import AutoConfig
+
+    with explained(path):
+        untrusted.check_model(path, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+
+
+def load_tokenizer(path: str, *, pad_with_end: bool = False, trust_remote_code: bool = False) -> Any:
     """The fast tokenizer of a model folder or hub name.
 
     Args:
         path: folder or hub name.
         pad_with_end: whether the end-of-text token stands in for a missing padding token.
+        trust_remote_code: whether code that it brings along may run.
 
     Raises:
         ModelError: it cannot be loaded or has no padding token.
@@ -118,7 +141,7 @@ def load_tokenizer(path: str, *, pad_with_end: bool = False) -> Any:
 
     quiet()
     with explained(path):
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token_id is None and pad_with_end:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
@@ -126,16 +149,19 @@ def load_tokenizer(path: str, *, pad_with_end: bool = False) -> Any:
     return tokenizer
 
 
-def load_model(model_class: Any, path: str, **settings: Any) -> tuple[Any, dict[str, Any]]:
+def load_model(
+    model_class: Any, path: str, *, trust_remote_code: bool = False, **settings: Any
+) -> tuple[Any, dict[str, Any]]:
     """A float32 transformers model and the loading report (``missing_keys`` and others).
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded, or brings code that must not run.
     """
     quiet()
     with explained(path):
+        untrusted.check_model(path, trust_remote_code=trust_remote_code)
         model, report = model_class.from_pretrained(
-            path, dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **settings
+            path, dtype=torch.float32, trust_remote_code=trust_remote_code, output_loading_info=True, **settings
         )
     return model, report
 
@@ -182,7 +208,7 @@ def local_folder(name: str) -> str:
             # Patterns match across "/"; weights in subfolders are exports for other runtimes.
             folder = snapshot_download(
                 path,
-                allow_patterns=[weights, "*.json", "*.txt", "*.model"],
+                allow_patterns=[weights, "*.json", "*.txt", "*.model", "*.py"],
                 ignore_patterns=[f"*/{weights}"],
             )
         if any(Path(folder).glob(weights)):
@@ -191,11 +217,11 @@ def local_folder(name: str) -> str:
 
 
 def model_fingerprint(path: str) -> str:
-    """SHA-256 over weights, configuration and tokenizer of a model folder; of the name for a hub model."""
+    """SHA-256 over weights, configuration, tokenizer and code of a model folder; of the name for a hub model."""
     folder = Path(path)
     if not folder.is_dir():
         return artifacts.fingerprint({"hub": path})
-    patterns = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model", "*/config.json")
+    patterns = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model", "*.py", "*/config.json")
     ours = {artifacts.MODEL_RECORD, artifacts.STAGE_RECORD, artifacts.LORA_CONFIG}
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})

@@ -45,7 +45,12 @@ class Reranker(Protocol):
 
 
 def load(
-    name: str, *, max_len: int | None = None, precision: Precision = "auto", instruction: str | None = None
+    name: str,
+    *,
+    max_len: int | None = None,
+    precision: Precision = "auto",
+    instruction: str | None = None,
+    trust_remote_code: bool = False,
 ) -> Reranker:
     """Load a trained re-ranker: a language model that answers "yes" or "no", or a classifier with one output.
 
@@ -54,18 +59,26 @@ def load(
         max_len: tokens of a pair; unset: as many as the model can read.
         precision: arithmetic of the forward pass.
         instruction: what the documents are searched for, of a language model; unset: the model card's own.
+        trust_remote_code: whether code that the model brings along may run.
 
     Raises:
         ModelError: it cannot be loaded or is no re-ranker.
         OptionError: an instruction for a model that takes none, or no room for the texts in ``max_len``.
     """
-    if _is_causal(_config(loading.resolve(name)), name, instruction):
-        return CausalReranker.load(name, max_len=max_len, precision=precision, instruction=instruction)
-    return CrossEncoder.load(name, max_len=max_len, precision=precision)
+    config = loading.load_config(loading.resolve(name), trust_remote_code=trust_remote_code)
+    settings: dict[str, Any] = {"max_len": max_len, "precision": precision, "trust_remote_code": trust_remote_code}
+    if _is_causal(config, name, instruction):
+        return CausalReranker.load(name, instruction=instruction, **settings)
+    return CrossEncoder.load(name, **settings)
 
 
 def identity(
-    name: str, *, max_len: int | None = None, precision: Precision = "auto", instruction: str | None = None
+    name: str,
+    *,
+    max_len: int | None = None,
+    precision: Precision = "auto",
+    instruction: str | None = None,
+    trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """Everything that decides the scores of the model that ``load`` would give, without building the model.
 
@@ -81,9 +94,9 @@ def identity(
         OptionError: as ``load``.
     """
     folder = loading.local_folder(name)
-    config = _config(folder)
+    config = loading.load_config(folder, trust_remote_code=trust_remote_code)
     causal = _is_causal(config, name, instruction)
-    tokenizer = loading.load_tokenizer(folder, pad_with_end=causal)
+    tokenizer = loading.load_tokenizer(folder, pad_with_end=causal, trust_remote_code=trust_remote_code)
     return {
         "fingerprint": loading.model_fingerprint(folder),
         "kind": "causal" if causal else "sequence_classification",
@@ -91,14 +104,6 @@ def identity(
         "prompt": causal_reranker.prompt(instruction) if causal else "",
         "precision": resolve_precision(precision, default_device()),
     }
-
-
-def _config(path: str) -> Any:
-    """Configuration of a model folder or hub name."""
-    from transformers import AutoConfig
-
-    with loading.explained(path):
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
 
 
 def _is_causal(config: Any, name: str, instruction: str | None) -> bool:

@@ -97,7 +97,11 @@ def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
     if manifest.get("sha256") != checksum or manifest.get("shape") != list(shape):
         console.say(f"{folder}: the cached index is damaged (checksum) and is made again")
         return None
-    vectors: np.ndarray = np.load(
-        folder / artifacts.VECTORS_FILE, mmap_mode="r" if shape[0] else None, allow_pickle=False
-    )
+    try:
+        vectors: np.ndarray = np.load(
+            folder / artifacts.VECTORS_FILE, mmap_mode="r" if shape[0] else None, allow_pickle=False
+        )
+    except ValueError as error:
+        console.say(f"{folder}: the cached index is no array of numbers ({error}) and is made again")
+        return None
     return vectors

@@ -48,7 +48,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
 
 
 def _encoder_scores(name: str, role: str, asked: Task, options: EvaluationOptions) -> EncoderScores:
-    encoder = BiEncoder.load(name, precision=options.precision)
+    encoder = BiEncoder.load(name, precision=options.precision, trust_remote_code=options.trust_remote_code)
     return scores.of_encoder(encoder, asked, role=role, name=name, batch_size=options.batch_size)
 
 
@@ -58,7 +58,10 @@ def _base_scores(
     """The base model reads as much of a text as the student does, so that only the training differs."""
     length = student.description["max_len"]
     encoder, choice = models.load(
-        choice, lambda name: BiEncoder.load(name, max_len=length, precision=options.precision)
+        choice,
+        lambda name: BiEncoder.load(
+            name, max_len=length, precision=options.precision, trust_remote_code=options.trust_remote_code
+        ),
     )
     if encoder is None:
         return None, choice.left_out

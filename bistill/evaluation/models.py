@@ -66,6 +66,7 @@ def teacher_settings(choice: Choice, options: EvaluationOptions) -> Settings:
         instruction=trained.get("teacher_instruction"),
         precision=options.precision,
         batch_size=options.batch_size,
+        trust_remote_code=options.trust_remote_code,
     )
 
 

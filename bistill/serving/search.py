@@ -45,6 +45,7 @@ def search(options: SearchOptions) -> list[Answer]:
         top_k=options.top_k,
         batch_size=options.batch_size,
         precision=options.precision,
+        trust_remote_code=options.trust_remote_code,
     )
 
 
@@ -57,6 +58,7 @@ def answer(
     top_k: int = 3,
     batch_size: int = 64,
     precision: Precision = "auto",
+    trust_remote_code: bool = False,
 ) -> list[Answer]:
     """Search documents with one model, or two side by side, and print one table a query.
 
@@ -68,6 +70,7 @@ def answer(
         top_k: documents of each query.
         batch_size: texts encoded at once.
         precision: arithmetic of the models.
+        trust_remote_code: whether code that the models bring along may run.
 
     Raises:
         OptionError: there is no query, or an empty one.
@@ -76,7 +79,7 @@ def answer(
     _check(queries)
 
     def found_by(name: str) -> list[list[Hit]]:
-        encoder = BiEncoder.load(name, precision=precision)
+        encoder = BiEncoder.load(name, precision=precision, trust_remote_code=trust_remote_code)
         index = open_index(encoder, documents, batch_size=batch_size, description=f"index of {name}")
         return index.search(queries, top_k, batch_size=batch_size)
 

@@ -21,11 +21,12 @@ from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import permutation, subset
 from bistill.data.version import corpus_of
-from bistill.encoders import loading, lora
+from bistill.encoders import batching, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.errors import OptionError
+from bistill.errors import OptionError, shown
 from bistill.journal import Journal
 from bistill.training import gate, stage
+from bistill.training.batch import Batch, Terms
 from bistill.training.engine import batches
 from bistill.training.hooks import Validate
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, student_figures
@@ -70,31 +71,53 @@ class ListTask:
         """Queries shuffled."""
         return permutation(seed, epoch, self.samples)
 
+    def fingerprints(self) -> dict[str, str]:
+        """What the lists are made from: an interrupted run goes on only with the same."""
+        in_batch = {} if self._in_batch is None else {"in_batch": self._in_batch.fingerprint()}
+        return {"pools": self._pools.fingerprint(), **in_batch}
+
     def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
         """The candidate lists of a batch."""
         options = self._options
         return [self._pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]
 
-    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """The three losses of a batch of queries on the linear score.
 
         Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
-        once; the mask holds what is no candidate of a query.
+        once; the mask holds what is no candidate of a query. Texts are the queries, then the documents.
         """
-        options = self._options
+        options, encoder = self._options, self._encoder
         lists = self.lists(samples, epoch)
         documents = np.unique(np.concatenate([item.documents for item in lists]))
-        queries = self._encoder.embed_queries([self._dataset.queries[item.query_id] for item in lists])
-        student = losses.linear_score(queries @ self._encoder.embed_documents(self._corpus.take(documents)).T)
-        teacher, positive, mask = (value.to(student.device) for value in self._targets(lists, documents))
-        return losses.distillation(
-            teacher,
-            student,
-            positive,
-            mask,
-            tau=options.tau,
-            contrastive_weight=options.contrastive_weight,
-            negative_penalty_weight=options.negative_penalty_weight,
+        queries = [self._dataset.queries[item.query_id] for item in lists]
+        encodings = encoder.tokenize_queries(queries) + encoder.tokenize_documents(self._corpus.take(documents))
+        teacher, positive, mask = (value.to(encoder.device) for value in self._targets(lists, documents))
+
+        def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
+            student = losses.linear_score(vectors[: len(lists)] @ vectors[len(lists) :].T)
+            return losses.distillation(
+                teacher,
+                student,
+                positive,
+                mask,
+                tau=options.tau,
+                contrastive_weight=options.contrastive_weight,
+                negative_penalty_weight=options.negative_penalty_weight,
+            )
+
+        def describe(place: int) -> str:
+            if place < len(lists):
+                return f"query {lists[place].query_id} {shown(queries[place])}"
+            number = int(documents[place - len(lists)])
+            return f"document {number} {shown(self._corpus.take([number])[0])}"
+
+        return Batch(
+            lengths=batching.lengths(encodings),
+            forward=lambda places: encoder.forward([encodings[place] for place in places]),
+            terms=terms,
+            separable=False,
+            describe=describe,
         )
 
     def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,7 +148,7 @@ def train(options: DistillationOptions) -> dict[str, Any]:
     teachers = [name for name in (options.teacher_path, *options.more_teachers) if not name.startswith(IMPORTED)]
     if output_dir.resolve() in {Path(loading.resolve(name)).resolve() for name in teachers}:
         raise OptionError("the student would overwrite its teacher", where="--output_dir", found=options.output_dir)
-    with stage.recorded(output_dir, "distillation", options) as journal:
+    with stage.recorded("distillation", options) as journal:
         return _train(options, journal)
 
 
@@ -150,6 +173,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         every=options.eval_steps,
         journal=journal,
         at_first=True,
+        patience=options.patience,
     )
     record = stage.fit(
         "student",
@@ -162,7 +186,11 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         teacher_path=_portable(options.teacher_path),
         teachers=identities,
         teacher_gate=figures,
-        data={"train": dataset.fingerprint, "valid": valid.fingerprint},
+        run={
+            "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
+            "models": {"start": loading.model_fingerprint(encoder.source)},
+            "candidates": task.fingerprints(),
+        },
     )
     _warn_if_worse(validation)
     return record
@@ -211,7 +239,7 @@ def _portable(teacher: str) -> str:
 
 
 def _warn_if_worse(validation: Validate) -> None:
-    before, after = validation.first["ndcg_at_10"], validation.best["ndcg_at_10"]
+    before, after = validation.first["ndcg_at_10"], validation.figures["ndcg_at_10"]
     if after < before:
         console.say(
             f"the student ranks worse than before distillation on the validation queries "

@@ -1,8 +1,9 @@
 """One training loop for every stage.
 
-The engine knows batches, a step function and hooks; nothing of teachers, students or texts. What a step sees is a
-function of (seed, step) alone: the order of samples is counted out from (seed, epoch), and the random numbers of
-dropout are set from (seed, step) before each step.
+The engine knows batches, updates and hooks; nothing of teachers, students or texts. What an update sees is a function
+of (seed, step) alone: the order of samples is counted out from (seed, epoch), dropout is drawn from (seed, step, text).
+So an update can be done again: after memory ran out, after a number that is none, in another process that goes on
+from a checkpoint.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,9 +22,12 @@ from torch import Tensor, nn
 
 from bistill.config import LoraOptions, Precision, TrainingOptions
 from bistill.data.sampling import generator
-from bistill.encoders.products import fast_products
 from bistill.errors import OptionError, TrainingError
-from bistill.training.schedule import linear_warmup_decay, parameter_groups
+from bistill.training import memory, optimizer, random_state, schedule, signals
+from bistill.training.batch import Batch
+from bistill.training.checkpoint import State
+from bistill.training.saving import Saving
+from bistill.training.update import Update
 
 
 class Task(Protocol):
@@ -45,8 +49,8 @@ class Task(Protocol):
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """Ids of all samples in the order in which an epoch sees them: a function of seed and epoch alone."""
 
-    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
-        """Loss terms of a batch by name; ``loss`` is the one to minimise."""
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+        """Texts and loss of an update over these samples: a function of samples and epoch alone."""
 
 
 @dataclass
@@ -54,14 +58,21 @@ class Progress:
     """Where a run is.
 
     Attributes:
-        step: updates done.
         total_steps: updates of the whole run.
+        step: updates done.
         epoch: 0-based epoch of the last update.
         epoch_ended: whether the last update was the last of its epoch.
         lr: learning rate of the last update.
         terms: loss terms of the last update.
         grad_norm: norm of the gradient before clipping.
         seconds: wall time of the last update.
+        tokens: tokens of the texts of the last update, padding not counted.
+        micro_batches: groups of texts that the last update ran one after the other.
+        memory_mib: memory held after the last update.
+        lr_factor: multiplies the learning rate of the options.
+        rollbacks: returns to a checkpoint because the loss leapt.
+        stop: why the run ends before its last update; "" while it does not.
+        go_back: why the state is to be taken from the last checkpoint; "" while it is not.
     """
 
     total_steps: int
@@ -72,13 +83,26 @@ class Progress:
     terms: dict[str, float] = field(default_factory=dict)
     grad_norm: float = 0.0
     seconds: float = 0.0
+    tokens: int = 0
+    micro_batches: int = 0
+    memory_mib: int = 0
+    lr_factor: float = 1.0
+    rollbacks: int = 0
+    stop: str = ""
+    go_back: str = ""
 
 
 class Hook:
-    """Something that acts between updates; every method may be overridden."""
+    """Something that acts between updates; every method may be overridden.
+
+    Attributes:
+        name: under which its state stands in a checkpoint.
+    """
+
+    name = ""
 
     def at_start(self, progress: Progress) -> None:
-        """Before the first update."""
+        """Before the first update of this process."""
 
     def after_step(self, progress: Progress) -> None:
         """After each update."""
@@ -89,15 +113,27 @@ class Hook:
     def close(self) -> None:
         """Always, also when the run failed."""
 
+    def state(self) -> dict[str, Any]:
+        """What a later process must know, as JSON; {}: nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any], best: dict[str, Tensor]) -> None:
+        """Take over what ``state`` gave earlier, and the best weights of that moment."""
+
+    def best(self) -> tuple[int, dict[str, Tensor]]:
+        """Step and weights of the best model so far, of the one hook that keeps them."""
+        return 0, {}
+
 
 class Engine:
     """Runs a task to its end.
 
     Args:
-        task: model, samples and losses.
+        task: model, samples and batches.
         options: epochs, batch size, learning rate, schedule, seed.
         precision: a concrete one (not ``auto``).
         hooks: called in order.
+        saving: writes and reads checkpoints, and reports trouble; None: the run cannot be continued.
         head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
         head_lr_factor: see ``head``.
     """
@@ -109,10 +145,11 @@ class Engine:
         *,
         precision: Precision,
         hooks: Sequence[Hook] = (),
+        saving: Saving | None = None,
         head: Collection[str] = (),
         head_lr_factor: float = 1.0,
     ) -> None:
-        self.task, self.options, self.hooks = task, options, list(hooks)
+        self.task, self.options, self.hooks, self.saving = task, options, list(hooks), saving
         AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
         if self.accelerator.num_processes > 1:
@@ -125,66 +162,170 @@ class Engine:
         self.steps_per_epoch = math.ceil(task.samples / options.batch_size)
         self.progress = Progress(total_steps=self.steps_per_epoch * options.epochs)
         lr = peak_lr(options)
-        groups = parameter_groups(
+        groups = schedule.parameter_groups(
             task.model, lr=lr, weight_decay=options.weight_decay, head=head, head_lr=lr * head_lr_factor
         )
-        optimizer = torch.optim.AdamW(groups)
-        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
-        self.schedule = linear_warmup_decay(optimizer, self.progress.total_steps, options.warmup_ratio)
+        self.optimizer = optimizer.adamw(groups)
+        self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
+        self._order: tuple[int, np.ndarray] | None = None
 
     def run(self) -> Progress:
-        """Do every update; hooks see each."""
+        """Do every update that is not done yet; hooks see each.
+
+        Raises:
+            TrainingError: the numbers are no longer numbers, or memory does not suffice for one text.
+            Stopped: SIGINT or SIGTERM came; the state is saved.
+        """
         try:
-            self._tell("at_start")
-            self.task.model.train()
-            for epoch, samples in self.batches():
-                self._step(epoch, samples)
-                self._tell("after_step")
-            self.task.model.eval()
-            self._tell("at_end")
+            with signals.deferred() as requests:
+                self._begin()
+                self.task.model.train()
+                while self.progress.step < self.progress.total_steps and not self.progress.stop:
+                    self._advance()
+                    if requests.received is not None:
+                        self._save()
+                        requests.raise_if_received()
+                self._save()
+                self.task.model.eval()
+                self._tell("at_end")
         finally:
             for hook in self.hooks:
                 hook.close()
+            if self.saving:
+                self.saving.close()
         return self.progress
 
-    def batches(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(epoch, sample ids) of each update in order; the last batch of an epoch may be smaller."""
-        yield from batches(self.task.order, self.options)
+    def state(self, copied: bool = True) -> State:
+        """Everything that another process needs to go on from here, on the CPU.
+
+        Args:
+            copied: whether the tensors are copies that later updates do not touch, also where they are on the CPU.
+        """
+        best_step, best = max((hook.best() for hook in self.hooks), key=lambda found: found[0], default=(0, {}))
+        scaler = self.accelerator.scaler
+        return State(
+            step=self.progress.step,
+            run=self.saving.run if self.saving else {},
+            weights={name: value.detach().to("cpu", copy=copied) for name, value in self._tensors()},
+            best=best,
+            best_step=best_step,
+            optimizer=optimizer.state(self.task.model, self.optimizer, copied=copied),
+            random=random_state.capture(),
+            schedule={
+                "lr_factor": self.progress.lr_factor,
+                "rollbacks": self.progress.rollbacks,
+                "stop": self.progress.stop,
+                "micro_batch_tokens": self.update.budget,
+                "loss_scale": None if scaler is None else scaler.state_dict(),
+            },
+            hooks={hook.name: found for hook in self.hooks if (found := hook.state())},
+        )
+
+    def state_bytes(self) -> int:
+        """Size of a state: weights, best weights and the optimizer's two moments."""
+        return 4 * sum(value.numel() * value.element_size() for _, value in self._tensors())
+
+    def restore(self, state: State) -> None:
+        """Go to the place of a state."""
+        with torch.no_grad():
+            for name, value in self._tensors():
+                value.copy_(state.weights[name])
+        optimizer.restore(self.task.model, self.optimizer, state.optimizer)
+        random_state.restore(state.random)
+        progress = self.progress
+        progress.step, progress.stop = state.step, state.schedule["stop"]
+        progress.epoch = max(state.step - 1, 0) // self.steps_per_epoch
+        progress.lr_factor, progress.rollbacks = state.schedule["lr_factor"], state.schedule["rollbacks"]
+        self.update.budget = min(self.update.budget, state.schedule["micro_batch_tokens"])
+        if self.accelerator.scaler is not None and state.schedule["loss_scale"]:
+            self.accelerator.scaler.load_state_dict(state.schedule["loss_scale"])
+        for hook in self.hooks:
+            if hook.name in state.hooks:
+                hook.restore(state.hooks[hook.name], state.best)
+
+    def _begin(self) -> None:
+        """Go on from the newest checkpoint, or write the one from which everything can be done again."""
+        state = self.saving.resume() if self.saving else None
+        if state is not None:
+            self.restore(state)
+        self._tell("at_start")
+        if state is None:
+            self._save()
+
+    def _advance(self) -> None:
+        """One update and what follows it."""
+        progress = self.progress
+        started = time.perf_counter()
+        epoch, samples = self._samples(progress.step)
+        lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.options.warmup_ratio)
+        progress.lr = optimizer.set_rate(self.optimizer, lr * progress.lr_factor)
+        seed = int(generator(self.options.seed, "step", progress.step).integers(2**62))
+        try:
+            done = self.update.run(lambda: self.task.batch(samples, epoch), samples, seed, progress.step + 1)
+        except TrainingError:
+            self._save()  # the weights are those before the update, and nothing done so far is lost
+            raise
+        if done is None:
+            self._go_back("an update was broken off in the optimizer")
+            return
+        progress.step += 1
+        progress.epoch = epoch
+        progress.epoch_ended = progress.step % self.steps_per_epoch == 0
+        progress.terms, progress.grad_norm = done.terms, done.grad_norm
+        progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
+        progress.memory_mib = memory.held_mib(self.accelerator.device)
+        progress.seconds = time.perf_counter() - started
+        self._tell("after_step")
+        if progress.go_back:
+            self._leap_back()
+        elif self.saving and self.saving.due(progress.step):
+            self._save()
+
+    def _samples(self, step: int) -> tuple[int, np.ndarray]:
+        """Epoch and samples of a 0-based update."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, self.task.order(self.options.seed, epoch))
+        start = number * self.options.batch_size
+        return epoch, self._order[1][start : start + self.options.batch_size]
+
+    def _leap_back(self) -> None:
+        """Answer a leap of the loss: the first time by doing the same again, later with half the learning rate."""
+        progress = self.progress
+        reason, progress.go_back = progress.go_back, ""
+        rollbacks, factor = progress.rollbacks + 1, progress.lr_factor * (0.5 if progress.rollbacks else 1.0)
+        self._go_back(f"{reason}; the learning rate is {factor:g} times that of the options")
+        progress.rollbacks, progress.lr_factor = rollbacks, factor
+
+    def _go_back(self, reason: str) -> None:
+        """Take the state of the last checkpoint."""
+        assert self.saving is not None, reason
+        broken, state = self.progress.step, self.saving.read()
+        self.restore(state)
+        self._trouble("rollback", f"{reason}; back at step {state.step}", step=broken, to_step=state.step)
+
+    def _save(self) -> None:
+        if self.saving:
+            self.saving.save(self.progress.step, self.state_bytes(), self.state)
+
+    def _trouble(self, kind: str, message: str, **facts: Any) -> None:
+        if self.saving:
+            self.saving.trouble(kind, message, **facts)
 
     def _tell(self, moment: str) -> None:
         for hook in self.hooks:
             getattr(hook, moment)(self.progress)
 
-    def _step(self, epoch: int, samples: np.ndarray) -> None:
-        started = time.perf_counter()
-        progress = self.progress
-        torch.manual_seed(int(generator(self.options.seed, "step", progress.step).integers(2**62)))
-        with fast_products(self.accelerator.device):
-            terms = self.task.losses(samples, epoch)
-        if not torch.isfinite(terms["loss"]):
-            raise TrainingError(
-                "the loss is no number; the weights are not saved",
-                where=f"step {progress.step + 1}, samples {samples.tolist()}",
-                found={name: float(value.detach()) for name, value in terms.items()},
-                todo="lower --lr, or train with --precision fp32",
-            )
-        self.accelerator.backward(terms["loss"])
-        limit = self.options.max_grad_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.task.model.parameters(), limit)
-        progress.lr = min(self.schedule.get_last_lr())  # the body's; a head learns no slower
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-        progress.step += 1
-        progress.epoch = epoch
-        progress.epoch_ended = progress.step % self.steps_per_epoch == 0
-        progress.terms = {name: float(value.detach()) for name, value in terms.items()}
-        progress.grad_norm = float(norm) if norm is not None else 0.0
-        progress.seconds = time.perf_counter() - started
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Trained parameters and the buffers that belong to the weights."""
+        model = self.task.model
+        yield from ((name, value) for name, value in model.named_parameters() if value.requires_grad)
+        kept = model.state_dict().keys()
+        yield from ((name, value) for name, value in model.named_buffers() if name in kept)
 
 
 def batches(order: Callable[[int, int], np.ndarray], options: TrainingOptions) -> Iterator[tuple[int, np.ndarray]]:
-    """(epoch, sample ids) of each update, from the order of the samples by (seed, epoch)."""
+    """(epoch, sample ids) of each update of a run, from the order of the samples by (seed, epoch)."""
     for epoch in range(options.epochs):
         samples = order(options.seed, epoch)
         for start in range(0, len(samples), options.batch_size):

@@ -6,8 +6,6 @@ from collections.abc import Collection
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 
 def warmup_decay_factor(step: int, total_steps: int, warmup_ratio: float) -> float:
@@ -20,11 +18,6 @@ def warmup_decay_factor(step: int, total_steps: int, warmup_ratio: float) -> flo
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return max(total_steps - step, 0) / max(total_steps - warmup, 1)
-
-
-def linear_warmup_decay(optimizer: Optimizer, total_steps: int, warmup_ratio: float) -> LambdaLR:
-    """The schedule of ``warmup_decay_factor`` for an optimizer."""
-    return LambdaLR(optimizer, lambda step: warmup_decay_factor(step, total_steps, warmup_ratio))
 
 
 def parameter_groups(

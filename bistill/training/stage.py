@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from bistill import artifacts, console
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
@@ -19,9 +22,12 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError, BistillError
 from bistill.journal import Journal, finite, versions
-from bistill.options import Options
+from bistill.options import altering
+from bistill.training import saving
 from bistill.training.engine import Engine, Task
-from bistill.training.hooks import ShowProgress, Validate, WriteJournal
+from bistill.training.hooks import ShowProgress, Validate, WatchLeaps, WriteJournal
+from bistill.training.run_folder import check_space, owned
+from bistill.training.signals import Stopped, ending_on_sigterm
 
 
 def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple[Dataset, Dataset]:
@@ -36,39 +42,40 @@ def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple
 
 
 @contextmanager
-def recorded(output_dir: Path, stage: str, options: Options) -> Iterator[Journal]:
-    """Journal of a run: a ``start`` line with versions, command line and options, an ``end`` line whatever happens.
+def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Iterator[Journal]:
+    """The folder of a run, for it alone, and its journal: a ``start`` line with versions, command line and options, an
+    ``end`` line whatever happens.
 
     Raises:
-        ArtifactError: the folder cannot be written.
+        ArtifactError: the folder cannot be written, or another run is at work in it.
+        OptionError: an interrupted run of other options is in it.
     """
-    try:
+    output_dir = Path(options.output_dir)
+    with ending_on_sigterm(), owned(output_dir, " ".join(sys.argv)):
+        saving.prepare(output_dir, options, altering(options))
         journal = Journal(output_dir / artifacts.JOURNAL)
-    except OSError as error:
-        raise ArtifactError(
-            f"the output folder cannot be written ({error.strerror})",
-            where=str(output_dir),
-            todo="give another --output_dir, or make it writable",
-        ) from None
-    journal.write(
-        "start",
-        stage=stage,
-        pid=os.getpid(),
-        argv=sys.argv,
-        options=dataclasses.asdict(options),
-        versions=versions(),
-    )
-    started = time.monotonic()
-    try:
-        yield journal
-    except BaseException as error:
-        said = error.message() if isinstance(error, BistillError) else f"{type(error).__name__}: {error}"
-        journal.write("end", status="failed", error=said, seconds=round(time.monotonic() - started, 1))
-        raise
-    else:
-        journal.write("end", status="finished", seconds=round(time.monotonic() - started, 1))
-    finally:
-        journal.close()
+        journal.write(
+            "start",
+            stage=stage,
+            pid=os.getpid(),
+            argv=sys.argv,
+            options=dataclasses.asdict(options),
+            versions=versions(),
+        )
+        started = time.monotonic()
+        status, said = "finished", {}
+        try:
+            yield journal
+        except (Stopped, KeyboardInterrupt):
+            status = "stopped"
+            raise
+        except BaseException as error:
+            message = error.message() if isinstance(error, BistillError) else f"{type(error).__name__}: {error}"
+            status, said = "failed", {"error": message}
+            raise
+        finally:
+            journal.write("end", status=status, **said, seconds=round(time.monotonic() - started, 1))
+            journal.close()
 
 
 def fit(
@@ -79,6 +86,7 @@ def fit(
     validation: Validate,
     journal: Journal,
     *,
+    run: dict[str, Any],
     head: Collection[str] = (),
     head_lr_factor: float = 1.0,
     **facts: Any,
@@ -92,38 +100,80 @@ def fit(
         options: of the command.
         validation: decides which weights are the best.
         journal: of the run.
+        run: fingerprints of data, models and task; an interrupted run goes on only with the same.
         head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
         head_lr_factor: see ``head``.
         facts: further fields of the record.
 
     Returns:
         The record.
+
+    Raises:
+        BistillError: see ``Engine.run`` and ``Saving``.
     """
+    output_dir = Path(options.output_dir)
+    checkpoints = saving.Saving(
+        output_dir, options, {"options": altering(options), **run, "versions": versions()}, journal
+    )
     engine = Engine(
         task,
         options,
         precision=encoder.precision,
-        hooks=[ShowProgress(f"training {stage}"), WriteJournal(journal), validation],
+        hooks=[
+            ShowProgress(f"training {stage}"),
+            WriteJournal(journal),
+            WatchLeaps(options.spike_rollbacks),
+            validation,
+        ],
+        saving=checkpoints,
         head=head,
         head_lr_factor=head_lr_factor,
     )
+    # One checkpoint more than are kept, while the newest is written; then the model, twice for a moment.
+    whole = sum(value.numel() * value.element_size() for value in encoder.model.parameters())
+    missing = max(options.keep + 1 - checkpoints.count(), 0)
+    check_space(output_dir, missing * engine.state_bytes() + 3 * whole, "checkpoints and model")
     progress = engine.run()
-    output_dir = Path(options.output_dir)
-    encoder.save(output_dir, options)
-    journal.write("saved", path=str(output_dir), step=validation.best_step)
-    console.say(f"{stage} of step {validation.best_step} written to {output_dir}")
     record: dict[str, Any] = finite(
         {
             "schema": "bistill.model/1",
             "stage": stage,
             **facts,
+            "data": run["data"],
             "updates": progress.step,
             "best_step": validation.best_step,
-            "validation": validation.best,
+            "validation": validation.figures,
             "validation_untouched": validation.first or None,
             "options": dataclasses.asdict(options),
             "versions": versions(),
         }
     )
-    artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
+    _publish(encoder, options, record)
+    journal.write("saved", path=str(output_dir), step=validation.best_step)
+    console.say(f"{stage} of step {validation.best_step} written to {output_dir}")
+    checkpoints.finish()
     return record
+
+
+def _publish(
+    encoder: CrossEncoder | BiEncoder, options: TeacherOptions | DistillationOptions, record: dict[str, Any]
+) -> None:
+    """Write the model beside, whole, and then move its files in; the record comes last.
+
+    Raises:
+        ArtifactError: the disk is full; the checkpoint of the last update is whole.
+    """
+    output_dir = Path(options.output_dir)
+    unfinished = output_dir / artifacts.UNFINISHED_MODEL
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        encoder.save(unfinished, options)
+        artifacts.move_model(unfinished, output_dir)
+        artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise ArtifactError(
+            f"the model cannot be written ({error})",
+            where=str(output_dir),
+            todo="free space and give the same command again: it goes on from the last checkpoint",
+        ) from error

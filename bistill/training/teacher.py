@@ -15,10 +15,12 @@ from bistill.config import TeacherOptions
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import permutation, subset
-from bistill.encoders import loading, lora
+from bistill.encoders import batching, loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.errors import shown
 from bistill.journal import Journal
 from bistill.training import stage
+from bistill.training.batch import Batch, Terms
 from bistill.training.hooks import Validate
 from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, teacher_figures
 
@@ -59,11 +61,22 @@ class PairTask:
         rows = permutation(seed, epoch, len(self._ends))
         return np.concatenate([np.arange(starts[row], self._ends[row]) for row in rows])
 
-    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
-        """Binary cross-entropy of a batch of pairs."""
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+        """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
         pairs, labels = zip(*(self.pair(int(sample), epoch) for sample in samples), strict=True)
-        logits = self._encoder.logits(pairs)
-        return {"loss": losses.pointwise_bce(logits, torch.tensor(labels, device=logits.device))}
+        encodings = self._encoder.tokenize(pairs)
+        targets = torch.tensor(labels, device=self._encoder.device)
+
+        def terms(logits: Tensor, places: np.ndarray) -> Terms:
+            return {"loss": losses.pointwise_bce(logits, targets[places]) * (len(places) / len(pairs))}
+
+        return Batch(
+            lengths=batching.lengths(encodings),
+            forward=lambda places: self._encoder.forward([encodings[place] for place in places]),
+            terms=terms,
+            separable=True,
+            describe=lambda place: f"pair {samples[place]} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
+        )
 
     def pair(self, sample: int, epoch: int) -> tuple[tuple[str, str], float]:
         """((query, document), label) of one sample: first a query's positives, then its negatives."""
@@ -100,7 +113,7 @@ def train(options: TeacherOptions) -> dict[str, Any]:
     Raises:
         BistillError: data or model cannot be used.
     """
-    with stage.recorded(Path(options.output_dir), "teacher", options) as journal:
+    with stage.recorded("teacher", options) as journal:
         return _train(options, journal)
 
 
@@ -117,6 +130,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         every=options.eval_steps,
         journal=journal,
         at_first=not encoder.new_keys,
+        patience=options.patience,
     )
     return stage.fit(
         "teacher",
@@ -128,7 +142,10 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         head=encoder.new_head(),
         head_lr_factor=options.head_lr_factor,
         base_model=loading.portable(options.model_name),
-        data={"train": dataset.fingerprint, "valid": valid.fingerprint},
+        run={
+            "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
+            "models": {"start": loading.model_fingerprint(encoder.source)},
+        },
     )
 
 

@@ -53,17 +53,6 @@ def test_the_head_computes_in_float32_under_bf16(tiny_teacher: Path) -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_a_second_run_leaves_nothing_of_the_first(tiny_encoder: Path, tmp_path: Path) -> None:
-    trained(tiny_encoder, use_lora=True).save(tmp_path, LoraOptions(use_lora=True, lora_r=4))
-    assert (tmp_path / "adapter").is_dir()
-    other = tmp_path / "run.sh"
-    other.write_text("#!/bin/sh")
-    other.chmod(0o755)
-    trained(tiny_encoder, use_lora=False).save(tmp_path, LoraOptions())
-    assert not (tmp_path / "adapter").exists()
-    assert other.stat().st_mode & 0o777 == 0o755
-
-
 def trained(folder: Path, *, use_lora: bool) -> CrossEncoder:
     """A teacher after some real updates."""
     options = LoraOptions(use_lora=use_lora, lora_r=4, lora_alpha=8, lora_dropout=0.0)

@@ -55,7 +55,8 @@ def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder
     teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
     task = ListTask(student, dataset, corpus, pools, made)
     batch = np.array([7, 2, 9])
-    terms = task.losses(batch, epoch=1)
+    made_batch = task.batch(batch, epoch=1)
+    terms = made_batch.terms(made_batch.forward(made_batch.places), made_batch.places)
 
     lists = [pools.training_list(int(row), made, seed=42, epoch=1) for row in batch]
     assert task.lists(batch, 1)[2].documents == lists[2].documents and task.samples == 12

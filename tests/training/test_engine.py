@@ -13,6 +13,7 @@ from bistill.config import TeacherOptions, TrainingOptions
 from bistill.data.sampling import permutation
 from bistill.errors import TrainingError
 from bistill.journal import Journal, read
+from bistill.training.batch import Batch
 from bistill.training.engine import Engine, Hook, Progress, peak_lr
 from bistill.training.hooks import Validate, WriteJournal
 
@@ -34,9 +35,18 @@ class Regression:
     def order(self, seed: int, epoch: int) -> np.ndarray:
         return permutation(seed, epoch, self.samples)
 
-    def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         self.seen.append((epoch, samples.tolist()))
-        error = (self.model(INPUTS[samples]) - TARGETS[samples]).square().mean()
+        return Batch(
+            lengths=np.ones(len(samples), dtype=np.int64),
+            forward=lambda places: self.model(INPUTS[samples[places]]),
+            terms=lambda rows, places: self.terms(rows, samples[places]),
+            separable=False,
+            describe=lambda place: f"sample {samples[place]}",
+        )
+
+    def terms(self, rows: Tensor, samples: np.ndarray) -> dict[str, Tensor]:
+        error = (rows - TARGETS[samples]).square().mean()
         return {"loss": error, "square": error}
 
 
@@ -110,7 +120,7 @@ def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_pa
     hook = Validate(task.model, measure, criteria=("a", "b"), every=0, journal=journal, at_first=True)
     Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
     assert hook.first == {"a": 0.5, "b": 0.9}
-    assert (hook.best, hook.best_step) == ({"a": 0.7, "b": 0.2}, 6)
+    assert (hook.figures, hook.best_step) == ({"a": 0.7, "b": 0.2}, 6)
     assert weights(task) == kept[2] != kept[3]
 
 
@@ -126,14 +136,15 @@ def test_validation_every_few_steps_and_after_the_last(tmp_path: object) -> None
 
 def test_a_loss_that_is_no_number_stops_with_its_samples() -> None:
     class Diverging(Regression):
-        def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
-            terms = super().losses(samples, epoch)
+        def terms(self, rows: Tensor, samples: np.ndarray) -> dict[str, Tensor]:
+            terms = super().terms(rows, samples)
             return {name: value * float("nan") if len(self.seen) == 2 else value for name, value in terms.items()}
 
     task = Diverging()
     with pytest.raises(TrainingError) as error:
         Engine(task, OPTIONS, precision="fp32").run()
-    assert f"step 2, samples {permutation(5, 0, 10)[4:8].tolist()}: the loss is no number" in str(error.value)
+    assert f"step 2, samples {permutation(5, 0, 10)[4:8].tolist()}: the loss is no number twice" in str(error.value)
+    assert "the loss term square" in str(error.value)
     assert np.isfinite(weights(task)).all()
 
 
@@ -143,7 +154,7 @@ def test_clipping_limits_the_update_and_zero_turns_it_off() -> None:
         engine = Engine(task, dataclasses.replace(OPTIONS, max_grad_norm=limit), precision="fp32")
         norms: list[float] = []
         parameters = list(task.model.parameters())
-        engine.optimizer.optimizer.register_step_pre_hook(  # what the optimizer is given
+        engine.optimizer.register_step_pre_hook(  # what the optimizer is given
             lambda *_: norms.append(float(torch.cat([p.grad.flatten() for p in parameters]).norm()))
         )
         engine.run()
@@ -157,7 +168,7 @@ def test_clipping_limits_the_update_and_zero_turns_it_off() -> None:
 
 def test_hooks_are_closed_when_a_step_fails() -> None:
     class Failing(Regression):
-        def losses(self, samples: np.ndarray, epoch: int) -> dict[str, Tensor]:
+        def batch(self, samples: np.ndarray, epoch: int) -> Batch:
             raise RuntimeError("broken")
 
     class Closing(Hook):

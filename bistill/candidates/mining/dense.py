@@ -33,6 +33,7 @@ class DenseMiner:
         max_len: unset: the model's own.
         query_prompt: unset: the model's own.
         document_prompt: likewise.
+        trust_remote_code: whether code that the model brings along may run.
     """
 
     name = "dense"
@@ -48,8 +49,10 @@ class DenseMiner:
         max_len: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        trust_remote_code: bool = False,
     ) -> None:
         self._queries, self._pool, self._model_name, self._batch_size = queries, pool, model_name, batch_size
+        self._trust_remote_code = trust_remote_code
         self._settings: dict[str, Any] = {
             "precision": precision,
             "max_len": max_len,
@@ -85,7 +88,7 @@ class DenseMiner:
         return nearest.nearest(queries, documents, depth)
 
     def _encoded(self, query_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        encoder = BiEncoder.load(self._model_name, **self._settings)
+        encoder = BiEncoder.load(self._model_name, trust_remote_code=self._trust_remote_code, **self._settings)
         size = self._batch_size
         documents = cached_vectors(encoder, self._pool, batch_size=size, description="dense index")
         asked = [self._queries[int(query)] for query in query_ids]

@@ -17,7 +17,7 @@ from bistill.data import cache
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
-from bistill.errors import OptionError
+from bistill.errors import ArtifactError, OptionError
 
 # Their place here is their bit in the file of lists.
 NAMES: Final = ("labelled", "random", "lexical", "dense", "cross_encoder")
@@ -172,6 +172,7 @@ def retrieval_miner(
             max_len=student.max_len if own else None,
             query_prompt=student.query_prompt if own else None,
             document_prompt=student.document_prompt if own else None,
+            trust_remote_code=student.trust_remote_code,
         )
     from bistill.candidates.mining.reranking import CrossEncoderMiner
 
@@ -201,7 +202,14 @@ def kept(miner: Miner, dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, 
         return {"miner": miner.name}
 
     folder, _ = cache.obtain(key, fill)
-    documents: np.ndarray = np.load(folder / artifacts.MINED_FILE, mmap_mode="r", allow_pickle=False)
+    try:
+        documents: np.ndarray = np.load(folder / artifacts.MINED_FILE, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ArtifactError(
+            f"the file is no array of numbers ({error})",
+            where=str(folder / artifacts.MINED_FILE),
+            todo=f"delete {folder} and run again",
+        ) from None
     return documents
 
 

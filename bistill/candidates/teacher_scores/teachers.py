@@ -34,12 +34,18 @@ SMALLEST: Final = 1e-12
 
 
 class Settings(NamedTuple):
-    """How a teacher reads: tokens of a pair, instruction of a causal re-ranker, arithmetic, pairs at once."""
+    """How a teacher reads: tokens of a pair, instruction of a causal re-ranker, arithmetic, pairs at once; and whether
+    code that it brings along may run."""
 
     max_len: int | None = None
     instruction: str | None = None
     precision: Precision = "auto"
     batch_size: int = 64
+    trust_remote_code: bool = False
+
+    def loading(self) -> dict[str, Any]:
+        """What ``rerankers`` must know to load the teacher."""
+        return {name: value for name, value in self._asdict().items() if name != "batch_size"}
 
 
 def imported_identity(name: str) -> dict[str, Any]:
@@ -71,9 +77,7 @@ class Teacher:
         """
         if name.startswith(IMPORTED):
             return cls._open_imported(name, settings)
-        identity = rerankers.identity(
-            name, max_len=settings.max_len, precision=settings.precision, instruction=settings.instruction
-        )
+        identity = rerankers.identity(name, **settings.loading())
         adapters = lora.read_config(Path(loading.resolve(name)))
         if adapters.get("use_lora"):
             console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
@@ -128,10 +132,7 @@ class Teacher:
 
     def _loaded(self) -> Reranker:
         if self._reranker is None:
-            own = self._settings
-            self._reranker = rerankers.load(
-                self.name, max_len=own.max_len, precision=own.precision, instruction=own.instruction
-            )
+            self._reranker = rerankers.load(self.name, **self._settings.loading())
         return self._reranker
 
 
@@ -165,7 +166,13 @@ class Teachers:
                 found=options.teacher_weights,
                 todo=f"give {len(names)} numbers",
             )
-        settings = Settings(options.teacher_max_len, options.teacher_instruction, precision, options.score_batch_size)
+        settings = Settings(
+            max_len=options.teacher_max_len,
+            instruction=options.teacher_instruction,
+            precision=precision,
+            batch_size=options.score_batch_size,
+            trust_remote_code=options.trust_remote_code,
+        )
         return cls([Teacher.open(name, settings) for name in names], weights / weights.sum())
 
     def calibrate(self, labelled: Dataset, *, seed: int) -> None:

@@ -1,0 +1,68 @@
+"""How many tokens fit, what a process holds, and which errors mean that memory ran out."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import torch
+from torch import nn
+
+# Bytes that one token leaves in one layer for the backward pass, per hidden dimension, in float32: 34 values of two
+# bytes in half precision without the attention scores (Korthikanti et al. 2022, "Reducing Activation Recomputation in
+# Large Transformer Models", equation 1), of which only the dropout masks are not twice as large.
+BYTES_PER_HIDDEN: Final = 64
+# Share of the machine's memory for activations; weights, optimizer, data and others need the rest.
+SHARE: Final = 0.4
+UNLIMITED: Final = 2**31
+SMALLEST: Final = 512
+# What the allocators of torch say where they raise a plain RuntimeError.
+PHRASES: Final = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory ran out, of a GPU or of the machine."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in PHRASES)
+
+
+def first_budget(model: nn.Module, device: torch.device) -> int:
+    """Tokens to begin with: on a GPU all of a step, since running out is an error there that can be answered.
+
+    On a CPU the system kills a process that takes too much, so the number comes from the machine's whole memory (not
+    from what is free at the moment: the same command shall do the same again), rounded down to a power of two.
+    """
+    config: Any = getattr(model, "config", None)
+    if device.type != "cpu" or config is None:
+        return UNLIMITED
+    text = config.get_text_config()
+    token = text.num_hidden_layers * text.hidden_size * BYTES_PER_HIDDEN
+    fits = int(SHARE * machine_memory() / token)
+    return max(1 << (fits.bit_length() - 1), SMALLEST) if fits else SMALLEST
+
+
+def machine_memory() -> int:
+    """Bytes that this process may use: the machine's, or the limit of its control group."""
+    limits = [psutil.virtual_memory().total]
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+            limits.append(int(Path(file).read_text(encoding="ascii")))
+    return min(limits)
+
+
+def held_mib(device: torch.device) -> int:
+    """MiB that the process holds at the moment: of the GPU its highest since the start, of a CPU the resident set."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device) >> 20)
+    return int(psutil.Process().memory_info().rss >> 20)
+
+
+def release() -> None:
+    """Give back what a failed attempt held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

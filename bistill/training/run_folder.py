@@ -1,0 +1,157 @@
+"""One output folder, one run: two that write to the same folder would ruin each other's checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import getpass
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from filelock import BaseFileLock, FileLock, Timeout
+
+from bistill import artifacts, console
+from bistill.errors import ArtifactError, BistillError
+
+# What file systems without flock answer: of the network, of FUSE, of some containers.
+WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+# More than file systems keep inside an inode, so that a full disk shows.
+PROBE_BYTES: Final = 1 << 16
+
+
+@contextmanager
+def owned(folder: Path, command: str) -> Iterator[None]:
+    """Hold a folder for this run alone, and leave a note in it who holds it.
+
+    The lock ends with the process however that ends, so what a killed run left behind hinders nobody. The note is a
+    file of its own since others, in trying, may empty the file that is locked.
+
+    Args:
+        folder: made if missing.
+        command: name of the command, for the note.
+
+    Raises:
+        ArtifactError: another run holds the folder, or it cannot be written.
+    """
+    _try_writing(folder)
+    lock = _lock(folder)
+    owner = folder / artifacts.RUN_OWNER
+    try:
+        try:
+            artifacts.write_json(owner, _this_run(command))
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # an error of the run itself says more
+            owner.unlink(missing_ok=True)
+        if lock is not None:
+            lock.release()
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what the disk has no room for. Quotas of users and projects do not show here.
+
+    Args:
+        folder: where it is to be written; it need not exist yet.
+        needed: bytes.
+        what: what needs them, as the subject of a sentence.
+
+    Raises:
+        ArtifactError: less is free.
+    """
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise ArtifactError(
+            f"{what} needs {_readable(needed)}, free are {_readable(free)}",
+            where=str(folder),
+            todo="free space, keep fewer checkpoints (--keep 1), or give another --output_dir",
+        )
+
+
+def _try_writing(folder: Path) -> None:
+    """Make the folder and write into it: permissions alone tell nothing about root, full disks and read-only mounts."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _lock(folder: Path) -> BaseFileLock | None:
+    """The lock, held; None where the file system has none."""
+    # The substitute for flock is a file that outlives a killed process, which is worse than no lock.
+    lock = FileLock(folder / artifacts.RUN_LOCK, timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ArtifactError(
+            "another run is at work in this folder",
+            where=str(folder),
+            found=_owner(folder),
+            todo="wait for it, stop it, or give another --output_dir",
+        ) from None
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise _unwritable(folder, error) from None
+    else:
+        return lock
+    console.say(f"{folder}: this file system cannot lock files; see to it that no other run uses the folder")
+    return None
+
+
+def _this_run(command: str) -> dict[str, Any]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = str(os.getuid())
+    process = psutil.Process()
+    return {
+        "pid": process.pid,
+        "process_started": process.create_time(),
+        "host": platform.node(),
+        "user": user,
+        "command": command,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _owner(folder: Path) -> str:
+    """Who holds the folder, from the note; the holder may be about to write it, or may be of another version."""
+    try:
+        note = artifacts.read_json(folder / artifacts.RUN_OWNER)
+        return f"pid {note['pid']} on host {note['host']}, started {note['started']}, command {note['command']}"
+    except (BistillError, OSError, KeyError):
+        return f"a run whose name is not known (no readable {artifacts.RUN_OWNER})"
+
+
+def _unwritable(folder: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(
+        f"the output folder cannot be written ({error.strerror})",
+        where=str(folder),
+        todo="give another --output_dir, or make it writable",
+    )
+
+
+def _readable(count: int) -> str:
+    """Bytes in the largest unit that fits, and exactly."""
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit} ({count} bytes)"

@@ -1,0 +1,186 @@
+"""One update, done again until it is whole: after memory ran out, and once after numbers that are none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from bistill.config import TrainingOptions
+from bistill.errors import TrainingError
+from bistill.training import diagnosis, memory, optimizer
+from bistill.training.batch import Batch
+from bistill.training.micro_batches import Gradients
+
+# Halvings of the loss scale of fp16 before a gradient counts as no number.
+SCALE_TRIES = 20
+
+Trouble = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Figures of an update.
+
+    Attributes:
+        terms: loss terms by name.
+        grad_norm: norm of the gradient before clipping.
+        tokens: tokens of the texts, padding not counted.
+        micro_batches: groups of texts that were run one after the other.
+    """
+
+    terms: dict[str, float]
+    grad_norm: float
+    tokens: int
+    micro_batches: int
+
+
+class _NonFiniteError(Exception):
+    """The loss or the gradient holds values that are no numbers; the weights are as before."""
+
+    def __init__(self, terms: dict[str, float], grad_norm: float | None) -> None:
+        self.terms, self.grad_norm = terms, grad_norm
+        super().__init__("the loss is no number" if grad_norm is None else "the gradient is no number")
+
+
+class Update:
+    """Changes the weights by one batch, or not at all.
+
+    Args:
+        model: whose trainable parameters are changed.
+        optimizer: of these parameters.
+        accelerator: precision, gradient scaling and clipping.
+        options: micro-batch budget and limit of the gradient's norm.
+        trouble: is told of what went wrong: (kind, message, **facts).
+
+    Attributes:
+        budget: tokens whose activations are held at once.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        accelerator: Accelerator,
+        options: TrainingOptions,
+        trouble: Trouble,
+    ) -> None:
+        self._model, self._accelerator, self._trouble = model, accelerator, trouble
+        self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
+        self._limit = options.max_grad_norm or math.inf
+        self.budget = options.micro_batch_tokens or memory.first_budget(model, accelerator.device)
+        self._gradients: Gradients | None = None
+
+    def run(self, make: Callable[[], Batch], samples: np.ndarray, seed: int, step: int) -> Done | None:
+        """Do one update.
+
+        Args:
+            make: gives the batch, the same each time.
+            samples: ids, for messages.
+            seed: of all random numbers of the update.
+            step: 1-based number of the update, for messages.
+
+        Returns:
+            Its figures; None if it was broken off with some weights changed, so that the state must be taken from a
+            checkpoint.
+
+        Raises:
+            TrainingError: one text alone does not fit into memory, or the numbers were none twice.
+        """
+        where = f"step {step}, samples {samples.tolist()}"
+        scale_tries, second = 0, False
+        batch: Batch | None = None
+        while True:
+            before = optimizer.updates(self._plain)
+            try:
+                batch = batch or make()
+                return self._attempt(batch, seed)
+            except _NonFiniteError as found:
+                failure = found
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                failure = None
+                said = str(error).strip().split("\n")[0] or type(error).__name__
+            # Outside the handlers, whose tracebacks hold every tensor of the failed attempt.
+            self._undo()
+            if failure is None:
+                self._shrink(batch, said, where, samples, step)
+                if optimizer.updates(self._plain) != before:
+                    return None
+            elif self._accelerator.scaler is not None and scale_tries < SCALE_TRIES:
+                scale_tries += 1
+                self._accelerator.scaler.update()
+            elif second:
+                assert batch is not None
+                raise diagnosis.error(self._model, batch, failure.terms, str(failure), seed=seed, where=where)
+            else:
+                second = True
+                self._trouble(
+                    "non_finite",
+                    f"{where}: {failure}; the update is undone and done once more",
+                    step=step,
+                    samples=samples.tolist(),
+                    terms=failure.terms,
+                    grad_norm=failure.grad_norm,
+                )
+
+    def _attempt(self, batch: Batch, seed: int) -> Done:
+        torch.manual_seed(seed)
+        self._gradients = gradients = Gradients(
+            batch,
+            budget=self.budget,
+            seed=seed,
+            device=self._accelerator.device,
+            backward=self._accelerator.backward,
+        )
+        terms = {name: float(value) for name, value in gradients.run().items()}
+        if not all(map(math.isfinite, terms.values())):
+            raise _NonFiniteError(terms, None)
+        parameters = [value for value in self._model.parameters() if value.requires_grad]
+        norm = float(self._accelerator.clip_grad_norm_(parameters, self._limit))
+        if not math.isfinite(norm):
+            raise _NonFiniteError(terms, norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return Done(terms, norm, int(batch.lengths.sum()), len(gradients.groups))
+
+    def _undo(self) -> None:
+        """Forget the gradients of a failed attempt; the weights were not touched."""
+        self._plain.zero_grad(set_to_none=True)
+        memory.release()
+
+    def _shrink(self, batch: Batch | None, said: str, where: str, samples: np.ndarray, step: int) -> None:
+        """Halve the budget.
+
+        Raises:
+            TrainingError: texts are run one by one already.
+        """
+        gradients, self._gradients = self._gradients, None
+        if batch is None or gradients is None:
+            raise TrainingError("memory ran out before the first text", where=where, found=said)
+        longest = int(batch.lengths.max())
+        if self.budget <= longest:
+            place = int(gradients.at[0]) if gradients.at is not None else int(batch.lengths.argmax())
+            part = batch.describe(place) if gradients.at is not None else "the loss or the optimizer"
+            raise TrainingError(
+                f"memory does not suffice for {part} alone ({int(batch.lengths[place])} tokens)",
+                where=where,
+                found=said,
+                todo="lower --max_len, train with --use_lora or --precision bf16, or use a machine with more memory",
+            )
+        held = sum(len(group) * int(batch.lengths[group].max()) for group in gradients.groups)
+        self.budget = max(min(self.budget, held) // 2, 1)
+        self._trouble(
+            "out_of_memory",
+            f"{where}: memory ran out ({said}); the update is undone and done again with at most {self.budget} tokens "
+            "at once",
+            step=step,
+            samples=samples.tolist(),
+            micro_batch_tokens=self.budget,
+        )
