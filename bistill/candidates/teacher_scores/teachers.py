@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     batch_size: int = 64
     trust_remote_code: bool = False
 
-    def loading(self) -> dict[str, Any]:
+    def for_loading(self) -> dict[str, Any]:
         """What ``rerankers`` must know to load the teacher."""
         return {name: value for name, value in self._asdict().items() if name != "batch_size"}
 
@@ -77,7 +77,7 @@ class Teacher:
         """
         if name.startswith(IMPORTED):
             return cls._open_imported(name, settings)
-        identity = rerankers.identity(name, **settings.loading())
+        identity = rerankers.identity(name, **settings.for_loading())
         adapters = lora.read_config(Path(loading.resolve(name)))
         if adapters.get("use_lora"):
             console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
@@ -132,7 +132,7 @@ class Teacher:
 
     def _loaded(self) -> Reranker:
         if self._reranker is None:
-            self._reranker = rerankers.load(self.name, **self._settings.loading())
+            self._reranker = rerankers.load(self.name, **self._settings.for_loading())
         return self._reranker
 
 
