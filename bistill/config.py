@@ -122,6 +122,12 @@ class TrainingOptions(Options):
             alters_result=False,
         ),
     ] = 0
+    trackers: Annotated[
+        tuple[str, ...],
+        Option(
+            "Also send figures to tensorboard, wandb, mlflow or another tracker of accelerate.", alters_result=False
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from bistill import console
+from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
 from bistill.candidates.pools import ScoredPools, TrainingList
 from bistill.candidates.teacher_scores.teachers import Teachers, relevance
@@ -35,6 +36,8 @@ class InBatchNegatives:
         options: limits, and what becomes of unscored pairs.
         batches: the lists of each batch of each epoch.
         teachers: who score, or look up, what the pools lack.
+        kept: file in which the scores of a run lie, so that a run that goes on finds those it began with, whatever has
+            been scored since; written where it is not there.
     """
 
     def __init__(
@@ -45,16 +48,20 @@ class InBatchNegatives:
         options: DistillationOptions,
         batches: Iterable[Sequence[TrainingList]],
         teachers: Teachers,
+        kept: Path | None = None,
     ) -> None:
         self._dataset, self._corpus, self._pools, self._options = dataset, corpus, pools, options
         self._row_of = {int(query): row for row, query in enumerate(pools.query_ids)}
         self._pairs = _union(self._keys(lists) for lists in batches)
         pairs = np.stack(np.divmod(self._pairs, len(corpus)), axis=1)
-        if options.in_batch_unscored == "score":
-            scored = teachers.logits(dataset.queries, corpus, pairs, "in-batch pairs")
-            self._logits, self.scored = scored.logits, scored.scored
+        self.scored = 0
+        if kept is not None and (logits := _read(kept, len(self._pairs))) is not None:
+            self._logits = logits
         else:
-            self._logits, self.scored = teachers.known(dataset.queries, corpus, pairs), 0
+            self._logits = self._found(pairs, teachers)
+            if kept is not None:
+                with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
+                    np.save(file, self._logits, allow_pickle=False)
         self.unscored = int(np.isnan(self._logits).sum())
         console.say(f"in-batch pairs: {len(self._pairs)} beside the lists, {self.unscored} of them without a score")
 
@@ -92,6 +99,14 @@ class InBatchNegatives:
         values[(verdicts != Verdict.KEPT) | self._relevant(item.query_id, documents, labelled)] = np.nan
         return values
 
+    def _found(self, pairs: np.ndarray, teachers: Teachers) -> np.ndarray:
+        """Logits of pairs, nan where there is none."""
+        if self._options.in_batch_unscored == "score":
+            scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "in-batch pairs")
+            self.scored = scored.scored
+            return scored.logits
+        return teachers.known(self._dataset.queries, self._corpus, pairs)
+
     def fingerprint(self) -> str:
         """SHA-256 of the pairs and of their scores."""
         return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
@@ -114,6 +129,15 @@ class InBatchNegatives:
         forms = (normal_form(text) for text in self._corpus.take(documents))
         equal = equal_texts(forms, (normal_form(text) for text in self._corpus.take(positives)))
         return (equal & ~labelled) | np.isin(documents, positives)
+
+
+def _read(path: Path, count: int) -> np.ndarray | None:
+    """Scores that an interrupted run left, None where there are none that can be used."""
+    try:
+        logits = np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return logits if logits.shape == (count,) and logits.dtype == np.float32 else None
 
 
 def _union(parts: Iterable[np.ndarray]) -> np.ndarray:

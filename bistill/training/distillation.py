@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bistill import console, losses
+from bistill import artifacts, console, losses
 from bistill.candidates.building import build
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.mining.miners import parse
@@ -211,7 +211,8 @@ def _task(
     counts = dataclasses.asdict(pools.counts)
     if options.in_batch:
         planned = (task.lists(samples, epoch) for epoch, samples in batches(task.order, options))
-        in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers)
+        kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.IN_BATCH_SCORES
+        in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers, kept)
         counts["in_batch"] = {"scored": in_batch.scored, "unscored": in_batch.unscored}
         task = ListTask(encoder, dataset, corpus, pools, options, in_batch)
     journal.write("candidates", **counts)

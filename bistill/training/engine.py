@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +25,7 @@ from bistill.errors import OptionError, TrainingError
 from bistill.training import memory, optimizer, random_state, schedule, signals
 from bistill.training.batch import Batch
 from bistill.training.checkpoint import State
+from bistill.training.hook import Hook, Progress
 from bistill.training.saving import Saving
 from bistill.training.update import Update
 
@@ -51,78 +51,6 @@ class Task(Protocol):
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """Texts and loss of an update over these samples: a function of samples and epoch alone."""
-
-
-@dataclass
-class Progress:
-    """Where a run is.
-
-    Attributes:
-        total_steps: updates of the whole run.
-        step: updates done.
-        epoch: 0-based epoch of the last update.
-        epoch_ended: whether the last update was the last of its epoch.
-        lr: learning rate of the last update.
-        terms: loss terms of the last update.
-        grad_norm: norm of the gradient before clipping.
-        seconds: wall time of the last update.
-        tokens: tokens of the texts of the last update, padding not counted.
-        micro_batches: groups of texts that the last update ran one after the other.
-        memory_mib: memory held after the last update.
-        lr_factor: multiplies the learning rate of the options.
-        rollbacks: returns to a checkpoint because the loss leapt.
-        stop: why the run ends before its last update; "" while it does not.
-        go_back: why the state is to be taken from the last checkpoint; "" while it is not.
-    """
-
-    total_steps: int
-    step: int = 0
-    epoch: int = 0
-    epoch_ended: bool = False
-    lr: float = 0.0
-    terms: dict[str, float] = field(default_factory=dict)
-    grad_norm: float = 0.0
-    seconds: float = 0.0
-    tokens: int = 0
-    micro_batches: int = 0
-    memory_mib: int = 0
-    lr_factor: float = 1.0
-    rollbacks: int = 0
-    stop: str = ""
-    go_back: str = ""
-
-
-class Hook:
-    """Something that acts between updates; every method may be overridden.
-
-    Attributes:
-        name: under which its state stands in a checkpoint.
-    """
-
-    name = ""
-
-    def at_start(self, progress: Progress) -> None:
-        """Before the first update of this process."""
-
-    def after_step(self, progress: Progress) -> None:
-        """After each update."""
-
-    def at_end(self, progress: Progress) -> None:
-        """After the last update."""
-
-    def close(self) -> None:
-        """Always, also when the run failed."""
-
-    def state(self) -> dict[str, Any]:
-        """What a later process must know, as JSON; {}: nothing."""
-        return {}
-
-    def restore(self, state: dict[str, Any], best: dict[str, Tensor]) -> None:
-        """Take over what ``state`` gave earlier, and the best weights of that moment."""
-
-    def best(self) -> tuple[int, dict[str, Tensor]]:
-        """Step and weights of the best model so far, of the one hook that keeps them."""
-        return 0, {}
 
 
 class Engine:
@@ -273,6 +201,7 @@ class Engine:
         progress.epoch_ended = progress.step % self.steps_per_epoch == 0
         progress.terms, progress.grad_norm = done.terms, done.grad_norm
         progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
+        progress.figures = {}
         progress.memory_mib = memory.held_mib(self.accelerator.device)
         progress.seconds = time.perf_counter() - started
         self._tell("after_step")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bistill import console
 from bistill.journal import Journal, finite
-from bistill.training.engine import Hook, Progress
+from bistill.training.hook import Hook, Progress
 
 
 class ShowProgress(Hook):
@@ -151,7 +151,7 @@ class Validate(Hook):
         due = progress.step % self._every == 0 if self._every else progress.epoch_ended
         if progress.go_back or not (due or last):
             return
-        figures = self._evaluate(progress)
+        figures = progress.figures = self._evaluate(progress)
         self._without_better += 1
         if not self.figures or self._rank(figures) > self._rank(self.figures):
             self.figures, self.best_step, self._without_better = figures, progress.step, 0

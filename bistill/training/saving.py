@@ -134,7 +134,7 @@ class Saving:
     def finish(self) -> None:
         """Delete the checkpoints: the run's model is written."""
         self.close()
-        self._checkpoints.remove_all()
+        _remove_all(self._checkpoints)
 
     def _in_background(self, state: State) -> None:
         try:
@@ -172,11 +172,12 @@ def prepare(output_dir: Path, options: TrainingOptions, wanted: dict[str, Any]) 
     checkpoints = Checkpoints(output_dir / artifacts.CHECKPOINTS_FOLDER, keep=options.keep)
     newest = checkpoints.newest_run()
     if newest is None:
+        (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
         return
     step, run = newest
     if options.restart:
         console.say(f"--restart: the checkpoints up to step {step} in {checkpoints.folder} are deleted")
-        checkpoints.remove_all()
+        _remove_all(checkpoints)
     else:
         refuse_changes({"options": run.get("options", {})}, {"options": _as_json(wanted)})
 
@@ -199,6 +200,11 @@ def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
             where="--output_dir",
             todo="give what it was started with, --restart to begin anew, or another --output_dir",
         )
+
+
+def _remove_all(checkpoints: Checkpoints) -> None:
+    (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
+    checkpoints.remove_all()
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any], mark: str = "") -> str:

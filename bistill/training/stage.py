@@ -28,6 +28,7 @@ from bistill.training.engine import Engine, Task
 from bistill.training.hooks import ShowProgress, Validate, WatchLeaps, WriteJournal
 from bistill.training.run_folder import check_space, owned
 from bistill.training.signals import Stopped, ending_on_sigterm
+from bistill.training.tracking import Track, check_trackers
 
 
 def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple[Dataset, Dataset]:
@@ -48,8 +49,9 @@ def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Itera
 
     Raises:
         ArtifactError: the folder cannot be written, or another run is at work in it.
-        OptionError: an interrupted run of other options is in it.
+        OptionError: an interrupted run of other options is in it, or a tracker is not there.
     """
+    check_trackers(options.trackers)
     output_dir = Path(options.output_dir)
     with ending_on_sigterm(), owned(output_dir, " ".join(sys.argv)):
         saving.prepare(output_dir, options, altering(options))
@@ -112,6 +114,7 @@ def fit(
         BistillError: see ``Engine.run`` and ``Saving``.
     """
     output_dir = Path(options.output_dir)
+    journal.write("inputs", **run)
     checkpoints = saving.Saving(
         output_dir, options, {"options": altering(options), **run, "versions": versions()}, journal
     )
@@ -124,6 +127,7 @@ def fit(
             WriteJournal(journal),
             WatchLeaps(options.spike_rollbacks),
             validation,
+            Track(options.trackers, output_dir, dataclasses.asdict(options)),
         ],
         saving=checkpoints,
         head=head,

@@ -138,3 +138,25 @@ def test_imported_scores_that_are_missing_stay_missing(small: Small, tiny_encode
     assert in_batch.scored == 0 and in_batch.unscored > 0
     task = ListTask(BiEncoder.load(str(tiny_encoder)), small.dataset, small.corpus, pools, made, in_batch)
     assert all(torch.isfinite(value) for value in losses_of(task, rows, 0).values())
+
+
+def test_a_run_that_goes_on_keeps_the_scores_it_began_with(small: Small, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    made = distilling(small, tiny_teacher, tiny_encoder, in_batch_unscored="ignore")
+    kept = small.root / "in_batch_scores.npy"
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
+
+        def in_batch() -> InBatchNegatives:
+            planned = (
+                [pools.training_list(int(row), made, seed=made.seed, epoch=epoch) for row in rows]
+                for epoch, rows in batches(lambda seed, epoch: permutation(seed, epoch, 10), made)
+            )
+            return InBatchNegatives(small.dataset, small.corpus, pools, made, planned, teachers, kept)
+
+        first = in_batch()
+        everything = np.stack(np.meshgrid(np.arange(10), np.arange(len(small.corpus))), axis=-1).reshape(-1, 2)
+        teachers.logits(small.dataset.queries, small.corpus, everything, "")  # another run scores what was unknown
+        assert first.unscored > 0
+        assert in_batch().fingerprint() == first.fingerprint()
+        kept.unlink()
+        assert in_batch().unscored == 0

@@ -14,7 +14,8 @@ from bistill.data.sampling import permutation
 from bistill.errors import TrainingError
 from bistill.journal import Journal, read
 from bistill.training.batch import Batch
-from bistill.training.engine import Engine, Hook, Progress, peak_lr
+from bistill.training.engine import Engine, peak_lr
+from bistill.training.hook import Hook, Progress
 from bistill.training.hooks import Validate, WriteJournal
 
 INPUTS = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
