@@ -1,7 +1,8 @@
 """The append-only record of a run, one JSON object a line; the only thing that training and monitor share.
 
 Every line has ``time`` (seconds since the epoch) and ``event``; the other fields belong to the event. A line is
-written with one system call, so a killed process can tear only the last line, and readers pass over a torn line.
+written with one system call, so a killed process or a full disk can tear only the last line; readers pass over a torn
+line, and the next writer begins a new one.
 The events are listed in ``docs/architecture.md``.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -17,29 +20,58 @@ from pathlib import Path
 from typing import Any
 
 from bistill import __version__
+from bistill.errors import ArtifactError
 
 
 class Journal:
-    """Writer of one journal file.
+    """Writer of one journal file. A run does not end because its record cannot be written: a full disk is said once.
 
     Args:
         path: the file; it is created, or continued where it exists.
+
+    Raises:
+        ArtifactError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._path, self._said, self._lock = path, False, threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            size = os.fstat(self._handle).st_size
+            self._torn = size > 0 and os.pread(self._handle, 1, size - 1) != b"\n"
+        except OSError as error:
+            what, todo = f"the journal cannot be written ({error.strerror})", "make room for it or move it away"
+            raise ArtifactError(what, where=str(path), todo=todo) from None
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one line. Non-finite numbers become ``null``."""
+        """Append one line, after a line feed where the last one is torn. Non-finite numbers become ``null``."""
         record = {"time": round(time.time(), 3), "event": event, **fields}
-        line = json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n"
-        os.write(self._handle, line.encode())
+        line = (json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n").encode()
+        with self._lock:
+            self._append(b"\n" + line if self._torn else line)
 
     def close(self) -> None:
         """Flush to disk and close."""
-        os.fsync(self._handle)
-        os.close(self._handle)
+        try:
+            os.fsync(self._handle)
+        except OSError as error:
+            self._say(error)
+        finally:
+            os.close(self._handle)
+
+    def _append(self, left: bytes) -> None:
+        try:
+            while left:  # what a nearly full disk still takes is written first, then the error comes
+                left = left[os.write(self._handle, left) :]
+                self._torn = bool(left)
+        except OSError as error:
+            self._say(error)
+
+    def _say(self, error: OSError) -> None:
+        if not self._said:
+            self._said = True
+            print(f"{self._path}: the journal cannot be written ({error.strerror}); the run goes on", file=sys.stderr)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import pytest
+
+from bistill.errors import ArtifactError
 from bistill.journal import Journal, read
 
 
@@ -25,3 +30,67 @@ def test_a_torn_line_is_passed_over_and_the_file_is_continued(tmp_path: Path) ->
     journal.write("end")
     journal.close()
     assert [record["event"] for record in read(path)] == ["start", "end"]
+
+
+def test_a_line_that_a_killed_run_tore_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"time": 1, "event": "start"}\n{"time": 2, "ev')
+    for _ in range(2):
+        journal = Journal(path)
+        journal.write("start")
+        journal.close()
+    assert [record["event"] for record in read(path)] == ["start", "start", "start"]
+    assert path.read_bytes().count(b"\n") == 4
+
+
+@pytest.mark.parametrize("taken", [0, 1, 20])
+def test_a_full_disk_is_said_once_and_tears_no_later_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], taken: int
+) -> None:
+    """The disk takes some bytes of a line, then none; room comes back."""
+    path, write, room = tmp_path / "journal.jsonl", os.write, [10_000]
+
+    def limited(handle: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(handle, data[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", limited)
+    journal = Journal(path)
+    journal.write("start")
+    room[0] = taken
+    journal.write("step", step=1)
+    journal.write("step", step=2)
+    room[0] = 10_000
+    journal.write("step", step=3)
+    journal.write("end")
+    journal.close()
+    assert [(record["event"], record.get("step")) for record in read(path)] == [
+        ("start", None),
+        ("step", 3),
+        ("end", None),
+    ]
+    said = capsys.readouterr().err
+    assert said == f"{path}: the journal cannot be written (No space left on device); the run goes on\n"
+
+
+def test_a_flush_that_fails_is_said_and_the_file_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    journal = Journal(tmp_path / "journal.jsonl")
+    monkeypatch.setattr(os, "fsync", fail)
+    journal.close()
+    assert "cannot be written (Input/output error)" in capsys.readouterr().err
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(journal._handle)
+
+
+def test_a_journal_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(ArtifactError, match=r"journal.jsonl: the journal cannot be written \(Is a directory\)\n  do: "):
+        Journal(tmp_path / "journal.jsonl")
