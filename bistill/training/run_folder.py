@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import getpass
 import os
 import platform
@@ -41,8 +42,7 @@ def owned(folder: Path, command: str) -> Iterator[None]:
     Raises:
         ArtifactError: another run holds the folder, or it cannot be written.
     """
-    _try_writing(folder)
-    lock = _lock(folder)
+    lock = _lock(folder) if _try_writing(folder) else None
     owner = folder / artifacts.RUN_OWNER
     try:
         try:
@@ -78,22 +78,38 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _try_writing(folder: Path) -> None:
-    """Make the folder and write into it: permissions alone tell nothing about root, full disks and read-only mounts."""
+def _try_writing(folder: Path) -> bool:
+    """Make the folder and write into it: permissions alone tell nothing about root, full disks and read-only mounts.
+
+    Returns:
+        Whether the file system locks files, which is said where it does not. Asked here, since filelock would take a
+        file that outlives a killed process for a lock there, which is worse than none.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as probe:
             probe.write(bytes(PROBE_BYTES))
             probe.flush()
             os.fsync(probe.fileno())
+            return _locks(probe.fileno(), folder)
     except OSError as error:
         raise _unwritable(folder, error) from None
 
 
-def _lock(folder: Path) -> BaseFileLock | None:
-    """The lock, held; None where the file system has none."""
-    # The substitute for flock is a file that outlives a killed process, which is worse than no lock.
-    lock = FileLock(folder / artifacts.RUN_LOCK, timeout=0, fallback_to_soft=False)
+def _locks(handle: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        console.say(f"{folder}: this file system cannot lock files; see to it that no other run uses the folder")
+        return False
+    return True
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    """The lock, held."""
+    lock = FileLock(folder / artifacts.RUN_LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -103,15 +119,9 @@ def _lock(folder: Path) -> BaseFileLock | None:
             found=_owner(folder),
             todo="wait for it, stop it, or give another --output_dir",
         ) from None
-    except NotImplementedError:
-        pass
     except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
-            raise _unwritable(folder, error) from None
-    else:
-        return lock
-    console.say(f"{folder}: this file system cannot lock files; see to it that no other run uses the folder")
-    return None
+        raise _unwritable(folder, error) from None
+    return lock
 
 
 def _this_run(command: str) -> dict[str, Any]:
