@@ -1,10 +1,16 @@
-"""Dropout whose masks are a function of (seed, text, place in the model, token, dimension).
+"""Dropout whose masks belong to the texts: the same wherever, beside whom and however often a text is run.
 
-torch draws the mask of a whole batch from one stream: which numbers a text gets depends on the texts beside it, on
-padding and on what ran before. Here a text meets the same mask alone, in any batch, and each time it is run, so a
-step may be divided, replayed or spread over processes without changing its gradient. A hash gives the numbers
-(splitmix64: Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators", for a key of each text and place;
-xor-shift and multiply rounds as in the finalizer of MurmurHash3, Appleby 2011, for each element).
+torch draws a mask for a whole batch from one stream, so a text's mask hangs on its neighbours, on padding and on what
+ran before. A step that is divided after memory ran out, whose gradients are carried through a second forward, or whose
+texts are spread over processes must meet the masks that it would have met in one piece. Here an element's mask is a
+function of (seed, text, site, element), computed by counter (Salmon et al. 2011, "Parallel Random Numbers: As Easy as
+1, 2, 3"): no state, no order.
+
+The hash is made of known parts. Elements are numbered and mixed once by lowbias32 (Wellons 2018, "Prospecting for Hash
+Functions"). A row then takes these numbers through a multiplication and an addition of its own, drawn by the finaliser
+of splitmix64 (Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators"), and through the first round of
+MurmurHash3's finaliser (Appleby 2011). Because rows multiply, and what they multiply is mixed, no row is another one
+shifted. Each of these steps is one to one. Integers of 32 bits wrap alike on every device.
 """
 
 from __future__ import annotations
@@ -22,93 +28,151 @@ from torch.overrides import TorchFunctionMode
 
 from bistill.errors import TrainingError
 
-_GOLDEN: Final = 0x9E3779B97F4A7C15
+# Elements that are hashed at once: bounds the working memory, 8 bytes an element, beside a large batch.
+CHUNK: Final = 2**24
+# Where in its arguments ``scaled_dot_product_attention`` has ``dropout_p``.
+ATTENTION_DROPOUT: Final = 4
+MURMUR: Final = 0x85EBCA6B - 2**32  # the first factor of MurmurHash3's finaliser, as a signed number
 
 
 def text_dropout(seed: int, texts: np.ndarray) -> AbstractContextManager[Any]:
-    """Context for one forward of n texts.
+    """Context of one forward in which dropout is a function of (seed, text, site, element).
 
-    Dropout of attention probabilities is left out: fused attention on a CPU and the variable-length kernels of CUDA
-    have none, ModernBERT and Qwen3 are trained without, and its masks would be most of a step's memory.
+    A site is the place of a dropout in the forward, counted over those that act. The elements of a text are numbered
+    in row-major order: element j of token t is t * d + j, whatever length the batch is padded to. An element is kept
+    with probability 1 - p, to 2^-32, and scaled by 1 / (1 - p).
+
+    Dropout of attention probabilities is left out: neither fused attention on a CPU nor the variable-length kernels of
+    CUDA have it, ModernBERT and Qwen3 are trained without it, and masks of padded (L, L) grids would take most of the
+    memory of a step. Models therefore learn as with ``attention_probs_dropout_prob`` of 0.
+
+    The context must be open while the forward runs and no longer; layers that are run again by the backward pass
+    (``torch.utils.checkpoint``) are outside it.
 
     Args:
-        seed: of the step.
-        texts: int64 ids of shape (n,), one a row of the batch.
+        seed: of the update: another one gives other masks everywhere.
+        texts: what numbers the rows of the batch, integers of shape (n,). Equal texts of one seed have equal masks.
 
     Raises:
-        TrainingError: (within the context) the model drops out over a tensor that is not one row a text.
+        TrainingError: in the forward, where a dropout acts on a tensor whose first dimension is not n. Then it cannot
+            be told which text its rows belong to.
     """
     return _TextDropout(seed, texts)
 
 
 class _TextDropout(TorchFunctionMode):
+    """Replaces ``functional.dropout`` where it acts, and switches off that of attention."""
+
     def __init__(self, seed: int, texts: np.ndarray) -> None:
         super().__init__()
-        with np.errstate(over="ignore"):
-            self._keys = _mixed(np.asarray(texts).astype(np.uint64) + _mixed(np.array([seed], dtype=np.uint64)))
+        self._seed, self._texts, self._site = seed, np.asarray(texts, dtype=np.int64), 0
+
+    def __enter__(self) -> Any:
         self._site = 0
+        return super().__enter__()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         if func is functional.dropout:
-            return self._dropout(*args, **kwargs)
+            x, p, training = _dropout_arguments(*args, **kwargs)
+            # Probabilities out of range go to torch, which knows what to say.
+            return self._dropped(x, p) if training and 0 < p <= 1 else func(*args, **kwargs)
         if func is functional.scaled_dot_product_attention:
-            args = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args
-            kwargs = kwargs | {"dropout_p": 0.0} if "dropout_p" in kwargs else kwargs
+            args, kwargs = _without_dropout(args, kwargs)
         return func(*args, **kwargs)
 
-    def _dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        if not training or p == 0.0 or x.ndim == 4:
-            return x
-        if x.shape[0] != len(self._keys):
+    def _dropped(self, x: Tensor, p: float) -> Tensor:
+        if x.dim() == 4:
+            return x  # attention probabilities of shape (n, heads, L, L)
+        if x.dim() == 0 or x.shape[0] != len(self._texts):
             raise TrainingError(
-                f"the model drops out over a tensor that is not one row for each of {len(self._keys)} texts",
+                "the model drops out over a tensor that has not one row a text",
+                where=f"a batch of {len(self._texts)} texts",
                 found=tuple(x.shape),
-                todo="train a model of another family, or set its dropout to 0",
+                todo="set this dropout of the model's configuration to 0, or choose another model",
             )
-        self._site += 1
-        if p >= 1.0:
+        site, self._site = self._site, self._site + 1
+        if p == 1:
             return x * 0.0
-        return _Masked.apply(x, self._mask(x, p), 1.0 / (1.0 - p))
-
-    def _mask(self, x: Tensor, p: float) -> Tensor:
-        """True where an element stays, with probability 1 - p."""
-        with np.errstate(over="ignore"):
-            words = _mixed(self._keys + np.uint64(self._site) * np.uint64(_GOLDEN)).view(np.int32).reshape(-1, 2)
-        first, second = torch.from_numpy(words.copy()).to(x.device).unsqueeze(-1).unbind(1)
-        bits = _steps(x[0].numel(), x.device) + first
-        bits.bitwise_xor_(bits >> 15).mul_(-2048144789)
-        bits.add_(second).bitwise_xor_(bits >> 13).mul_(-1028477387)
-        bits.bitwise_xor_(bits >> 16)
-        return (bits >= round(p * 2**32) - 2**31).view(x.shape)
+        # As a product with booleans: the graph keeps one byte an element, and neither x nor the result.
+        return (x * kept(row_keys(self._seed, self._texts, site), x, p)).mul_(1 / (1 - p))
 
 
-class _Masked(torch.autograd.Function):
-    """x times mask times scale; for the backward pass it holds the mask alone, a byte an element."""
+def kept(keys: np.ndarray, x: Tensor, p: float) -> Tensor:
+    """Which elements stay: booleans of x's shape, on its device.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(mask)
-        ctx.scale = scale
-        return (x * mask).mul_(scale)
+    Args:
+        keys: uint64 of shape (n,), as ``row_keys`` gives them.
+        x: shape (n, ...); only its shape and device matter.
+        p: probability of dropping an element, in (0, 1).
+    """
+    mask = torch.empty(x.shape, dtype=torch.bool, device=x.device)
+    if not mask.numel():
+        return mask
+    rows = mask.view(len(keys), -1)
+    numbers = element_numbers(rows.shape[1], x.device)
+    # The lower half of a key, made odd so that no two elements of a row meet, multiplies; the upper half is added.
+    halves = torch.from_numpy((keys | np.uint64(1)).view(np.int32).reshape(-1, 2)).to(x.device)
+    threshold = min(round(p * 2**32) - 2**31, 2**31 - 1)
+    at_once = max(1, CHUNK // rows.shape[1])
+    for own, key in zip(rows.split(at_once), halves.split(at_once), strict=True):
+        hashed = numbers * key[:, :1]
+        hashed += key[:, 1:]
+        # Signed numbers shift their sign in; the bits it fills are cleared.
+        hashed ^= (hashed >> 16).bitwise_and_(2**16 - 1)
+        hashed *= MURMUR
+        torch.ge(hashed, threshold, out=own)
+    return mask
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None]:
-        (mask,) = ctx.saved_tensors
-        return (gradients[0] * mask).mul_(ctx.scale), None, None
+
+def row_keys(seed: int, texts: np.ndarray, site: int) -> np.ndarray:
+    """Keys of the rows at one site, mixed of (seed, text, site): uint64 of shape (n,).
+
+    Texts that differ have keys that differ, at one site of one seed.
+    """
+    start = _splitmix(np.array([seed % 2**64], dtype=np.uint64))
+    return _splitmix(_splitmix(start ^ texts.view(np.uint64)) ^ np.uint64(site))
 
 
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """The output function of splitmix64, uint64 to uint64."""
-    values = values + np.uint64(_GOLDEN)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def element_numbers(count: int, device: torch.device) -> Tensor:
+    """lowbias32(0), ..., lowbias32(count - 1): int32 of shape (count,), pairwise different."""
+    # Kept for powers of two, of which the lengths between them are beginnings.
+    return _numbers(1 << (count - 1).bit_length(), device)[:count]
 
 
-@lru_cache(maxsize=64)
-def _steps(length: int, device: torch.device) -> Tensor:
-    """Element index times an odd constant, int32 of shape (length,), wrapped."""
-    return torch.arange(length, dtype=torch.int32, device=device) * -1640531527
+@lru_cache(maxsize=4)
+def _numbers(count: int, device: torch.device) -> Tensor:
+    x = np.arange(count, dtype=np.uint32)
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return torch.from_numpy(x.view(np.int32)).to(device)
+
+
+def _splitmix(x: np.ndarray) -> np.ndarray:
+    """One step of splitmix64 from each state, a bijection of uint64."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _dropout_arguments(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,  # noqa: ARG001
+) -> tuple[Tensor, float, bool]:
+    """What a call of ``functional.dropout`` means; its signature. Working in place would gain nothing here."""
+    return input, float(p), training
+
+
+def _without_dropout(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of ``scaled_dot_product_attention``, with no dropout."""
+    if len(args) > ATTENTION_DROPOUT:
+        return (*args[:ATTENTION_DROPOUT], 0.0, *args[ATTENTION_DROPOUT + 1 :]), kwargs
+    return args, {**kwargs, "dropout_p": 0.0}
