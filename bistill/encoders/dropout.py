@@ -32,6 +32,8 @@ from bistill.errors import TrainingError
 CHUNK: Final = 2**24
 # Where in its arguments ``scaled_dot_product_attention`` has ``dropout_p``.
 ATTENTION_DROPOUT: Final = 4
+# What stands for the text in a mask that all texts share.
+SHARED: Final = np.array([-1], dtype=np.int64)
 MURMUR: Final = 0x85EBCA6B - 2**32  # the first factor of MurmurHash3's finaliser, as a signed number
 
 
@@ -54,8 +56,8 @@ def text_dropout(seed: int, texts: np.ndarray) -> AbstractContextManager[Any]:
         texts: what numbers the rows of the batch, integers of shape (n,). Equal texts of one seed have equal masks.
 
     Raises:
-        TrainingError: in the forward, where a dropout acts on a tensor whose first dimension is not n. Then it cannot
-            be told which text its rows belong to.
+        TrainingError: in the forward, where a dropout acts on a tensor that is neither one row a text nor a table (of
+            two dimensions) that all texts share. Then it cannot be told which text its rows belong to.
     """
     return _TextDropout(seed, texts)
 
@@ -84,12 +86,17 @@ class _TextDropout(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _dropped(self, x: Tensor, p: float) -> Tensor:
+        count = len(self._texts)
         if x.dim() == 4:
             return x  # attention probabilities of shape (n, heads, L, L)
-        if x.dim() == 0 or x.shape[0] != len(self._texts):
+        keys, rows = self._texts, x
+        if x.dim() == 2 and x.shape[0] != count:
+            # A table that all texts share, such as DeBERTa's relative positions: one mask for all of them.
+            keys, rows = SHARED, x.unsqueeze(0)
+        elif x.dim() == 0 or x.shape[0] != count:
             raise TrainingError(
                 "the model drops out over a tensor that has not one row a text",
-                where=f"a batch of {len(self._texts)} texts",
+                where=f"a batch of {count} texts",
                 found=tuple(x.shape),
                 todo="set this dropout of the model's configuration to 0, or choose another model",
             )
@@ -97,7 +104,7 @@ class _TextDropout(TorchFunctionMode):
         if p == 1:
             return x * 0.0
         # As a product with booleans: the graph keeps one byte an element, and neither x nor the result.
-        return (x * kept(row_keys(self._seed, self._texts, site), x, p)).mul_(1 / (1 - p))
+        return (x * kept(row_keys(self._seed, keys, site), rows, p).view(x.shape)).mul_(1 / (1 - p))
 
 
 def kept(keys: np.ndarray, x: Tensor, p: float) -> Tensor:

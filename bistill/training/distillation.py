@@ -226,6 +226,7 @@ def _student(options: DistillationOptions) -> BiEncoder:
         precision=options.precision,
         query_prompt=options.query_prompt,
         document_prompt=options.document_prompt,
+        trust_remote_code=options.trust_remote_code,
     )
     if options.use_lora:
         encoder.model = lora.apply(encoder.model, options, new_keys=[], seed=options.seed)

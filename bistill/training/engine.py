@@ -116,6 +116,7 @@ class Engine:
                 self._save()
                 self.task.model.eval()
                 self._tell("at_end")
+                requests.raise_if_received()
         finally:
             for hook in self.hooks:
                 hook.close()

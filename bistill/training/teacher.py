@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import permutation, subset
 from bistill.encoders import batching, loading, lora
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.encoders.cross_encoder import CrossEncoder, Pair
 from bistill.errors import shown
 from bistill.journal import Journal
 from bistill.training import stage
@@ -64,19 +65,7 @@ class PairTask:
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
         pairs, labels = zip(*(self.pair(int(sample), epoch) for sample in samples), strict=True)
-        encodings = self._encoder.tokenize(pairs)
-        targets = torch.tensor(labels, device=self._encoder.device)
-
-        def terms(logits: Tensor, places: np.ndarray) -> Terms:
-            return {"loss": losses.pointwise_bce(logits, targets[places]) * (len(places) / len(pairs))}
-
-        return Batch(
-            lengths=batching.lengths(encodings),
-            forward=lambda places: self._encoder.forward([encodings[place] for place in places]),
-            terms=terms,
-            separable=True,
-            describe=lambda place: f"pair {samples[place]} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
-        )
+        return pair_batch(self._encoder, pairs, labels, lambda place: f"pair {samples[place]}")
 
     def pair(self, sample: int, epoch: int) -> tuple[tuple[str, str], float]:
         """((query, document), label) of one sample: first a query's positives, then its negatives."""
@@ -102,6 +91,32 @@ class PairTask:
         record = self._dataset[query_id]
         available = len(self._dataset.documents) - len(record.positives)
         return len(record.positives) + min(len(record.positives) * self._options.negatives_per_positive, available)
+
+
+def pair_batch(
+    encoder: CrossEncoder, pairs: Sequence[Pair], labels: Sequence[float], name: Callable[[int], str]
+) -> Batch:
+    """Binary cross-entropy of labelled pairs: a mean, so each pair adds its share by itself.
+
+    Args:
+        encoder: the teacher in training.
+        pairs: (query, document) texts.
+        labels: relevance in 0..1 of each.
+        name: what a person calls the pair at a place.
+    """
+    encodings = encoder.tokenize(pairs)
+    targets = torch.tensor(labels, device=encoder.device)
+
+    def terms(logits: Tensor, places: np.ndarray) -> Terms:
+        return {"loss": losses.pointwise_bce(logits, targets[places]) * (len(places) / len(pairs))}
+
+    return Batch(
+        lengths=batching.lengths(encodings),
+        forward=lambda places: encoder.forward([encodings[place] for place in places]),
+        terms=terms,
+        separable=True,
+        describe=lambda place: f"{name(place)} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
+    )
 
 
 def train(options: TeacherOptions) -> dict[str, Any]:
@@ -151,7 +166,11 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
 
 def _start(options: TeacherOptions) -> CrossEncoder:
     encoder = CrossEncoder.start(
-        options.model_name, max_len=options.max_len, precision=options.precision, seed=options.seed
+        options.model_name,
+        max_len=options.max_len,
+        precision=options.precision,
+        seed=options.seed,
+        trust_remote_code=options.trust_remote_code,
     )
     if encoder.new_keys:
         console.say(f"{options.model_name} has no relevance head yet: {', '.join(encoder.new_keys)} start at random")

@@ -225,10 +225,49 @@ def test_everything_and_nothing() -> None:
 
 def test_a_tensor_that_has_not_one_row_a_text_is_refused() -> None:
     with text_dropout(SEED, np.arange(3)):
-        for x in (torch.ones(4, 8), torch.tensor(1.0)):
+        for x in (torch.ones(4, 8, 2), torch.tensor(1.0)):
             with pytest.raises(TrainingError, match="not one row a text") as caught:
                 functional.dropout(x, 0.1)
             assert caught.value.found == tuple(x.shape)
+
+
+def test_a_table_that_all_texts_share_has_one_mask() -> None:
+    table = torch.ones(6, 40)
+    found = []
+    for texts in ([0], [4, 5, 9]):
+        with text_dropout(SEED, np.array(texts)):
+            found.append(functional.dropout(table, 0.3))
+    assert torch.equal(*found)
+    assert 0.5 < (found[0] > 0).float().mean() < 0.9
+
+
+def test_deberta_with_its_relative_positions_meets_the_same_masks() -> None:
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    torch.manual_seed(0)
+    model = DebertaV2Model(
+        DebertaV2Config(
+            vocab_size=100,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=64,
+            relative_attention=True,
+            pos_att_type=["p2c", "c2p"],
+            position_buckets=8,
+            hidden_dropout_prob=0.1,
+            attention_probs_dropout_prob=0.1,
+        )
+    ).train()
+    ids, mask = torch.randint(5, 100, (3, 12)), torch.ones(3, 12, dtype=torch.int64)
+    mask[0, 7:] = 0
+    with text_dropout(SEED, np.arange(3)):
+        together = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    for text, length in enumerate((7, 12, 12)):
+        with text_dropout(SEED, np.array([text])):
+            alone = model(input_ids=ids[text : text + 1, :length]).last_hidden_state
+        torch.testing.assert_close(alone[0], together[text, :length], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
