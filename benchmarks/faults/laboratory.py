@@ -199,8 +199,8 @@ def shortened(text: str) -> str:
 
 def spread(values: Iterable[float]) -> str:
     """Smallest and largest of some figures."""
-    low, high = min(values := list(values)), max(values)
-    return f"{low:.1e}" if low == high else f"{low:.1e} to {high:.1e}"
+    low, high = (f"{value:.1e}" for value in (min(values := list(values)), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _values(path: Path) -> np.ndarray:
