@@ -199,7 +199,8 @@ def shortened(text: str) -> str:
 
 def spread(values: Iterable[float]) -> str:
     """Smallest and largest of some figures."""
-    low, high = (f"{value:.1e}" for value in (min(values := list(values)), max(values)))
+    ordered = [f"{value:.1e}" for value in sorted(values)]
+    low, high = ordered[0], ordered[-1]
     return low if low == high else f"{low} to {high}"
 
 
