@@ -136,7 +136,7 @@ def fit(
     # One checkpoint more than are kept, while the newest is written; then the model, twice for a moment.
     whole = sum(value.numel() * value.element_size() for value in encoder.model.parameters())
     missing = max(options.keep + 1 - checkpoints.count(), 0)
-    check_space(output_dir, missing * engine.state_bytes() + 3 * whole, "checkpoints and model")
+    check_space(output_dir, missing * engine.state_bytes() + 3 * whole, "the run with its checkpoints and model")
     progress = engine.run()
     record: dict[str, Any] = finite(
         {
@@ -174,10 +174,24 @@ def _publish(
         encoder.save(unfinished, options)
         artifacts.move_model(unfinished, output_dir)
         artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if (reason := _refusal(error)) is None:
+            raise
         raise ArtifactError(
-            f"the model cannot be written ({error})",
+            f"the model cannot be written ({reason})",
             where=str(output_dir),
             todo="free space and give the same command again: it goes on from the last checkpoint",
         ) from error
+
+
+def _refusal(error: Exception) -> str | None:
+    """Why the system refused to write, None for an error of another kind.
+
+    Only Python says it by an ``OSError``: safetensors has a class of its own, tokenizers a bare ``Exception`` with the
+    system's number, and torch another error on top, when it closes the archive that it could not write.
+    """
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+        return str(error.__context__)
+    refused = isinstance(error, OSError | SafetensorError) or "(os error " in str(error)
+    return str(error) if refused else None
