@@ -289,7 +289,8 @@ def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
         raise _DamageError(f"{name} is no manifest ({error})") from None
     # Another version may go without a fingerprint; one that is there and differs is damage in any version.
     if schema != SCHEMA and (same or known is None):
-        what, todo = "the checkpoint is of another version of bistill", "go on with that version, or begin anew"
+        what = "the checkpoint is of another version of bistill"
+        todo = "go on with that version, or give --restart to begin anew"
         raise ArtifactError(what, where=str(folder), found=schema, todo=todo)
     if not same:
         raise _DamageError(f"{name}: its fingerprint differs (one bit or more has changed)")

@@ -49,8 +49,11 @@ class Saving:
             OptionError: it belongs to a run of other options, data or models.
         """
         self._checkpoints.remove_unfinished()
+        there = self.count()
         state = self._checkpoints.read_newest()
         if state is None:
+            if there:
+                self.trouble("begun_anew", "no checkpoint is whole: the run begins anew, from its first update")
             return None
         refuse_changes(state.run, self.run)
         if (then := state.run.get("versions")) != (now := self.run.get("versions")):
@@ -170,16 +173,14 @@ def prepare(output_dir: Path, options: TrainingOptions, wanted: dict[str, Any]) 
         OptionError: an interrupted run of other options is in the folder.
     """
     checkpoints = Checkpoints(output_dir / artifacts.CHECKPOINTS_FOLDER, keep=options.keep)
-    newest = checkpoints.newest_run()
-    if newest is None:
-        (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
-        return
-    step, run = newest
     if options.restart:
-        console.say(f"--restart: the checkpoints up to step {step} in {checkpoints.folder} are deleted")
+        if steps := checkpoints.steps():  # also those that cannot be read: of another version, damaged
+            console.say(f"--restart: the checkpoints up to step {steps[-1]} in {checkpoints.folder} are deleted")
         _remove_all(checkpoints)
+    elif (newest := checkpoints.newest_run()) is None:
+        (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
     else:
-        refuse_changes({"options": run.get("options", {})}, {"options": _as_json(wanted)})
+        refuse_changes({"options": newest[1].get("options", {})}, {"options": _as_json(wanted)})
 
 
 def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
