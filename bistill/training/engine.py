@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from bistill.config import LoraOptions, Precision, TrainingOptions
 from bistill.data.sampling import generator
-from bistill.errors import OptionError, TrainingError
+from bistill.errors import TrainingError
 from bistill.training import memory, optimizer, random_state, schedule, signals
 from bistill.training.batch import Batch
 from bistill.training.checkpoint import State
 from bistill.training.hook import Hook, Progress
+from bistill.training.run_folder import refuse_several
 from bistill.training.saving import Saving
 from bistill.training.update import Update
 
@@ -80,13 +81,7 @@ class Engine:
         self.task, self.options, self.hooks, self.saving = task, options, list(hooks), saving
         AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
-        if self.accelerator.num_processes > 1:
-            raise OptionError(
-                "training runs in one process",
-                where="torchrun",
-                found=self.accelerator.num_processes,
-                todo="start the command with plain python; it uses the first GPU",
-            )
+        refuse_several(self.accelerator.num_processes)
         self.steps_per_epoch = math.ceil(task.samples / options.batch_size)
         self.progress = Progress(total_steps=self.steps_per_epoch * options.epochs)
         lr = peak_lr(options)

@@ -20,7 +20,7 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from bistill import artifacts, console
-from bistill.errors import ArtifactError, BistillError
+from bistill.errors import ArtifactError, BistillError, OptionError
 
 # What file systems without flock answer: of the network, of FUSE, of some containers.
 WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -41,7 +41,11 @@ def owned(folder: Path, command: str) -> Iterator[None]:
 
     Raises:
         ArtifactError: another run holds the folder, or it cannot be written.
+        OptionError: a launcher started this process beside others; nothing is written.
     """
+    # Before the lock: of the processes of torchrun all but one would be told of another run, and then all be ended.
+    if "LOCAL_RANK" in os.environ:
+        refuse_several(int(os.environ.get("WORLD_SIZE", "1")))
     lock = _lock(folder) if _try_writing(folder) else None
     owner = folder / artifacts.RUN_OWNER
     try:
@@ -55,6 +59,21 @@ def owned(folder: Path, command: str) -> Iterator[None]:
             owner.unlink(missing_ok=True)
         if lock is not None:
             lock.release()
+
+
+def refuse_several(processes: int) -> None:
+    """Refuse to train in several processes.
+
+    Raises:
+        OptionError: there is more than one.
+    """
+    if processes > 1:
+        raise OptionError(
+            "training runs in one process",
+            where="torchrun",
+            found=processes,
+            todo="start the command with plain python; it uses the first GPU",
+        )
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
