@@ -113,7 +113,7 @@ class Saving:
             self._writer.start()
         else:
             self._write(state(False))
-        self._saved_step, self._saved_at = step, time.monotonic()
+        self._saved_at = time.monotonic()
 
     def trouble(self, kind: str, message: str, **facts: Any) -> None:
         """Say what went wrong and how the run answered, on the console and in the journal."""
@@ -154,6 +154,7 @@ class Saving:
                 raise
             self.trouble("not_saved", f"step {state.step}: {error}\nthe run goes on", step=state.step)
             return
+        self._saved_step = state.step
         self._journal.write("checkpoint", step=state.step, bytes=size, seconds=round(time.monotonic() - started, 3))
 
     def _damaged(self, folder: Path, reason: str) -> None:
@@ -177,10 +178,10 @@ def prepare(output_dir: Path, options: TrainingOptions, wanted: dict[str, Any]) 
         if steps := checkpoints.steps():  # also those that cannot be read: of another version, damaged
             console.say(f"--restart: the checkpoints up to step {steps[-1]} in {checkpoints.folder} are deleted")
         _remove_all(checkpoints)
-    elif (newest := checkpoints.newest_run()) is None:
-        (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
-    else:
+    elif (newest := checkpoints.newest_run()) is not None:
         refuse_changes({"options": newest[1].get("options", {})}, {"options": _as_json(wanted)})
+    elif not checkpoints.steps():  # a run that was broken off before its first checkpoint
+        (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
 
 
 def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
