@@ -122,7 +122,7 @@ def teacher(request: pytest.FixtureRequest, data_root: Path, tiny_encoder: Path)
     return Case(task.batch(samples, 1), encoder.model, rows, terms)
 
 
-@pytest.fixture(scope="module", params=["all weights", "lora", "in-batch", "in-batch, lora"])
+@pytest.fixture(scope="module", params=["all weights", "lora", "in-batch, lora"])
 def student(
     request: pytest.FixtureRequest,
     data_root: Path,
