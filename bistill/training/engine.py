@@ -187,7 +187,8 @@ class Engine:
         try:
             done = self.update.run(lambda: self.task.batch(samples, epoch), samples, seed, progress.step + 1)
         except TrainingError:
-            self._save()  # the weights are those before the update, and nothing done so far is lost
+            if not self.update.broken:
+                self._save()  # the weights are those before the update, and nothing done so far is lost
             raise
         if done is None:
             self._go_back("an update was broken off in the optimizer")

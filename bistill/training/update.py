@@ -60,6 +60,7 @@ class Update:
 
     Attributes:
         budget: tokens whose activations are held at once.
+        broken: whether the last update was broken off with some weights changed.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Update:
         self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
         self._limit = options.max_grad_norm or math.inf
         self.budget = options.micro_batch_tokens or memory.first_budget(model, accelerator.device)
+        self.broken = False
         self._gradients: Gradients | None = None
 
     def run(self, make: Callable[[], Batch], samples: np.ndarray, seed: int, step: int) -> Done | None:
@@ -86,17 +88,17 @@ class Update:
             step: 1-based number of the update, for messages.
 
         Returns:
-            Its figures; None if it was broken off with some weights changed, so that the state must be taken from a
-            checkpoint.
+            Its figures; None if it is ``broken``, so that the state must be taken from a checkpoint.
 
         Raises:
             TrainingError: one text alone does not fit into memory, or the numbers were none twice.
         """
         where = f"step {step}, samples {samples.tolist()}"
-        scale_tries, second = 0, False
+        scaler, scale_tries, second = self._accelerator.scaler, 0, False
         batch: Batch | None = None
+        self.broken = False
+        before = optimizer.updates(self._plain)
         while True:
-            before = optimizer.updates(self._plain)
             try:
                 batch = batch or make()
                 return self._attempt(batch, seed)
@@ -109,13 +111,17 @@ class Update:
                 said = str(error).strip().split("\n")[0] or type(error).__name__
             # Outside the handlers, whose tracebacks hold every tensor of the failed attempt.
             self._undo()
-            if failure is None:
-                self._shrink(batch, said, where, samples, step)
-                if optimizer.updates(self._plain) != before:
-                    return None
-            elif self._accelerator.scaler is not None and scale_tries < SCALE_TRIES:
+            overflowed = failure is not None and failure.grad_norm is not None
+            if overflowed and scaler is not None and scale_tries < SCALE_TRIES:
                 scale_tries += 1
-                self._accelerator.scaler.update()
+                scaler.update()  # halves it; a loss that is no number is none at any scale
+                continue
+            self._keep_scale()
+            if failure is None:
+                self.broken = optimizer.updates(self._plain) != before
+                self._shrink(batch, said, where, samples, step)
+                if self.broken:
+                    return None
             elif second:
                 assert batch is not None
                 raise diagnosis.error(self._model, batch, failure.terms, str(failure), seed=seed, where=where)
@@ -155,6 +161,13 @@ class Update:
         self._plain.zero_grad(set_to_none=True)
         memory.release()
 
+    def _keep_scale(self) -> None:
+        """Have the gradient scaler of fp16 forget what it saw of a failed attempt; it refuses to unscale twice."""
+        scaler = self._accelerator.scaler
+        if scaler is not None:
+            scaler.scale(torch.zeros((), device=self._accelerator.device))  # it has no scale before the first loss
+            scaler.update(scaler.get_scale())
+
     def _shrink(self, batch: Batch | None, said: str, where: str, samples: np.ndarray, step: int) -> None:
         """Halve the budget.
 
@@ -164,10 +177,11 @@ class Update:
         gradients, self._gradients = self._gradients, None
         if batch is None or gradients is None:
             raise TrainingError("memory ran out before the first text", where=where, found=said)
-        longest = int(batch.lengths.max())
-        if self.budget <= longest:
-            place = int(gradients.at[0]) if gradients.at is not None else int(batch.lengths.argmax())
-            part = batch.describe(place) if gradients.at is not None else "the loss or the optimizer"
+        at = gradients.at
+        place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
+        # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
+        if self.budget <= int(batch.lengths[place]):
+            part = "the loss or the optimizer" if at is None else batch.describe(place)
             raise TrainingError(
                 f"memory does not suffice for {part} alone ({int(batch.lengths[place])} tokens)",
                 where=where,
