@@ -128,6 +128,16 @@ class Checkpoints:
                     self.on_damage(self._set_aside(step), str(damage))
         return None
 
+    def doubt(self, step: int, reason: str) -> None:
+        """Treat a checkpoint as damaged though it is what was written, if there is one before it to go back to.
+
+        Raises:
+            ArtifactError: it cannot be renamed.
+        """
+        if step in (steps := self.steps()) and step != steps[0]:
+            with self._access("the checkpoint cannot be renamed"):
+                self.on_damage(self._set_aside(step), reason)
+
     def steps(self) -> list[int]:
         """Steps of the checkpoints by their names, rising; their content is not looked at.
 

@@ -8,6 +8,7 @@ from a checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -91,6 +92,7 @@ class Engine:
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
         self._order: tuple[int, np.ndarray] | None = None
+        self._leapt_to = -1  # step of the checkpoint that the last leap led back to
 
     def run(self) -> Progress:
         """Do every update that is not done yet; hooks see each.
@@ -187,8 +189,9 @@ class Engine:
         try:
             done = self.update.run(lambda: self.task.batch(samples, epoch), samples, seed, progress.step + 1)
         except TrainingError:
-            if not self.update.broken:
-                self._save()  # the weights are those before the update, and nothing done so far is lost
+            if not self.update.broken:  # the weights are those before the update, and nothing done so far is lost
+                with contextlib.suppress(TrainingError):  # of weights that are no numbers: the diagnosis says more
+                    self._save()
             raise
         if done is None:
             self._go_back("an update was broken off in the optimizer")
@@ -216,17 +219,20 @@ class Engine:
         return epoch, self._order[1][start : start + self.options.batch_size]
 
     def _leap_back(self) -> None:
-        """Answer a leap of the loss: the first time by doing the same again, later with half the learning rate."""
+        """Answer a leap of the loss: the first time by doing the same again, later with half the learning rate.
+
+        Where the same checkpoint did not help before, the leap may have begun in it: then the one before is taken.
+        """
         progress = self.progress
         reason, progress.go_back = progress.go_back, ""
         rollbacks, factor = progress.rollbacks + 1, progress.lr_factor * (0.5 if progress.rollbacks else 1.0)
-        self._go_back(f"{reason}; the learning rate is {factor:g} times that of the options")
-        progress.rollbacks, progress.lr_factor = rollbacks, factor
+        self._go_back(f"{reason}; the learning rate is {factor:g} times that of the options", self._leapt_to)
+        progress.rollbacks, progress.lr_factor, self._leapt_to = rollbacks, factor, progress.step
 
-    def _go_back(self, reason: str) -> None:
-        """Take the state of the last checkpoint."""
+    def _go_back(self, reason: str, doubted: int = -1) -> None:
+        """Take the state of the last checkpoint, or of the one before a doubted one."""
         assert self.saving is not None, reason
-        broken, state = self.progress.step, self.saving.read()
+        broken, state = self.progress.step, self.saving.read(doubted)
         self.restore(state)
         self._trouble("rollback", f"{reason}; back at step {state.step}", step=broken, to_step=state.step)
 

@@ -63,13 +63,17 @@ class Saving:
         console.say(f"going on from the checkpoint of step {state.step} (--restart begins anew)")
         return state
 
-    def read(self) -> State:
+    def read(self, doubted: int = -1) -> State:
         """State of the newest whole checkpoint of this run.
+
+        Args:
+            doubted: step of a checkpoint that did not help the last time; it is put aside if it is not the only one.
 
         Raises:
             ArtifactError: none is whole any more.
         """
         self.close()
+        self._checkpoints.doubt(doubted, "the loss leapt again after going back to it")
         state = self._checkpoints.read_newest()
         if state is None:
             raise ArtifactError(

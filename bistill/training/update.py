@@ -95,6 +95,7 @@ class Update:
         """
         where = f"step {step}, samples {samples.tolist()}"
         scaler, scale_tries, second = self._accelerator.scaler, 0, False
+        first_budget = self.budget
         batch: Batch | None = None
         self.broken = False
         before = optimizer.updates(self._plain)
@@ -119,7 +120,7 @@ class Update:
             self._keep_scale()
             if failure is None:
                 self.broken = optimizer.updates(self._plain) != before
-                self._shrink(batch, said, where, samples, step)
+                self._shrink(batch, said, where, samples, step, first_budget)
                 if self.broken:
                     return None
             elif second:
@@ -168,8 +169,10 @@ class Update:
             scaler.scale(torch.zeros((), device=self._accelerator.device))  # it has no scale before the first loss
             scaler.update(scaler.get_scale())
 
-    def _shrink(self, batch: Batch | None, said: str, where: str, samples: np.ndarray, step: int) -> None:
-        """Halve the budget.
+    def _shrink(
+        self, batch: Batch | None, said: str, where: str, samples: np.ndarray, step: int, first_budget: int
+    ) -> None:
+        """Halve the budget; where that is in vain it is what it was before this update, for a run that goes on later.
 
         Raises:
             TrainingError: texts are run one by one already.
@@ -182,6 +185,7 @@ class Update:
         # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
         if self.budget <= int(batch.lengths[place]):
             part = "the loss or the optimizer" if at is None else batch.describe(place)
+            self.budget = first_budget
             raise TrainingError(
                 f"memory does not suffice for {part} alone ({int(batch.lengths[place])} tokens)",
                 where=where,

@@ -140,7 +140,9 @@ def test_imported_scores_that_are_missing_stay_missing(small: Small, tiny_encode
     assert all(torch.isfinite(value) for value in losses_of(task, rows, 0).values())
 
 
-def test_a_run_that_goes_on_keeps_the_scores_it_began_with(small: Small, tiny_encoder: Path, tiny_teacher: Path) -> None:
+def test_a_run_that_goes_on_keeps_the_scores_it_began_with(
+    small: Small, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
     made = distilling(small, tiny_teacher, tiny_encoder, in_batch_unscored="ignore")
     kept = small.root / "in_batch_scores.npy"
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:

@@ -543,18 +543,42 @@ def test_a_leap_of_the_loss_is_undone(
     assert found.seen[-32:] == [*seen[:26], *seen[24:]]
 
 
-@pytest.mark.parametrize(("limit", "factors"), [(2, [1, 0.5]), (3, [1, 0.5, 0.25]), (0, [])])
-def test_a_leap_that_comes_again_is_met_with_half_the_rate_and_then_borne(
-    teacher_bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: int, factors: list[float]
+def test_a_leap_whose_cause_is_in_the_checkpoint_is_undone_from_the_one_before(
+    teacher_bench: Bench, tmp_path: Path
 ) -> None:
-    """12: at most --spike_rollbacks times, the second time with half the learning rate."""
+    """12: an update spoils the weights, they are saved, and only the next loss shows it."""
+    catch_head(teacher_bench)
+    watch_weights(teacher_bench, at=24, times=1)
+    found = teacher_bench.run(tmp_path / "run", **LONG)
+    assert found.troubles() == ["rollback", "damaged_checkpoint", "rollback"]
+    assert [item["to_step"] for item in found.of("trouble") if item["kind"] == "rollback"] == [24, 20]
+    assert found.of("end")[-1]["status"] == "finished"
+    assert max(item["terms"]["loss"] for item in found.of("step")[-10:]) < 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "factors", "places"), [(2, [1, 0.5], [24, 20]), (3, [1, 0.5, 0.25], [24, 20, 24]), (0, [], [])]
+)
+def test_a_leap_that_comes_again_is_met_with_half_the_rate_and_then_borne(
+    teacher_bench: Bench,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    limit: int,
+    factors: list[float],
+    places: list[int],
+) -> None:
+    """12: at most --spike_rollbacks times, the second time with half the learning rate, from the checkpoint before."""
     catch_head(teacher_bench)
     watch_weights(teacher_bench, at=25, times=10**6)
     found = teacher_bench.run(tmp_path / "run", spike_rollbacks=limit, **LONG)
     assert teacher_bench.fired == limit + 1
-    assert found.troubles() == ["rollback"] * limit
-    said = [f"the learning rate is {factor:g} times that of the options; back at step 24" for factor in factors]
-    assert all(item["message"].endswith(text) for item, text in zip(found.of("trouble"), said, strict=True))
+    rollbacks = [item for item in found.of("trouble") if item["kind"] == "rollback"]
+    assert len(rollbacks) == limit
+    said = [
+        f"the learning rate is {factor:g} times that of the options; back at step {place}"
+        for factor, place in zip(factors, places, strict=True)
+    ]
+    assert all(item["message"].endswith(text) for item, text in zip(rollbacks, said, strict=True))
     assert "; the run goes on" in " ".join(capsys.readouterr().err.split())
     rates = [item["lr"] for item in found.of("step") if item["step"] == 25]
     assert rates == pytest.approx([rates[0] * factor for factor in (1, *factors)])
