@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from bistill.encoders import products
 from tests.faults.commands import STUDENT, TEACHER, Child, Run
 from tests.training.conftest import TOPICS
 
@@ -27,6 +29,17 @@ TEACHER_OPTIONS = {"epochs": 12, "batch_size": 6, "negatives_per_positive": 2}
 # Three negatives a query, drawn anew each epoch from the scored ones: 12 lists, 4 updates an epoch.
 STUDENT_OPTIONS = {"epochs": 18, "batch_size": 3, "K": 4, "allow_weak_teacher": True}
 STEPS = 72  # of all forms
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_way_of_adding() -> Iterator[None]:
+    """Runs of this process are compared bit for bit with those of others: one thread and one library in all of them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "onednn_is_faster", lambda: False)
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
