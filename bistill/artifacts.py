@@ -106,11 +106,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _fsync(path.parent)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -171,10 +170,10 @@ def move_model(unfinished: Path, folder: Path) -> None:
         if path.is_dir():
             place.mkdir(exist_ok=True)
         else:
-            _fsync(path)
+            flush(path)
             path.replace(place)
     for path in (folder, *(place for place in folder.iterdir() if place.is_dir())):
-        _fsync(path)
+        flush(path)
     shutil.rmtree(unfinished)
 
 
@@ -191,8 +190,8 @@ def _umask() -> int:
     return mask
 
 
-def _fsync(path: Path) -> None:
-    """Flush a file or a folder to disk."""
+def flush(path: Path) -> None:
+    """Have the disk write a file, or the names in a folder, now."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ LEARNING_RATE: Final = "1e-3"
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(ABC):
     """One trainer.
 
     Attributes:
@@ -32,17 +33,17 @@ class Side:
     weights_file: str
     state_files: tuple[str, ...]
 
+    @abstractmethod
     def command(self, work: Path, output: Path, *, negatives: str, resume: bool, own: list[str]) -> list[str]:
         """Command line of a run; ``own`` are arguments of the child process."""
-        raise NotImplementedError
 
+    @abstractmethod
     def updates(self, output: Path) -> list[dict[str, Any]]:
         """A record with ``step`` for every update done so far, in the order in which they were done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, output: Path) -> list[float | None]:
         """The loss as it was logged; None where it is no number."""
-        raise NotImplementedError
 
     def checkpoints(self, output: Path) -> list[Path]:
         """Checkpoints at hand, the oldest first."""

@@ -95,7 +95,7 @@ class Checkpoints:
         unfinished = self._path(state.step, artifacts.UNFINISHED_PREFIX)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _flush(self.folder.parent)
+            artifacts.flush(self.folder.parent)
             self.remove_unfinished()  # what an earlier failure left: its space may be needed now
             unfinished.mkdir()
             written = _write_files(unfinished, state, texts, manifest)
@@ -199,7 +199,7 @@ class Checkpoints:
         except OSError:
             self._restore_replaced()
             raise
-        _flush(self.folder)
+        artifacts.flush(self.folder)
         shutil.rmtree(replaced, ignore_errors=True)
 
     def _restore_replaced(self) -> None:
@@ -278,14 +278,14 @@ def _write_files(folder: Path, state: State, texts: dict[str, bytes], manifest: 
     artifacts.share_weights(folder)
     files: dict[str, dict[str, Any]] = {}
     for name in FILES:
-        _flush(folder / name)
+        artifacts.flush(folder / name)
         files[name] = {"sha256": artifacts.sha256_of_file(folder / name), "bytes": (folder / name).stat().st_size}
     manifest["files"] = files
     manifest["fingerprint"] = artifacts.fingerprint(manifest)
     path = folder / artifacts.CHECKPOINT_MANIFEST
     size = path.write_bytes(_json_bytes(manifest))
-    _flush(path)
-    _flush(folder)
+    artifacts.flush(path)
+    artifacts.flush(folder)
     return size + sum(file["bytes"] for file in files.values())
 
 
@@ -339,12 +339,3 @@ def _content(path: Path, read: Callable[[Path], Any]) -> Any:
         if error.errno == errno.EIO:
             raise _DamageError(f"{path.name} cannot be read ({error.strerror})") from None
         raise
-
-
-def _flush(path: Path) -> None:
-    """Have the disk write a file, or the names in a folder, now."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

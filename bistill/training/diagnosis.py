@@ -111,12 +111,10 @@ def _first_module(model: nn.Module) -> Iterator[list[str]]:
         return hook
 
     inner = ((name, module) for name, module in model.named_modules() if not any(module.children()))
-    handles = [module.register_forward_hook(note(name)) for name, module in inner]  # type: ignore[arg-type]
-    try:
+    with contextlib.ExitStack() as stack:
+        for name, module in inner:
+            stack.enter_context(module.register_forward_hook(note(name)))  # type: ignore[arg-type]
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextlib.contextmanager
@@ -132,9 +130,7 @@ def _first_gradient(model: nn.Module) -> Iterator[list[str]]:
         return hook
 
     trained = ((name, value) for name, value in model.named_parameters() if value.requires_grad)
-    handles = [value.register_post_accumulate_grad_hook(note(name)) for name, value in trained]  # type: ignore[arg-type]
-    try:
+    with contextlib.ExitStack() as stack:
+        for name, value in trained:
+            stack.enter_context(value.register_post_accumulate_grad_hook(note(name)))  # type: ignore[arg-type]
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()

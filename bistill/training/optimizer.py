@@ -33,7 +33,7 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
 
 def updates(optimizer: torch.optim.Optimizer) -> int:
     """Updates of all parameters together: tells an update that was broken off from one that never began."""
-    return int(sum(float(state["step"]) for state in optimizer.state.values()))
+    return int(torch.stack([state["step"] for state in optimizer.state.values()]).sum())  # read from the device once
 
 
 def state(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool) -> dict[str, Tensor]:
