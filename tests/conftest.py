@@ -133,9 +133,18 @@ def tiny_causal_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or leaves anything in the user's cache."""
-    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "cache"))
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache; and what is fastest on this machine decides no value.
+
+    The choices are written where the tests' own processes find them, too.
+    """
+    from bistill import artifacts
+    from bistill.encoders import products
+
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
+    products.fastest.cache_clear()
+    for threads in {1, torch.get_num_threads()}:
+        artifacts.write_json(products.record(threads), products.Fastest(False, False, False)._asdict())
 
 
 @pytest.fixture

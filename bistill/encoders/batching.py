@@ -13,9 +13,9 @@ Encoding = dict[str, list[int]]
 
 # A bucket ends where a text is shorter than this share of its longest: short texts are not padded to long ones.
 MINIMUM_FILL = 0.8
-# Padded tokens of one forward at most: 64 texts of 512 tokens, or 4 of 8,192.
+# Tokens of one forward at most: 64 texts of 512 tokens, or 4 of 8,192.
 MAX_TOKENS = 32_768
-# Without gradients on a CPU fewer pay: what a layer hands to the next then stays in the processor's cache.
+# On a CPU fewer pay: what a layer hands to the next then stays in the processor's cache.
 CPU_TOKENS = 2_048
 
 
@@ -37,34 +37,43 @@ def lengths(encodings: Sequence[Encoding]) -> np.ndarray:
     return np.array([len(encoding["input_ids"]) for encoding in encodings], dtype=np.int64)
 
 
-def buckets(lengths: Sequence[int] | np.ndarray, *, max_items: int, max_tokens: int = MAX_TOKENS) -> list[np.ndarray]:
+def most_tokens(device: torch.device) -> int:
+    """Tokens of one forward that a device computes fastest, memory left aside."""
+    return CPU_TOKENS if device.type == "cpu" else MAX_TOKENS
+
+
+def size(lengths: np.ndarray, *, packed: bool) -> int:
+    """Tokens that a group of texts costs: shape (n,) -> their sum, or without packing their padded number."""
+    return int(lengths.sum() if packed else len(lengths) * lengths.max(initial=0))
+
+
+def buckets(
+    lengths: Sequence[int] | np.ndarray, *, max_items: int, max_tokens: int = MAX_TOKENS, packed: bool = False
+) -> list[np.ndarray]:
     """Groups of indices of similar length, the longest first, so that what cannot fit fails at once.
 
     Args:
         lengths: tokens of each text.
         max_items: texts of a group at most.
-        max_tokens: padded tokens of a group at most; a single longer text is a group of its own.
+        max_tokens: tokens of a group at most; a single longer text is a group of its own.
+        packed: whether texts of a group share one row; else they are padded to the longest, padding counts, and a
+            group ends where a text is much shorter.
 
     Returns:
         int64 arrays that together hold every index once; equal lengths keep their order.
     """
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    lengths = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-lengths, kind="stable")
     groups: list[np.ndarray] = []
-    start = 0
-    for stop in range(1, len(order) + 1):
-        if stop == len(order) or _full(lengths, order, start, stop, max_items, max_tokens):
+    start = tokens = 0
+    for stop, length in enumerate(lengths[order]):
+        longest = lengths[order[start]]
+        tokens = tokens + length if packed else (stop - start + 1) * longest
+        too_short = not packed and length < MINIMUM_FILL * longest - 8
+        if stop > start and (tokens > max_tokens or stop - start == max_items or too_short):
             groups.append(order[start:stop])
-            start = stop
-    return groups
-
-
-def _full(
-    lengths: Sequence[int] | np.ndarray, order: np.ndarray, start: int, stop: int, max_items: int, max_tokens: int
-) -> bool:
-    """Whether the text at ``stop`` must begin a new group."""
-    longest, count = lengths[order[start]], stop - start + 1
-    too_many_tokens = count * longest > max_tokens
-    return count > max_items or too_many_tokens or lengths[order[stop]] < MINIMUM_FILL * longest - 8
+            start, tokens = stop, length
+    return [*groups, order[start:]] if len(order) else groups
 
 
 def in_buckets(
@@ -73,6 +82,7 @@ def in_buckets(
     *,
     max_items: int,
     device: torch.device,
+    packed: bool,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Tensor:
     """Results of ``forward`` on groups of similar length, in the order of the encodings.
@@ -82,13 +92,13 @@ def in_buckets(
         forward: gives one row a text.
         max_items: texts of a group at most.
         device: where ``forward`` computes.
+        packed: whether ``forward`` packs texts into one row.
         advance: called with the number of texts done since the last call.
 
     Returns:
         Shape (n, ...), with graph where gradients are on.
     """
-    small = device.type == "cpu" and not torch.is_grad_enabled()
-    groups = buckets(lengths(encodings), max_items=max_items, max_tokens=CPU_TOKENS if small else MAX_TOKENS)
+    groups = buckets(lengths(encodings), max_items=max_items, max_tokens=most_tokens(device), packed=packed)
     pieces = []
     for group in groups:
         pieces.append(forward([encodings[row] for row in group]))

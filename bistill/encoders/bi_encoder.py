@@ -13,7 +13,7 @@ from torch import Tensor
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.data.texts import windows
-from bistill.encoders import batching, directories, loading, lora, pooling, prompts
+from bistill.encoders import batching, directories, loading, lora, packing, pooling, prompts
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.products import fast_products
 
@@ -103,6 +103,11 @@ class BiEncoder:
         return next(self.model.parameters()).device
 
     @property
+    def packs(self) -> bool:
+        """Whether texts of one forward share a row, without padding."""
+        return packing.packs(self.model, self.precision)
+
+    @property
     def dim(self) -> int:
         """Length of the vectors."""
         return int(self.model.config.get_text_config().hidden_size)
@@ -118,7 +123,8 @@ class BiEncoder:
     def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
         """Unit vectors of tokenized texts in one pass: float32 of shape (n, dim), with graph where gradients are on."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
-        with autocast(self.precision, self.device):
+        lengths = batching.lengths(encodings)
+        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
             hidden: Tensor = self.model(**batch).last_hidden_state
         vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
         return torch.nn.functional.normalize(vectors, dim=-1)
@@ -163,4 +169,6 @@ class BiEncoder:
 
     def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None]) -> Tensor:
         encodings = batching.tokenize(self.tokenizer, texts, self.max_len)
-        return batching.in_buckets(encodings, self.forward, max_items=max_items, device=self.device, advance=advance)
+        return batching.in_buckets(
+            encodings, self.forward, max_items=max_items, device=self.device, packed=self.packs, advance=advance
+        )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bistill.config import Precision
-from bistill.encoders import batching, loading, pooling, prompts, scoring
+from bistill.encoders import batching, loading, packing, pooling, prompts, scoring
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.scoring import Pair
 from bistill.errors import ModelError, OptionError
@@ -129,7 +129,8 @@ class CausalReranker:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         bodies = self._ids([_body(self._instruction, pair) for pair in pairs])
         encodings = [{"input_ids": [*self._prefix, *body[: self._room], *self._suffix]} for body in bodies]
-        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device)
+        packed = packing.packs(self.model, self.precision)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, packed=packed)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
@@ -149,7 +150,8 @@ class CausalReranker:
     def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
         """Padding on the right is exact: under a causal mask no token sees what stands behind it."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
-        with autocast(self.precision, self.device):
+        lengths = batching.lengths(encodings)
+        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
             hidden: Tensor = self.model.get_decoder()(**batch, use_cache=False).last_hidden_state
         return self._relevance(pooling.lasttoken(hidden, batch["attention_mask"]).float())
 

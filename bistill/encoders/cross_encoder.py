@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bistill import artifacts
 from bistill.config import LoraOptions, Precision
-from bistill.encoders import batching, directories, loading, lora, scoring
+from bistill.encoders import batching, directories, loading, lora, packing, scoring
 from bistill.encoders.precision import autocast, default_device, keep_float32, resolve_precision
 from bistill.errors import ModelError
 
@@ -124,6 +124,11 @@ class CrossEncoder:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
+    @property
+    def packs(self) -> bool:
+        """Whether pairs of one forward share a row, without padding."""
+        return packing.packs(self.model, self.precision)
+
     def new_head(self) -> frozenset[str]:
         """Names of the parameters of a head that started at random, the pooler below it included; else none."""
         names = (name for name, _ in self.model.named_parameters())
@@ -136,13 +141,16 @@ class CrossEncoder:
     def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
         """Relevance logits of tokenized pairs in one pass: float32 of shape (n,), with graph where gradients are on."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
-        with autocast(self.precision, self.device):
+        lengths = batching.lengths(encodings)
+        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
             output: Tensor = self.model(**batch).logits
         return output.squeeze(-1).float()
 
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
-        return batching.in_buckets(self.tokenize(pairs), self.forward, max_items=max_items, device=self.device)
+        return batching.in_buckets(
+            self.tokenize(pairs), self.forward, max_items=max_items, device=self.device, packed=self.packs
+        )
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from bistill.encoders import packing
 from bistill.errors import TrainingError
 
 # Elements that are hashed at once: bounds the working memory, 8 bytes an element, beside a large batch.
@@ -86,11 +87,15 @@ class _TextDropout(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _dropped(self, x: Tensor, p: float) -> Tensor:
+        layout = packing.current()
+        packed = layout is not None and x.shape[:2] == (1, layout.tokens)
         count = len(self._texts)
         if x.dim() == 4:
             return x  # attention probabilities of shape (n, heads, L, L)
         keys, rows = self._texts, x
-        if x.dim() == 2 and x.shape[0] != count:
+        if packed:
+            rows = x.squeeze(0)
+        elif x.dim() == 2 and x.shape[0] != count:
             # A table that all texts share, such as DeBERTa's relative positions: one mask for all of them.
             keys, rows = SHARED, x.unsqueeze(0)
         elif x.dim() == 0 or x.shape[0] != count:
@@ -103,34 +108,43 @@ class _TextDropout(TorchFunctionMode):
         site, self._site = self._site, self._site + 1
         if p == 1:
             return x * 0.0
+        mask = kept(row_keys(self._seed, keys, site), rows, p, layout if packed else None)
         # As a product with booleans: the graph keeps one byte an element, and neither x nor the result.
-        return (x * kept(row_keys(self._seed, keys, site), rows, p).view(x.shape)).mul_(1 / (1 - p))
+        return (x * mask.view(x.shape)).mul_(1 / (1 - p))
 
 
-def kept(keys: np.ndarray, x: Tensor, p: float) -> Tensor:
+def kept(keys: np.ndarray, x: Tensor, p: float, layout: packing.Layout | None = None) -> Tensor:
     """Which elements stay: booleans of x's shape, on its device.
 
     Args:
         keys: uint64 of shape (n,), as ``row_keys`` gives them.
-        x: shape (n, ...); only its shape and device matter.
+        x: shape (n, ...), or by a layout (tokens, dim); only its shape and device matter.
         p: probability of dropping an element, in (0, 1).
+        layout: of the texts' tokens in x; None: x has one row a text.
     """
     mask = torch.empty(x.shape, dtype=torch.bool, device=x.device)
     if not mask.numel():
         return mask
-    rows = mask.view(len(keys), -1)
-    numbers = element_numbers(rows.shape[1], x.device)
     # The lower half of a key, made odd so that no two elements of a row meet, multiplies; the upper half is added.
     halves = torch.from_numpy((keys | np.uint64(1)).view(np.int32).reshape(-1, 2)).to(x.device)
+    rows = mask.view(len(x), -1)
+    width = rows.shape[1]
+    if layout is None:
+        numbers = element_numbers(width, x.device).expand(len(x), -1)
+    else:
+        halves = halves[layout.texts]
+        numbers = element_numbers(layout.longest * width, x.device).view(layout.longest, width)
     threshold = min(round(p * 2**32) - 2**31, 2**31 - 1)
-    at_once = max(1, CHUNK // rows.shape[1])
-    for own, key in zip(rows.split(at_once), halves.split(at_once), strict=True):
-        hashed = numbers * key[:, :1]
+    at_once = max(1, CHUNK // width)
+    for start in range(0, len(x), at_once):
+        own = slice(start, start + at_once)
+        key = halves[own]
+        hashed = (numbers[own] if layout is None else numbers[layout.positions[own]]) * key[:, :1]
         hashed += key[:, 1:]
         # Signed numbers shift their sign in; the bits it fills are cleared.
         hashed ^= (hashed >> 16).bitwise_and_(2**16 - 1)
         hashed *= MURMUR
-        torch.ge(hashed, threshold, out=own)
+        torch.ge(hashed, threshold, out=rows[own])
     return mask
 
 

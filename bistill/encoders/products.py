@@ -1,8 +1,9 @@
-"""Matrix products of linear layers on a CPU by the faster of two libraries that torch ships.
+"""Matrix products of linear layers on a CPU by what is fastest there: measured once a machine, never assumed.
 
-torch sends float32 linear layers to MKL, which on CPUs of other makers than its own reaches half of what oneDNN does
-there. Which one is faster is measured once a machine, never assumed; where torch has only one of them, or on a GPU,
-nothing changes. Both compute in float32; their sums differ in the last bits.
+torch sends float32 linear layers to MKL, which on CPUs of other makers than its own reaches as little as half of what
+oneDNN does there; for the gradients of weights it may be the other way round. And bfloat16 is twice as fast as float32
+on a CPU with instructions for it, and hundreds of times slower on one without. Where torch has only one of the
+libraries, or on a GPU, nothing changes. Both libraries compute in float32; their sums differ in the last bits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,60 +25,106 @@ from torch.overrides import TorchFunctionMode
 from bistill import artifacts
 from bistill.errors import ArtifactError
 
-# oneDNN is taken where it is faster by this factor: a tie stays with torch's own choice, so that two runs on one
-# machine choose alike.
-CLEARLY: Final = 1.25
+# What is not torch's own choice is taken where it is faster by this factor: a tie stays with torch's, so that two runs
+# on one machine choose alike.
+CLEARLY: Final = 1.15
+# bfloat16 also has its price, in conversions and in digits.
+WORTH_ITS_DIGITS: Final = 1.5
 # Tokens, inputs and outputs of the measured product: a small encoder's feed-forward layer.
-SHAPE: Final = (1024, 384, 1536)
+SHAPE: Final = (2048, 384, 1536)
+# A product so small that it takes a tenth of a second where bfloat16 has no instructions.
+TINY: Final = (64, 384, 384)
 ROUNDS: Final = 5
+
+
+class Fastest(NamedTuple):
+    """What this machine computes fastest.
+
+    Attributes:
+        onednn_layers: oneDNN instead of torch's own library for x W^T, and for the gradient of x.
+        onednn_weights: likewise for the gradient of W.
+        bfloat16: products in bfloat16 instead of float32.
+    """
+
+    onednn_layers: bool
+    onednn_weights: bool
+    bfloat16: bool
 
 
 def fast_products(device: torch.device) -> AbstractContextManager[Any]:
     """Context in which float32 linear layers, and their gradients, run by the faster library."""
-    return _OneDnnLinear() if device.type == "cpu" and onednn_is_faster() else nullcontext()
+    return _OneDnnLinear(fastest()) if device.type == "cpu" and fastest().onednn_layers else nullcontext()
 
 
 @cache
-def onednn_is_faster() -> bool:
-    """Whether oneDNN's linear layer clearly beats torch's own on this machine.
+def fastest() -> Fastest:
+    """The choices for this machine, number of threads and release of torch.
 
-    Measured once for a machine and a release of torch, and kept in the cache folder: the two differ in the last bits,
-    and the same command shall give the same bits again.
+    Measured once and kept in the cache folder: results differ in the last bits, and the same command shall give the
+    same bits again.
     """
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()):
-        return False
-    machine = {"torch": torch.__version__, "cpu": _cpu(), "threads": torch.get_num_threads(), "shape": SHAPE}
-    file = artifacts.cache_dir() / artifacts.PRODUCTS_FOLDER / f"{artifacts.fingerprint(machine)[:32]}.json"
+    threads = torch.get_num_threads()
+    file = record(threads)
     try:
-        return bool(artifacts.read_json(file)["onednn_is_faster"])
+        kept = artifacts.read_json(file)
+        return Fastest(*(bool(kept[name]) for name in Fastest._fields))
     except (ArtifactError, KeyError):
-        faster = _measured()
+        found = _measured()
     with contextlib.suppress(OSError):  # without a cache folder that can be written, each process measures
-        artifacts.write_json(file, {**machine, "onednn_is_faster": faster})
-    return faster
+        artifacts.write_json(file, {**_machine(threads), **found._asdict()})
+    return found
 
 
-def _measured() -> bool:
-    """Both, turn by turn; takes some hundredths of a second."""
+def record(threads: int) -> Path:
+    """File of the cache folder that keeps the choices of this machine for a number of threads."""
+    return artifacts.cache_dir() / artifacts.PRODUCTS_FOLDER / f"{artifacts.fingerprint(_machine(threads))[:32]}.json"
+
+
+def _machine(threads: int) -> dict[str, Any]:
+    return {"torch": torch.__version__, "cpu": _cpu(), "threads": threads, "shape": SHAPE}
+
+
+def _measured() -> Fastest:
+    """Each beside its rival, turn by turn; takes some tenths of a second."""
     tokens, inputs, outputs = SHAPE
-    x, weight, bias = torch.ones(tokens, inputs), torch.ones(outputs, inputs), torch.ones(outputs)
-    own, other = [], []
+    x, weight, bias, gradient = (
+        torch.ones(n, m) for n, m in ((tokens, inputs), (outputs, inputs), (1, outputs), (tokens, outputs))
+    )
+    both = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
     with torch.inference_mode():
-        for _ in range(ROUNDS):
-            own.append(_seconds(lambda: functional.linear(x, weight, bias)))
-            other.append(_seconds(lambda: _linear(x, weight, bias)))
+        layers = both and _gain(lambda: functional.linear(x, weight, bias[0]), lambda: _linear(x, weight, bias[0]))
+        weights = both and _gain(lambda: gradient.t() @ x, lambda: _linear(gradient.t(), x.t(), None))
+        half = _gain_of_bfloat16(*TINY) > 1 / WORTH_ITS_DIGITS and _gain_of_bfloat16(*SHAPE)
+    return Fastest(layers > CLEARLY, weights > CLEARLY, half > WORTH_ITS_DIGITS)
+
+
+def _gain_of_bfloat16(tokens: int, inputs: int, outputs: int) -> float:
+    x, weight = torch.ones(tokens, inputs), torch.ones(outputs, inputs)
+    half_x, half_weight = x.bfloat16(), weight.bfloat16()
+    return _gain(lambda: functional.linear(x, weight), lambda: functional.linear(half_x, half_weight))
+
+
+def _gain(own: Callable[[], Any], other: Callable[[], Any]) -> float:
+    """How many times as fast the second is as the first."""
+    times = [(_seconds(own), _seconds(other)) for _ in range(ROUNDS)]
     # The fastest round of each: what else runs on the machine only ever adds time.
-    return min(own) > CLEARLY * min(other)
+    return min(first for first, _ in times) / min(second for _, second in times)
 
 
 class _OneDnnLinear(TorchFunctionMode):
     """Sends float32 linear layers on the CPU to oneDNN while autocast is not on."""
 
+    def __init__(self, choice: Fastest) -> None:
+        super().__init__()
+        self._choice = choice
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is functional.linear and not kwargs and len(args) == 3 and _fits(*args):
-            return _WithGradient.apply(*args) if torch.is_grad_enabled() else _linear(*args)
+            if torch.is_grad_enabled():
+                return _WithGradient.apply(*args, self._choice.onednn_weights)
+            return _linear(*args)
         return func(*args, **(kwargs or {}))
 
 
@@ -85,9 +132,10 @@ class _WithGradient(torch.autograd.Function):
     """The linear layer y = x W^T + b with its gradients: dx = dy W, dW = dy^T x, db = sum of dy over the rows."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """(..., inputs) to (..., outputs)."""
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, onednn_weights: bool) -> Tensor:
+        """(..., inputs) to (..., outputs). Of a frozen weight, x is not kept: only the weight's gradient needs it."""
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.shape, ctx.onednn_weights = x.shape, onednn_weights
         return _linear(x, weight, bias)
 
     @staticmethod
@@ -95,12 +143,18 @@ class _WithGradient(torch.autograd.Function):
         """Gradients of x, weight and bias, those that are needed."""
         x, weight = ctx.saved_tensors
         rows = gradients[0].reshape(-1, weight.shape[0])
-        of_x, of_weight, of_bias = ctx.needs_input_grad
+        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
         return (
-            _linear(rows, weight.t(), None).view(x.shape) if of_x else None,
-            _linear(rows.t(), x.reshape(-1, x.shape[-1]).t(), None) if of_weight else None,
+            _linear(rows, weight.t(), None).view(ctx.shape) if of_x else None,
+            _of_weight(rows, x.reshape(-1, x.shape[-1]), ctx.onednn_weights) if of_weight else None,
             rows.sum(0) if of_bias else None,
+            None,
         )
+
+
+def _of_weight(gradient: Tensor, x: Tensor, by_onednn: bool) -> Tensor:
+    """Gradient of the weight from those of the outputs: (tokens, outputs), (tokens, inputs) -> (outputs, inputs)."""
+    return _linear(gradient.t(), x.t(), None) if by_onednn else gradient.t() @ x
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
@@ -119,6 +173,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return result
 
 
+@cache
 def _cpu() -> str:
     """Model of the CPU, as the system names it."""
     with contextlib.suppress(OSError):

@@ -21,6 +21,7 @@ class Batch:
         terms: loss terms by name from the rows of some places: (m, ...), places -> scalars. ``loss`` is minimised.
         separable: whether the terms of parts of the texts add up to the terms of all. Where they do not, ``terms`` is
             only ever asked for all places, in their order.
+        packed: whether the texts of one forward share a row without padding.
         describe: what a person calls the text at a place, with the id by which it is found again.
     """
 
@@ -28,6 +29,7 @@ class Batch:
     forward: Callable[[np.ndarray], Tensor]
     terms: Callable[[Tensor, np.ndarray], Terms]
     separable: bool
+    packed: bool
     describe: Callable[[int], str]
 
     @property

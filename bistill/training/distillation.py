@@ -117,6 +117,7 @@ class ListTask:
             forward=lambda places: encoder.forward([encodings[place] for place in places]),
             terms=terms,
             separable=False,
+            packed=encoder.packs,
             describe=describe,
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bistill.encoders.batching import MAX_TOKENS, buckets
+from bistill.encoders import batching
 from bistill.encoders.dropout import text_dropout
 from bistill.encoders.products import fast_products
 from bistill.training.batch import Batch, Terms
@@ -28,7 +28,7 @@ class Gradients:
 
     Args:
         batch: texts and loss.
-        budget: padded tokens whose activations are held at once; a single longer text is held alone.
+        budget: tokens (padding counts) whose activations are held at once; a single longer text is held alone.
         seed: of this update's dropout.
         device: where the model is.
         backward: starts the backward pass of a scalar loss; the place where a gradient scaler may act.
@@ -48,13 +48,22 @@ class Gradients:
         backward: Callable[[Tensor], None] = torch.autograd.backward,
     ) -> None:
         self._batch, self._budget, self._seed, self._device, self._backward = batch, budget, seed, device, backward
-        self.groups = buckets(batch.lengths, max_items=len(batch.lengths), max_tokens=min(budget, MAX_TOKENS))
+        self.groups = batching.buckets(
+            batch.lengths,
+            max_items=len(batch.lengths),
+            max_tokens=min(budget, batching.most_tokens(device)),
+            packed=batch.packed,
+        )
         self.at: np.ndarray | None = None
 
     def run(self) -> Terms:
         """Loss terms of the batch, detached."""
         with fast_products(self._device):
             return self._separable() if self._batch.separable else self._coupled()
+
+    def sizes(self) -> list[int]:
+        """Tokens of each group."""
+        return [batching.size(self._batch.lengths[group], packed=self._batch.packed) for group in self.groups]
 
     def _separable(self) -> Terms:
         total: Terms = {}
@@ -89,7 +98,7 @@ class Gradients:
 
     def _split(self) -> tuple[int, list[np.ndarray]]:
         """How many groups keep their graph, and those that do not."""
-        sizes = np.cumsum([len(group) * self._batch.lengths[group].max() for group in self.groups])
+        sizes = np.cumsum(self.sizes())
         kept = int(np.searchsorted(sizes, self._budget, side="right"))
         kept = kept if kept < len(self.groups) else len(self.groups)
         return kept, self.groups[kept:]

@@ -115,6 +115,7 @@ def pair_batch(
         forward=lambda places: encoder.forward([encodings[place] for place in places]),
         terms=terms,
         separable=True,
+        packed=encoder.packs,
         describe=lambda place: f"{name(place)} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
     )
 

@@ -192,8 +192,7 @@ class Update:
                 found=said,
                 todo="lower --max_len, train with --use_lora or --precision bf16, or use a machine with more memory",
             )
-        held = sum(len(group) * int(batch.lengths[group].max()) for group in gradients.groups)
-        self.budget = max(min(self.budget, held) // 2, 1)
+        self.budget = max(min(self.budget, sum(gradients.sizes())) // 2, 1)
         self._trouble(
             "out_of_memory",
             f"{where}: memory ran out ({said}); the update is undone and done again with at most {self.budget} tokens "

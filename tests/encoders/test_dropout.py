@@ -300,7 +300,7 @@ def test_without_training_nothing_changes() -> None:
 def test_both_contexts_work_in_either_order(monkeypatch: pytest.MonkeyPatch, outer: str) -> None:
     calls: list[int] = []
     linear = products._linear
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, True, False))
     monkeypatch.setattr(products, "_linear", lambda *args: calls.append(1) or linear(*args))
     model = bert()
     expected = hidden(model, [0, 1, 2])

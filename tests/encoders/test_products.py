@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
 
 from bistill.encoders import products
+from bistill.encoders.precision import resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -16,7 +19,7 @@ def onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """oneDNN taken whatever this machine prefers; the list counts its calls."""
     calls: list[int] = []
     linear = products._linear
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, True, False))
     monkeypatch.setattr(products, "_linear", lambda *args: calls.append(1) or linear(*args))
     return calls
 
@@ -68,17 +71,54 @@ def test_other_types_and_autocast_stay_with_torch(onednn: list[int]) -> None:
     assert onednn == []
 
 
-def test_the_choice_is_measured_once_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([True, False, False])
+def test_the_other_library_may_make_the_weights_gradient(monkeypatch: pytest.MonkeyPatch, onednn: list[int]) -> None:
+    monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, False, False))
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(24, 40), torch.randn(7, 24)
+    with products.fast_products(CPU):
+        layer(x).sin().sum().backward()
+    assert len(onednn) == 1  # the product alone: x needs no gradient, and the weight's is torch's own
+    own = layer.weight.grad
+    layer.weight.grad = None
+    layer(x).sin().sum().backward()
+    torch.testing.assert_close(own, layer.weight.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_of_a_frozen_layer_the_inputs_are_not_kept(onednn: list[int]) -> None:
+    layer, x = torch.nn.Linear(8, 4), torch.ones(2, 8, requires_grad=True)
+    with products.fast_products(CPU):
+        assert [value is None for value in layer(x).grad_fn.saved_tensors] == [False, False]
+        layer.requires_grad_(False)
+        assert [value is None for value in layer(x).grad_fn.saved_tensors] == [True, False]
+
+
+def test_the_choice_is_measured_once_a_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "empty"))
+    measured = [products.Fastest(True, False, True), products.Fastest(False, True, False)]
+    answers = iter([*measured, measured[0]])
     monkeypatch.setattr(products, "_measured", lambda: next(answers))
     found = []
     for threads in (1, 1, 2):
-        products.onednn_is_faster.cache_clear()  # as a new process
+        products.fastest.cache_clear()  # as a new process
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append(products.onednn_is_faster())
-    products.onednn_is_faster.cache_clear()
-    assert found == [True, True, False]
+        found.append(products.fastest())
+    products.fastest.cache_clear()
+    assert found == [measured[0], measured[0], measured[1]]
 
 
-def test_both_libraries_can_be_measured() -> None:
-    assert isinstance(products._measured(), bool)
+def test_what_is_slow_in_bfloat16_is_not_tried_on_a_large_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+
+    def slow(*shape: int) -> float:
+        shapes.append(shape)
+        return 0.01
+
+    monkeypatch.setattr(products, "_gain_of_bfloat16", slow)
+    assert products._measured().bfloat16 is False
+    assert shapes == [products.TINY]
+
+
+def test_auto_is_bfloat16_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for faster, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(products, "fastest", lambda faster=faster: products.Fastest(False, False, faster))
+        assert resolve_precision("auto", CPU) == expected

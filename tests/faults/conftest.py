@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bistill.encoders import products
 from tests.faults.commands import STUDENT, TEACHER, Child, Run
 from tests.training.conftest import TOPICS
 
@@ -33,12 +32,10 @@ STEPS = 72  # of all forms
 
 @pytest.fixture(autouse=True, scope="package")
 def one_way_of_adding() -> Iterator[None]:
-    """Runs of this process are compared bit for bit with those of others: one thread and one library in all of them."""
+    """Runs of this process are compared bit for bit with those of others: one thread in all of them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products, "onednn_is_faster", lambda: False)
-        yield
+    yield
     torch.set_num_threads(threads)
 
 

@@ -11,7 +11,6 @@ import threading
 from typing import Any
 
 from bistill import cli
-from bistill.encoders import products
 from bistill.training import hooks, stage
 
 PLAN = dict(tuple(map(int, part.split(":"))) for part in sys.argv[1].split(","))
@@ -37,7 +36,6 @@ def main() -> None:
         limit(record["updates"] + 1)
         publish(encoder, options, record)
 
-    products.onednn_is_faster = lambda: False  # as in the process that compares
     hooks.WriteJournal.after_step = acting  # type: ignore[method-assign]
     stage._publish = publishing
     cli.run_command("teacher", sys.argv[2:])

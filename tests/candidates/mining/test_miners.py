@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill import artifacts
 from bistill.candidates.mining import miners
 from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
@@ -175,7 +176,7 @@ def test_an_answer_is_not_given_for_anything_else(
 def test_a_damaged_answer_is_made_again(small: Small, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     options = small.options("", miners=("lexical",))
     first = np.array(answers(small, options)[0].documents)
-    (file,) = (tmp_path / "cache" / "data").glob("*/mined.npy")
+    (file,) = (artifacts.cache_dir() / "data").glob("*/mined.npy")
     file.write_bytes(file.read_bytes()[:-8])
     assert np.array_equal(answers(small, options)[0].documents, first)
     assert "damaged and made again" in capsys.readouterr().err

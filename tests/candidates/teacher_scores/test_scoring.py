@@ -15,7 +15,6 @@ import torch
 
 from bistill.candidates.teacher_scores.cache import ScoreCache
 from bistill.candidates.teacher_scores.scoring import FORWARDS_OF_A_BATCH, Scored, look_up, score
-from bistill.encoders import products
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
 
@@ -139,9 +138,7 @@ def test_a_teacher_that_gives_no_number_is_named_with_the_pair(tiny_teacher: Pat
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from bistill.encoders import products
 from tests.candidates.teacher_scores.test_scoring import Reading, run
-products.onednn_is_faster = lambda: False
 teacher = Reading(Path(sys.argv[1]))
 left = int(sys.argv[2])
 def before():
@@ -157,12 +154,6 @@ print(found.scored, flush=True)
 """
 
 
-@pytest.fixture
-def one_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library of matrix products is measured once a process, and decides the last bits."""
-    monkeypatch.setattr(products, "onednn_is_faster", lambda: False)
-
-
 def child(folder: Path, batches: int, out: Path) -> subprocess.Popen[str]:
     """A process that scores all pairs and kills itself before it reads a batch beyond ``batches``."""
     return subprocess.Popen(
@@ -170,7 +161,6 @@ def child(folder: Path, batches: int, out: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.usefixtures("one_library")
 def test_a_run_killed_twice_ends_with_the_same_bits(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

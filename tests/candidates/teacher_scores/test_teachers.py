@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill import calibration
+from bistill import artifacts, calibration
 from bistill.candidates.lists import for_validation
 from bistill.candidates.teacher_scores import teachers as module
 from bistill.candidates.teacher_scores.teachers import Settings, Teacher, Teachers, imported_identity, relevance
@@ -136,7 +136,7 @@ def test_an_unknown_name_of_imported_scores_is_told_from_the_known_ones(tmp_path
         with pytest.raises(ArtifactError, match="no scores are imported under this name") as caught:
             Teacher.open("scores:bougth", Settings())
         assert (caught.value.where, caught.value.found) == ("scores:bougth", ["bought"])
-        assert len(list((tmp_path / "cache" / "teacher_scores").glob("[!.]*/data.mdb"))) == 1
+        assert len(list((artifacts.cache_dir() / "teacher_scores").glob("[!.]*/data.mdb"))) == 1
 
 
 def test_imported_scores_without_validation_pairs_cannot_be_averaged(small: Small, tiny_teacher: Path) -> None:
