@@ -84,6 +84,9 @@ RECORDS_FILE: Final = "records.arrow"
 REJECTIONS_FILE: Final = "rejections.jsonl"
 VECTORS_FILE: Final = "vectors.npy"
 PRODUCTS_FOLDER: Final = "products"
+TOKENS_FOLDER: Final = "tokens"
+TEXT_IDS_FILE: Final = "text_ids.bin"
+OFFSETS_FILE: Final = "offsets.bin"
 
 
 def cache_dir() -> Path:

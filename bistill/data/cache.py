@@ -1,4 +1,4 @@
-"""Parsed data by content: a folder per key, written aside and renamed, verified by sha256 whenever it is opened."""
+"""Files by content: a folder per key, written aside and renamed, verified by sha256 whenever it is opened."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from bistill.errors import ArtifactError
 FORMAT_VERSION: Final = 1
 
 
-def entry_folder(key: str) -> Path:
-    """Folder of a key."""
-    return artifacts.cache_dir() / "data" / key[:32]
+PARSED: Final = "data"
+
+
+def entry_folder(key: str, part: str = PARSED) -> Path:
+    """Folder of a key in a part of the cache."""
+    return artifacts.cache_dir() / part / key[:32]
 
 
 def obtain(
@@ -27,6 +30,8 @@ def obtain(
     fill: Callable[[Path], dict[str, Any]],
     *,
     accept: Callable[[dict[str, Any]], bool] = lambda _manifest: True,
+    part: str = PARSED,
+    what: str = "parsed data is",
 ) -> tuple[Path, dict[str, Any]]:
     """Folder and manifest of a key, made where it is missing, damaged (which is said) or not accepted.
 
@@ -36,24 +41,26 @@ def obtain(
         key: the content key.
         fill: writes files into the folder it is given and returns what the manifest shall say beside them.
         accept: whether the manifest of an intact folder will do.
+        part: subfolder of the cache.
+        what: subject and verb for the message about a damaged folder.
     """
-    final = entry_folder(key)
+    final = entry_folder(key, part)
     final.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(final.parent / f"{final.name}.lock"):
-        opened = _open(final, key)
+        opened = _open(final, key, what)
         if opened is not None and accept(opened[1]):
             return opened
         return _write(final, key, fill)
 
 
-def _open(folder: Path, key: str) -> tuple[Path, dict[str, Any]] | None:
+def _open(folder: Path, key: str, what: str) -> tuple[Path, dict[str, Any]] | None:
     if not folder.exists():
         return None
     try:
         manifest = artifacts.read_json(folder / artifacts.MANIFEST)
         _verify(folder, key, manifest)
     except ArtifactError as error:
-        say(f"parsed data is damaged and made again: {error.what} ({folder})")
+        say(f"{what} damaged and made again: {error.what} ({folder})")
         return None
     return folder, manifest
 

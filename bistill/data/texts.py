@@ -23,6 +23,15 @@ BATCH_ROWS: Final = 4096
 READS_BETWEEN_RELEASES: Final = 128
 
 
+def release(mapped: mmap.mmap) -> None:
+    """Let go of the pages read so far: they stay in the system's file cache, not in this process's memory.
+
+    Safe while another thread reads: what it needs is mapped again.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 class ArrowWriter:
     """An Arrow IPC file of rows, all batches but the last of ``BATCH_ROWS`` rows."""
 
@@ -82,8 +91,7 @@ class Mapped:
 
     def release(self) -> None:
         """Let go of the pages read so far: they stay in the system's file cache, not in this process's memory."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+        release(self._map)
 
 
 class Column:

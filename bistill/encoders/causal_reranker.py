@@ -128,7 +128,8 @@ class CausalReranker:
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         bodies = self._ids([_body(self._instruction, pair) for pair in pairs])
-        encodings = [{"input_ids": [*self._prefix, *body[: self._room], *self._suffix]} for body in bodies]
+        rows = ([*self._prefix, *body[: self._room], *self._suffix] for body in bodies)
+        encodings = [{"input_ids": np.array(row, dtype=np.int32)} for row in rows]
         packed = packing.packs(self.model, self.precision)
         return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, packed=packed)
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from bistill.encoders.batching import buckets, padded
+from bistill.encoders import loading
+from bistill.encoders.batching import Encoding, buckets, lengths, padded, tokenize
 
 
 class Tokenizer:
@@ -35,12 +39,52 @@ def test_every_index_once_and_little_padding(seed: int) -> None:
     assert held / real < 1.15
 
 
+def encoding(**inputs: list[int]) -> Encoding:
+    return {name: np.array(values, dtype=np.int32) for name, values in inputs.items()}
+
+
 def test_padding_by_hand() -> None:
     batch = padded(
         Tokenizer(),
-        [{"input_ids": [1, 2, 3], "token_type_ids": [0, 0, 1]}, {"input_ids": [4], "token_type_ids": [0]}],
+        [encoding(input_ids=[1, 2, 3], token_type_ids=[0, 0, 1]), encoding(input_ids=[4], token_type_ids=[0])],
         torch.device("cpu"),
     )
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 7, 7]]
     assert batch["token_type_ids"].tolist() == [[0, 0, 1], [0, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert all(value.dtype == torch.int64 for value in batch.values())
+
+
+def test_an_attention_mask_of_the_tokenizer_is_kept_and_padded_with_zeros() -> None:
+    rows = [encoding(input_ids=[1, 2], attention_mask=[1, 0]), encoding(input_ids=[4], attention_mask=[1])]
+    assert padded(Tokenizer(), rows, torch.device("cpu"))["attention_mask"].tolist() == [[1, 0], [1, 0]]
+
+
+def test_tokens_and_padding_equal_those_of_the_tokenizer(tiny_encoder: Path) -> None:
+    tokenizer = loading.load_tokenizer(str(tiny_encoder))
+    pairs = [("how to read a file", "open the file " * 20), ("red", ""), ("", "서울 blue"), ("key " * 30, "map " * 7)]
+    rows = tokenize(tokenizer, pairs, 16)
+    assert all(value.dtype == np.int32 for row in rows for value in row.values())
+    expected = tokenizer(pairs, truncation=True, max_length=16, padding="longest", return_tensors="pt")
+    found = padded(tokenizer, rows, torch.device("cpu"))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert lengths(rows).tolist() == expected["attention_mask"].sum(1).tolist()
+    assert tokenize(tokenizer, [], 16) == []
+
+
+def test_threads_with_different_limits_do_not_disturb_each_other(tiny_encoder: Path) -> None:
+    tokenizer = loading.load_tokenizer(str(tiny_encoder))
+    texts = ["how to read a file " * 20] * 200
+    found: dict[int, set[int]] = {8: set(), 16: set(), 32: set()}
+
+    def work(limit: int) -> None:
+        for _ in range(10):
+            found[limit] |= set(lengths(tokenize(tokenizer, texts, limit)).tolist())
+
+    threads = [threading.Thread(target=work, args=(limit,)) for limit in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {limit: {limit} for limit in found}
