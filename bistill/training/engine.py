@@ -27,6 +27,7 @@ from bistill.training import memory, optimizer, random_state, schedule, signals
 from bistill.training.batch import Batch
 from bistill.training.checkpoint import State
 from bistill.training.hook import Hook, Progress
+from bistill.training.prefetch import Prefetch
 from bistill.training.run_folder import refuse_several
 from bistill.training.saving import Saving
 from bistill.training.update import Update
@@ -52,7 +53,11 @@ class Task(Protocol):
         """Ids of all samples in the order in which an epoch sees them: a function of seed and epoch alone."""
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
-        """Texts and loss of an update over these samples: a function of samples and epoch alone."""
+        """Texts and loss of an update over these samples: a function of samples and epoch alone.
+
+        Called in another thread than the rest, while the model computes: it makes tensors on the CPU and draws from no
+        global generator.
+        """
 
 
 class Engine:
@@ -91,6 +96,7 @@ class Engine:
         )
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
+        self._batches = Prefetch(self._batch, self.progress.total_steps)
         self._order: tuple[int, np.ndarray] | None = None
         self._leapt_to = -1  # step of the checkpoint that the last leap led back to
 
@@ -102,7 +108,7 @@ class Engine:
             Stopped: SIGINT or SIGTERM came; the state is saved.
         """
         try:
-            with signals.deferred() as requests:
+            with signals.deferred() as requests, self._batches:
                 self._begin()
                 self.task.model.train()
                 while self.progress.step < self.progress.total_steps and not self.progress.stop:
@@ -182,12 +188,13 @@ class Engine:
         """One update and what follows it."""
         progress = self.progress
         started = time.perf_counter()
-        epoch, samples = self._samples(progress.step)
+        step = progress.step
+        epoch, samples = self._samples(step)
         lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.options.warmup_ratio)
         progress.lr = optimizer.set_rate(self.optimizer, lr * progress.lr_factor)
         seed = int(generator(self.options.seed, "step", progress.step).integers(2**62))
         try:
-            done = self.update.run(lambda: self.task.batch(samples, epoch), samples, seed, progress.step + 1)
+            done = self.update.run(lambda: self._batches.batch(step), samples, seed, step + 1)
         except TrainingError:
             if not self.update.broken:  # the weights are those before the update, and nothing done so far is lost
                 with contextlib.suppress(TrainingError):  # of weights that are no numbers: the diagnosis says more
@@ -203,20 +210,26 @@ class Engine:
         progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
         progress.figures = {}
         progress.memory_mib = memory.held_mib(self.accelerator.device)
-        progress.seconds = time.perf_counter() - started
+        progress.seconds, progress.waited = time.perf_counter() - started, self._batches.waited
         self._tell("after_step")
         if progress.go_back:
             self._leap_back()
         elif self.saving and self.saving.due(progress.step):
             self._save()
 
+    def _batch(self, step: int) -> Batch:
+        """Batch of a 0-based update."""
+        epoch, samples = self._samples(step)
+        return self.task.batch(samples, epoch)
+
     def _samples(self, step: int) -> tuple[int, np.ndarray]:
-        """Epoch and samples of a 0-based update."""
+        """Epoch and samples of a 0-based update; asked for by two threads, so the order is taken over as a whole."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, self.task.order(self.options.seed, epoch))
+        order = self._order
+        if order is None or order[0] != epoch:
+            order = self._order = (epoch, self.task.order(self.options.seed, epoch))
         start = number * self.options.batch_size
-        return epoch, self._order[1][start : start + self.options.batch_size]
+        return epoch, order[1][start : start + self.options.batch_size]
 
     def _leap_back(self) -> None:
         """Answer a leap of the loss: the first time by doing the same again, later with half the learning rate.

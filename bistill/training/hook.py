@@ -21,6 +21,7 @@ class Progress:
         terms: loss terms of the last update.
         grad_norm: norm of the gradient before clipping.
         seconds: wall time of the last update.
+        waited: seconds of it for which the batch was waited.
         tokens: tokens of the texts of the last update, padding not counted.
         micro_batches: groups of texts that the last update ran one after the other.
         memory_mib: memory held after the last update.
@@ -39,6 +40,7 @@ class Progress:
     terms: dict[str, float] = field(default_factory=dict)
     grad_norm: float = 0.0
     seconds: float = 0.0
+    waited: float = 0.0
     tokens: int = 0
     micro_batches: int = 0
     memory_mib: int = 0

@@ -49,7 +49,7 @@ class WriteJournal(Hook):
         self._journal = journal
 
     def after_step(self, progress: Progress) -> None:
-        """Write step, epoch, learning rate, loss terms, gradient norm, wall time, speed and memory."""
+        """Write step, epoch, learning rate, loss terms, gradient norm, times, speed and memory."""
         self._journal.write(
             "step",
             step=progress.step,
@@ -59,6 +59,7 @@ class WriteJournal(Hook):
             terms={name: round(value, 6) for name, value in progress.terms.items()},
             grad_norm=round(progress.grad_norm, 6),
             seconds=round(progress.seconds, 4),
+            waited=round(progress.waited, 4),
             tokens=progress.tokens,
             tokens_per_second=round(progress.tokens / progress.seconds),
             micro_batches=progress.micro_batches,

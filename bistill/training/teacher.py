@@ -79,13 +79,17 @@ class PairTask:
         return (record.query, self._dataset.documents[documents[number]]), labels[number]
 
     def _negatives(self, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other."""
-        key = (record.query_id, epoch)
-        if self._drawn is None or self._drawn[0] != key:
-            count = len(record.positives) * self._options.negatives_per_positive
-            drawn = negatives_of(self._dataset, record, count=count, seed=self._options.seed, epoch=epoch)
-            self._drawn = (key, drawn)
-        return self._drawn[1]
+        """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other.
+
+        What is kept is replaced as a whole, so that threads which ask at once each get what they asked for.
+        """
+        key, kept = (record.query_id, epoch), self._drawn
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        count = len(record.positives) * self._options.negatives_per_positive
+        drawn = negatives_of(self._dataset, record, count=count, seed=self._options.seed, epoch=epoch)
+        self._drawn = (key, drawn)
+        return drawn
 
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
@@ -105,10 +109,11 @@ def pair_batch(
         name: what a person calls the pair at a place.
     """
     encodings = encoder.tokenize(pairs)
-    targets = torch.tensor(labels, device=encoder.device)
+    targets = torch.tensor(labels)
 
     def terms(logits: Tensor, places: np.ndarray) -> Terms:
-        return {"loss": losses.pointwise_bce(logits, targets[places]) * (len(places) / len(pairs))}
+        own = targets[places].to(logits.device)
+        return {"loss": losses.pointwise_bce(logits, own) * (len(places) / len(pairs))}
 
     return Batch(
         lengths=batching.lengths(encodings),

@@ -28,7 +28,6 @@ from bistill.errors import TrainingError
 from bistill.journal import read
 from bistill.training import distillation, optimizer, teacher
 from bistill.training.batch import Batch
-from bistill.training.distillation import ListTask
 from bistill.training.hook import Progress
 from bistill.training.hooks import Validate, WatchLeaps
 from bistill.training.teacher import PairTask
@@ -48,7 +47,7 @@ class Outcome:
     Attributes:
         digest: sha256 of the model's weights, the best ones.
         weights: the last ones, "" where the run failed.
-        seen: epoch and samples of each batch that was made.
+        seen: update and samples of each batch that was taken; one more is made ahead.
         events: of the journal.
     """
 
@@ -179,27 +178,23 @@ class Bench:
 
     def _watch(self) -> None:
         update, at_end = Update.run, Validate.at_end
-        task: Any = PairTask if self.kind == "teacher" else ListTask
-        batch = task.batch
 
         def run(own: Update, make: Callable[[], Batch], samples: np.ndarray, seed: int, step: int) -> Any:
+            def taken() -> Batch:
+                self._outcome.seen.append((step, samples.tolist()))
+                return make()
+
             self.step = step
             try:
-                return update(own, make, samples, seed, step)
+                return update(own, taken, samples, seed, step)
             finally:
                 self.step = 0
-
-        def batched(own: Any, samples: np.ndarray, epoch: int) -> Batch:
-            self._outcome.seen.append((epoch, samples.tolist()))
-            made: Batch = batch(own, samples, epoch)
-            return made
 
         def ended(own: Validate, progress: Progress) -> None:
             self._outcome.weights = {name: value.detach().clone() for name, value in own._trainable()}
             at_end(own, progress)
 
         self.patch.setattr(Update, "run", run)
-        self.patch.setattr(task, "batch", batched)
         self.patch.setattr(Validate, "at_end", ended)
 
 
