@@ -153,6 +153,10 @@ class ScoredPools:
             self.verdicts[own],
         )
 
+    def document_ids(self) -> np.ndarray:
+        """Rising ids of all documents that a list may hold, positives included and none twice: int64 of shape (m,)."""
+        return np.unique(np.concatenate([self._documents, self._positives]))
+
     def fingerprint(self) -> str:
         """SHA-256 of queries, candidates, scores and verdicts."""
         digest = hashlib.sha256()

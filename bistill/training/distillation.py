@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bistill.data.sampling import permutation, subset
 from bistill.data.version import corpus_of
 from bistill.encoders import batching, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.tokens import cached_tokens
 from bistill.errors import OptionError, shown
 from bistill.journal import Journal
 from bistill.training import gate, stage
@@ -33,7 +35,9 @@ from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, stude
 
 
 class ListTask:
-    """Candidate lists of queries, with the teacher's scores at hand.
+    """Candidate lists of queries, with the teacher's scores and all texts' tokens at hand.
+
+    Tokens of every text that a list may hold are made first, or found in the cache: no epoch tokenizes anything.
 
     Args:
         encoder: the student in training.
@@ -55,6 +59,23 @@ class ListTask:
     ) -> None:
         self._encoder, self._dataset, self._corpus = encoder, dataset, corpus
         self._pools, self._options, self._in_batch = pools, options, in_batch
+        tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
+        self._queries = cached_tokens(
+            tokenizer,
+            dataset.queries,
+            pools.query_ids,
+            prompt=prompts.query,
+            max_len=max_len,
+            description="tokens: queries",
+        )
+        self._documents = cached_tokens(
+            tokenizer,
+            corpus,
+            pools.document_ids(),
+            prompt=prompts.document,
+            max_len=max_len,
+            description="tokens: documents",
+        )
 
     @property
     def model(self) -> nn.Module:
@@ -78,8 +99,7 @@ class ListTask:
 
     def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
         """The candidate lists of a batch."""
-        options = self._options
-        return [self._pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]
+        return training_lists(self._pools, self._options, samples, epoch)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """The three losses of a batch of queries on the linear score.
@@ -90,11 +110,12 @@ class ListTask:
         options, encoder = self._options, self._encoder
         lists = self.lists(samples, epoch)
         documents = np.unique(np.concatenate([item.documents for item in lists]))
-        queries = [self._dataset.queries[item.query_id] for item in lists]
-        encodings = encoder.tokenize_queries(queries) + encoder.tokenize_documents(self._corpus.take(documents))
-        teacher, positive, mask = (value.to(encoder.device) for value in self._targets(lists, documents))
+        queries = [item.query_id for item in lists]
+        encodings = self._queries.encodings(queries) + self._documents.encodings(documents)
+        targets = self._targets(lists, documents)
 
         def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
+            teacher, positive, mask = (value.to(vectors.device) for value in targets)
             student = losses.linear_score(vectors[: len(lists)] @ vectors[len(lists) :].T)
             return losses.distillation(
                 teacher,
@@ -108,7 +129,7 @@ class ListTask:
 
         def describe(place: int) -> str:
             if place < len(lists):
-                return f"query {lists[place].query_id} {shown(queries[place])}"
+                return f"query {queries[place]} {shown(self._dataset.queries[queries[place]])}"
             number = int(documents[place - len(lists)])
             return f"document {number} {shown(self._corpus.take([number])[0])}"
 
@@ -134,6 +155,13 @@ class ListTask:
             positive[row, own[0]] = True
         mask = ~np.isnan(teacher)
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
+
+
+def training_lists(
+    pools: ScoredPools, options: DistillationOptions, samples: np.ndarray, epoch: int
+) -> list[TrainingList]:
+    """The candidate lists of a batch of queries, given by their rows in the pools."""
+    return [pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
@@ -208,16 +236,16 @@ def _task(
     """Scored candidates of all epochs; afterwards no teacher is needed any more."""
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
     pools = build(options, dataset, corpus, query_ids, teachers)
-    task = ListTask(encoder, dataset, corpus, pools, options)
     counts = dataclasses.asdict(pools.counts)
+    in_batch = None
     if options.in_batch:
-        planned = (task.lists(samples, epoch) for epoch, samples in batches(task.order, options))
+        order = partial(permutation, size=len(pools))
+        planned = (training_lists(pools, options, samples, epoch) for epoch, samples in batches(order, options))
         kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.IN_BATCH_SCORES
         in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers, kept)
         counts["in_batch"] = {"scored": in_batch.scored, "unscored": in_batch.unscored}
-        task = ListTask(encoder, dataset, corpus, pools, options, in_batch)
     journal.write("candidates", **counts)
-    return task
+    return ListTask(encoder, dataset, corpus, pools, options, in_batch)
 
 
 def _student(options: DistillationOptions) -> BiEncoder:

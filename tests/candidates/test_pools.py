@@ -38,6 +38,13 @@ def same(one: QueryPool, other: QueryPool) -> bool:
     )
 
 
+def test_documents_of_all_pools_rise_and_stand_once() -> None:
+    made = ScoredPools([*POOLS, POOLS[1]], Counts())
+    expected = [1, 3, 4, 5, 6, 9, 200, 201, *range(400, 406), *range(700, 712)]
+    assert made.document_ids().tolist() == expected and made.document_ids().dtype == np.int64
+    assert ScoredPools([], Counts()).document_ids().tolist() == []
+
+
 def options(**changes: object) -> DistillationOptions:
     return DistillationOptions(**{"teacher_path": "", "output_dir": "", "K": 5, **changes})  # type: ignore[arg-type]
 

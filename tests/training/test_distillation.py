@@ -15,6 +15,7 @@ from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of
+from bistill.encoders import batching
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
@@ -83,6 +84,42 @@ def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder
     )
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
+    data_root: Path,
+    tiny_encoder: Path,
+    tiny_teacher: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, K=8)
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, np.arange(10), teachers)
+    student = BiEncoder.load(str(tiny_encoder), max_len=6, query_prompt="query ", document_prompt="the ")
+    task = ListTask(student, dataset, corpus, pools, made)
+    said = capsys.readouterr().err
+    assert "tokens: queries: 10/10 texts" in said and "tokens: documents: " in said
+    rows = np.array([7, 2, 9])
+    lists = task.lists(rows, 3)
+    documents = np.unique(np.concatenate([item.documents for item in lists]))
+    expected = student.tokenize_queries([dataset.queries[int(row)] for row in rows])
+    expected += student.tokenize_documents(corpus.take(documents))
+
+    seen: list[batching.Encoding] = []
+    monkeypatch.setattr(BiEncoder, "forward", lambda _, encodings: seen.extend(encodings))
+    monkeypatch.setattr(batching, "tokenize", lambda *_: pytest.fail("a text was tokenized again"))
+    again = ListTask(student, dataset, corpus, pools, made)
+    batch = again.batch(rows, 3)
+    batch.forward(batch.places)
+    assert "tokens: " not in capsys.readouterr().err
+    assert len(seen) == len(expected) == 3 + len(documents)
+    for found, wanted in zip(seen, expected, strict=True):
+        assert list(found) == list(wanted)
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    assert batch.describe(1) == "query 2 'how to sort'"
 
 
 @pytest.mark.parametrize("use_lora", [False, True])
