@@ -16,6 +16,7 @@ from bistill.options import Option, Options
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BadRows = Literal["stop", "skip"]
+TextKind = Literal["document", "query"]
 LexicalTokens = Literal["auto", "words", "morphemes", "bigrams"]
 Choice = Literal["random", "top", "stratified"]
 Redraw = Literal["each_epoch", "never"]

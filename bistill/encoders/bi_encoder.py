@@ -137,6 +137,12 @@ class BiEncoder:
         """Unit vectors of documents without gradients: float32 of shape (n, dim)."""
         return self._encode(texts, self.prompts.document, batch_size, description)
 
+    def query_windows(
+        self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
+    ) -> Iterator[np.ndarray]:
+        """What ``encode_queries`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
+        return self._windows(texts, self.prompts.query, batch_size, description)
+
     def document_windows(
         self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
     ) -> Iterator[np.ndarray]:

@@ -1,17 +1,19 @@
-"""Unit vectors of documents in the cache: encoded once a model and text, then one memory-mapped file."""
+"""Unit vectors of documents: written window by window into one file, and kept in the cache a model and text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, overload
 
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.config import TextKind
 from bistill.data.texts import fingerprint_of_texts
 from bistill.encoders import loading
 from bistill.encoders.bi_encoder import BiEncoder
+from bistill.encoders.unfinished import UnfinishedVectors, alone
 from bistill.errors import ArtifactError
 
 FORMAT: Final = "bistill.index/1"
@@ -22,7 +24,8 @@ def cached_vectors(
 ) -> np.ndarray:
     """The unit vectors of documents by a model: from the cache, or encoded straight into it.
 
-    A cache entry that is torn or was changed does not match its own checksum and is made again, which is said.
+    A cache entry that is torn or was changed does not match its own checksum and is made again, which is said. Encoding
+    that was broken off goes on. Of several processes that ask at once one encodes, the others wait and use the result.
 
     Args:
         encoder: the model.
@@ -34,17 +37,78 @@ def cached_vectors(
         float32 of shape (documents, dim), memory-mapped.
 
     Raises:
-        ArtifactError: what was written cannot be read back.
+        ArtifactError: the cache cannot be written, or what was written cannot be read back.
     """
-    folder = artifacts.cache_dir() / "index" / vectors_key(encoder, documents)
+    key = vectors_key(encoder, documents)
+    folder = artifacts.cache_dir() / "index" / key
     shape = (len(documents), encoder.dim)
-    vectors = _read(folder, shape)
-    if vectors is None:
-        _encode(folder, shape, encoder, documents, batch_size, description)
+
+    def conclude(checksum: str) -> None:
+        manifest = {"format": FORMAT, "shape": list(shape), "sha256": checksum}
+        artifacts.write_json(folder / artifacts.MANIFEST, manifest)
+
+    with alone(folder, description):
         vectors = _read(folder, shape)
+        if vectors is None:
+            write_vectors(
+                folder / artifacts.VECTORS_FILE,
+                encoder,
+                documents,
+                inputs={"key": key},
+                conclude=conclude,
+                batch_size=batch_size,
+                description=description,
+            )
+            vectors = _read(folder, shape)
     if vectors is None:
         raise ArtifactError("the index cannot be read back after writing", where=str(folder), todo="check the disk")
     return vectors
+
+
+def write_vectors(
+    path: Path,
+    encoder: BiEncoder,
+    texts: Sequence[str],
+    *,
+    inputs: dict[str, Any],
+    conclude: Callable[[str], None],
+    kind: TextKind = "document",
+    batch_size: int = 64,
+    description: str = "",
+) -> None:
+    """Encode texts into a .npy file, going on where an earlier process with the same inputs was broken off.
+
+    No more than one window is in memory, and with the same ``batch_size`` the windows are the same ones: the file has
+    the very bytes of one that was made without interruption. Going on with another one is allowed; sums then differ in
+    their last bits, as they do between any two batch sizes. The caller holds the folder ``alone``.
+
+    Args:
+        path: the file, float32 of shape (texts, dim).
+        encoder: the model.
+        texts: texts by id.
+        inputs: JSON-able values that decide the vectors.
+        conclude: called with the SHA-256 of the whole file before it takes its place; writes what stands beside it.
+        kind: whose prompt goes in front of the texts.
+        batch_size: texts encoded at once.
+        description: shown with the progress of encoding.
+
+    Raises:
+        ArtifactError: the folder cannot be written.
+    """
+    windows = {"document": encoder.document_windows, "query": encoder.query_windows}[kind]
+    with UnfinishedVectors(path, (len(texts), encoder.dim), inputs) as unfinished:
+        rest: Sequence[str] = texts
+        if unfinished.rows:
+            console.say(f"{description}: going on from text {unfinished.rows} of {len(texts)}")
+            rest = _From(texts, unfinished.rows)
+        try:
+            for window in windows(rest, batch_size=batch_size, description=description):
+                unfinished.append(window)
+        except KeyboardInterrupt:
+            console.say(f"{description}: broken off after {unfinished.rows} of {len(texts)}; the same command goes on")
+            raise
+        conclude(unfinished.finish())
+        unfinished.publish()
 
 
 def vectors_key(encoder: BiEncoder, documents: Sequence[str]) -> str:
@@ -62,26 +126,26 @@ def vectors_key(encoder: BiEncoder, documents: Sequence[str]) -> str:
     )
 
 
-def _encode(
-    folder: Path,
-    shape: tuple[int, int],
-    encoder: BiEncoder,
-    documents: Sequence[str],
-    batch_size: int,
-    description: str,
-) -> None:
-    """Vectors first, then the manifest with their checksum: without a manifest there is nothing.
+class _From(Sequence[str]):
+    """Texts from one of them on, without a copy."""
 
-    Windows are appended as they come, so that no more than one of them is in memory.
-    """
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": shape}
-    with artifacts.atomic_path(folder / artifacts.VECTORS_FILE) as temporary:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for window in encoder.document_windows(documents, batch_size=batch_size, description=description):
-                file.write(np.ascontiguousarray(window, dtype=np.float32).data)
-        checksum = artifacts.sha256_of_file(temporary)
-    artifacts.write_json(folder / artifacts.MANIFEST, {"format": FORMAT, "shape": list(shape), "sha256": checksum})
+    def __init__(self, texts: Sequence[str], start: int) -> None:
+        self.texts, self.places = texts, range(start, len(texts))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self.texts[place] for place in self.places[index]]
+        return self.texts[self.places[index]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.texts[place] for place in self.places)
 
 
 def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from bistill.encoders.vectors import cached_vectors, vectors_key
 
 WORDS = "file list set map tree 서울 부산 날씨 red"
 DOCUMENTS = [f"{word} of the {number}" for number, word in enumerate(WORDS.split())]
+MANY = [f"{text} {number}" for number in range(5) for text in DOCUMENTS]
+UNFINISHED = [artifacts.UNFINISHED_RECORD, artifacts.UNFINISHED_VECTORS]
+FINISHED = [artifacts.MANIFEST, artifacts.VECTORS_LOCK, artifacts.VECTORS_FILE]
 
 
 @pytest.fixture
@@ -53,11 +57,10 @@ def test_cached_equal_encoded_and_are_made_once(encoder: BiEncoder, windows: lis
 
 
 def test_windows_are_written_one_behind_the_other(encoder: BiEncoder, windows: list[int]) -> None:
-    documents = [f"{text} {number}" for number in range(5) for text in DOCUMENTS]
-    vectors = cached_vectors(encoder, documents, batch_size=1)
+    vectors = cached_vectors(encoder, MANY, batch_size=1)
     assert windows == [16, 16, 13]
-    np.testing.assert_array_equal(vectors, encoder.encode_documents(documents, batch_size=1))
-    np.testing.assert_allclose(vectors, encoder.encode_documents(documents), atol=1e-6)
+    np.testing.assert_array_equal(vectors, encoder.encode_documents(MANY, batch_size=1))
+    np.testing.assert_allclose(vectors, encoder.encode_documents(MANY), atol=1e-6)
 
 
 def test_other_documents_or_settings_have_another_key(encoder: BiEncoder) -> None:
@@ -89,16 +92,25 @@ def test_damaged_vectors_are_made_again(encoder: BiEncoder, windows: list[int], 
     assert len(windows) == 2
 
 
-def test_an_encoding_that_breaks_off_leaves_nothing(encoder: BiEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object, **settings: object) -> Iterator[np.ndarray]:
-        yield np.zeros((2, 32), dtype=np.float32)
-        raise RuntimeError("out of memory")
+def test_an_encoding_that_breaks_off_goes_on(
+    encoder: BiEncoder, windows: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = BiEncoder.document_windows
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="out of memory"):
+    def broken(self: BiEncoder, texts: Iterable[str], **settings: object) -> Iterator[np.ndarray]:
+        yield from itertools.islice(original(self, texts, **settings), 2)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(BiEncoder, "document_windows", broken)
-        cached_vectors(encoder, DOCUMENTS)
-    assert list(entry().iterdir()) == []
-    np.testing.assert_array_equal(cached_vectors(encoder, DOCUMENTS), encoder.encode_documents(DOCUMENTS))
+        cached_vectors(encoder, MANY, batch_size=1)
+    assert "documents: broken off after 32 of 45; the same command goes on" in capsys.readouterr().err
+    assert sorted(file.name for file in entry().iterdir()) == [*UNFINISHED, artifacts.VECTORS_LOCK]
+    vectors = cached_vectors(encoder, MANY, batch_size=1)
+    assert windows == [16, 16, 13]
+    assert "documents: going on from text 32 of 45" in capsys.readouterr().err
+    np.testing.assert_array_equal(vectors, encoder.encode_documents(MANY, batch_size=1))
+    assert sorted(file.name for file in entry().iterdir()) == FINISHED
 
 
 def test_training_mode_is_put_back_between_windows(encoder: BiEncoder) -> None:
