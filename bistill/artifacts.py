@@ -76,16 +76,19 @@ SCORES_FILE: Final = "data.mdb"
 SCORES_LOCK: Final = "lock.mdb"
 SCORES_IDENTITY: Final = "identity.json"
 
+# vectors of texts, in the cache and in folders of `bistill encode`
+VECTORS_FILE: Final = "vectors.npy"
+VECTORS_RECORD: Final = "vectors.json"
+VECTORS_LOCK: Final = "vectors.lock"
+UNFINISHED_VECTORS: Final = "unfinished-vectors.npy"
+UNFINISHED_RECORD: Final = "unfinished-vectors.jsonl"
+
 # other cache entries
 MANIFEST: Final = "manifest.json"
 DOCUMENTS_FILE: Final = "documents.arrow"
 QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
 REJECTIONS_FILE: Final = "rejections.jsonl"
-VECTORS_FILE: Final = "vectors.npy"
-UNFINISHED_VECTORS: Final = "unfinished-vectors.npy"
-UNFINISHED_RECORD: Final = "unfinished-vectors.jsonl"
-VECTORS_LOCK: Final = "vectors.lock"
 PRODUCTS_FOLDER: Final = "products"
 TOKENS_FOLDER: Final = "tokens"
 TEXT_IDS_FILE: Final = "text_ids.bin"

@@ -21,6 +21,7 @@ from bistill import __version__
 from bistill.config import (
     CandidatesOptions,
     DistillationOptions,
+    EncodeOptions,
     EvaluationOptions,
     MonitorOptions,
     PipelineOptions,
@@ -59,6 +60,7 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "evaluate": Command(EvaluationOptions, "bistill.evaluation.evaluate:evaluate", "measure the student, JSON and PNG"),
     "pipeline": Command(PipelineOptions, "bistill.pipeline:run", "teacher, distill and evaluate in one go"),
+    "encode": Command(EncodeOptions, "bistill.serving.encode:encode", "vectors of a whole corpus on the disk"),
     "search": Command(SearchOptions, "bistill.serving.search:search", "answer queries with a student"),
     "monitor": Command(MonitorOptions, "bistill.monitor.watch:watch", "show the state of runs, live"),
 }

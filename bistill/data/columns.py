@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from bistill.config import TextKind
 from bistill.errors import DataError
 
-Form = Literal["triplets", "pairs", "documents"]
+Form = Literal["triplets", "pairs", "texts"]
 
 # Names after `normalised_name`: case, surrounding blanks and the choice of "_", "-" or a space make no difference.
 # docs/data.md repeats this table for users.
@@ -75,7 +76,7 @@ class ColumnMap:
     """The columns that are read, by the names they have in the file.
 
     Attributes:
-        form: "triplets" (positive, negatives), "pairs" (passage, label) or "documents" (passage alone).
+        form: "triplets" (positive, negatives), "pairs" (passage, label) or "texts" (passage alone, of either kind).
         ignored: columns of the file that are not read.
     """
 
@@ -154,7 +155,27 @@ def resolve_document_columns(header: Sequence[str], file: str | Path, overrides:
     named = _overridden(header, file, overrides)
     names = named["passage"] or _recognised(header, named).get("passage", ())
     _require_one("passage", names, header, file)
-    return ColumnMap(form="documents", passage=names[0], ignored=tuple(name for name in header if name not in names))
+    return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
+
+
+def resolve_query_column(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+    """The query column of a file alone, whatever else it has.
+
+    Raises:
+        DataError: a name occurs twice, an override names no column, or there is no unique query column.
+    """
+    _refuse_repeated(header, file)
+    named = _overridden(header, file, overrides)
+    names = named["query"] or _recognised(header, named).get("query", ())
+    _require_one("query", names, header, file)
+    return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
+
+
+RESOLVERS: Final[dict[TextKind | None, Callable[[Sequence[str], str | Path, ColumnOverrides], ColumnMap]]] = {
+    None: resolve_columns,
+    "document": resolve_document_columns,
+    "query": resolve_query_column,
+}
 
 
 def _refuse_repeated(header: Sequence[str], file: str | Path) -> None:

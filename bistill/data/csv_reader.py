@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
-from bistill.data.columns import ColumnMap, resolve_columns, resolve_document_columns
+from bistill.config import TextKind
+from bistill.data.columns import RESOLVERS, ColumnMap
 from bistill.data.records import Row
 from bistill.data.validation import EDIT, SURROGATE, ReadingOptions, refuse_bad_characters, row_from_cells
 from bistill.errors import DataError, RowError
@@ -24,11 +25,11 @@ NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
 class CsvReader:
     """Rows of a CSV (or, ending in .tsv, tab-separated) file. The header is row 1."""
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, documents_only: bool = False) -> None:
+    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []
-        self.documents_only = documents_only
+        self.only = only
         self.delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
 
     def rows(self) -> Iterator[Row | RowError]:
@@ -76,8 +77,7 @@ class CsvReader:
             )
         for name in header:
             refuse_bad_characters(name, file=self.file, row=1, column=name)
-        resolve = resolve_document_columns if self.documents_only else resolve_columns
-        columns = resolve(header, self.file, self.reading.columns)
+        columns = RESOLVERS[self.only](header, self.file, self.reading.columns)
         if columns.ignored:
             self.notes.append("columns not read: " + ", ".join(repr(name) for name in columns.ignored))
         lines.forget()

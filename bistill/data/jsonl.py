@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bistill.data.columns import ColumnMap, resolve_columns, resolve_document_columns, role_of
+from bistill.config import TextKind
+from bistill.data.columns import RESOLVERS, ColumnMap, role_of
 from bistill.data.records import Row
 from bistill.data.validation import EDIT, ReadingOptions, refuse_bad_characters, row_from_cells
 from bistill.errors import DataError, RowError
@@ -18,11 +19,11 @@ from bistill.errors import DataError, RowError
 class JsonlReader:
     """Rows of a JSONL file. The first line is row 1."""
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, documents_only: bool = False) -> None:
+    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []
-        self.documents_only = documents_only
+        self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every line's row, or what is wrong with it.
@@ -31,7 +32,7 @@ class JsonlReader:
             DataError: the file is missing, empty, cut, or its keys are not recognised.
         """
         self.notes.clear()
-        rows = ObjectRows(self.file, self.reading, self.notes, documents_only=self.documents_only)
+        rows = ObjectRows(self.file, self.reading, self.notes, only=self.only)
         any_line = False
         for outcome in objects(self.file):
             any_line = True
@@ -48,7 +49,7 @@ class ObjectRows:
         reading: how columns and labels are understood.
         notes: where names that are not read are noted.
         header: the names, where they are known before the first row.
-        documents_only: only a document column is needed.
+        only: the kind of texts that is read alone; None: whole rows.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class ObjectRows:
         notes: list[str],
         *,
         header: Sequence[str] | None = None,
-        documents_only: bool = False,
+        only: TextKind | None = None,
     ) -> None:
         self.file, self.reading, self.notes = file, reading, notes
-        self.documents_only = documents_only
+        self.only = only
         self.columns: ColumnMap | None = None
         self.known: set[str] = set()
         if header is not None:
@@ -88,8 +89,7 @@ class ObjectRows:
             return error
 
     def _resolve(self, header: Sequence[str]) -> None:
-        resolve = resolve_document_columns if self.documents_only else resolve_columns
-        self.columns = resolve(header, self.file, self.reading.columns)
+        self.columns = RESOLVERS[self.only](header, self.file, self.reading.columns)
         self.known = set(header)
         if self.columns.ignored:
             self.notes.append("columns not read: " + ", ".join(repr(name) for name in self.columns.ignored))

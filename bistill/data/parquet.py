@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bistill.config import TextKind
 from bistill.data.jsonl import ObjectRows
 from bistill.data.records import Row
 from bistill.data.validation import ReadingOptions
@@ -20,11 +21,11 @@ BATCH_ROWS: Final = 1024
 class ParquetReader:
     """Rows of a Parquet file. The first row is row 1."""
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, documents_only: bool = False) -> None:
+    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []
-        self.documents_only = documents_only
+        self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every row, or what is wrong with it.
@@ -37,9 +38,7 @@ class ParquetReader:
         try:
             with pq.ParquetFile(self.file, memory_map=True) as source:
                 header = source.schema_arrow.names
-                rows = ObjectRows(
-                    self.file, self.reading, self.notes, header=header, documents_only=self.documents_only
-                )
+                rows = ObjectRows(self.file, self.reading, self.notes, header=header, only=self.only)
                 assert rows.columns is not None
                 for batch in source.iter_batches(batch_size=BATCH_ROWS, columns=list(rows.columns.used)):
                     for cells in batch.to_pylist():

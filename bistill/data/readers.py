@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from bistill.config import TextKind
 from bistill.data.csv_reader import CsvReader
 from bistill.data.jsonl import JsonlReader
 from bistill.data.parquet import ParquetReader
@@ -48,8 +49,14 @@ def ending_of(file: Path) -> str | None:
     return next((ending for ending in FORMATS if file.name.lower().endswith(ending)), None)
 
 
-def open_file(file: Path, reading: ReadingOptions, *, documents_only: bool = False) -> RowReader:
+def open_file(file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> RowReader:
     """The reader of a single file, by the end of its name.
+
+    Args:
+        file: path.
+        reading: how rows are understood.
+        only: the kind of texts that is read alone, as the documents of the rows; None: whole rows. Documents are also
+            found in labelled rows, where the cells around them are checked, too.
 
     Raises:
         DataError: the file is missing or its format unknown.
@@ -59,7 +66,7 @@ def open_file(file: Path, reading: ReadingOptions, *, documents_only: bool = Fal
     if not file.exists():
         raise DataError("the file does not exist", where=str(file), todo="check the path")
     if ending := ending_of(file):
-        return FORMATS[ending](file, reading, documents_only=documents_only)
+        return FORMATS[ending](file, reading, only=only)
     raise DataError(
         "the format is not recognised by the end of the file's name",
         where=str(file),

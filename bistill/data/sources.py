@@ -140,7 +140,7 @@ def _hugging_face(source: str, reading: ReadingOptions) -> Source:
 
 
 def _documents_of(file: Path) -> Iterator[str | RowError]:
-    for outcome in open_file(file, ReadingOptions(), documents_only=True).rows():
+    for outcome in open_file(file, ReadingOptions(), only="document").rows():
         yield outcome if isinstance(outcome, RowError) else _document(outcome)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts
-from bistill.config import BadRows
+from bistill.config import BadRows, TextKind
 from bistill.console import say
 from bistill.data import building, cache
 from bistill.data.dataset import Dataset
@@ -63,10 +63,23 @@ def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -
         RowError: the first bad row.
         DataError: the file is missing or empty, or has no unique document column.
     """
+    return _load_texts(path, "document", reading or ReadingOptions())
+
+
+def load_queries(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
+    """Unique queries of a file with a query column, memory-mapped from the cache; its other columns are not read.
+
+    Raises:
+        RowError: the first bad row.
+        DataError: the file is missing or empty, or has no unique query column.
+    """
+    return _load_texts(path, "query", reading or ReadingOptions())
+
+
+def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Texts:
     path = Path(path)
-    reading = reading or ReadingOptions()
-    reader = open_file(path, reading, documents_only=True)
-    key = _key(path, reading, "documents")
+    reader = open_file(path, reading, only=kind)
+    key = _key(path, reading, {"document": "documents", "query": "queries"}[kind])
 
     def fill(folder: Path) -> dict[str, Any]:
         rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)

@@ -124,7 +124,7 @@ def row_from_cells(
     for column in columns.used:
         if column not in cells:
             raise RowError("missing column", file=file, row=number, column=column, found=list(cells), todo=EDIT)
-    if columns.form == "documents":
+    if columns.form == "texts":
         text = checked_text(cells[columns.passage], file=file, row=number, column=columns.passage)
         return Row(number, "", (Judgement(text, None, True, columns.passage),))
     query = checked_text(cells[columns.query], file=file, row=number, column=columns.query)

@@ -1,1 +1,1 @@
-"""Using a student: an exact cosine index over documents, kept in the cache, and search on the command line."""
+"""Using a student: search over an exact cosine index of documents, and the vectors of a whole corpus on the disk."""

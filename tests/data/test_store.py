@@ -13,7 +13,7 @@ import pytest
 from bistill.data import csv_reader, texts
 from bistill.data.columns import ColumnOverrides
 from bistill.data.records import Record, Row
-from bistill.data.store import load_documents, load_split
+from bistill.data.store import load_documents, load_queries, load_split
 from bistill.data.validation import ReadingOptions
 from bistill.errors import RowError
 
@@ -88,6 +88,18 @@ def test_more_rows_than_a_batch_against_a_plain_dictionary(write: Write, monkeyp
 
 def _refuse(*_: object) -> Iterator[Row | RowError]:
     raise AssertionError("parsed again")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.csv", "query,positive,negative\na,b,c\nx,b,d\na,e,c\n"),
+        ("rows.tsv", "query\tpassage\tlabel\na\tb\t0\nx\tb\tno number\n"),
+        ("rows.jsonl", '{"query": "a"}\n{"query": "x"}\n{"query": "a"}\n'),
+    ],
+)
+def test_queries_are_read_alone(name: str, content: str, write: Write) -> None:
+    assert list(load_queries(write(name, content))) == ["a", "x"]
 
 
 def test_a_second_start_does_not_parse(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
