@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
+from bistill.errors import OptionError
 from bistill.options import Option, Options
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -180,6 +181,14 @@ class ListOptions(Options):
     """Which documents a query is compared with."""
 
     K: Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)] = 16
+    own_documents: Annotated[
+        int | None,
+        Option(
+            "Documents that each query brings to its batch, the positive among them; the other K - own_documents of "
+            "its list are documents that other queries of the batch brought. Unset: all K are its own.",
+            minimum=1,
+        ),
+    ] = None
     miners: Annotated[
         tuple[str, ...],
         Option(
@@ -217,6 +226,21 @@ class ListOptions(Options):
         ),
     ] = 0.1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.own_documents is not None and self.own_documents >= self.K:
+            raise OptionError(
+                "a list of K documents has none left for those of other queries",
+                where="--own_documents",
+                found=self.own_documents,
+                todo=f"give less than --K {self.K}, or leave it out: then all K are the query's own",
+            )
+
+    @property
+    def own_negatives(self) -> int:
+        """Negatives of a list that are the query's own candidates."""
+        return (self.K if self.own_documents is None else self.own_documents) - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOptions, ScoringOptions, DataOptions):
@@ -241,6 +265,25 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         bool, Option("Go on where the teacher ranks no better than the untouched student.")
     ] = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.own_documents is None:
+            return
+        if self.in_batch:
+            raise OptionError(
+                "--in_batch already takes all documents of a batch",
+                where="--own_documents",
+                found=self.own_documents,
+                todo="give one of the two",
+            )
+        if self.batch_size * self.own_documents < self.K:
+            raise OptionError(
+                "a batch holds fewer documents than a list",
+                where="--own_documents",
+                found=f"--batch_size {self.batch_size}, --own_documents {self.own_documents}, --K {self.K}",
+                todo=f"give --batch_size {-(-self.K // self.own_documents)}, more --own_documents, or a lower --K",
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions):
@@ -248,7 +291,9 @@ class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions
 
     teacher_path: TeacherPath
     output_dir: Annotated[str, Option("Folder of the lists, their figures and their picture.")] = "candidates"
-    epochs: Annotated[int, Option("Epochs that random documents must serve (K - 1 each).", minimum=1)] = 3
+    epochs: Annotated[
+        int, Option("Epochs that random documents must serve (the own negatives of a list each).", minimum=1)
+    ] = 3
     precision: Arithmetic = "auto"
     seed: Seed = 42
 

@@ -41,9 +41,9 @@ def build(
 ) -> ScoredPools:
     """Mine, score and filter the candidates of queries.
 
-    A query with fewer than K - 1 candidates left gets random documents, which are scored and filtered, too. A query
-    whose every candidate lies above a limit keeps the lowest one. A query without any negative, or (with imported
-    scores) without a scored positive, is left out. All three are counted and said.
+    A query with fewer candidates left than a list takes of them gets random documents, which are scored and filtered,
+    too. A query whose every candidate lies above a limit keeps the lowest one. A query without any negative (where a
+    list takes one), or (with imported scores) without a scored positive, is left out. All three are counted and said.
 
     Args:
         options: miners, limits, seed.
@@ -57,7 +57,7 @@ def build(
         ModelError: a teacher gives no numbers, or a model cannot be loaded.
         DataError: no query is left, as when scores were imported for other texts.
     """
-    random_depth = (options.K - 1) * options.epochs
+    random_depth = options.own_negatives * options.epochs
     mined = mine(
         options,
         options,
@@ -79,7 +79,8 @@ def build(
     wanted = sum(len(draft.positives) + len(draft.sources) for draft in drafts)
     counts.unscored = wanted - sum(len(pool.positives) + len(pool.documents) for pool in pools)
     pools = [_with_one_negative(pool, counts) for pool in pools]
-    usable = [pool for pool in pools if len(pool.kept) and len(pool.positives)]
+    needed = min(options.own_negatives, 1)
+    usable = [pool for pool in pools if len(pool.kept) >= needed and len(pool.positives)]
     _count(usable, len(query_ids), options, counts)
     _say(counts, options)
     if not usable:
@@ -174,11 +175,11 @@ def _topped_up(
     options: DistillationOptions | CandidatesOptions,
     counts: Counts,
 ) -> list[QueryPool]:
-    """Random documents for the queries with fewer than K - 1 negatives left."""
+    """Random documents for the queries with fewer negatives left than a list takes."""
     miner = RandomMiner(dataset, corpus, options.seed)
     wanting: list[int] = []
     for row, pool in enumerate(pools):
-        need = options.K - 1 - len(pool.kept)
+        need = options.own_negatives - len(pool.kept)
         drawn = miner.draw(pool.query_id, need, but=frozenset(drafts[row].sources)) if need > 0 else []
         if drawn:
             drafts[row].sources |= dict.fromkeys(drawn, RANDOM_BIT)
@@ -212,7 +213,7 @@ def _count(
     counts.pairs = sum(len(pool.documents) + len(pool.positives) for pool in usable)
     counts.ratio = sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
     counts.absolute = sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
-    counts.short = sum(len(pool.kept) < options.K - 1 for pool in usable)
+    counts.short = sum(len(pool.kept) < options.own_negatives for pool in usable)
 
 
 def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> None:
@@ -224,7 +225,7 @@ def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> No
     told = (
         (counts.topped_up, "had too few candidates and got random documents"),
         (counts.lowest_kept, "had every candidate above the limits and keep the lowest"),
-        (counts.short, f"have fewer than {options.K - 1} negatives: their lists are shorter"),
+        (counts.short, f"have fewer than {options.own_negatives} negatives: their lists are shorter"),
         (counts.left_out, "have no negative or no scored positive and are left out"),
     )
     for number, what in told:

@@ -1,14 +1,16 @@
-"""Documents that a batch encodes anyway, as further negatives of all its queries.
+"""Documents that a batch encodes anyway, as further negatives of its other queries: all of them (``--in_batch``), or as
+many, by chance, as fill the lists of ``--own_documents`` to K.
 
-Labelled and equal texts, and what the teacher's limits removed, are masked. The teacher's scores come from the pools
-where a document is among the query's candidates, else from the cache; what is not there is scored, ignored or taken
-as low as the lowest candidate of the query (``--in_batch_unscored``).
+Labelled positives and texts equal to one are left out, and what the teacher's limits remove. The pairs of all batches
+are planned before the first update, so that the teacher reads each once. For all documents of a batch these may be too
+many: the cache is looked into, and what is not there is scored, ignored or taken as low as the lowest candidate of the
+query (``--in_batch_unscored``). Those of ``--own_documents`` are as many as own candidates would be, and are scored.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,23 +23,29 @@ from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
+from bistill.data.sampling import generator
 
 # Pairs that wait in memory before repeated ones are dropped.
 MERGED_AT_ONCE: Final = 10_000_000
 
 
 class InBatchNegatives:
-    """Teacher relevance of (query, other query's document) pairs of all batches of a run.
+    """Which documents of other queries extend the lists of a batch, with the teacher's relevance.
 
     Args:
         dataset: queries and labels.
         corpus: documents.
         pools: scored candidates of the queries.
-        options: limits, and what becomes of unscored pairs.
-        batches: the lists of each batch of each epoch.
-        teachers: who score, or look up, what the pools lack.
+        options: limits, how many documents are taken, and what becomes of unscored pairs.
+        batches: epoch and own lists of each batch of the run.
+        teachers: who score, or look up, the pairs.
         kept: file in which the scores of a run lie, so that a run that goes on finds those it began with, whatever has
             been scored since; written where it is not there.
+
+    Attributes:
+        counts: different ``pairs`` planned; those that a teacher had to read (``scored``), that have no score
+            (``unscored``) and that are above a limit (``removed``); lists for which a batch holds too few documents
+            (``short``).
     """
 
     def __init__(
@@ -46,89 +54,120 @@ class InBatchNegatives:
         corpus: Corpus,
         pools: ScoredPools,
         options: DistillationOptions,
-        batches: Iterable[Sequence[TrainingList]],
+        batches: Iterable[tuple[int, Sequence[TrainingList]]],
         teachers: Teachers,
         kept: Path | None = None,
     ) -> None:
-        self._dataset, self._corpus, self._pools, self._options = dataset, corpus, pools, options
-        self._row_of = {int(query): row for row, query in enumerate(pools.query_ids)}
-        self._pairs = _union(self._keys(lists) for lists in batches)
-        pairs = np.stack(np.divmod(self._pairs, len(corpus)), axis=1)
-        self.scored = 0
-        if kept is not None and (logits := _read(kept, len(self._pairs))) is not None:
-            self._logits = logits
-        else:
-            self._logits = self._found(pairs, teachers)
+        self._dataset, self._corpus, self._options = dataset, corpus, options
+        self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
+        self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
+        logits = None if kept is None else _read(kept, len(self._pairs))
+        if logits is None:
+            logits = self._logits(teachers)
             if kept is not None:
                 with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
-                    np.save(file, self._logits, allow_pickle=False)
-        self.unscored = int(np.isnan(self._logits).sum())
-        console.say(f"in-batch pairs: {len(self._pairs)} beside the lists, {self.unscored} of them without a score")
+                    np.save(file, logits, allow_pickle=False)
+        self._relevance = self._judged(logits, pools)
+        self._say()
 
-    def relevance(self, item: TrainingList, documents: np.ndarray) -> np.ndarray:
-        """Teacher's relevance of documents as negatives of a list's query.
+    def extended(self, lists: Sequence[TrainingList], epoch: int) -> list[TrainingList]:
+        """The lists of a batch with what each learns of the documents of the others behind its own.
 
         Args:
-            item: a list of the batch.
-            documents: ids of documents outside the list, int64 of shape (n,).
-
-        Returns:
-            float32 of shape (n,); nan where a document is no negative of the query or has no score to learn.
+            lists: the own lists of one of the batches planned.
+            epoch: 0-based.
         """
-        pool = self._pools[self._row_of[item.query_id]]
-        logits = self._looked_up(item.query_id, documents)
-        order = np.argsort(pool.documents, kind="stable")
-        places = np.searchsorted(pool.documents, documents, sorter=order)
-        found = order[np.minimum(places, len(order) - 1)]
-        own = pool.documents[found] == documents
-        logits[own] = pool.logits[found[own]]
-        values = relevance(logits)
-        labelled = np.isin(documents, self._dataset[item.query_id].negatives)
-        best = float(relevance(pool.positive_logits).max())
-        options = self._options
-        verdicts = judge(
-            values,
-            labelled,
-            best,
-            max_ratio=options.max_negative_ratio,
-            max_score=options.max_negative_score,
-            irrelevant_below=options.irrelevant_below,
-        )
-        if options.in_batch_unscored == "floor":
-            values[np.isnan(values)] = relevance(pool.logits).min()
-        values[(verdicts != Verdict.KEPT) | self._relevant(item.query_id, documents, labelled)] = np.nan
-        return values
-
-    def _found(self, pairs: np.ndarray, teachers: Teachers) -> np.ndarray:
-        """Logits of pairs, nan where there is none."""
-        if self._options.in_batch_unscored == "score":
-            scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "in-batch pairs")
-            self.scored = scored.scored
-            return scored.logits
-        return teachers.known(self._dataset.queries, self._corpus, pairs)
+        longer = []
+        for item, documents in zip(lists, self._others(lists, epoch), strict=True):
+            wanted = item.query_id * len(self._corpus) + documents
+            places = np.searchsorted(self._pairs, wanted)
+            assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
+            values = self._relevance[places]
+            there = ~np.isnan(values)
+            longer.append(
+                TrainingList(
+                    item.query_id,
+                    (*item.documents, *documents[there].tolist()),
+                    np.concatenate([item.relevance, values[there]]),
+                )
+            )
+        return longer
 
     def fingerprint(self) -> str:
-        """SHA-256 of the pairs and of their scores."""
-        return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
+        """SHA-256 of the pairs and of what is learned of them."""
+        return hashlib.sha256(self._pairs.tobytes() + self._relevance.tobytes()).hexdigest()
 
-    def _keys(self, lists: Sequence[TrainingList]) -> np.ndarray:
-        """Query id * corpus size + document id of every pair of a batch outside its lists."""
-        documents = np.unique(np.concatenate([item.documents for item in lists])).astype(np.int64)
-        keys = [item.query_id * len(self._corpus) + np.setdiff1d(documents, item.documents) for item in lists]
+    def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
+        """For each list of a batch the ids, int64, of the documents beside it that are its negatives as far as labels
+        and texts tell; with ``own_documents`` the first K - own_documents in an order by (seed, epoch, query id)."""
+        options = self._options
+        documents = np.unique(np.concatenate([item.documents for item in lists]))
+        records = [self._dataset[item.query_id] for item in lists]
+        read = sorted({*documents.tolist(), *(number for record in records for number in record.positives)})
+        form = {number: normal_form(text) for number, text in zip(read, self._corpus.take(read), strict=True)}
+        for item, record in zip(lists, records, strict=True):
+            others = np.setdiff1d(documents, item.documents)
+            equal = equal_texts((form[number] for number in others.tolist()), (form[own] for own in record.positives))
+            # A label stands above likeness, as in the pools.
+            relevant = np.isin(others, record.positives) | (equal & ~np.isin(others, record.negatives))
+            others = others[~relevant]
+            if options.own_documents is not None:
+                drawn = generator(options.seed, "shared", epoch, item.query_id).permutation(others)
+                others = drawn[: options.K - options.own_documents]
+            yield others
+
+    def _keys(self, lists: Sequence[TrainingList], epoch: int) -> np.ndarray:
+        """Query id * corpus size + document id of every pair of a batch outside its own lists."""
+        others = list(self._others(lists, epoch))
+        if (own := self._options.own_documents) is not None:
+            self.counts["short"] += sum(len(documents) < self._options.K - own for documents in others)
+        keys = [item.query_id * len(self._corpus) + found for item, found in zip(lists, others, strict=True)]
         return np.concatenate(keys)
 
-    def _looked_up(self, query_id: int, documents: np.ndarray) -> np.ndarray:
-        wanted = query_id * len(self._corpus) + documents
-        places = np.searchsorted(self._pairs, wanted)
-        assert (self._pairs[places] == wanted).all(), "a batch other than those planned"
-        return self._logits[places].copy()
+    def _logits(self, teachers: Teachers) -> np.ndarray:
+        """Logits of all pairs, nan where there is none."""
+        pairs = np.stack(np.divmod(self._pairs, len(self._corpus)), axis=1)
+        if self._options.in_batch and self._options.in_batch_unscored != "score":
+            return teachers.known(self._dataset.queries, self._corpus, pairs)
+        scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "in-batch pairs")
+        self.counts["scored"] = scored.scored
+        return scored.logits
 
-    def _relevant(self, query_id: int, documents: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-        """True for the query's labelled positives, and for texts equal to one that nobody called irrelevant."""
-        positives = self._dataset[query_id].positives
-        forms = (normal_form(text) for text in self._corpus.take(documents))
-        equal = equal_texts(forms, (normal_form(text) for text in self._corpus.take(positives)))
-        return (equal & ~labelled) | np.isin(documents, positives)
+    def _judged(self, logits: np.ndarray, pools: ScoredPools) -> np.ndarray:
+        """Relevance of all pairs, float32; nan for those without a score to learn, or above a limit."""
+        options = self._options
+        values = relevance(logits)
+        first = pools.query_ids * len(self._corpus)
+        starts, ends = np.searchsorted(self._pairs, first), np.searchsorted(self._pairs, first + len(self._corpus))
+        for pool, start, end in zip(pools, starts, ends, strict=True):
+            own = values[start:end]
+            documents = self._pairs[start:end] % len(self._corpus)
+            verdicts = judge(
+                own,
+                np.isin(documents, self._dataset[pool.query_id].negatives),
+                float(relevance(pool.positive_logits).max()),
+                max_ratio=options.max_negative_ratio,
+                max_score=options.max_negative_score,
+                irrelevant_below=options.irrelevant_below,
+            )
+            if options.in_batch and options.in_batch_unscored == "floor":
+                own[np.isnan(own)] = relevance(pool.logits).min()
+            own[verdicts != Verdict.KEPT] = np.nan
+            self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())
+        self.counts |= {"pairs": len(values), "unscored": int(np.isnan(logits).sum())}
+        return values
+
+    def _say(self) -> None:
+        counts, options = self.counts, self._options
+        console.say(
+            f"in-batch pairs: {counts['pairs']} beside the own lists, {counts['unscored']} of them without a score, "
+            f"{counts['removed']} above the teacher's limits"
+        )
+        if counts["short"]:
+            console.say(
+                f"{counts['short']} lists of all epochs are shorter than --K {options.K}: "
+                f"their batches hold too few documents"
+            )
 
 
 def _read(path: Path, count: int) -> np.ndarray | None:

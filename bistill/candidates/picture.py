@@ -71,7 +71,7 @@ def _distributions(axes: Axes, found: dict[str, np.ndarray]) -> None:
 def _ranks(axes: Axes, table: list[dict[str, Any]]) -> None:
     ranks = [row for row in table if row["rank"]]
     places = np.arange(len(ranks))
-    low, middle, high = np.array([row["quantiles"] for row in ranks]).T
+    low, middle, high = np.array([row["quantiles"] for row in ranks]).reshape(-1, 3).T
     axes.fill_between(places, low, high, color=COLOURS["mined, kept"], alpha=0.25, label="10 % to 90 % of queries")
     axes.plot(places, middle, "o-", color=COLOURS["mined, kept"], label="median candidate")
     best = next(row for row in table if not row["rank"])["quantiles"]

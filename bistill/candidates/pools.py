@@ -87,7 +87,7 @@ class Counts:
         unscored: pairs without an imported score.
         topped_up: queries with too few candidates that got random documents.
         lowest_kept: queries whose every candidate was above a limit, and that keep the lowest one.
-        short: queries with fewer than K - 1 negatives.
+        short: queries with fewer negatives than a list takes of them.
         left_out: queries without any negative or without a scored positive.
         found_positives: positives among the answers of each retrieval miner, as a share of all positives.
     """
@@ -175,7 +175,7 @@ class ScoredPools:
         return digest.hexdigest()
 
     def training_list(self, row: int, options: DistillationOptions, *, seed: int, epoch: int) -> TrainingList:
-        """One positive and at most K - 1 negatives of a query in an epoch, by (seed, epoch, query id) alone."""
+        """One positive and up to ``own_negatives`` candidates of a query in an epoch, by (seed, epoch, query id)."""
         pool = self[row]
         epoch = epoch if options.redraw == "each_epoch" else 0
         first = _positive(pool, seed, epoch)
@@ -184,7 +184,7 @@ class ScoredPools:
             choose(
                 pool.logits[kept],
                 pool.labelled[kept],
-                options.K - 1,
+                options.own_negatives,
                 how=options.choice,
                 seed=seed,
                 epoch=epoch,

@@ -45,7 +45,7 @@ class ListTask:
         corpus: documents of the lists.
         pools: scored candidates of the queries trained on.
         options: size of the lists, loss settings and seed.
-        in_batch: scores of the other queries' documents where these are negatives, too; else None.
+        in_batch: which documents of the other queries are negatives, too; None: lists hold own documents alone.
     """
 
     def __init__(
@@ -98,8 +98,9 @@ class ListTask:
         return {"pools": self._pools.fingerprint(), **in_batch}
 
     def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
-        """The candidate lists of a batch."""
-        return training_lists(self._pools, self._options, samples, epoch)
+        """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
+        own = training_lists(self._pools, self._options, samples, epoch)
+        return own if self._in_batch is None else self._in_batch.extended(own, epoch)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """The three losses of a batch of queries on the linear score.
@@ -148,9 +149,6 @@ class ListTask:
         positive = np.zeros(teacher.shape, dtype=bool)
         for row, item in enumerate(lists):
             own = np.searchsorted(documents, item.documents)
-            if self._in_batch is not None:
-                others = np.setdiff1d(np.arange(len(documents)), own)
-                teacher[row, others] = self._in_batch.relevance(item, documents[others])
             teacher[row, own] = item.relevance
             positive[row, own[0]] = True
         mask = ~np.isnan(teacher)
@@ -238,12 +236,14 @@ def _task(
     pools = build(options, dataset, corpus, query_ids, teachers)
     counts = dataclasses.asdict(pools.counts)
     in_batch = None
-    if options.in_batch:
+    if options.in_batch or options.own_documents is not None:
         order = partial(permutation, size=len(pools))
-        planned = (training_lists(pools, options, samples, epoch) for epoch, samples in batches(order, options))
+        planned = (
+            (epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in batches(order, options)
+        )
         kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.IN_BATCH_SCORES
         in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers, kept)
-        counts["in_batch"] = {"scored": in_batch.scored, "unscored": in_batch.unscored}
+        counts["in_batch"] = in_batch.counts
     journal.write("candidates", **counts)
     return ListTask(encoder, dataset, corpus, pools, options, in_batch)
 

@@ -207,10 +207,38 @@ def test_documents_of_the_batch_are_learned_as_negatives(
     train(made)
     assert event(made, "step")["terms"] == first
     again = event(made, "candidates")
-    assert (again["scored"], again["in_batch"]) == (0, {"scored": 0, "unscored": 0})
+    assert (again["scored"], again["in_batch"]["scored"], again["in_batch"]["unscored"]) == (0, 0, 0)
     train(options(data_root, tiny_teacher, tiny_encoder, epochs=1))
     assert event(made, "step")["terms"] != first
     assert "in_batch" not in event(made, "candidates")
+
+
+def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, own_documents=2)
+    train(made)
+    counted, steps = event(made, "candidates"), event(made, "step")["terms"]
+    # A positive, a labelled negative and one random document for each epoch; then K - 2 shared ones for each epoch.
+    assert (counted["pairs"], counted["scored"]) == (12 * (1 + 1 + 2), 12 * 4)
+    shared = counted["in_batch"]
+    assert (shared["unscored"], shared["removed"], shared["short"]) == (0, 0, 0)
+    assert 0 < shared["scored"] <= shared["pairs"] <= 12 * 2 * (5 - 2)
+    train(made)
+    again = event(made, "candidates")
+    assert (again["scored"], again["in_batch"]) == (0, shared | {"scored": 0})
+    assert event(made, "step")["terms"] == steps
+
+
+def test_a_list_of_the_positive_and_shared_documents_needs_no_miner(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, own_documents=1, K=4, miners=("random",), epochs=1)
+    train(made)
+    counted = event(made, "candidates")
+    assert (counted["queries"], counted["pairs"], counted["left_out"]) == (12, 12, 0)
+    # Each batch of four holds three positives of others: all lists are these, of 4 * 3 pairs a batch.
+    assert counted["in_batch"] == {"pairs": 36, "scored": 36, "unscored": 0, "removed": 0, "short": 0}
 
 
 def test_several_teachers_are_recorded_with_weight_and_calibration(

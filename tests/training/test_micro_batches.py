@@ -149,18 +149,20 @@ def student(
     corpus = corpus_of(options, dataset)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=64, precision="fp32")
     prepare(encoder, options)
-    in_batch = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
         with Teachers.open(options.teacher_path, options, "fp32") as teachers:
             pools = build(options, dataset, corpus, np.arange(12), teachers)
             task = ListTask(encoder, dataset, corpus, pools, options)
             if options.in_batch:
-                planned = [task.lists(QUERIES, 1)]
-                in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers)
+                own = task.lists(QUERIES, 1)
+                in_batch = InBatchNegatives(dataset, corpus, pools, options, [(1, own)], teachers)
                 task = ListTask(encoder, dataset, corpus, pools, options, in_batch)
 
-    texts = plain_texts(task, dataset, in_batch)
+                pairs = zip(own, task.lists(QUERIES, 1), strict=True)
+                assert all(len(extended.documents) > len(item.documents) for item, extended in pairs)
+
+    texts = plain_texts(task, dataset)
 
     def rows(model: nn.Module, places: np.ndarray) -> Tensor:
         words = [texts.words[place] for place in places]
@@ -202,19 +204,13 @@ class Texts:
     relevance: list[dict[int, float]]
 
 
-def plain_texts(task: ListTask, dataset: Dataset, in_batch: InBatchNegatives | None) -> Texts:
+def plain_texts(task: ListTask, dataset: Dataset) -> Texts:
     lists = task.lists(QUERIES, 1)
     documents = sorted({number for item in lists for number in item.documents})
     words = [dataset.queries[item.query_id] for item in lists] + [dataset.documents[number] for number in documents]
     relevance = []
     for item in lists:
         known = dict(zip(item.documents, item.relevance.tolist(), strict=True))
-        if in_batch is not None:
-            for number in set(documents) - set(item.documents):
-                value = float(in_batch.relevance(item, np.array([number]))[0])
-                if not np.isnan(value):
-                    known[number] = value
-            assert len(known) > len(item.documents)
         relevance.append({len(lists) + documents.index(number): value for number, value in known.items()})
     return Texts(words, relevance)
 
