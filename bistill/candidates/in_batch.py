@@ -108,9 +108,8 @@ class InBatchNegatives:
         for item, record in zip(lists, records, strict=True):
             others = np.setdiff1d(documents, item.documents)
             equal = equal_texts((form[number] for number in others.tolist()), (form[own] for own in record.positives))
-            # A label stands above likeness, as in the pools.
-            relevant = np.isin(others, record.positives) | (equal & ~np.isin(others, record.negatives))
-            others = others[~relevant]
+            # A positive equals itself; a negative label stands above likeness, as in the pools.
+            others = others[~equal | np.isin(others, record.negatives)]
             if options.own_documents is not None:
                 drawn = generator(options.seed, "shared", epoch, item.query_id).permutation(others)
                 others = drawn[: options.K - options.own_documents]

@@ -226,6 +226,7 @@ def test_no_positive_is_shared_whatever_its_letters_but_labelled_negatives_are(
     small: Small, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
     made = distilling(small, tiny_teacher, tiny_encoder, **SHARED | {"K": 8, "own_documents": 3})
+    strict = dataclasses.replace(made, max_negative_score=0.0)
     names = ["returns the file", "open the file", "returns the list", "Returns  THE list", "error in list"]
     file, second, one, alike, error = (small.id(text) for text in names)
     other = small.id("returns the set")
@@ -236,11 +237,15 @@ def test_no_positive_is_shared_whatever_its_letters_but_labelled_negatives_are(
     lists = [listed(0, file, alike, error), listed(1, one, other), listed(3, other, second, one)]
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
-        in_batch = InBatchNegatives(small.dataset, small.corpus, pools, made, [(0, lists)], teachers)
-    shared = [set(item.documents[len(own.documents) :])
-              for own, item in zip(lists, in_batch.extended(lists, 0), strict=True)]  # fmt: skip
-    assert shared == [{one, other}, {file, second, error}, {file, alike, error}]
-    assert in_batch.counts["short"] == 3
+
+        def shared(options: DistillationOptions) -> tuple[list[set[int]], dict[str, int]]:
+            in_batch = InBatchNegatives(small.dataset, small.corpus, pools, options, [(0, lists)], teachers)
+            pairs = zip(lists, in_batch.extended(lists, 0), strict=True)
+            return [set(item.documents[len(own.documents) :]) for own, item in pairs], in_batch.counts
+
+        assert shared(made)[0] == [{one, other}, {file, second, error}, {file, alike, error}]
+        assert shared(strict)[0] == [set(), {error}, set()]  # no limit removes what a person called irrelevant
+        assert shared(strict)[1] == {"pairs": 8, "scored": 0, "unscored": 0, "removed": 7, "short": 3}
 
 
 def test_a_batch_of_shared_documents_is_that_of_own_ones_with_fewer_texts(

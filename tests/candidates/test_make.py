@@ -174,3 +174,9 @@ def test_a_missing_or_torn_file_of_candidates_is_an_error(small: Small, tmp_path
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ArtifactError, match=r"cannot be read .*\n  do: run bistill candidates first"):
         list(read_pools(path))
+
+
+def test_lists_without_own_negatives_need_no_candidate(small: Small, tiny_teacher: Path, tiny_encoder: Path) -> None:
+    report = make.make(small.options(tiny_teacher, tiny_encoder, miners=("random",), own_documents=1))
+    assert (report["counts"]["queries"], report["counts"]["pairs"], report["by_miner"]) == (10, 11, {})
+    assert [row["rank"] for row in report["by_rank"]] == [0]

@@ -20,6 +20,7 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
 from bistill.journal import read
+from bistill.training.batch import Batch
 from bistill.training.distillation import ListTask, train
 
 
@@ -228,6 +229,31 @@ def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     again = event(made, "candidates")
     assert (again["scored"], again["in_batch"]) == (0, shared | {"scored": 0})
     assert event(made, "step")["terms"] == steps
+
+
+def test_a_run_with_shared_documents_goes_on_to_the_same_weights(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = (
+        options(data_root, tiny_teacher, tiny_encoder, own_documents=2, save_steps=2, output_dir=str(data_root / name))
+        for name in ("whole", "cut")
+    )
+    train(whole)
+    batch, calls = ListTask.batch, iter([False, False, False, True])
+
+    def interrupted(self: ListTask, samples: np.ndarray, epoch: int) -> Batch:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return batch(self, samples, epoch)
+
+    monkeypatch.setattr(ListTask, "batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut)
+    train(cut)
+    assert event(cut, "resume")["step"] == 2
+    assert event(cut, "inputs")["candidates"] == event(whole, "inputs")["candidates"]
+    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
+    assert first == second
 
 
 def test_a_list_of_the_positive_and_shared_documents_needs_no_miner(
