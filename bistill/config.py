@@ -15,7 +15,7 @@ from tyro.conf import Positional
 from bistill.errors import OptionError
 from bistill.options import Option, Options
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 BadRows = Literal["stop", "skip"]
 TextKind = Literal["document", "query"]
 LexicalTokens = Literal["auto", "words", "morphemes", "bigrams"]
@@ -33,7 +33,9 @@ DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
 
 # Options that several commands share.
 OnBadRows = Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")]
-Arithmetic = Annotated[Precision, Option("Arithmetic; auto: bf16 on CUDA, fp32 on CPU.")]
+Arithmetic = Annotated[
+    Precision, Option("Arithmetic; auto: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.")
+]
 Seed = Annotated[int, Option("Every random choice is a function of it.", minimum=0)]
 DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
 DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]

@@ -15,8 +15,9 @@ shifted. Each of these steps is one to one. Integers of 32 bits wrap alike on ev
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ def text_dropout(seed: int, texts: np.ndarray) -> AbstractContextManager[Any]:
     memory of a step. Models therefore learn as with ``attention_probs_dropout_prob`` of 0.
 
     The context must be open while the forward runs and no longer; layers that are run again by the backward pass
-    (``torch.utils.checkpoint``) are outside it.
+    (``torch.utils.checkpoint``) open a ``resumption`` of it.
 
     Args:
         seed: of the update: another one gives other masks everywhere.
@@ -63,16 +64,35 @@ def text_dropout(seed: int, texts: np.ndarray) -> AbstractContextManager[Any]:
     return _TextDropout(seed, texts)
 
 
+def resumption() -> AbstractContextManager[Any]:
+    """Context in which what runs later on this thread meets the masks that it would meet now."""
+    mode = _active.mode
+    return nullcontext() if mode is None else _TextDropout(mode._seed, mode._texts, mode._site)
+
+
+class _Active(threading.local):
+    mode: _TextDropout | None = None
+
+
+_active = _Active()
+
+
 class _TextDropout(TorchFunctionMode):
     """Replaces ``functional.dropout`` where it acts, and switches off that of attention."""
 
-    def __init__(self, seed: int, texts: np.ndarray) -> None:
+    def __init__(self, seed: int, texts: np.ndarray, first_site: int = 0) -> None:
         super().__init__()
-        self._seed, self._texts, self._site = seed, np.asarray(texts, dtype=np.int64), 0
+        self._seed, self._texts = seed, np.asarray(texts, dtype=np.int64)
+        self._first_site = self._site = first_site
 
     def __enter__(self) -> Any:
-        self._site = 0
+        self._site = self._first_site
+        self._before, _active.mode = _active.mode, self
         return super().__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        _active.mode = self._before
+        super().__exit__(kind, error, trace)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

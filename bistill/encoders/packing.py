@@ -98,6 +98,7 @@ class Layout:
 
 class _Active(threading.local):
     layout: Layout | None = None
+    config: Any = None
 
 
 _active = _Active()
@@ -118,6 +119,21 @@ def packs(model: nn.Module, precision: Precision) -> bool:
 def where_possible(model: nn.Module, lengths: np.ndarray, precision: Precision) -> AbstractContextManager[None]:
     """``packed``, or for a model that must see padded batches a context that does nothing."""
     return packed(model, lengths) if packs(model, precision) else nullcontext()
+
+
+def resumption() -> AbstractContextManager[None]:
+    """Context in which what runs later on this thread meets the row that is being worked on now."""
+    return nullcontext() if _active.layout is None else _resumed(_active.layout, _active.config)
+
+
+@contextmanager
+def _resumed(layout: Layout, config: Any) -> Iterator[None]:
+    before, config._attn_implementation = config._attn_implementation, IMPLEMENTATION
+    _active.layout, _active.config = layout, config
+    try:
+        yield
+    finally:
+        config._attn_implementation, _active.layout = before, None
 
 
 def current() -> Layout | None:
@@ -141,7 +157,7 @@ def packed(model: nn.Module, lengths: np.ndarray) -> Iterator[None]:
         module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs = _row(module, layout, {**dict(zip(("input_ids", "attention_mask"), given, strict=False)), **named})
-        _active.layout = layout
+        _active.layout, _active.config = layout, config
         return (), inputs
 
     def leave(_module: nn.Module, _given: Any, _named: Any, output: Any) -> Any:

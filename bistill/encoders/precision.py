@@ -11,7 +11,7 @@ from bistill.config import Precision
 from bistill.encoders import products
 from bistill.errors import OptionError
 
-DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: Final = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def default_device() -> torch.device:
@@ -22,13 +22,18 @@ def default_device() -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """``auto`` made concrete: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.
 
+    On CUDA this also decides for the process whether float32 products may round to TF32 (10 bits of fraction): only
+    with ``tf32``, whatever the libraries' own defaults are.
+
     Raises:
-        OptionError: fp16 on a CPU, which has no gradient scaling.
+        OptionError: fp16 or tf32 on a CPU, which has no gradient scaling and no such products.
     """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if precision == "auto":
         return "bf16" if device.type == "cuda" or products.fastest().bfloat16 else "fp32"
-    if precision == "fp16" and device.type == "cpu":
-        raise OptionError("fp16 needs a GPU", where="--precision", found=precision, todo="give fp32 or bf16")
+    if precision in ("fp16", "tf32") and device.type == "cpu":
+        raise OptionError(f"{precision} needs a GPU", where="--precision", found=precision, todo="give fp32 or bf16")
     return precision
 
 

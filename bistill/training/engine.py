@@ -86,7 +86,7 @@ class Engine:
     ) -> None:
         self.task, self.options, self.hooks, self.saving = task, options, list(hooks), saving
         AcceleratorState._reset_state()  # one process may train stages of different precision
-        self.accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+        self.accelerator = Accelerator(mixed_precision=precision if precision in ("bf16", "fp16") else "no")
         refuse_several(self.accelerator.num_processes)
         self.steps_per_epoch = math.ceil(task.samples / options.batch_size)
         self.progress = Progress(total_steps=self.steps_per_epoch * options.epochs)

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from bistill.config import TrainingOptions
+from bistill.encoders.recomputing import recompute
 from bistill.errors import TrainingError
 from bistill.training import diagnosis, memory, optimizer
 from bistill.training.batch import Batch
@@ -172,10 +173,12 @@ class Update:
     def _shrink(
         self, batch: Batch | None, said: str, where: str, samples: np.ndarray, step: int, first_budget: int
     ) -> None:
-        """Halve the budget; where that is in vain it is what it was before this update, for a run that goes on later.
+        """Halve the budget; where texts are run one by one already, have layers compute twice.
+
+        Where both are in vain the budget is what it was before this update, for a run that goes on later.
 
         Raises:
-            TrainingError: texts are run one by one already.
+            TrainingError: one text alone does not fit.
         """
         gradients, self._gradients = self._gradients, None
         if batch is None or gradients is None:
@@ -184,6 +187,16 @@ class Update:
         place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
         # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
         if self.budget <= int(batch.lengths[place]):
+            if at is not None and recompute(self._model):
+                self._trouble(
+                    "out_of_memory",
+                    f"{where}: memory ran out ({said}) with {batch.describe(place)} alone; from now on layers are "
+                    "computed twice instead of being kept",
+                    step=step,
+                    samples=samples.tolist(),
+                    micro_batch_tokens=self.budget,
+                )
+                return
             part = "the loss or the optimizer" if at is None else batch.describe(place)
             self.budget = first_budget
             raise TrainingError(

@@ -94,8 +94,19 @@ def test_a_teacher_is_no_student(tmp_path: Path, tiny_teacher: Path) -> None:
 def test_precision_is_made_concrete() -> None:
     assert precision.resolve_precision("auto", torch.device("cpu")) == "fp32"
     assert precision.resolve_precision("auto", torch.device("cuda")) == "bf16"
-    with pytest.raises(OptionError, match="fp16 needs a GPU"):
-        precision.resolve_precision("fp16", torch.device("cpu"))
+    for name in ("fp16", "tf32"):
+        with pytest.raises(OptionError, match=f"{name} needs a GPU"):
+            precision.resolve_precision(name, torch.device("cpu"))
+
+
+def test_tf32_is_used_where_it_was_asked_for_and_nowhere_else() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        for name, expected in (("tf32", "high"), ("fp32", "highest"), ("tf32", "high"), ("bf16", "highest")):
+            precision.resolve_precision(name, torch.device("cuda"))
+            assert torch.get_float32_matmul_precision() == expected
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_model_fingerprint_follows_the_weights(tmp_path: Path, tiny_encoder: Path) -> None:
