@@ -123,6 +123,7 @@ def training_arguments(given: dict[str, Any], folder: Path) -> EncoderOnlyEmbedd
         learning_rate=given["lr"],
         weight_decay=0.0,
         bf16=given["precision"] == "bf16",
+        use_cpu=not torch.cuda.is_available(),  # it refuses bf16 on a CPU otherwise
         temperature=2 * given["tau"],
         sentence_pooling_method=POOLING[given["pooling"]],
         normalize_embeddings=True,

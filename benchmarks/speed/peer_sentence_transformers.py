@@ -140,6 +140,7 @@ def common(given: dict[str, Any], folder: str, workers: int) -> dict[str, Any]:
         "learning_rate": given["lr"],
         "weight_decay": 0.0,
         "bf16": given["precision"] == "bf16",
+        "use_cpu": not torch.cuda.is_available(),  # it refuses bf16 on a CPU otherwise
         "batch_sampler": InOrder,
         "dataloader_num_workers": workers,
         "save_strategy": "no",

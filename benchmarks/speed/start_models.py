@@ -48,7 +48,6 @@ def write_random(folder: Path, layers: int, hidden: int, heads: int, vocabulary:
     from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification, XLMRobertaModel
 
     tokenizer = loading.load_tokenizer(loading.resolve(tokenizer_of))
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.model_max_length = 512
     config = XLMRobertaConfig(
         vocab_size=max(vocabulary, len(tokenizer)),
@@ -57,9 +56,10 @@ def write_random(folder: Path, layers: int, hidden: int, heads: int, vocabulary:
         num_attention_heads=heads,
         intermediate_size=4 * hidden,
         max_position_embeddings=514,
-        type_vocab_size=1,
+        type_vocab_size=2,  # XLM-RoBERTa has one; tokenizers of other families number query and document
         pad_token_id=tokenizer.pad_token_id,
         num_labels=1,
+        initializer_range=0.05,  # of less, all texts have one vector and one score, and losses that agree say nothing
     )
     torch.manual_seed(0)
     for name, kind in (("student", XLMRobertaModel), ("teacher", XLMRobertaForSequenceClassification)):

@@ -12,6 +12,8 @@ from sides import Measured
 
 # Floating-point operations a weight and token: one product and one addition forward, twice that backward.
 OPERATIONS = {"distillation": 6, "teacher": 6, "scoring": 2, "encoding": 2}
+# A difference is taken as a share of no smaller loss: a teacher that knows its pairs has one of next to nothing.
+SMALLEST_LOSS = 0.01
 
 
 def speed_rows(work: str, measured: dict[str, Measured], given: dict[str, Any], first: int, rate: float) -> list[str]:
@@ -74,7 +76,7 @@ def disagreement(measured: dict[str, Measured], comparable: dict[str, str]) -> f
     for name, side in measured.items():
         steps = {"all": len(ours), "first": 1, "none": 0}[comparable[name]]
         losses = np.array(side.losses[:steps], dtype=np.float64)
-        shares.extend((np.abs(losses - ours[:steps]) / np.abs(ours[:steps])).tolist())
+        shares.extend((np.abs(losses - ours[:steps]) / np.maximum(np.abs(ours[:steps]), SMALLEST_LOSS)).tolist())
     return max(shares)
 
 
