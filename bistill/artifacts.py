@@ -58,6 +58,9 @@ FILTERED_FILE: Final = "filtered.csv"
 SUSPECT_FILE: Final = "suspect_labels.csv"
 MINED_FILE: Final = "mined.npy"
 
+# speed of a machine
+BENCH_JSON: Final = "bench.json"
+
 # pipeline
 STAGE_RECORD: Final = "stage.json"
 

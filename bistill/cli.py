@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from bistill import __version__
 from bistill.config import (
+    BenchOptions,
     CandidatesOptions,
     DistillationOptions,
     EncodeOptions,
@@ -62,6 +63,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "pipeline": Command(PipelineOptions, "bistill.pipeline:run", "teacher, distill and evaluate in one go"),
     "encode": Command(EncodeOptions, "bistill.serving.encode:encode", "vectors of a whole corpus on the disk"),
     "search": Command(SearchOptions, "bistill.serving.search:search", "answer queries with a student"),
+    "bench": Command(BenchOptions, "bistill.bench.command:bench", "measure speed and memory, and what limits them"),
     "monitor": Command(MonitorOptions, "bistill.monitor.watch:watch", "show the state of runs, live"),
 }
 

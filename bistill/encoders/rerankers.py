@@ -67,7 +67,7 @@ def load(
     """
     config = loading.load_config(loading.resolve(name), trust_remote_code=trust_remote_code)
     settings: dict[str, Any] = {"max_len": max_len, "precision": precision, "trust_remote_code": trust_remote_code}
-    if _is_causal(config, name, instruction):
+    if is_causal(config, name, instruction):
         return CausalReranker.load(name, instruction=instruction, **settings)
     return CrossEncoder.load(name, **settings)
 
@@ -95,7 +95,7 @@ def identity(
     """
     folder = loading.local_folder(name)
     config = loading.load_config(folder, trust_remote_code=trust_remote_code)
-    causal = _is_causal(config, name, instruction)
+    causal = is_causal(config, name, instruction)
     tokenizer = loading.load_tokenizer(folder, pad_with_end=causal, trust_remote_code=trust_remote_code)
     return {
         "fingerprint": loading.model_fingerprint(folder),
@@ -106,7 +106,7 @@ def identity(
     }
 
 
-def _is_causal(config: Any, name: str, instruction: str | None) -> bool:
+def is_causal(config: Any, name: str, instruction: str | None) -> bool:
     """Whether the model is a language model.
 
     Raises:

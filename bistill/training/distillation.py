@@ -183,7 +183,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     parse(options)  # a wrong miner is said before anything is read
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     corpus = corpus_of(options, dataset)
-    encoder = _student(options)
+    encoder = student(options)
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
         figures = gate.measure(teachers, encoder, valid, corpus_of(options, valid), options)
@@ -248,7 +248,12 @@ def _task(
     return ListTask(encoder, dataset, corpus, pools, options, in_batch)
 
 
-def _student(options: DistillationOptions) -> BiEncoder:
+def student(options: DistillationOptions) -> BiEncoder:
+    """The Bi-Encoder that a student starts as, with adapters where these are wanted.
+
+    Raises:
+        ModelError: it cannot be loaded, or has modules that a student cannot have.
+    """
     encoder = BiEncoder.load(
         options.student_name,
         max_len=options.max_len,

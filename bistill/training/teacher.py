@@ -140,7 +140,7 @@ def train(options: TeacherOptions) -> dict[str, Any]:
 
 def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
-    encoder = _start(options)
+    encoder = start(options)
     task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
     console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
@@ -170,7 +170,12 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     )
 
 
-def _start(options: TeacherOptions) -> CrossEncoder:
+def start(options: TeacherOptions) -> CrossEncoder:
+    """The Cross-Encoder that a teacher starts as, with adapters where these are wanted.
+
+    Raises:
+        ModelError: it cannot be loaded, or is a classifier with several outputs.
+    """
     encoder = CrossEncoder.start(
         options.model_name,
         max_len=options.max_len,
