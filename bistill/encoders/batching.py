@@ -17,8 +17,10 @@ Encoding = dict[str, np.ndarray]
 MINIMUM_FILL = 0.8
 # Tokens of one forward at most: 64 texts of 512 tokens, or 4 of 8,192.
 MAX_TOKENS = 32_768
-# On a CPU fewer pay: what a layer hands to the next then stays in the processor's cache.
+# On a CPU fewer pay: what a layer hands to the next then stays in the processor's cache. A backward pass adds to the
+# gradients of all weights once a group, so that groups of training are larger (``docs/experiments.md``).
 CPU_TOKENS = 2_048
+CPU_TRAINING_TOKENS = 4_096
 
 # A fast tokenizer keeps its limit of length in itself: of two threads with different limits one would get the other's.
 _TOKENIZING = threading.Lock()
@@ -43,9 +45,11 @@ def lengths(encodings: Sequence[Encoding]) -> np.ndarray:
     return np.array([len(encoding["input_ids"]) for encoding in encodings], dtype=np.int64)
 
 
-def most_tokens(device: torch.device) -> int:
-    """Tokens of one forward that a device computes fastest, memory left aside."""
-    return CPU_TOKENS if device.type == "cpu" else MAX_TOKENS
+def most_tokens(device: torch.device, *, training: bool) -> int:
+    """Tokens of one forward, or with ``training`` of one forward and backward, that a device computes fastest."""
+    if device.type != "cpu":
+        return MAX_TOKENS
+    return CPU_TRAINING_TOKENS if training else CPU_TOKENS
 
 
 def size(lengths: np.ndarray, *, packed: bool) -> int:
@@ -104,7 +108,8 @@ def in_buckets(
     Returns:
         Shape (n, ...), with graph where gradients are on.
     """
-    groups = buckets(lengths(encodings), max_items=max_items, max_tokens=most_tokens(device), packed=packed)
+    most = most_tokens(device, training=torch.is_grad_enabled())
+    groups = buckets(lengths(encodings), max_items=max_items, max_tokens=most, packed=packed)
     pieces = []
     for group in groups:
         pieces.append(forward([encodings[row] for row in group]))

@@ -1,7 +1,7 @@
 """Matrix products of linear layers on a CPU by what is fastest there: measured once a machine, never assumed.
 
 torch sends float32 linear layers to MKL, which on CPUs of other makers than its own reaches as little as half of what
-oneDNN does there; for the gradients of weights it may be the other way round. And bfloat16 is twice as fast as float32
+oneDNN does there; for the gradients of weights it may be the other way round. And bfloat16 may be faster than float32
 on a CPU with instructions for it, and hundreds of times slower on one without. Where torch has only one of the
 libraries, or on a GPU, nothing changes. Both libraries compute in float32; their sums differ in the last bits.
 """
@@ -30,7 +30,7 @@ from bistill.errors import ArtifactError
 CLEARLY: Final = 1.15
 # bfloat16 also has its price, in conversions and in digits.
 WORTH_ITS_DIGITS: Final = 1.5
-# Tokens, inputs and outputs of the measured product: a small encoder's feed-forward layer.
+# Tokens, inputs and outputs of the measured products: a small encoder's feed-forward layer.
 SHAPE: Final = (2048, 384, 1536)
 # A product so small that it takes a tenth of a second where bfloat16 has no instructions.
 TINY: Final = (64, 384, 384)
@@ -43,7 +43,7 @@ class Fastest(NamedTuple):
     Attributes:
         onednn_layers: oneDNN instead of torch's own library for x W^T, and for the gradient of x.
         onednn_weights: likewise for the gradient of W.
-        bfloat16: products in bfloat16 instead of float32.
+        bfloat16: bfloat16 instead of float32, for whole layers.
     """
 
     onednn_layers: bool
@@ -103,14 +103,31 @@ def _measured() -> Fastest:
     with torch.inference_mode():
         layers = both and _gain(lambda: functional.linear(x, weight, bias[0]), lambda: _linear(x, weight, bias[0]))
         weights = both and _gain(lambda: gradient.t() @ x, lambda: _linear(gradient.t(), x.t(), None))
-        half = _gain_of_bfloat16(*TINY) > 1 / WORTH_ITS_DIGITS and _gain_of_bfloat16(*SHAPE)
-    return Fastest(layers > CLEARLY, weights > CLEARLY, half > WORTH_ITS_DIGITS)
+    found = Fastest(layers > CLEARLY, weights > CLEARLY, False)
+    half = _gain_of_bfloat16(*TINY, found) > 1 / WORTH_ITS_DIGITS and _gain_of_bfloat16(*SHAPE, found)
+    return found._replace(bfloat16=half > WORTH_ITS_DIGITS)
 
 
-def _gain_of_bfloat16(tokens: int, inputs: int, outputs: int) -> float:
-    x, weight = torch.ones(tokens, inputs), torch.ones(outputs, inputs)
-    half_x, half_weight = x.bfloat16(), weight.bfloat16()
-    return _gain(lambda: functional.linear(x, weight), lambda: functional.linear(half_x, half_weight))
+def _gain_of_bfloat16(tokens: int, inputs: int, outputs: int, otherwise: Fastest) -> float:
+    """How many times as fast a feed-forward block and its gradients are in bfloat16: its products may be twice as fast
+    and the block hardly, since conversions and activations have their share."""
+    x = torch.ones(tokens, inputs)
+    first, second = (torch.full(shape, 0.01, requires_grad=True) for shape in ((outputs, inputs), (inputs, outputs)))
+
+    def block() -> None:
+        inner = functional.gelu(functional.linear(x, first, None))
+        torch.autograd.grad(functional.linear(inner, second, None).float().sum(), (first, second))
+
+    def in_float32() -> None:
+        with _OneDnnLinear(otherwise) if otherwise.onednn_layers else nullcontext():
+            block()
+
+    def in_bfloat16() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            block()
+
+    with torch.inference_mode(False), torch.enable_grad():
+        return _gain(in_float32, in_bfloat16)
 
 
 def _gain(own: Callable[[], Any], other: Callable[[], Any]) -> float:

@@ -51,7 +51,7 @@ class Gradients:
         self.groups = batching.buckets(
             batch.lengths,
             max_items=len(batch.lengths),
-            max_tokens=min(budget, batching.most_tokens(device)),
+            max_tokens=min(budget, batching.most_tokens(device, training=True)),
             packed=batch.packed,
         )
         self.at: np.ndarray | None = None
