@@ -104,7 +104,9 @@ def _measured() -> Fastest:
         layers = both and _gain(lambda: functional.linear(x, weight, bias[0]), lambda: _linear(x, weight, bias[0]))
         weights = both and _gain(lambda: gradient.t() @ x, lambda: _linear(gradient.t(), x.t(), None))
     found = Fastest(layers > CLEARLY, weights > CLEARLY, False)
-    half = _gain_of_bfloat16(*TINY, found) > 1 / WORTH_ITS_DIGITS and _gain_of_bfloat16(*SHAPE, found)
+    # The first to ask may be at work in inference mode, whose tensors have no gradients.
+    with torch.inference_mode(False), torch.enable_grad():
+        half = _gain_of_bfloat16(*TINY, found) > 1 / WORTH_ITS_DIGITS and _gain_of_bfloat16(*SHAPE, found)
     return found._replace(bfloat16=half > WORTH_ITS_DIGITS)
 
 
@@ -126,8 +128,7 @@ def _gain_of_bfloat16(tokens: int, inputs: int, outputs: int, otherwise: Fastest
         with torch.autocast("cpu", dtype=torch.bfloat16):
             block()
 
-    with torch.inference_mode(False), torch.enable_grad():
-        return _gain(in_float32, in_bfloat16)
+    return _gain(in_float32, in_bfloat16)
 
 
 def _gain(own: Callable[[], Any], other: Callable[[], Any]) -> float:

@@ -107,6 +107,13 @@ def test_the_choice_is_measured_once_a_machine(monkeypatch: pytest.MonkeyPatch, 
     assert found == [measured[0], measured[0], measured[1]]
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_all_is_measured_in_whatever_mode_the_first_to_ask_is(mode: Any) -> None:
+    with mode():
+        found = products._measured()
+    assert all(type(value) is bool for value in found)
+
+
 def test_what_is_slow_in_bfloat16_is_not_tried_on_a_large_product(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
 
