@@ -101,9 +101,13 @@ class Running:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The same number of threads in every library of every side; threads without work sleep instead of spinning."""
+    """The same number of threads in every library of every side; threads without work sleep instead of spinning.
+
+    Tokenizers decide for themselves whether to use threads: told to do so, they hang in a data loader's workers.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
@@ -111,7 +115,6 @@ def environment(threads: int) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         "KMP_BLOCKTIME": "0",
         "GOMP_SPINCOUNT": "0",
-        "TOKENIZERS_PARALLELISM": "true",
         "HF_HUB_OFFLINE": "1",
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
     }
