@@ -58,11 +58,21 @@ class SideFailed(Exception):  # noqa: N818
 class Running:
     """A side's process; asleep unless asked.
 
+    Args:
+        side: what is started.
+        first_argument: of its script.
+        threads: of every library.
+        log: file that gets its standard error.
+        steps: done at once.
+
+    Attributes:
+        first: answer to these steps.
+
     Raises:
-        SideFailed: it ended while starting.
+        SideFailed: it ended while starting, or in its first steps.
     """
 
-    def __init__(self, side: Side, first_argument: str, threads: int, log: Path) -> None:
+    def __init__(self, side: Side, first_argument: str, threads: int, log: Path, steps: int) -> None:
         self.side, self._log = side, log
         with log.open("w", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
@@ -73,7 +83,8 @@ class Running:
                 text=True,
                 env=environment(threads),
             )
-        self.device = self._answer()["device"]
+        self._answer()  # ready
+        self.first = self.ask(steps)
 
     def ask(self, steps: int) -> dict[str, Any]:
         """Let it do some steps.
@@ -148,7 +159,7 @@ def sides_of(
             sides.append(Side(f"bistill, {label}", "ours.py", ("--options", json.dumps(changes)), comparable="none"))
     sides.append(Side(name, script))
     if workers:
-        sides.append(Side(f"{name}, {workers} workers", script, ("--workers", str(workers))))
+        sides.append(Side(f"{name}, dataloader_num_workers={workers}", script, ("--workers", str(workers))))
     if work == "distillation":
         if flagembedding:
             sides.append(Side("FlagEmbedding", "peer_flag_embedding.py", python=flagembedding, comparable="first"))

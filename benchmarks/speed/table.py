@@ -12,8 +12,6 @@ from sides import Measured
 
 # Floating-point operations a weight and token: one product and one addition forward, twice that backward.
 OPERATIONS = {"distillation": 6, "teacher": 6, "scoring": 2, "encoding": 2}
-# A difference is taken as a share of no smaller loss: a teacher that knows its pairs has one of next to nothing.
-SMALLEST_LOSS = 0.01
 
 
 def speed_rows(work: str, measured: dict[str, Measured], given: dict[str, Any], first: int, rate: float) -> list[str]:
@@ -69,15 +67,16 @@ def loss_rows(measured: dict[str, Measured], comparable: dict[str, str]) -> list
     return markdown(rows)
 
 
-def disagreement(measured: dict[str, Measured], comparable: dict[str, str]) -> float:
-    """Largest difference of a comparable loss to ours, as a share of ours."""
+def disagreeing(measured: dict[str, Measured], comparable: dict[str, str], share: float, absolute: float) -> list[str]:
+    """Sides with a comparable loss that differs from ours by more than ``share`` of ours and ``absolute`` together."""
     ours = np.array(next(iter(measured.values())).losses, dtype=np.float64)
-    shares = [0.0]
+    names = []
     for name, side in measured.items():
         steps = {"all": len(ours), "first": 1, "none": 0}[comparable[name]]
         losses = np.array(side.losses[:steps], dtype=np.float64)
-        shares.extend((np.abs(losses - ours[:steps]) / np.maximum(np.abs(ours[:steps]), SMALLEST_LOSS)).tolist())
-    return max(shares)
+        if not np.allclose(losses, ours[:steps], rtol=share, atol=absolute):
+            names.append(name)
+    return names
 
 
 def result_rows(results: dict[str, np.ndarray]) -> list[str]:

@@ -27,9 +27,9 @@ class Turns:
         self._losses: list[Any] = []
         self._facts: dict[str, list[float]] = {}
 
-    def ready(self, **facts: Any) -> None:
+    def ready(self) -> None:
         """Say that model and data are loaded."""
-        self._answer({"ready": True, "device": _device(), **facts})
+        self._answer({"ready": True})
 
     def wait(self) -> None:
         """Sleep until a step is wanted; ends the process when no further one will be."""
@@ -93,10 +93,6 @@ def attention() -> dict[str, str]:
     except ImportError:
         return {"attn_implementation": "sdpa"}
     return {"attn_implementation": "flash_attention_2"}
-
-
-def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 
 
 def _synchronize() -> None:
