@@ -26,23 +26,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from sides import environment
 from table import markdown
+
+from bistill.candidates.building import build
+from bistill.candidates.teacher_scores.scoring import Scored
+from bistill.config import DistillationOptions
+from bistill.data.store import load_split
+from bistill.data.version import corpus_of, split_path
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.training.distillation import ListTask
+from bistill.training.engine import Engine
+from bistill.training.hook import Hook, Progress
 
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ki", "lo", "mu", "ne", "po", "ra", "su", "ti")
 WORDS = tuple(first + second for first in SYLLABLES for second in SYLLABLES)
 SKIPPED = 3  # updates that warm up
+HEADERS = ["rows", "queries", "reading s", "lists s", "step s", "difference", "s / 1,000 tokens", "difference"]
+HEADERS += ["resident MiB", "difference", "peak MiB"]
 
 
 class ChanceTeacher:
     """Stands where ``Teachers`` stand: logits from -8 to 8 by (query id, document id), nothing read."""
 
-    def logits(self, queries: Any, documents: Any, pairs: np.ndarray, description: str = "") -> Any:
+    def logits(self, queries: Any, documents: Any, pairs: np.ndarray, description: str = "") -> Scored:
         """One logit a pair."""
-        from bistill.candidates.teacher_scores.scoring import Scored
-
         mixed = (pairs[:, 0] * 2_654_435_761 + pairs[:, 1] * 40_503) % 65_536
         return Scored((mixed / 4096 - 8).astype(np.float32), len(pairs), len(pairs))
+
+
+class Stop(Hook):
+    """Ends the run after some updates, and keeps what they took."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self.seconds: list[float] = []
+        self.tokens: list[int] = []
+
+    def after_step(self, progress: Progress) -> None:
+        """Count."""
+        self.seconds.append(progress.seconds)
+        self.tokens.append(progress.tokens)
+        if progress.step == self._steps:
+            progress.stop = "enough"
 
 
 def write_rows(path: Path, count: int) -> None:
@@ -56,33 +83,9 @@ def write_rows(path: Path, count: int) -> None:
             writer.writerow([f"{' '.join(query)} {number}", f"{number} {' '.join(document)}"])
 
 
-def child(options: argparse.Namespace) -> dict[str, float]:
-    """Train on one size; figures of this process."""
-    import psutil
-
-    from bistill.candidates.building import build
-    from bistill.config import DistillationOptions
-    from bistill.data.store import load_split
-    from bistill.data.version import corpus_of, split_path
-    from bistill.encoders.bi_encoder import BiEncoder
-    from bistill.training.distillation import ListTask
-    from bistill.training.engine import Engine
-    from bistill.training.hook import Hook, Progress
-
-    class Stop(Hook):
-        """Ends the run after some updates."""
-
-        def __init__(self) -> None:
-            self.seconds: list[float] = []
-            self.tokens: list[int] = []
-
-        def after_step(self, progress: Progress) -> None:
-            self.seconds.append(progress.seconds)
-            self.tokens.append(progress.tokens)
-            if progress.step == options.steps:
-                progress.stop = "enough"
-
-    settings = DistillationOptions(
+def distillation_options(options: argparse.Namespace) -> DistillationOptions:
+    """Lists of documents by chance alone."""
+    return DistillationOptions(
         teacher_path="none",
         output_dir=options.child,
         student_name=options.student,
@@ -95,6 +98,11 @@ def child(options: argparse.Namespace) -> dict[str, float]:
         miners=("random",),
         max_negative_ratio=None,
     )
+
+
+def child(options: argparse.Namespace) -> dict[str, float]:
+    """Train on one size; figures of this process."""
+    settings = distillation_options(options)
     started = time.perf_counter()
     dataset = load_split(split_path(settings, "train"))
     corpus = corpus_of(settings, dataset)
@@ -103,7 +111,7 @@ def child(options: argparse.Namespace) -> dict[str, float]:
     pools = build(settings, dataset, corpus, np.arange(len(dataset)), teacher)
     built = time.perf_counter()
     encoder = BiEncoder.load(settings.student_name, max_len=settings.max_len, precision=settings.precision)
-    stop = Stop()
+    stop = Stop(options.steps)
     Engine(
         ListTask(encoder, dataset, corpus, pools, settings), settings, precision=encoder.precision, hooks=[stop]
     ).run()
@@ -118,8 +126,8 @@ def child(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def measure(rows: int, options: argparse.Namespace) -> dict[str, float]:
-    """One size, in a process and with a cache of its own."""
+def measure(rows: int, options: argparse.Namespace, cache: str) -> dict[str, float]:
+    """One size, in a process of its own; of the cache it finds only which library multiplies faster."""
     with tempfile.TemporaryDirectory(prefix="bistill-growth-") as folder:
         data = Path(folder) / "rows" / "train.csv"
         data.parent.mkdir()
@@ -127,10 +135,8 @@ def measure(rows: int, options: argparse.Namespace) -> dict[str, float]:
         command = [sys.executable, __file__, "--child", folder]
         for name in ("steps", "student", "batch_size", "K", "max_len"):
             command += [f"--{name}", str(getattr(options, name))]
-        cache = {"BISTILL_CACHE": f"{folder}/cache"}
-        done = subprocess.run(
-            command, check=True, env=environment(options.threads) | cache, stdout=subprocess.PIPE, text=True
-        )
+        surroundings = environment(options.threads) | {"BISTILL_CACHE": cache}
+        done = subprocess.run(command, check=True, env=surroundings, stdout=subprocess.PIPE, text=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -140,29 +146,30 @@ def main() -> None:
     if options.child:
         print(json.dumps(child(options)))
         return
-    headers = ["rows", "queries", "reading s", "lists s", "step s", "difference", "s / 1,000 tokens", "difference"]
-    rows, first = [[*headers, "resident MiB", "difference", "peak MiB"]], None
-    for count in options.rows:
-        found = measure(count, options)
-        first = first or found
-        step, thousand, resident = (found[name] / first[name] - 1 for name in ("step", "thousand", "resident"))
-        rows.append(
-            [
-                f"{count:,}",
-                f"{found['queries']:,}",
-                f"{found['reading']:.1f}",
-                f"{found['pools']:.1f}",
-                f"{found['step']:.3f}",
-                f"{step:+.1%}",
-                f"{found['thousand']:.3f}",
-                f"{thousand:+.1%}",
-                f"{found['resident']:.0f}",
-                f"{resident:+.1%}",
-                f"{found['peak']:.0f}",
-            ]
-        )
-        print(f"{count:,} rows done", file=sys.stderr, flush=True)
-    print(os.linesep.join(markdown(rows)))
+    with tempfile.TemporaryDirectory(prefix="bistill-growth-cache-") as cache:
+        found = []
+        for rows in options.rows:
+            found.append({"rows": rows, **measure(rows, options, cache)})
+            print(f"{rows:,} rows done", file=sys.stderr, flush=True)
+    print(os.linesep.join(markdown([HEADERS, *(cells(size, found[0]) for size in found)])))
+
+
+def cells(found: dict[str, float], first: dict[str, float]) -> list[str]:
+    """The row of a size, beside the first one."""
+    step, thousand, resident = (f"{found[name] / first[name] - 1:+.1%}" for name in ("step", "thousand", "resident"))
+    return [
+        f"{found['rows']:,}",
+        f"{found['queries']:,}",
+        f"{found['reading']:.1f}",
+        f"{found['pools']:.1f}",
+        f"{found['step']:.3f}",
+        step,
+        f"{found['thousand']:.3f}",
+        thousand,
+        f"{found['resident']:.0f}",
+        resident,
+        f"{found['peak']:.0f}",
+    ]
 
 
 def arguments() -> argparse.Namespace:
