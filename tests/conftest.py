@@ -132,19 +132,36 @@ def tiny_causal_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or leaves anything in the user's cache; and what is fastest on this machine decides no value.
-
-    The choices are written where the tests' own processes find them, too.
-    """
+def pin_products(cache: Path) -> None:
+    """Write into a cache folder that torch's own products in float32 are the fastest, so that what this machine is
+    fastest in decides no value, in the tests' own processes either."""
     from bistill import artifacts
     from bistill.encoders import products
 
-    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-    products.fastest.cache_clear()
-    for threads in {1, torch.get_num_threads()}:
-        artifacts.write_json(products.record(threads), products.Fastest(False, False, False)._asdict())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BISTILL_CACHE", str(cache))
+        for threads in {1, torch.get_num_threads()}:
+            artifacts.write_json(products.record(threads), products.Fastest(False, False, False)._asdict())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def pinned_products(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What this process has not read anew is pinned as well: fixtures of modules run before any test's own cache."""
+    from bistill.encoders import products
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        pin_products(Path(os.environ["BISTILL_CACHE"]))
+        products.fastest.cache_clear()
+        products.fastest()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("BISTILL_CACHE", str(cache))
+    pin_products(cache)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from bistill.bench import arithmetic
 from bistill.bench.arithmetic import Weights
+from bistill.encoders import packing
 
 LOOK_SECONDS = 0.02
 
@@ -23,7 +24,7 @@ class Read(NamedTuple):
 
     Attributes:
         tokens: those of the texts.
-        padded: with padding.
+        padded: with padding; of texts that share one row there is none.
         padded_without_gradient: those of ``padded`` that were only read forward.
     """
 
@@ -42,11 +43,12 @@ class TokenMeter:
     def __init__(self, body: nn.Module) -> None:
         self._body = body
         self._tokens: Any = 0
-        self._padded = self._forward_only = 0
+        self._padded: Any = 0
+        self._forward_only: Any = 0
 
     def take(self) -> Read:
         """What was read since the last call."""
-        read = Read(int(self._tokens), self._padded, self._forward_only)
+        read = Read(int(self._tokens), int(self._padded), int(self._forward_only))
         self._tokens, self._padded, self._forward_only = 0, 0, 0
         return read
 
@@ -58,10 +60,13 @@ class TokenMeter:
         self._handle.remove()
 
     def _count(self, _module: nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
-        size = inputs["input_ids"].numel()
-        self._tokens = self._tokens + inputs["attention_mask"].sum()  # stays on a GPU: reading it would wait
-        self._padded += size
-        self._forward_only += 0 if torch.is_grad_enabled() else size
+        real = inputs["attention_mask"].sum()  # stays on a GPU: reading it would wait
+        body: Any = self._body
+        in_one_row = packing.transformer(body).config._attn_implementation == packing.IMPLEMENTATION
+        size = real if in_one_row else inputs["input_ids"].numel()
+        self._tokens = self._tokens + real
+        self._padded = self._padded + size
+        self._forward_only = self._forward_only + (0 if torch.is_grad_enabled() else size)
 
 
 def token_weights(body: nn.Module, read_text: Callable[[], object]) -> Weights:
@@ -75,6 +80,8 @@ def token_weights(body: nn.Module, read_text: Callable[[], object]) -> Weights:
         read_text: has the model read one text of several tokens.
     """
     rows: list[tuple[str, int, int]] = []
+    with torch.inference_mode():
+        read_text()  # a model's first forward also tries whether it can be packed, with texts of its own
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def seen(layer: nn.Module, inputs: Any, _output: Any) -> None:

@@ -16,7 +16,7 @@ from bistill.bench.command import bench
 from bistill.bench.measuring import Measured, Outcome, Sample
 from bistill.bench.meters import Read, TokenMeter, token_weights
 from bistill.config import BenchOptions, LoraOptions
-from bistill.encoders import lora
+from bistill.encoders import lora, packing
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import OptionError
@@ -68,14 +68,18 @@ def test_linear_layers_that_tokens_pass_are_counted_pooler_and_head_not(tiny_tea
     assert token_weights(student.model, lambda: student.forward(text)) == Weights(TINY_WEIGHTS, adapters)
 
 
-def test_tokens_read_with_and_without_gradient_are_told_apart(tiny_encoder: Path) -> None:
+@pytest.mark.parametrize(("packs", "padded"), [(True, 3 + 5 + 3), (False, 2 * 5 + 3)])
+def test_tokens_read_with_and_without_gradient_are_told_apart(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, packs: bool, padded: int
+) -> None:
+    monkeypatch.setattr(packing, "packs", lambda *_: packs)
     student = BiEncoder.load(str(tiny_encoder))
     texts = student.tokenize_documents(["file", "file list sort"])  # 3 and 5 tokens with [CLS] and [SEP]
     with TokenMeter(student.model) as meter:
         student.forward(texts)
         with torch.no_grad():
             student.forward(texts[:1])
-        assert meter.take() == Read(tokens=3 + 5 + 3, padded=2 * 5 + 3, padded_without_gradient=3)
+        assert meter.take() == Read(tokens=3 + 5 + 3, padded=padded, padded_without_gradient=3)
         assert meter.take() == Read(0, 0, 0)
 
 

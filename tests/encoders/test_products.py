@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from bistill.encoders import products
 from bistill.encoders.precision import resolve_precision
+from tests.conftest import pin_products
 
 CPU = torch.device("cpu")
 
@@ -103,7 +104,11 @@ def test_the_choice_is_measured_once_a_machine(monkeypatch: pytest.MonkeyPatch, 
         products.fastest.cache_clear()  # as a new process
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         found.append(products.fastest())
+    monkeypatch.undo()
     products.fastest.cache_clear()
+    pin_products(tmp_path)
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path))
+    assert products.fastest() == products.Fastest(False, False, False)  # pinned again for the tests that follow
     assert found == [measured[0], measured[0], measured[1]]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bistill import artifacts, console
-from bistill.encoders import products, unfinished
+from bistill.encoders import unfinished
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.unfinished import UnfinishedVectors, inputs_of
 from bistill.encoders.vectors import cached_vectors, vectors_key
@@ -188,7 +188,6 @@ def test_a_full_disk_is_explained(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_killed_process_loses_no_recorded_window(tiny_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    products.onednn_is_faster.cache_clear()  # both processes find the choice in this test's cache folder
     encoder = BiEncoder.load(str(tiny_encoder))
     entry = artifacts.cache_dir() / "index" / vectors_key(encoder, TEXTS)
     expected = np.array(cached_vectors(encoder, TEXTS, batch_size=1))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import pin_products
 from tests.faults.commands import STUDENT, TEACHER, Child, Run
 from tests.training.conftest import TOPICS
 
@@ -54,8 +55,9 @@ def data_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of every child: its own cache, one thread, so that sums are formed in one order."""
-    cache = str(tmp_path_factory.mktemp("cache"))
-    return {"BISTILL_CACHE": cache, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    cache = tmp_path_factory.mktemp("cache")
+    pin_products(cache)
+    return {"BISTILL_CACHE": str(cache), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture(scope="session")

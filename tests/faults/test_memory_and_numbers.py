@@ -672,6 +672,7 @@ class Line:
             forward=forward,
             terms=terms,
             separable=True,
+            packed=False,
             describe=lambda place: f"text {place}",
         )
         return self.update.run(lambda: batch, np.arange(2), 1, 1)

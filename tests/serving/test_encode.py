@@ -17,7 +17,7 @@ from bistill import artifacts
 from bistill.config import EncodeOptions
 from bistill.data.store import load_documents
 from bistill.data.texts import Texts
-from bistill.encoders import loading, products
+from bistill.encoders import loading
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
 from bistill.serving.encode import encode
@@ -164,7 +164,6 @@ def test_files_of_unknown_origin_are_refused(record: str | None, options: Encode
 
 
 def test_after_ctrl_c_the_same_command_goes_on(options: EncodeOptions, capsys: pytest.CaptureFixture[str]) -> None:
-    products.onednn_is_faster.cache_clear()  # both processes find the choice in this test's cache folder
     options = replace(options, batch_size=1)
     whole = replace(options, output_dir=f"{options.output_dir}-whole")
     encode(whole)

@@ -43,6 +43,7 @@ class Regression:
             forward=lambda places: self.model(INPUTS[samples[places]]),
             terms=lambda rows, places: self.terms(rows, samples[places]),
             separable=False,
+            packed=False,
             describe=lambda place: f"sample {samples[place]}",
         )
 

@@ -33,7 +33,7 @@ def named(step: int) -> Batch:
     def nothing(*_: object) -> Any:
         raise NotImplementedError
 
-    return Batch(np.ones(step, dtype=np.int64), nothing, nothing, True, nothing)
+    return Batch(np.ones(step, dtype=np.int64), nothing, nothing, True, False, nothing)
 
 
 def threads() -> list[str]:
@@ -155,7 +155,7 @@ from bistill.training.batch import Batch
 from bistill.training.prefetch import Prefetch
 
 def make(step):
-    return Batch(np.ones(step), None, None, True, None)
+    return Batch(np.ones(step), None, None, True, False, None)
 
 with Prefetch(make, 100) as batches:
     batches.batch(1)
