@@ -189,9 +189,9 @@ def packed(model: nn.Module, lengths: np.ndarray) -> Iterator[None]:
 
 
 def transformer(model: Any) -> Any:
-    """The transformer below a head and below adapters: the module that makes token vectors."""
+    """The transformer below a head and below adapters, the module that makes token vectors; other modules as they are."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return plain.base_model
+    return getattr(plain, "base_model", plain)
 
 
 def _tried(model: nn.Module, precision: Precision) -> bool:

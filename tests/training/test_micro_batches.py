@@ -346,7 +346,7 @@ def test_a_students_texts_are_run_once_if_they_fit_and_else_those_that_do_not_tw
         gradients_of(case.model, gradients.run)
         held, kept = 0, 0
         for group in gradients.groups:
-            held += len(group) * int(lengths[group].max())
+            held += int(lengths[group].sum())  # texts share a row
             if held > budget:
                 break
             kept += 1
@@ -363,7 +363,8 @@ def test_a_students_texts_are_run_once_if_they_fit_and_else_those_that_do_not_tw
 
 def test_a_budget_that_just_holds_all_keeps_all(student: Case) -> None:
     groups = Gradients(student.batch, budget=ALL, seed=0, device=CPU).groups
-    size = sum(len(group) * int(student.batch.lengths[group].max()) for group in groups)
+    assert student.batch.packed and len(groups) == 1
+    size = int(student.batch.lengths.sum())
     for budget, runs in ((size, 1), (size - 1, 2)):
         case, counts, _ = counted(student)
         divided(case, 0, budget)
