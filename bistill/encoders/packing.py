@@ -189,7 +189,7 @@ def packed(model: nn.Module, lengths: np.ndarray) -> Iterator[None]:
 
 
 def transformer(model: Any) -> Any:
-    """The transformer below a head and below adapters, the module that makes token vectors; other modules as they are."""
+    """The transformer below a head and below adapters, which makes token vectors; another module as it is."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     return getattr(plain, "base_model", plain)
 

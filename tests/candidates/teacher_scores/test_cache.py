@@ -141,7 +141,7 @@ def test_opened_twice_in_a_process_it_is_one_cache() -> None:
 def test_reading_makes_nothing() -> None:
     with pytest.raises(ArtifactError, match="no scores of this teacher"):
         ScoreCache.open(TEACHER, read_only=True)
-    assert not artifacts.cache_dir().exists() and listing() == []
+    assert not (artifacts.cache_dir() / artifacts.SCORES_FOLDER).exists() and listing() == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
