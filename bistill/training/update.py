@@ -186,17 +186,12 @@ class Update:
         at = gradients.at
         place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
         # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
-        if self.budget <= int(batch.lengths[place]):
-            if at is not None and recompute(self._model):
-                self._trouble(
-                    "out_of_memory",
-                    f"{where}: memory ran out ({said}) with {batch.describe(place)} alone; from now on layers are "
-                    "computed twice instead of being kept",
-                    step=step,
-                    samples=samples.tolist(),
-                    micro_batch_tokens=self.budget,
-                )
-                return
+        if self.budget > int(batch.lengths[place]):
+            self.budget = max(min(self.budget, sum(gradients.sizes())) // 2, 1)
+            answer = f"; the update is undone and done again with at most {self.budget} tokens at once"
+        elif at is not None and recompute(self._model):
+            answer = f" with {batch.describe(place)} alone; from now on layers are computed twice instead of being kept"
+        else:
             part = "the loss or the optimizer" if at is None else batch.describe(place)
             self.budget = first_budget
             raise TrainingError(
@@ -205,11 +200,9 @@ class Update:
                 found=said,
                 todo="lower --max_len, train with --use_lora or --precision bf16, or use a machine with more memory",
             )
-        self.budget = max(min(self.budget, sum(gradients.sizes())) // 2, 1)
         self._trouble(
             "out_of_memory",
-            f"{where}: memory ran out ({said}); the update is undone and done again with at most {self.budget} tokens "
-            "at once",
+            f"{where}: memory ran out ({said}){answer}",
             step=step,
             samples=samples.tolist(),
             micro_batch_tokens=self.budget,
