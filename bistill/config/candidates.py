@@ -1,0 +1,144 @@
+"""Options of candidate lists and of the teacher scores they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+from bistill.config.shared import (
+    Arithmetic,
+    DataOptions,
+    DataRoot,
+    ListSize,
+    ModelOptions,
+    Seed,
+    StudentOptions,
+    TeacherPath,
+)
+from bistill.errors import OptionError
+from bistill.options import Option, Options
+
+LexicalTokens = Literal["auto", "words", "morphemes", "bigrams"]
+ScoresAction = Literal["show", "export", "import", "rebuild"]
+ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
+ScoresScale = Literal["logit", "probability"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(ModelOptions):
+    """Whose scores are learned: one teacher, or several averaged."""
+
+    more_teachers: Annotated[
+        tuple[str, ...], Option("Further teachers; the calibrated scores of all are averaged.")
+    ] = ()
+    teacher_weights: Annotated[
+        tuple[float, ...], Option("Weights of --teacher_path and --more_teachers, in this order; unset: equal.")
+    ] = ()
+    teacher_max_len: Annotated[
+        int | None, Option("Tokens of a pair that a teacher reads; unset: the teacher's own limit.", minimum=8)
+    ] = None
+    teacher_instruction: Annotated[
+        str | None, Option("Task told to a causal re-ranker (Qwen3-Reranker form); unset: web search.")
+    ] = None
+    score_batch_size: Annotated[int, Option("Pairs that a teacher reads at once.", minimum=1)] = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(Options):
+    """Which documents a query is compared with."""
+
+    K: ListSize = 16
+    own_documents: Annotated[
+        int | None,
+        Option(
+            "Documents that each query brings to its batch, the positive among them; the other K - own_documents of "
+            "its list are documents that other queries of the batch brought. Unset: all K are its own.",
+            minimum=1,
+        ),
+    ] = None
+    miners: Annotated[
+        tuple[str, ...],
+        Option(
+            "Where negatives come from: labelled, random, lexical, dense, cross_encoder; with a number for another "
+            "depth than --mining_depth (lexical:100)."
+        ),
+    ] = ("labelled", "random")
+    mining_depth: Annotated[int, Option("Documents of each query that a miner gives.", minimum=1)] = 50
+    miner_model: Annotated[str | None, Option("Bi-Encoder of the dense miner; unset: the student.")] = None
+    lexical_tokens: Annotated[
+        LexicalTokens,
+        Option("Tokens of the lexical miner; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
+    ] = "auto"
+    cross_encoder_reads: Annotated[
+        int,
+        Option(
+            "Documents of each query that the cross_encoder miner reads: the first ones of lexical and dense; 0: all.",
+            minimum=0,
+        ),
+    ] = 200
+    max_negative_ratio: Annotated[
+        float | None,
+        Option("Drop candidates of more than this share of the positive's relevance; None: never.", minimum=0),
+    ] = 0.95
+    max_negative_score: Annotated[
+        float | None, Option("Drop candidates of more than this relevance; None: never.", minimum=0, maximum=1)
+    ] = None
+    irrelevant_below: Annotated[
+        float,
+        Option(
+            "Below this relevance the teacher calls a document irrelevant: a positive is listed as a suspect label, "
+            "and no candidate is dropped for its share of the positive's relevance.",
+            minimum=0,
+            maximum=1,
+        ),
+    ] = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.own_documents is not None and self.own_documents >= self.K:
+            raise OptionError(
+                "a list of K documents has none left for those of other queries",
+                where="--own_documents",
+                found=self.own_documents,
+                todo=f"give less than --K {self.K}, or leave it out: then all K are the query's own",
+            )
+
+    @property
+    def own_negatives(self) -> int:
+        """Negatives of a list that are the query's own candidates."""
+        return (self.K if self.own_documents is None else self.own_documents) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions):
+    """Mine, score, filter and inspect the candidate lists of the training queries."""
+
+    teacher_path: TeacherPath
+    output_dir: Annotated[str, Option("Folder of the lists, their figures and their picture.")] = "candidates"
+    epochs: Annotated[
+        int, Option("Epochs that random documents must serve (the own negatives of a list each).", minimum=1)
+    ] = 3
+    precision: Arithmetic = "auto"
+    seed: Seed = 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresOptions(Options):
+    """Show the cached teacher scores, export lists, import scores made elsewhere, rebuild a damaged cache."""
+
+    action: Annotated[Positional[ScoresAction], Option("What to do.")] = "show"
+    file: Annotated[
+        str | None, Option("export: Parquet or JSONL file to write; import: Parquet, JSONL or CSV file to read.")
+    ] = None
+    candidates: Annotated[str, Option("export: folder that `bistill candidates` wrote.")] = "candidates"
+    form: Annotated[ScoresForm, Option("export: whose list columns.")] = "sentence-transformers"
+    scale: Annotated[
+        ScoresScale | None,
+        Option("Scores of the file; unset: logits for training tools, relevance in 0..1 in pairs and for import."),
+    ] = None
+    name: Annotated[str | None, Option("import: the scores become the teacher scores:NAME.")] = None
+    data_version: Annotated[str | None, Option("import: count the pairs whose texts this data version holds.")] = None
+    data_root: DataRoot = "preprocessed"
+    cache: Annotated[str | None, Option("rebuild: folder of the cache, as `bistill scores` shows it.")] = None

@@ -1,0 +1,37 @@
+"""Options of preparing data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from bistill.config.shared import DataRoot, OnBadRows, Seed
+from bistill.options import Option, Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions(Options):
+    """Turn labelled data of any accepted form into train.csv, valid.csv and test.csv."""
+
+    source: Annotated[Positional[str], Option("File, folder, Hugging Face data set id, or python-docs.")]
+    data_version: Annotated[str, Option("Name of the folder to write below --data_root.")]
+    data_root: DataRoot = "preprocessed"
+    query_column: Annotated[str | None, Option("Column of queries, where its name is not recognised.")] = None
+    positive_column: Annotated[str | None, Option("Column of relevant documents.")] = None
+    negative_columns: Annotated[tuple[str, ...], Option("Columns of irrelevant documents.")] = ()
+    passage_column: Annotated[str | None, Option("Column of documents of a labelled pair.")] = None
+    label_column: Annotated[str | None, Option("Column of labels of a labelled pair.")] = None
+    label_maximum: Annotated[float | None, Option("Highest label of the scale; unset: 1, or the highest found.")] = None
+    positive_from: Annotated[
+        float, Option("Labels of at least this share of the highest are positives.", minimum=0, maximum=1)
+    ] = 0.5
+    valid_share: Annotated[float, Option("Share of queries for validation if unsplit.", minimum=0, maximum=0.5)] = 0.1
+    test_share: Annotated[float, Option("Share of queries for the test if unsplit.", minimum=0, maximum=0.5)] = 0.1
+    near_duplicates: Annotated[
+        float, Option("Merge texts of at least this Jaccard similarity; 1: equal texts only.", minimum=0.5, maximum=1)
+    ] = 0.9
+    max_pairs: Annotated[int, Option("python-docs: at most this many pairs.", minimum=100)] = 10_000
+    on_bad_rows: OnBadRows = "stop"
+    seed: Seed = 42

@@ -1,0 +1,33 @@
+"""Options of the evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from bistill.config.shared import Arithmetic, ModelOptions, OnBadRows, Seed, TextsAtOnce
+from bistill.options import Option
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(ModelOptions):
+    """Evaluate a student on a test file, beside its untouched base model and its teacher."""
+
+    model_path: Annotated[str, Option("Folder or hub name of the student.")]
+    test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).")]
+    output_dir: Annotated[str, Option("Folder of the JSON and the PNG.")] = "evaluation_results"
+    batch_size: TextsAtOnce = 64
+    base_model: Annotated[str | None, Option("Untouched model to compare with; unset: the student's own record.")] = (
+        None
+    )
+    teacher_path: Annotated[str | None, Option("Teacher to compare with; unset: the student's own record.")] = None
+    corpus_data: Annotated[str | None, Option("File with a document column: more documents to rank among.")] = None
+    rerank_depth: Annotated[
+        int, Option("Documents of each query that the teacher re-ranks; 0: no teacher.", minimum=0)
+    ] = 20
+    max_samples: Annotated[int | None, Option("Use at most this many test queries, chosen by --seed.", minimum=1)] = (
+        None
+    )
+    on_bad_rows: OnBadRows = "stop"
+    precision: Arithmetic = "auto"
+    seed: Seed = 42

