@@ -26,6 +26,7 @@ BEST_MODEL: Final = "best_model.pt"
 LORA_CONFIG: Final = "lora_config.json"
 ADAPTER_DIR: Final = "adapter"
 MODEL_RECORD: Final = "bistill.json"
+CALIBRATION_FILE: Final = "calibration.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 JOURNAL: Final = "journal.jsonl"
 

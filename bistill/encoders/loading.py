@@ -222,6 +222,6 @@ def model_fingerprint(path: str) -> str:
     if not folder.is_dir():
         return artifacts.fingerprint({"hub": path})
     patterns = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model", "*.py", "*/config.json")
-    ours = {artifacts.MODEL_RECORD, artifacts.STAGE_RECORD, artifacts.LORA_CONFIG}
+    ours = {artifacts.MODEL_RECORD, artifacts.CALIBRATION_FILE, artifacts.STAGE_RECORD, artifacts.LORA_CONFIG}
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})
