@@ -36,9 +36,9 @@ from bistill.config import DistillationOptions
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of, split_path
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.distillation import ListTask
 from bistill.training.engine import Engine
 from bistill.training.hook import Hook, Progress
+from bistill.training.list_task import ListTask
 
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ki", "lo", "mu", "ne", "po", "ra", "su", "ti")
 WORDS = tuple(first + second for first in SYLLABLES for second in SYLLABLES)

@@ -26,7 +26,7 @@ from bistill.encoders.causal_reranker import CausalReranker
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.encoders.precision import default_device
 from bistill.errors import DataError
-from bistill.training import distillation, teacher
+from bistill.training import distillation, list_task, teacher
 from bistill.training.engine import Engine, Task
 
 T = TypeVar("T", TeacherOptions, DistillationOptions)
@@ -130,7 +130,7 @@ def distil(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outcome:
         own = _options(DistillationOptions, options)
         encoder = distillation.student(own)
         weights = _student_weights(encoder, dataset)
-        task = distillation.ListTask(encoder, dataset, Corpus(dataset.documents), lists.pools(), own)
+        task = list_task.ListTask(encoder, dataset, Corpus(dataset.documents), lists.pools(), own)
         measured = _updates(task, encoder, own, options.steps)
     return Outcome(measured, weights, memory.mib)
 

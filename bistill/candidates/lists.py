@@ -5,13 +5,16 @@ Every list is a function of (seed, epoch, query id) alone, so a resumed run sees
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import generator
+
+# Random documents beside the labelled ones of a query, wherever scores of labelled pairs are measured or calibrated.
+RANDOM_NEGATIVES: Final = 4
 
 
 class CandidateList(NamedTuple):
@@ -62,6 +65,19 @@ def negatives_of(
         len(dataset.documents), {*record.positives, *record.negatives}, count - len(documents), random
     )
     return (*documents, *drawn), (*labels, *[0.0] * len(drawn))
+
+
+def random_negatives(record: Record, documents: int, seed: int, count: int = RANDOM_NEGATIVES) -> list[int]:
+    """Different documents of the corpus that are no positives of the query; fewer where there are fewer.
+
+    Args:
+        record: the query; its id, not its place, decides the choice.
+        documents: documents of the corpus.
+        seed: of the evaluation.
+        count: documents wanted.
+    """
+    stream = generator(seed, "evaluation negatives", record.query_id)
+    return random_documents(documents, set(record.positives), count, stream)
 
 
 def random_documents(size: int, excluded: set[int], count: int, random: np.random.Generator) -> list[int]:

@@ -32,7 +32,15 @@ from bistill.config.shared import (
     Precision,
     StudentOptions,
 )
-from bistill.config.training import Choice, DistillationOptions, Redraw, TeacherOptions, TrainingOptions, Unscored
+from bistill.config.training import (
+    Choice,
+    DistillationOptions,
+    Redraw,
+    Score,
+    TeacherOptions,
+    TrainingOptions,
+    Unscored,
+)
 
 __all__ = [
     "DEFAULT_STUDENT",
@@ -55,6 +63,7 @@ __all__ = [
     "Precision",
     "PrepareOptions",
     "Redraw",
+    "Score",
     "ScoresAction",
     "ScoresForm",
     "ScoresOptions",

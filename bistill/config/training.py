@@ -23,6 +23,7 @@ from bistill.options import Option, Options
 Choice = Literal["random", "top", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 Unscored = Literal["score", "ignore", "floor"]
+Score = Literal["linear", "calibrated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,13 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
     ] = "random"
     redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
+    score: Annotated[
+        Score,
+        Option(
+            "Scale of the student on which the losses act: linear is (cosine + 1) / 2, calibrated is "
+            "sigmoid(a * cosine + b) with a and b learned, too."
+        ),
+    ] = "linear"
     tau: Annotated[float, Option("Temperature of both distributions in the listwise KL term.", minimum=1e-4)] = 0.2
     contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4

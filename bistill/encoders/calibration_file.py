@@ -18,7 +18,7 @@ SCHEMA: Final = "bistill.calibration/1"
 
 
 def write(folder: Path, calibration: Calibration, **facts: Any) -> None:
-    """Write the line that turns a cosine into a probability of relevance, with the fingerprint of its model.
+    """Write the line that turns a cosine into a probability of relevance, with the fingerprint of its weights.
 
     Args:
         folder: of the student, whole.
@@ -31,14 +31,14 @@ def write(folder: Path, calibration: Calibration, **facts: Any) -> None:
             "schema": SCHEMA,
             "a": calibration.a,
             "b": calibration.b,
-            "model": loading.model_fingerprint(str(folder)),
+            "weights": loading.weights_fingerprint(folder),
             **facts,
         },
     )
 
 
 def read(name: str) -> Calibration | None:
-    """The calibration beside a model; None where there is none, and, with a word, where the model has changed since.
+    """The calibration beside a model; None where there is none, and, with a word, where the weights have changed since.
 
     Args:
         name: folder or hub name of the model.
@@ -56,7 +56,7 @@ def read(name: str) -> Calibration | None:
         raise ArtifactError(
             "the file holds no rising line", where=str(file), found=f"a {line[0]!r}, b {line[1]!r}", todo="delete it"
         )
-    if found.get("model") != loading.model_fingerprint(str(folder)):
-        console.say(f"{file} is of another model than the one beside it, and is not used")
+    if found.get("weights") != loading.weights_fingerprint(folder):
+        console.say(f"{file} is of other weights than those beside it, and is not used")
         return None
     return Calibration(a=float(line[0]), b=float(line[1]))

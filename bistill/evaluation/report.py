@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import console, journal, metrics
+from bistill.candidates.lists import RANDOM_NEGATIVES
 from bistill.config import EvaluationOptions
 from bistill.evaluation import samples
 from bistill.evaluation.samples import Sample
 from bistill.evaluation.scores import RANKING_DEPTH, EncoderScores, RerankedScores
-from bistill.evaluation.task import RANDOM_NEGATIVES, Task
+from bistill.evaluation.task import Task
 
 SCHEMA: Final = "bistill.evaluation/1"
 HISTOGRAM_BINS: Final = 50

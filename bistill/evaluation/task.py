@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from bistill import metrics
-from bistill.candidates.lists import random_documents
+from bistill.candidates.lists import random_negatives
 from bistill.config import EvaluationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
-from bistill.data.sampling import generator, subset
+from bistill.data.sampling import subset
 from bistill.data.store import load_documents, load_split
-
-RANDOM_NEGATIVES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -102,19 +99,6 @@ def build(options: EvaluationOptions, rejected_to: Path) -> Task:
         negatives=_pairs((record.negatives, record.negative_labels) for record in records),
         random=_pairs((documents, [np.nan] * len(documents)) for documents in chosen),
     )
-
-
-def random_negatives(record: Record, documents: int, seed: int, count: int = RANDOM_NEGATIVES) -> list[int]:
-    """Different documents of the corpus that are no positives of the query; fewer where there are fewer.
-
-    Args:
-        record: the query; its id, not its place, decides the choice.
-        documents: documents of the corpus.
-        seed: of the evaluation.
-        count: documents wanted.
-    """
-    stream = generator(seed, "evaluation negatives", record.query_id)
-    return random_documents(documents, set(record.positives), count, stream)
 
 
 def _pairs(judged: Iterable[tuple[Sequence[int], Sequence[float]]]) -> Pairs:

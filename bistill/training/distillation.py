@@ -7,159 +7,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from bistill import artifacts, console, losses
+from bistill import artifacts, console
 from bistill.candidates.building import build
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.mining.miners import parse
-from bistill.candidates.pools import ScoredPools, TrainingList
 from bistill.candidates.teacher_scores.teachers import IMPORTED, Teachers
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import permutation, subset
 from bistill.data.version import corpus_of
-from bistill.encoders import batching, loading, lora
+from bistill.encoders import calibration_file, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.tokens import cached_tokens
-from bistill.errors import OptionError, shown
+from bistill.errors import OptionError
 from bistill.journal import Journal
 from bistill.training import gate, stage
-from bistill.training.batch import Batch, Terms
-from bistill.training.engine import batches
+from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
+from bistill.training.engine import batches, peak_lr
 from bistill.training.hooks import Validate
+from bistill.training.list_task import ListTask, training_lists
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, student_figures
-
-
-class ListTask:
-    """Candidate lists of queries, with the teacher's scores and all texts' tokens at hand.
-
-    Tokens of every text that a list may hold are made first, or found in the cache: no epoch tokenizes anything.
-
-    Args:
-        encoder: the student in training.
-        dataset: queries.
-        corpus: documents of the lists.
-        pools: scored candidates of the queries trained on.
-        options: size of the lists, loss settings and seed.
-        in_batch: which documents of the other queries are negatives, too; None: lists hold own documents alone.
-    """
-
-    def __init__(
-        self,
-        encoder: BiEncoder,
-        dataset: Dataset,
-        corpus: Corpus,
-        pools: ScoredPools,
-        options: DistillationOptions,
-        in_batch: InBatchNegatives | None = None,
-    ) -> None:
-        self._encoder, self._dataset, self._corpus = encoder, dataset, corpus
-        self._pools, self._options, self._in_batch = pools, options, in_batch
-        tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
-        self._queries = cached_tokens(
-            tokenizer,
-            dataset.queries,
-            pools.query_ids,
-            prompt=prompts.query,
-            max_len=max_len,
-            description="tokens: queries",
-        )
-        self._documents = cached_tokens(
-            tokenizer,
-            corpus,
-            pools.document_ids(),
-            prompt=prompts.document,
-            max_len=max_len,
-            description="tokens: documents",
-        )
-
-    @property
-    def model(self) -> nn.Module:
-        """The student's transformer."""
-        model: nn.Module = self._encoder.model
-        return model
-
-    @property
-    def samples(self) -> int:
-        """Queries of one epoch."""
-        return len(self._pools)
-
-    def order(self, seed: int, epoch: int) -> np.ndarray:
-        """Queries shuffled."""
-        return permutation(seed, epoch, self.samples)
-
-    def fingerprints(self) -> dict[str, str]:
-        """What the lists are made from: an interrupted run goes on only with the same."""
-        in_batch = {} if self._in_batch is None else {"in_batch": self._in_batch.fingerprint()}
-        return {"pools": self._pools.fingerprint(), **in_batch}
-
-    def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
-        """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
-        own = training_lists(self._pools, self._options, samples, epoch)
-        return own if self._in_batch is None else self._in_batch.extended(own, epoch)
-
-    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
-        """The three losses of a batch of queries on the linear score.
-
-        Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
-        once; the mask holds what is no candidate of a query. Texts are the queries, then the documents.
-        """
-        options, encoder = self._options, self._encoder
-        lists = self.lists(samples, epoch)
-        documents = np.unique(np.concatenate([item.documents for item in lists]))
-        queries = [item.query_id for item in lists]
-        encodings = self._queries.encodings(queries) + self._documents.encodings(documents)
-        targets = self._targets(lists, documents)
-
-        def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
-            teacher, positive, mask = (value.to(vectors.device) for value in targets)
-            student = losses.linear_score(vectors[: len(lists)] @ vectors[len(lists) :].T)
-            return losses.distillation(
-                teacher,
-                student,
-                positive,
-                mask,
-                tau=options.tau,
-                contrastive_weight=options.contrastive_weight,
-                negative_penalty_weight=options.negative_penalty_weight,
-            )
-
-        def describe(place: int) -> str:
-            if place < len(lists):
-                return f"query {queries[place]} {shown(self._dataset.queries[queries[place]])}"
-            number = int(documents[place - len(lists)])
-            return f"document {number} {shown(self._corpus.take([number])[0])}"
-
-        return Batch(
-            lengths=batching.lengths(encodings),
-            forward=lambda places: encoder.forward([encodings[place] for place in places]),
-            terms=terms,
-            separable=False,
-            packed=encoder.packs,
-            describe=describe,
-        )
-
-    def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Teacher's relevance, positives and mask, each (queries, documents)."""
-        teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
-        positive = np.zeros(teacher.shape, dtype=bool)
-        for row, item in enumerate(lists):
-            own = np.searchsorted(documents, item.documents)
-            teacher[row, own] = item.relevance
-            positive[row, own[0]] = True
-        mask = ~np.isnan(teacher)
-        return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
-
-
-def training_lists(
-    pools: ScoredPools, options: DistillationOptions, samples: np.ndarray, epoch: int
-) -> list[TrainingList]:
-    """The candidate lists of a batch of queries, given by their rows in the pools."""
-    return [pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
@@ -186,15 +53,18 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     encoder = student(options)
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
-        figures = gate.measure(teachers, encoder, valid, corpus_of(options, valid), options)
+        documents = corpus_of(options, valid)
+        figures = gate.measure(teachers, encoder, valid, documents, options)
         if figures is not None:
             journal.write("gate", figures=figures)
             gate.check(figures, allow_weak_teacher=options.allow_weak_teacher)
-        task = _task(options, encoder, dataset, corpus, teachers, journal)
+        labelled = LabelledPairs.of(valid, documents, count=options.valid_samples, seed=options.seed)
+        line = first_line(labelled.cosines(encoder), labelled.relevant) if options.score == "calibrated" else None
+        task = _task(options, encoder, dataset, corpus, teachers, journal, line)
         identities = teachers.identities()
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
     validation = Validate(
-        encoder.model,
+        task.model,
         lambda: student_figures(encoder, lists),
         criteria=STUDENT_CRITERIA,
         every=options.eval_steps,
@@ -218,6 +88,9 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
             "models": {"start": loading.model_fingerprint(encoder.source)},
             "candidates": task.fingerprints(),
         },
+        head=task.line_parameters(),
+        head_lr_factor=LINE_LR / peak_lr(options),
+        beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": valid.fingerprint}),
     )
     _warn_if_worse(validation)
     return record
@@ -230,6 +103,7 @@ def _task(
     corpus: Corpus,
     teachers: Teachers,
     journal: Journal,
+    line: ScoreLine | None = None,
 ) -> ListTask:
     """Scored candidates of all epochs; afterwards no teacher is needed any more."""
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
@@ -245,7 +119,7 @@ def _task(
         in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers, kept)
         counts["in_batch"] = in_batch.counts
     journal.write("candidates", **counts)
-    return ListTask(encoder, dataset, corpus, pools, options, in_batch)
+    return ListTask(encoder, dataset, corpus, pools, options, in_batch, line)
 
 
 def student(options: DistillationOptions) -> BiEncoder:
@@ -268,6 +142,17 @@ def student(options: DistillationOptions) -> BiEncoder:
         f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
     )
     return encoder
+
+
+def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: dict[str, str]) -> dict[str, Any]:
+    """Fit the line of the finished student to the labels of validation pairs, and write it beside the model."""
+    found = fitted(labelled.cosines(encoder), labelled.relevant)
+    if found is None:
+        return {"calibration": None}
+    relevant = int(labelled.relevant.sum())
+    facts = {"data": data, "relevant": relevant, "irrelevant": len(labelled.relevant) - relevant}
+    calibration_file.write(folder, found, **facts)
+    return {"calibration": {"a": found.a, "b": found.b, **facts}}
 
 
 def _portable(teacher: str) -> str:

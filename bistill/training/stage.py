@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def fit(
     run: dict[str, Any],
     head: Collection[str] = (),
     head_lr_factor: float = 1.0,
+    beside: Callable[[Path], dict[str, Any]] = lambda _: {},
     **facts: Any,
 ) -> dict[str, Any]:
     """Train to the end, save the best weights, and write ``bistill.json``: what the model was made from and reached.
@@ -105,6 +106,7 @@ def fit(
         run: fingerprints of data, models and task; an interrupted run goes on only with the same.
         head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
         head_lr_factor: see ``head``.
+        beside: writes what belongs into the model's folder beside the weights, and gives its part of the record.
         facts: further fields of the record.
 
     Returns:
@@ -152,7 +154,7 @@ def fit(
             "versions": versions(),
         }
     )
-    _publish(encoder, options, record)
+    _publish(encoder, options, record, beside)
     journal.write("saved", path=str(output_dir), step=validation.best_step)
     console.say(f"{stage} of step {validation.best_step} written to {output_dir}")
     checkpoints.finish()
@@ -160,9 +162,12 @@ def fit(
 
 
 def _publish(
-    encoder: CrossEncoder | BiEncoder, options: TeacherOptions | DistillationOptions, record: dict[str, Any]
+    encoder: CrossEncoder | BiEncoder,
+    options: TeacherOptions | DistillationOptions,
+    record: dict[str, Any],
+    beside: Callable[[Path], dict[str, Any]],
 ) -> None:
-    """Write the model beside, whole, and then move its files in; the record comes last.
+    """Write the model beside, whole, and then move its files in; the record, completed by ``beside``, comes last.
 
     Raises:
         ArtifactError: the disk is full; the checkpoint of the last update is whole.
@@ -172,6 +177,7 @@ def _publish(
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         encoder.save(unfinished, options)
+        record |= beside(unfinished)
         artifacts.move_model(unfinished, output_dir)
         artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
     except Exception as error:

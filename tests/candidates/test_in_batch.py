@@ -19,8 +19,8 @@ from bistill.config import DistillationOptions
 from bistill.data.sampling import generator, permutation
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.distillation import ListTask
 from bistill.training.engine import batches
+from bistill.training.list_task import ListTask
 from tests.candidates.conftest import Small, import_scores
 
 COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size")

@@ -16,6 +16,7 @@ from bistill.errors import ArtifactError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
     return tmp_path
 
 
@@ -31,11 +32,11 @@ def test_a_model_without_the_file_has_no_calibration(folder: Path) -> None:
     assert calibration_file.read(str(folder)) is None
 
 
-def test_a_model_that_changed_since_has_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_changed_since_have_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     calibration_file.write(folder, Calibration(a=1.0, b=0.0))
-    (folder / "config.json").write_text('{"changed": true}')
+    (folder / "model.safetensors").write_bytes(b"others")
     assert calibration_file.read(str(folder)) is None
-    assert "is of another model" in "".join(capsys.readouterr())
+    assert "is of other weights" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("a", [0.0, -1.0, "1", None])

@@ -21,7 +21,8 @@ from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
 from bistill.journal import read
 from bistill.training.batch import Batch
-from bistill.training.distillation import ListTask, train
+from bistill.training.distillation import train
+from bistill.training.list_task import ListTask
 
 
 def options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:
@@ -231,11 +232,12 @@ def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     assert event(made, "step")["terms"] == steps
 
 
-def test_a_run_with_shared_documents_goes_on_to_the_same_weights(
-    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("changes", [{"own_documents": 2}, {"score": "calibrated"}])
+def test_a_run_goes_on_to_the_same_weights(
+    changes: dict[str, Any], data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut = (
-        options(data_root, tiny_teacher, tiny_encoder, own_documents=2, save_steps=2, output_dir=str(data_root / name))
+        options(data_root, tiny_teacher, tiny_encoder, **changes, save_steps=2, output_dir=str(data_root / name))
         for name in ("whole", "cut")
     )
     train(whole)
@@ -254,6 +256,8 @@ def test_a_run_with_shared_documents_goes_on_to_the_same_weights(
     assert event(cut, "inputs")["candidates"] == event(whole, "inputs")["candidates"]
     first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
     assert first == second
+    lines = [json.loads((Path(made.output_dir) / "calibration.json").read_text()) for made in (whole, cut)]
+    assert lines[0] == lines[1]
 
 
 def test_a_list_of_the_positive_and_shared_documents_needs_no_miner(
@@ -270,12 +274,15 @@ def test_a_list_of_the_positive_and_shared_documents_needs_no_miner(
 def test_several_teachers_are_recorded_with_weight_and_calibration(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = iter([calibration.Calibration(1.0, 0.0), calibration.Calibration(0.5, 0.25)])
+    lines = iter(
+        [calibration.Calibration(1.0, 0.0), calibration.Calibration(0.5, 0.25), calibration.Calibration(9.0, -1.0)]
+    )
     monkeypatch.setattr(calibration, "fit", lambda *_: next(lines))
     changes = {"more_teachers": (str(tiny_teacher),), "teacher_weights": (1.0, 3.0), "epochs": 1}
     record = train(options(data_root, tiny_teacher, tiny_encoder, **changes))
     assert [item["path"] for item in record["teachers"]] == [str(tiny_teacher)] * 2
     assert [item["weight"] for item in record["teachers"]] == [0.25, 0.75]
+    assert (record["calibration"]["a"], record["calibration"]["b"]) == (9.0, -1.0)
     assert [item["calibration"] for item in record["teachers"]] == [{"a": 1.0, "b": 0.0}, {"a": 0.5, "b": 0.25}]
 
 

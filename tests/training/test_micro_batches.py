@@ -31,7 +31,7 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.encoders.dropout import text_dropout
 from bistill.training.batch import Batch
-from bistill.training.distillation import ListTask
+from bistill.training.list_task import ListTask
 from bistill.training.micro_batches import Gradients
 from bistill.training.teacher import PairTask
 from tests.conftest import WORDS

@@ -258,7 +258,7 @@ def test_batches_are_made_without_the_global_generator_of_torch(
     from bistill.data.version import corpus_of
     from bistill.encoders.bi_encoder import BiEncoder
     from bistill.encoders.cross_encoder import CrossEncoder
-    from bistill.training.distillation import ListTask
+    from bistill.training.list_task import ListTask
     from bistill.training.teacher import PairTask
     from tests.training.test_distillation import options
 
