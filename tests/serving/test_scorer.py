@@ -1,0 +1,53 @@
+"""The Python API: three scales of one relevance."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bistill
+from bistill.calibration import Calibration
+from bistill.encoders import calibration_file
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.errors import DataError
+
+QUERY, DOCUMENTS = "read a file", ["file of the list", "red tree", "서울 날씨"]
+
+
+def test_scores_are_cosines_on_three_scales(tiny_encoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_encoder, folder)
+    calibration_file.write(folder, Calibration(a=4.0, b=-1.5))
+    found = bistill.load(str(folder), precision="fp32").score(QUERY, DOCUMENTS)
+    encoder = BiEncoder.load(str(tiny_encoder), precision="fp32")
+    cosine = encoder.encode_documents(DOCUMENTS) @ encoder.encode_queries([QUERY])[0]
+    np.testing.assert_allclose(found.cosine, cosine, atol=1e-6)
+    np.testing.assert_allclose(found.normalized, (cosine + 1) / 2, atol=1e-6)
+    assert found.calibrated is not None
+    np.testing.assert_allclose(found.calibrated, 1 / (1 + np.exp(-(4.0 * cosine - 1.5))), atol=1e-6)
+    assert (np.argsort(found.calibrated) == np.argsort(found.cosine)).all()
+
+
+def test_a_model_without_calibration_has_no_calibrated_score(tiny_encoder: Path) -> None:
+    assert bistill.load(str(tiny_encoder)).score(QUERY, DOCUMENTS).calibrated is None
+
+
+def test_one_text_instead_of_several_documents_is_refused(tiny_encoder: Path) -> None:
+    with pytest.raises(DataError, match="several documents"):
+        bistill.load(str(tiny_encoder)).score(QUERY, "red tree")
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, bistill; print('torch' in sys.modules, callable(bistill.load))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True"]
+
+
+def test_an_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'sore'"):
+        _ = bistill.sore
