@@ -92,7 +92,8 @@ def answer(
 
 
 def show(item: Answer, model_path: str, compare_with: str | None = None) -> None:
-    """Print an answer as a table: rank, cosine and the beginning of each document, models side by side."""
+    """Print an answer as a table, models side by side: rank, cosine, calibrated relevance where there is one, and the
+    beginning of each document."""
     columns = [(model_path, item.hits)]
     if item.compared is not None:
         columns.append((compare_with or "", item.compared))
@@ -100,9 +101,11 @@ def show(item: Answer, model_path: str, compare_with: str | None = None) -> None
     headers = ["rank"]
     rows = [[str(rank + 1)] for rank in range(max(len(hits) for _, hits in columns))]
     for name, hits in columns:
-        headers += ["cosine", name]
+        calibrated = any(hit.probability is not None for hit in hits)
+        headers += ["cosine", *["relevance"] * calibrated, name]
         for row, hit in zip(rows, hits, strict=True):
-            row += [f"{hit.score:.3f}", shortened(hit.text, letters)]
+            probability = [f"{hit.probability:.2f}"] if hit.probability is not None else []
+            row += [f"{hit.score:.3f}", *probability, shortened(hit.text, letters)]
     console.table(headers, rows, title=item.query)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bistill.calibration import Calibration
 from bistill.config import SearchOptions
+from bistill.encoders import calibration_file
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
 from bistill.serving import index
@@ -79,3 +82,16 @@ def test_an_empty_query_is_refused(tiny_encoder: Path, queries: tuple[str, ...])
 def test_shortened_by_hand() -> None:
     assert shortened("a\n b   c", 9) == "a b c"
     assert shortened("abc def ghi", 5) == "abc…"
+
+
+def test_a_calibrated_model_gives_the_probability_beside_the_cosine(
+    tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_encoder, folder)
+    calibration_file.write(folder, Calibration(a=6.0, b=-5.0))
+    hits = answer(QUERIES[:1], str(folder), DOCUMENTS, top_k=2)[0].hits
+    for hit in hits:
+        assert hit.probability == pytest.approx(1 / (1 + np.exp(-(6.0 * hit.score - 5.0))))
+    shown = capsys.readouterr().out
+    assert "relevance" in shown and f"{hits[0].probability:.2f}" in shown
