@@ -21,23 +21,25 @@ def linear_score(cosine: Tensor) -> Tensor:
     return (cosine + 1) / 2
 
 
-def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> Tensor:
-    """Mean over queries of KL(softmax(teacher / tau) || softmax(student / tau)) over each query's candidates.
+def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float, student_tau: float | None = None) -> Tensor:
+    """Mean over queries of KL(softmax(teacher / tau) || softmax(student / student_tau)) over each query's candidates.
 
     KL(p || q) = sum_d p_d (log p_d - log q_d), in nats; Hinton et al. 2015 without their factor tau^2, as the
-    contract writes it.
+    contract writes it. The contract has one temperature for both; the recipes of today give each scale its own (CADET,
+    arXiv 2505.19274).
 
     Args:
         teacher: (queries, candidates) scores.
         student: (queries, candidates) scores.
         mask: (queries, candidates) bool, at least one True in each row.
-        tau: temperature in units of score, above 0.
+        tau: temperature of the teacher in units of its score, above 0.
+        student_tau: of the student in units of its score; None: ``tau``.
 
     Returns:
         Scalar, at least 0.
     """
     target = _masked_log_softmax(teacher / tau, mask)
-    predicted = _masked_log_softmax(student / tau, mask)
+    predicted = _masked_log_softmax(student / (tau if student_tau is None else student_tau), mask)
     return (target.exp() * (target - predicted)).sum(dim=1).mean()
 
 
@@ -94,6 +96,7 @@ def distillation(
     tau: float,
     contrastive_weight: float,
     negative_penalty_weight: float,
+    student_tau: float | None = None,
 ) -> dict[str, Tensor]:
     """The weighted sum of the three losses and each of them by name.
 
@@ -102,15 +105,16 @@ def distillation(
         student: (queries, candidates) scores.
         positive: (queries, candidates) bool.
         mask: (queries, candidates) bool.
-        tau: temperature of the listwise term.
+        tau: temperature of the teacher in the listwise term.
         contrastive_weight: weight of the hinge.
         negative_penalty_weight: weight of the penalty.
+        student_tau: temperature of the student in the listwise term; None: ``tau``.
 
     Returns:
         Scalars ``loss``, ``listwise_kl``, ``contrastive_hinge``, ``negative_penalty``; the last three unweighted.
     """
     terms = {
-        "listwise_kl": listwise_kl(teacher, student, mask, tau),
+        "listwise_kl": listwise_kl(teacher, student, mask, tau, student_tau),
         "contrastive_hinge": contrastive_hinge(student, positive, mask),
         "negative_penalty": negative_penalty(student, positive, mask),
     }
@@ -120,6 +124,27 @@ def distillation(
         + negative_penalty_weight * terms["negative_penalty"]
     )
     return {"loss": loss, **terms}
+
+
+def info_nce(cosine: Tensor, positive: Tensor, negative: Tensor, tau: float) -> Tensor:
+    """Mean over queries of the cross-entropy of the positive against a query's negatives, in nats.
+
+    -log(exp(c+ / tau) / (exp(c+ / tau) + sum of exp(c- / tau) over the negatives)), as van den Oord et al. 2018,
+    "Representation Learning with Contrastive Predictive Coding", equation 4. Which documents are negatives is the
+    caller's choice: those that a teacher finds relevant are better left out (Qu et al. 2021, RocketQA).
+
+    Args:
+        cosine: (queries, documents) in -1..1.
+        positive: (queries, documents) bool, exactly one True in each row.
+        negative: (queries, documents) bool, never where ``positive`` is.
+        tau: temperature in units of cosine, above 0.
+
+    Returns:
+        Scalar, at least 0.
+    """
+    floor = torch.finfo(cosine.dtype).min / 4
+    scores = (cosine / tau).masked_fill(~(positive | negative), floor)
+    return functional.cross_entropy(scores, positive.int().argmax(dim=1))
 
 
 def pointwise_bce(logits: Tensor, labels: Tensor) -> Tensor:

@@ -49,6 +49,36 @@ def test_listwise_kl_is_zero_for_equal_scores_shifted_by_a_constant() -> None:
     assert losses.listwise_kl(TEACHER, TEACHER - 0.3, MASK, tau=0.1).item() == pytest.approx(0, abs=1e-12)
 
 
+def test_listwise_kl_with_a_temperature_of_each_side_equals_scipy() -> None:
+    p, q = softmax(TEACHER.numpy() / 0.2, axis=1), softmax(STUDENT.numpy() / 0.05, axis=1)
+    value = losses.listwise_kl(TEACHER, STUDENT, MASK, tau=0.2, student_tau=0.05)
+    assert value.item() == pytest.approx(rel_entr(p, q).sum(axis=1).mean(), abs=1e-12)
+
+
+def test_info_nce_by_hand_and_against_the_in_batch_loss_of_sentence_transformers() -> None:
+    cosine = torch.tensor([[0.9, 0.4, -0.2], [0.1, 0.3, 0.8]], dtype=torch.float64)
+    positive = torch.tensor([[True, False, False], [False, True, False]])
+    # tau 0.5; the second query has one negative alone: log(1 + exp((0.1 - 0.3) / 0.5)).
+    negative = torch.tensor([[False, True, True], [True, False, False]])
+    first = math.log(1 + math.exp((0.4 - 0.9) / 0.5) + math.exp((-0.2 - 0.9) / 0.5))
+    expected = (first + math.log(1 + math.exp(-0.4))) / 2
+    assert losses.info_nce(cosine, positive, negative, tau=0.5).item() == pytest.approx(expected, abs=1e-12)
+    # MultipleNegativesRankingLoss with scale 20: cross-entropy of the diagonal over all documents of the batch.
+    square = cosine[:, :2]
+    reference = torch.nn.functional.cross_entropy(square * 20, torch.arange(2))
+    diagonal = torch.eye(2, dtype=torch.bool)
+    torch.testing.assert_close(losses.info_nce(square, diagonal, ~diagonal, tau=0.05), reference)
+
+
+def test_info_nce_gradient_in_float64_and_nothing_for_what_is_no_negative() -> None:
+    cosine = torch.tensor([[0.9, 0.4, -0.2], [0.1, 0.3, 0.8]], dtype=torch.float64, requires_grad=True)
+    positive = torch.tensor([[True, False, False], [False, True, False]])
+    negative = torch.tensor([[False, True, False], [True, False, True]])
+    assert torch.autograd.gradcheck(lambda values: losses.info_nce(values, positive, negative, tau=0.3), cosine)
+    losses.info_nce(cosine, positive, negative, tau=0.3).backward()
+    assert cosine.grad is not None and cosine.grad[0, 2] == 0 and cosine.grad[0, 1] > 0 > cosine.grad[0, 0]
+
+
 def test_contrastive_hinge_by_hand() -> None:
     # gaps: 0.7 - (0.5 + 0.2) / 2 = 0.35 -> 0.35 short of 0.7; 0.6 - (0.9 + 0.1) / 2 = 0.1 -> 0.6 short.
     assert losses.contrastive_hinge(STUDENT, POSITIVE, MASK).item() == pytest.approx((0.35 + 0.6) / 2)

@@ -38,6 +38,7 @@ from bistill.config.training import (
     Redraw,
     Score,
     TeacherOptions,
+    TeacherScale,
     TrainingOptions,
     Unscored,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "SearchOptions",
     "StudentOptions",
     "TeacherOptions",
+    "TeacherScale",
     "TextKind",
     "TrainingOptions",
     "Unscored",

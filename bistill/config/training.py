@@ -24,6 +24,7 @@ Choice = Literal["random", "top", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 Unscored = Literal["score", "ignore", "floor"]
 Score = Literal["linear", "calibrated"]
+TeacherScale = Literal["relevance", "percentile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,22 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "sigmoid(a * cosine + b) with a and b learned, too."
         ),
     ] = "linear"
-    tau: Annotated[float, Option("Temperature of both distributions in the listwise KL term.", minimum=1e-4)] = 0.2
+    teacher_scale: Annotated[
+        TeacherScale,
+        Option("Teacher's scores in the listwise KL term: relevance, or logits brought to 0..1 by their percentiles."),
+    ] = "relevance"
+    tau: Annotated[float, Option("Temperature of the teacher in the listwise KL term.", minimum=1e-4)] = 0.2
+    student_tau: Annotated[
+        float | None, Option("Temperature of the student, in units of its score; unset: --tau.", minimum=1e-4)
+    ] = None
     contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4
+    info_nce_weight: Annotated[
+        float, Option("Weight of the cross-entropy of the positive against the negatives of its list.", minimum=0)
+    ] = 0.0
+    info_nce_tau: Annotated[float, Option("Temperature of that cross-entropy, in units of cosine.", minimum=1e-4)] = (
+        0.05
+    )
     in_batch: Annotated[bool, Option("The documents of a batch serve all its queries as negatives.")] = False
     in_batch_unscored: Annotated[
         Unscored,

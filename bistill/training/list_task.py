@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bistill import losses
 from bistill.candidates.in_batch import InBatchNegatives
-from bistill.candidates.pools import ScoredPools, TrainingList
+from bistill.candidates.pools import PercentileScale, ScoredPools, TrainingList
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
@@ -49,6 +49,7 @@ class ListTask:
         self._encoder, self._dataset, self._corpus, self._line = encoder, dataset, corpus, line
         self._model: nn.Module = encoder.model if line is None else CalibratedStudent(encoder.model, line)
         self._pools, self._options, self._in_batch = pools, options, in_batch
+        self._scale = PercentileScale.of(pools) if options.teacher_scale == "percentile" else None
         tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
         self._queries = cached_tokens(
             tokenizer,
@@ -102,7 +103,7 @@ class ListTask:
         Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
         once; the mask holds what is no candidate of a query. Texts are the queries, then the documents.
         """
-        options, encoder = self._options, self._encoder
+        encoder = self._encoder
         lists = self.lists(samples, epoch)
         documents = np.unique(np.concatenate([item.documents for item in lists]))
         queries = [item.query_id for item in lists]
@@ -111,16 +112,7 @@ class ListTask:
 
         def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
-            student = self._score(vectors[: len(lists)] @ vectors[len(lists) :].T)
-            return losses.distillation(
-                teacher,
-                student,
-                positive,
-                mask,
-                tau=options.tau,
-                contrastive_weight=options.contrastive_weight,
-                negative_penalty_weight=options.negative_penalty_weight,
-            )
+            return self._terms(vectors[: len(lists)] @ vectors[len(lists) :].T, teacher, positive, mask)
 
         def describe(place: int) -> str:
             if place < len(lists):
@@ -137,16 +129,34 @@ class ListTask:
             describe=describe,
         )
 
+    def _terms(self, cosine: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -> Terms:
+        """The losses of (queries, documents) matrices: the student's cosines, the teacher's scores, and their masks."""
+        options = self._options
+        terms = losses.distillation(
+            teacher,
+            self._score(cosine),
+            positive,
+            mask,
+            tau=options.tau,
+            student_tau=options.student_tau,
+            contrastive_weight=options.contrastive_weight,
+            negative_penalty_weight=options.negative_penalty_weight,
+        )
+        if options.info_nce_weight:
+            terms["info_nce"] = losses.info_nce(cosine, positive, mask & ~positive, options.info_nce_tau)
+            terms["loss"] = terms["loss"] + options.info_nce_weight * terms["info_nce"]
+        return terms
+
     def _score(self, cosine: Tensor) -> Tensor:
         return losses.linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
 
     def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Teacher's relevance, positives and mask, each (queries, documents)."""
+        """Teacher's scores on the scale of the options, positives and mask, each (queries, documents)."""
         teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
         positive = np.zeros(teacher.shape, dtype=bool)
         for row, item in enumerate(lists):
             own = np.searchsorted(documents, item.documents)
-            teacher[row, own] = item.relevance
+            teacher[row, own] = item.relevance if self._scale is None else self._scale.apply(item.relevance)
             positive[row, own[0]] = True
         mask = ~np.isnan(teacher)
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
