@@ -17,22 +17,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from lists import list_task
 from start_models import write_student, write_teacher
 from torch import nn
 
 from bistill.candidates.lists import negatives_of
-from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
 from bistill.data.store import load_split
-from bistill.data.version import corpus_of, split_path
+from bistill.data.version import split_path
 from bistill.encoders import batching
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.journal import Journal
 from bistill.options import from_mapping
-from bistill.training import distillation
 from bistill.training.engine import batches
 from bistill.training.teacher import PairTask
 
@@ -125,19 +123,6 @@ def distillation_options(job: dict[str, Any], student: str, queries: int) -> Dis
         negative_penalty_weight=0.0,
         precision=job["precision"],
     )
-
-
-def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[Any, Any]:
-    """The task of ``bistill distill`` under these options, and its documents."""
-    corpus = corpus_of(options, dataset)
-    folder = Path(options.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / "candidates.jsonl")
-    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
-        # As the command makes it: an option that changes the task is measured with all it changes.
-        task = distillation._task(options, encoder, dataset, corpus, teachers, journal)
-    journal.close()
-    return task, corpus
 
 
 def teacher_steps(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) -> dict[str, Any]:

@@ -22,8 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
+
 import table
-from sides import HERE, Measured, Running, Side, SideFailed, environment, sides_of
+from processes import environment
+from sides import HERE, Measured, Running, Side, SideFailed, sides_of
 
 # Largest difference of a loss: as a share of it, and absolutely. Sums run in another order, and updates add to that; in
 # bf16 FlagEmbedding's cross-entropy, from which the teacher's entropy is taken, is itself rounded to steps of 1/256.

@@ -22,8 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sides import HERE, environment
-from table import markdown
+sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
+
+from processes import environment
+from sides import HERE
+from tables import markdown
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def counted() -> Counter[str]:
 
 def write_lists(target: Path, options: Any) -> None:
     """All candidates of the run with their queries, and queries and documents of every update."""
-    from batches import list_task
+    from lists import list_task
 
     from bistill.data.store import load_split
     from bistill.data.version import split_path

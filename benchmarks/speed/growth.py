@@ -27,8 +27,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from sides import environment
-from table import markdown
 
 from bistill.candidates.building import build
 from bistill.candidates.teacher_scores.scoring import Scored
@@ -39,6 +37,11 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.training.engine import Engine
 from bistill.training.hook import Hook, Progress
 from bistill.training.list_task import ListTask
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
+
+from processes import environment
+from tables import markdown
 
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ki", "lo", "mu", "ne", "po", "ra", "su", "ti")
 WORDS = tuple(first + second for first in SYLLABLES for second in SYLLABLES)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from batches import list_task, options_of
+from batches import options_of
+from lists import list_task
 from turn import Turns, workload
 
 from bistill.candidates.teacher_scores.cache import ScoreCache

@@ -13,24 +13,15 @@ moved the weights elsewhere. The work of a step is the same: the same texts, for
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from FlagEmbedding.finetune.embedder.encoder_only.base import (
-    BiEncoderOnlyEmbedderModel,
-    EncoderOnlyEmbedderDataArguments,
-    EncoderOnlyEmbedderModelArguments,
-    EncoderOnlyEmbedderRunner,
-    EncoderOnlyEmbedderTrainingArguments,
-)
+from flag_embedding import runner_of
+from FlagEmbedding.finetune.embedder.encoder_only.base import BiEncoderOnlyEmbedderModel
 from transformers import TrainerCallback
 from turn import Turns, workload
-
-POOLING = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "last_token"}
 
 
 class DistillationTerm:
@@ -78,60 +69,21 @@ class TakeTurns(TrainerCallback):
 def main() -> None:
     """Train step by step."""
     given, turns = workload(), Turns()
+    # Teacher scores divided by tau, and twice tau for the student: see above.
+    for batch in given["batches"]:
+        batch["scores"] = [[value / given["tau"] for value in scores] for scores in batch["scores"]]
     with tempfile.TemporaryDirectory() as folder:
-        runner = EncoderOnlyEmbedderRunner(
-            EncoderOnlyEmbedderModelArguments(model_name_or_path=given["model"]),
-            data_arguments(given, Path(folder)),
-            training_arguments(given, Path(folder) / "output"),
+        runner = runner_of(
+            given,
+            Path(folder),
+            in_batch=False,
+            learning_rate=given["lr"],
+            weight_decay=0.0,
+            temperature=2 * given["tau"],
+            kd_loss_type="kl_div",
         )
-        size = given["batch_size"]
-        # Its order of batches is shuffled; it draws the order of a list's negatives, which no loss sees.
-        places = [np.arange(start * size, (start + 1) * size) for start in range(len(given["batches"]))]
-        runner.train_dataset.batch_datas = [(rows, True) for rows in places]
         runner.trainer.add_callback(TakeTurns(turns, DistillationTerm()))
         runner.trainer.train()
-
-
-def data_arguments(given: dict[str, Any], folder: Path) -> EncoderOnlyEmbedderDataArguments:
-    """Lists in its format, in a file whose name says that a query's own documents are its candidates."""
-    file = folder / "lists_no_in_batch_neg.jsonl"
-    with file.open("w", encoding="utf-8") as target:
-        for batch in given["batches"]:
-            for query, documents, scores in zip(batch["queries"], batch["documents"], batch["scores"], strict=True):
-                scaled = [value / given["tau"] for value in scores]
-                row = {"query": query, "pos": documents[:1], "neg": documents[1:]}
-                target.write(json.dumps({**row, "pos_scores": scaled[:1], "neg_scores": scaled[1:]}) + "\n")
-    return EncoderOnlyEmbedderDataArguments(
-        train_data=[str(file)],
-        cache_path=str(folder / "cache"),
-        train_group_size=len(given["batches"][0]["documents"][0]),
-        query_max_len=given["max_len"],
-        passage_max_len=given["max_len"],
-        query_instruction_for_retrieval=given["prompts"][0],
-        passage_instruction_for_retrieval=given["prompts"][1],
-        knowledge_distillation=True,
-        same_dataset_within_batch=True,
-    )
-
-
-def training_arguments(given: dict[str, Any], folder: Path) -> EncoderOnlyEmbedderTrainingArguments:
-    """Its defaults, but for the loss above, and no reports, no saving, no weight decay."""
-    return EncoderOnlyEmbedderTrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=given["batch_size"],
-        max_steps=given["planned_steps"],
-        learning_rate=given["lr"],
-        weight_decay=0.0,
-        bf16=given["precision"] == "bf16",
-        use_cpu=not torch.cuda.is_available(),  # it refuses bf16 on a CPU otherwise
-        temperature=2 * given["tau"],
-        sentence_pooling_method=POOLING[given["pooling"]],
-        normalize_embeddings=True,
-        kd_loss_type="kl_div",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from processes import environment, last_line
 
 HERE: Final = Path(__file__).parent
 
@@ -106,29 +107,8 @@ class Running:
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            said = [line for line in self._log.read_text(encoding="utf-8").splitlines() if line.strip()]
-            raise SideFailed(said[-1] if said else f"exit code {self._process.returncode}")
+            raise SideFailed(last_line(self._log, self._process.returncode))
         return dict(json.loads(line))
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The same number of threads in every library of every side; threads without work sleep instead of spinning.
-
-    Tokenizers decide for themselves whether to use threads: told to do so, they hang in a data loader's workers.
-    """
-    inherited = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
-    return {
-        **inherited,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")])),
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "RAYON_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "KMP_BLOCKTIME": "0",
-        "GOMP_SPINCOUNT": "0",
-        "HF_HUB_OFFLINE": "1",
-        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
-    }
 
 
 def sides_of(

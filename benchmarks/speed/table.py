@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sides import Measured
+from tables import markdown
 
 # Floating-point operations a weight and token: one product and one addition forward, twice that backward.
 OPERATIONS = {"distillation": 6, "teacher": 6, "scoring": 2, "encoding": 2}
@@ -85,12 +85,6 @@ def result_rows(results: dict[str, np.ndarray]) -> list[str]:
     rows = [["side", "largest difference to ours"]]
     rows += [[name, f"{np.abs(found - ours).max():.1e}"] for name, found in itertools.islice(results.items(), 1, None)]
     return markdown(rows)
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table; the first row is its head."""
-    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
-    return [head, "|" + "---|" * len(rows[0]), *body]
 
 
 def _tokens(given: dict[str, Any], first: int, count: int) -> list[int]:
