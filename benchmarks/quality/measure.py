@@ -1,0 +1,79 @@
+"""The figures of a model, by bistill's own evaluation over all documents of a data version."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bistill import artifacts, metrics
+from bistill.candidates.teacher_scores.teachers import Settings, Teacher
+from bistill.config import DataOptions, EvaluationOptions
+from bistill.data.version import split_path
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.evaluation import report, scores, task
+from bistill.evaluation.scores import EncoderScores
+from bistill.evaluation.task import Task
+
+FIGURES = ("ndcg_at_10", "mrr_at_10", "recall_at_100")
+
+
+def question(model: str, data: str, data_root: str, precision: str) -> tuple[Task, EvaluationOptions]:
+    """The test queries of a data version, to be ranked over its ``corpus.csv``, else over the test file's documents."""
+    test = split_path(DataOptions(data_version=data, data_root=data_root), "test")
+    corpus = test.with_name(artifacts.CORPUS_FILE)
+    options = EvaluationOptions(
+        model_path=model,
+        test_data=str(test),
+        corpus_data=str(corpus) if corpus.is_file() else None,
+        precision=precision,  # type: ignore[arg-type]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return task.build(options, Path(folder) / artifacts.REJECTED_FILE), options
+
+
+def answers_of(model: str, asked: Task, options: EvaluationOptions) -> EncoderScores:
+    """What a student answers."""
+    encoder = BiEncoder.load(model, precision=options.precision)
+    return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=options.batch_size)
+
+
+def student(model: str, data: str, data_root: str, precision: str) -> dict[str, Any]:
+    """Ranking figures, those of each query, and how far random documents lie below the positives."""
+    asked, options = question(model, data, data_root, precision)
+    answers = answers_of(model, asked, options)
+    random = report.separation(asked, answers)["random_negatives"]
+    separate = {"random_negative": random["mean_negative"], "margin": random["margin"]}
+    return {**ranking(asked, answers.run(asked)), **separate}
+
+
+def teacher(name: str, start: str, data: str, data_root: str, precision: str, **reading: Any) -> dict[str, Any]:
+    """Ranking figures of the untouched student's ranking whose head the teacher re-orders.
+
+    Args:
+        name: of the teacher.
+        start: the untouched student.
+        data: data version.
+        data_root: folder of the data versions.
+        precision: of both.
+        reading: ``depth`` of the head, ``max_len`` of a pair.
+    """
+    asked, options = question(start, data, data_root, precision)
+    ranked = answers_of(start, asked, options).ids
+    settings = Settings(max_len=reading["max_len"], precision=options.precision)
+    with Teacher.open(name, settings) as opened:
+        answers = scores.of_teacher(opened, asked, ranked, depth=reading["depth"], extra=[])
+    return ranking(asked, answers.run(asked))
+
+
+def ranking(asked: Task, run: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Means of the ranking figures, and nDCG@10 by query."""
+    qrels = asked.qrels()
+    by_query = metrics.ranking_metrics_by_query(qrels, run)
+    means = {name: sum(values[name] for values in by_query.values()) / len(by_query) for name in FIGURES}
+    return {
+        **means,
+        "queries": len(by_query),
+        "documents": len(asked.corpus),
+        "ndcg_by_query": {query: by_query[query]["ndcg_at_10"] for query in qrels},
+    }

@@ -1,0 +1,107 @@
+"""What all recipes of a data version and a seed share: the start model, the lists of every update, validation lists.
+
+python benchmarks/quality/prepare.py JOB
+
+JOB is a file that ``compare.py`` wrote. The lists are those that ``bistill distill`` learns from under the common
+options: pools mined, scored and filtered by its own code, lists drawn anew in each epoch. ``prepared.json`` comes last:
+a folder without it is not whole.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lists import list_task
+from recipes import command_line, identity
+
+from bistill import artifacts, cli
+from bistill.config import DistillationOptions, LoraOptions
+from bistill.data.dataset import Dataset
+from bistill.data.store import load_split
+from bistill.data.version import split_path
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.training.distillation import training_lists
+from bistill.training.engine import batches
+from bistill.training.validation import ValidationLists
+
+
+def main() -> None:
+    """Prepare one data version under one seed."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    started = time.monotonic()
+    folder = Path(job["folder"])
+    encoder = start_model(job)
+    given = command_line(job["common"], {"output_dir": str(folder / "candidates")})
+    # A list of the peers is K documents of its own, whatever ours takes from the other queries of a batch.
+    options = replace(cli.parse("distill", given, "bistill distill"), own_documents=None, in_batch=False)
+    dataset = load_split(split_path(options, "train"))
+    task, corpus = list_task(options, encoder, dataset)
+    updates = list(updates_of(task, corpus, dataset, options))
+    lines = (json.dumps(update, ensure_ascii=False) for update in updates)
+    artifacts.write_text(folder / "lists.jsonl", "\n".join(lines) + "\n")
+    artifacts.write_json(folder / "validation.json", validation_of(options))
+    facts = {
+        "job": identity(job),
+        "pools": task.fingerprints()["pools"],
+        "queries": task.samples,
+        "pairs": task._pools.counts.pairs,
+        "scored": task._pools.counts.scored,
+        "updates": len(updates),
+        "updates_of_an_epoch": len(updates) // options.epochs,
+        "prompts": list(encoder.prompts),
+        "pooling": encoder.mode,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    artifacts.write_json(folder / "prepared.json", facts)
+
+
+def start_model(job: dict[str, Any]) -> BiEncoder:
+    """The directory that every recipe starts from: the student, made to read as many tokens as the data are given."""
+    encoder = BiEncoder.load(job["student"], max_len=job["common"]["max_len"], precision="fp32")
+    encoder.save(Path(job["start"]), LoraOptions())
+    return encoder
+
+
+def updates_of(task: Any, corpus: Any, dataset: Dataset, options: DistillationOptions) -> Iterator[dict[str, Any]]:
+    """Queries, documents (the positive first) and the teacher's logits of each update.
+
+    Raises:
+        SystemExit: a list is shorter than K; the peers' lists have one length.
+    """
+    pools = task._pools
+    for epoch, samples in batches(task.order, options):
+        update: dict[str, Any] = {"epoch": epoch, "queries": [], "documents": [], "logits": []}
+        for row, item in zip(samples, training_lists(pools, options, samples, epoch), strict=True):
+            if len(item.documents) != options.K:
+                raise SystemExit(f"error: a query of {options.data_version} has fewer than K - 1 negatives: lower --K")
+            pool = pools[int(row)]
+            ids = np.concatenate([pool.positives, pool.documents]).tolist()
+            logits = np.concatenate([pool.positive_logits, pool.logits]).tolist()
+            logit_of = dict(zip(ids, logits, strict=True))
+            update["queries"].append(dataset.queries[item.query_id])
+            update["documents"].append(corpus.take(list(item.documents)))
+            update["logits"].append([logit_of[document] for document in item.documents])
+        yield update
+
+
+def validation_of(options: DistillationOptions) -> dict[str, Any]:
+    """The validation queries by which ours keeps its best weights, as an evaluator of the peers takes them."""
+    valid = load_split(split_path(options, "valid"))
+    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
+    documents = sorted({document for item in lists.lists for document in item.documents})
+    return {
+        "queries": {str(item.query_id): lists.queries[item.query_id] for item in lists.lists},
+        "corpus": {str(document): lists.documents[document] for document in documents},
+        "relevant": {query: list(gains) for query, gains in lists.qrels().items()},
+    }
+
+
+if __name__ == "__main__":
+    main()

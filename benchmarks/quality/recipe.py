@@ -1,0 +1,116 @@
+"""One recipe on one data version under one seed: train, measure, write the result.
+
+python benchmarks/quality/recipe.py JOB
+
+JOB is a file that ``compare.py`` wrote. The result is written at once and last; a run that was killed before has none.
+Training of ours goes on from its checkpoint then, that of a peer begins anew. A lock keeps a second process of the same
+run waiting for the first, which may have outlived the command that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import measure
+import recipes
+from filelock import FileLock
+
+from bistill import artifacts, journal
+
+HERE = Path(__file__).parent
+COMMAND = "from bistill import cli; cli.main()"
+
+
+def main() -> None:
+    """Do what the job says, unless its result is there."""
+    path = Path(sys.argv[1])
+    job = json.loads(path.read_text(encoding="utf-8"))
+    result = path.with_name("result.json")
+    with FileLock(path.with_name("lock")):
+        if of_job(result, job):
+            return
+        facts = of_job(path.with_name("trained.json"), job) or trained(job, path)
+        started = time.monotonic()
+        figures = measured(job)
+        record = {**facts, **figures, "evaluation_seconds": round(time.monotonic() - started, 1)}
+        artifacts.write_json(result, journal.finite(record))
+        if not job["keep_models"]:
+            path.with_name("trained.json").unlink(missing_ok=True)
+            shutil.rmtree(job["output"], ignore_errors=True)
+
+
+def of_job(path: Path, job: dict[str, Any]) -> dict[str, Any] | None:
+    """What a file holds of a job; None where there is none, or one of another job."""
+    found = artifacts.read_json(path) if path.is_file() else {}
+    return found if found.get("job") == recipes.identity(job) else None
+
+
+def trained(job: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Have the model trained and write that it is; returns wall seconds, updates, and what is to be noted.
+
+    Raises:
+        SystemExit: the training failed; what it said stands above in the log.
+    """
+    if job["kind"] in recipes.UNTRAINED:
+        return {"job": recipes.identity(job), "seconds": 0.0, "updates": 0, "notes": []}
+    output, begun = Path(job["output"]), path.with_name("begun.json")
+    if job["kind"] != recipes.BISTILL or not of_job(begun, job):
+        shutil.rmtree(output, ignore_errors=True)
+    resumed = output.is_dir()
+    artifacts.write_json(begun, {"job": recipes.identity(job)})
+    started = time.monotonic()
+    code = subprocess.run(training_command(job, path), check=False).returncode
+    if code:
+        sys.exit(code)
+    seconds = round(time.monotonic() - started, 1)
+    facts = of_ours(job) if job["kind"] == recipes.BISTILL else artifacts.read_json(output / "facts.json")
+    if resumed:
+        facts["notes"].append("resumed: its wall time is that of the last process")
+    facts = {"job": recipes.identity(job), "seconds": seconds, **facts}
+    artifacts.write_json(path.with_name("trained.json"), facts)
+    return facts
+
+
+def training_command(job: dict[str, Any], path: Path) -> list[str]:
+    """Command line of the training's process."""
+    if job["kind"] == recipes.BISTILL:
+        own = {"student_name": job["start"], "output_dir": job["output"]}
+        return [sys.executable, "-c", COMMAND, "distill", *recipes.command_line(job["common"], job["options"], own)]
+    python = job["flagembedding_python"] if job["kind"] == recipes.FLAG_EMBEDDING else sys.executable
+    return [python, str(HERE / f"train_{job['kind']}.py"), str(path)]
+
+
+def of_ours(job: dict[str, Any]) -> dict[str, Any]:
+    """Updates of a run of ours, the update of its best weights, and whether its candidates are those of the peers."""
+    events: dict[str, dict[str, Any]] = {}
+    for record in journal.read(Path(job["output"]) / artifacts.JOURNAL):
+        events[record["event"]] = record  # the last one of each kind
+    notes = []
+    prepared = artifacts.read_json(Path(job["prepared"]) / "prepared.json")
+    if events["inputs"]["candidates"]["pools"] != prepared["pools"]:
+        notes.append("candidates of its own")
+    return {"updates": events["step"]["step"], "kept_update": events["saved"]["step"], "notes": notes}
+
+
+def measured(job: dict[str, Any]) -> dict[str, Any]:
+    """Figures on the test queries, and nDCG@10 of every data version that shall not be forgotten."""
+
+    def of(data: str) -> dict[str, Any]:
+        where = (data, job["common"]["data_root"], job["common"]["precision"])
+        if job["kind"] == recipes.TEACHER:
+            reading = {"depth": job["options"]["depth"], "max_len": job["common"]["teacher_max_len"]}
+            return measure.teacher(job["common"]["teacher_path"], job["start"], *where, **reading)
+        return measure.student(job["start"] if job["kind"] == recipes.START else job["output"], *where)
+
+    other = {} if job["kind"] == recipes.TEACHER else {name: of(name)["ndcg_at_10"] for name in job["forgetting"]}
+    return {"figures": of(job["common"]["data_version"]), "forgetting": other}
+
+
+if __name__ == "__main__":
+    main()

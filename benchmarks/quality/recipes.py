@@ -1,0 +1,148 @@
+"""The one table of recipes: what each row of the comparison trains, and with which settings.
+
+Sources of the peers' settings:
+
+- ``MultipleNegativesRankingLoss``: scale 20 and triplets with in-batch negatives are its documented defaults. The hard
+  negative is the first of the list, with ``--choice stratified`` one of those that the teacher scores highest.
+- ``MarginMSELoss``: (query, positive, negative) with the difference of the teacher's logits, as its documentation
+  trains on MS MARCO; the negative is another place of the list from query to query. A student's vectors mostly have
+  length 1, and a margin of logits is out of their reach; ``margin-mse-relevance`` has the difference of relevances.
+- ``DistillKLDivLoss``: temperature 1.0 of both sides is its default, which its authors found best for dense students
+  (pull request 3428). Its docstring allows two temperatures, the teacher's matched to the spread of its scores instead
+  of a fixed value: ``distill-kl-split`` takes the mean standard deviation of a list's logits, and for the student 0.05,
+  the scale 20 of the library's own ranking loss.
+- FlagEmbedding: its documented example of distillation (bge-m3): ``m3_kd_loss``, temperature 0.02, learning rate 1e-5,
+  raw scores of the re-ranker; ``flagembedding-2e-5`` has the learning rate of all the others.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentTypeError
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from bistill.config import DistillationOptions
+
+SENTENCE_TRANSFORMERS: Final = "sentence_transformers"
+FLAG_EMBEDDING: Final = "flag_embedding"
+BISTILL: Final = "bistill"
+START: Final = "start"
+TEACHER: Final = "teacher"
+# Kinds without a training: one run serves all seeds.
+UNTRAINED: Final = (START, TEACHER)
+REFERENCE: Final = "ours"
+# Fields of a job that decide nothing of its result.
+INCIDENTAL: Final = ("flagembedding_python", "keep_models")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row.
+
+    Attributes:
+        label: its name in the tables.
+        kind: who trains.
+        options: settings of the kind; of ``bistill`` options of ``bistill distill`` that differ from its defaults.
+    """
+
+    label: str
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+# The trainer's settings that the documentation of sentence-transformers trains its examples with.
+TRAINER: Final = {"lr": 2e-5, "warmup": 0.1}
+# The score of the literal recipe: cosines mapped to 0..1. An option only where there are several.
+LINEAR: Final = {"score": "linear"} if "score" in {item.name for item in fields(DistillationOptions)} else {}
+
+RECIPES: Final = {
+    "untouched": Recipe("untouched student", START),
+    "teacher": Recipe("teacher, re-ranks the untouched student's first 20", TEACHER, {"depth": 20}),
+    "mnrl": Recipe(
+        "sentence-transformers, MultipleNegativesRankingLoss",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "mnrl", "scale": 20.0, **TRAINER},
+    ),
+    "margin-mse": Recipe(
+        "sentence-transformers, MarginMSELoss",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "margin_mse", "scores": "logits", **TRAINER},
+    ),
+    "margin-mse-relevance": Recipe(
+        "sentence-transformers, MarginMSELoss, relevance",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "margin_mse", "scores": "relevance", **TRAINER},
+    ),
+    "distill-kl": Recipe(
+        "sentence-transformers, DistillKLDivLoss",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "distill_kl", "student_temperature": 1.0, "teacher_temperature": 1.0, **TRAINER},
+    ),
+    "distill-kl-split": Recipe(
+        "sentence-transformers, DistillKLDivLoss, two temperatures",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "distill_kl", "student_temperature": 0.05, "teacher_temperature": "spread", **TRAINER},
+    ),
+    "flagembedding": Recipe(
+        "FlagEmbedding, m3_kd_loss",
+        FLAG_EMBEDDING,
+        {"kd_loss_type": "m3_kd_loss", "temperature": 0.02, "lr": 1e-5, "warmup": 0.1},
+    ),
+    "flagembedding-2e-5": Recipe(
+        "FlagEmbedding, m3_kd_loss, learning rate 2e-5",
+        FLAG_EMBEDDING,
+        {"kd_loss_type": "m3_kd_loss", "temperature": 0.02, "lr": 2e-5, "warmup": 0.1},
+    ),
+    "contract": Recipe(
+        "bistill distill, the literal recipe",
+        BISTILL,
+        {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4, **LINEAR},
+    ),
+    REFERENCE: Recipe("bistill distill", BISTILL),
+}
+DEFAULT: Final = (
+    *("untouched", "teacher", "mnrl", "margin-mse", "distill-kl", "distill-kl-split", "flagembedding", "contract"),
+    REFERENCE,
+)
+
+
+def further(text: str) -> tuple[str, Recipe]:
+    """``NAME:key=value,key=value`` as a further row of ours.
+
+    Raises:
+        ArgumentTypeError: the text has another form, or the name is taken.
+    """
+    name, separator, rest = text.partition(":")
+    pairs = [part.partition("=") for part in rest.split(",") if part]
+    if not name or "/" in name or not separator or not all(key and equals for key, equals, _ in pairs):
+        raise ArgumentTypeError(f"NAME:key=value,key=value is expected, found {text!r}")
+    if name in RECIPES:
+        raise ArgumentTypeError(f"{name!r} is the name of another row")
+    options = {key.strip().removeprefix("--"): value.strip() for key, _, value in pairs}
+    shown = ", ".join(f"{key}={value}" for key, value in options.items())
+    return name, Recipe(f"{name}: bistill distill, {shown}" if shown else f"{name}: bistill distill", BISTILL, options)
+
+
+def identity(job: dict[str, Any]) -> dict[str, Any]:
+    """What of a job decides its result, as JSON holds it: a result of another identity is made anew."""
+    return dict(json.loads(json.dumps({name: value for name, value in job.items() if name not in INCIDENTAL})))
+
+
+def command_line(*options: dict[str, Any]) -> list[str]:
+    """Options as arguments of ``bistill distill``; of two of one name the later one counts.
+
+    True, and the text "true", is a switch that is on, False and "false" one that is off; None is an option left out,
+    and words of a text are several values.
+    """
+    merged: dict[str, Any] = {}
+    for group in options:
+        merged |= group
+    arguments: list[str] = []
+    for name, value in merged.items():
+        if value is None or str(value).lower() == "false":
+            continue
+        arguments.append(f"--{name}")
+        if str(value).lower() != "true":
+            arguments += list(map(str, value)) if isinstance(value, list | tuple) else str(value).split()
+    return arguments

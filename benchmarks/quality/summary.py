@@ -1,0 +1,145 @@
+"""Rows of the tables from the results of all runs, and the interval of a paired bootstrap."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from recipes import REFERENCE, TEACHER, Recipe
+from tables import markdown
+
+DRAWS: Final = 10_000
+BLOCK: Final = 100
+TITLES: Final = {
+    "ndcg_at_10": "nDCG@10",
+    "mrr_at_10": "MRR@10",
+    "recall_at_100": "Recall@100",
+    "random_negative": "random negative",
+    "margin": "margin",
+}
+Result = dict[str, Any]
+# Results of one data version by the name of the recipe: one of each seed, or a single one whose seed is None.
+Results = dict[str, list[Result]]
+
+
+class Difference(NamedTuple):
+    """Mean difference of nDCG@10 and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(differences: np.ndarray, seed: int = 0) -> Difference:
+    """Percentile bootstrap over queries (Efron and Tibshirani 1993; for retrieval Sakai, SIGIR 2006).
+
+    Args:
+        differences: one a query, shape (queries,).
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    count = len(differences)
+    blocks = (differences[random.integers(count, size=(BLOCK, count))].mean(axis=1) for _ in range(DRAWS // BLOCK))
+    low, high = np.quantile(np.concatenate(list(blocks)), [0.025, 0.975])
+    return Difference(float(differences.mean()), float(low), float(high))
+
+
+def ahead_by(ours: Sequence[Result], other: Sequence[Result]) -> Difference | None:
+    """Ours minus another recipe, query by query, the mean over the seeds that both have; None where they share none."""
+    pairs = [
+        (mine["figures"]["ndcg_by_query"], its["figures"]["ndcg_by_query"])
+        for mine in ours
+        for its in other
+        if its["job"]["seed"] in (mine["job"]["seed"], None)
+    ]
+    if not pairs:
+        return None
+    return interval(np.mean([[mine[query] - its[query] for query in mine] for mine, its in pairs], axis=0))
+
+
+def mean(results: Sequence[Result], name: str) -> float | None:
+    """A figure's mean over seeds; None where the recipe has none of it."""
+    values = [result["figures"].get(name) for result in results]
+    return None if not values or None in values else statistics.fmean(values)
+
+
+def data_rows(recipes: dict[str, Recipe], results: Results, forgetting: Sequence[str]) -> list[str]:
+    """The table of one data version: a row for each recipe that has a result."""
+    head = ["recipe", "seeds", *TITLES.values(), "gap closed", "ours - it, 95 %"]
+    rows = [[*head, *(f"{name} - untouched" for name in forgetting), "updates", "wall s", "notes"]]
+    for name, recipe in recipes.items():
+        own = results.get(name, [])
+        if not own:
+            continue
+        seeds = "-" if own[0]["job"]["seed"] is None else str(len(own))
+        figures = [number(mean(own, figure)) for figure in TITLES]
+        ahead = None if name == REFERENCE else ahead_by(results.get(REFERENCE, []), own)
+        rows.append(
+            [recipe.label, seeds, *figures, gap_closed(name, results), shown(ahead)]
+            + [forgotten(own, results, data) for data in forgetting]
+            + [", ".join(dict.fromkeys(str(result["updates"]) for result in own))]
+            + [f"{statistics.fmean(result['seconds'] for result in own):.0f}"]
+            + ["; ".join(dict.fromkeys(note for result in own for note in result["notes"]))]
+        )
+    return markdown(rows)
+
+
+def gap_closed(name: str, results: Results) -> str:
+    """Share of the way from the untouched student to its teacher's re-ranking, by nDCG@10."""
+    ends = [mean(results.get(end, []), "ndcg_at_10") for end in ("untouched", TEACHER)]
+    own = mean(results[name], "ndcg_at_10")
+    if ends[0] is None or ends[1] is None or own is None or ends[1] <= ends[0]:
+        return "-"
+    return f"{(own - ends[0]) / (ends[1] - ends[0]):.0%}"
+
+
+def forgotten(own: Sequence[Result], results: Results, data: str) -> str:
+    """nDCG@10 on another data version minus that of the untouched student."""
+    start = results.get("untouched", [])
+    if not start or data not in own[0]["forgetting"]:
+        return "-"
+    change = statistics.fmean(result["forgetting"][data] for result in own) - start[0]["forgetting"][data]
+    return f"{change:+.4f}"
+
+
+def summary_rows(recipes: dict[str, Recipe], by_data: dict[str, Results]) -> list[str]:
+    """The table over data versions: how often ours is ahead, and how often beyond chance."""
+    head = ["recipe", "data sets", "mean nDCG@10", "mean of ours there", "ours ahead", "beyond chance"]
+    rows = [[*head, "ours behind", "beyond chance"]]
+    for name, recipe in recipes.items():
+        there = [results for results in by_data.values() if results.get(name)]
+        if not there:
+            continue
+        values = [mean(results[name], "ndcg_at_10") for results in there]
+        compared = [results for results in there if results.get(REFERENCE)] if name != REFERENCE else []
+        ahead = [found for results in compared if (found := ahead_by(results[REFERENCE], results[name]))]
+        ours = [mean(results[REFERENCE], "ndcg_at_10") for results in compared]
+        counts = (
+            sum(item.mean > 0 for item in ahead),
+            sum(item.low > 0 for item in ahead),
+            sum(item.mean < 0 for item in ahead),
+            sum(item.high < 0 for item in ahead),
+        )
+        rows.append(
+            [recipe.label, str(len(there)), number(averaged(values)), number(averaged(ours))]
+            + [str(count) if ahead else "-" for count in counts]
+        )
+    return markdown(rows)
+
+
+def averaged(values: Sequence[float | None]) -> float | None:
+    """Mean of what is there."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def number(value: float | None) -> str:
+    """Four decimals."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def shown(difference: Difference | None) -> str:
+    """Mean and interval."""
+    return "-" if difference is None else "{:+.4f} ({:+.4f} to {:+.4f})".format(*difference)
