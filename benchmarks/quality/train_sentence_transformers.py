@@ -3,8 +3,8 @@
 python benchmarks/quality/train_sentence_transformers.py JOB
 
 The trainer's settings are those of the recipe, and defaults; the batches are given. The weights kept are the last, or
-with ``peers_keep`` "best" those with the best nDCG@10 of its ``InformationRetrievalEvaluator`` over the validation lists
-of ours, measured before the first update and after each epoch, as ours is.
+with ``peers_keep`` "best" those with the best nDCG@10 of its ``InformationRetrievalEvaluator`` over the validation
+lists of ours, measured before the first update and after each epoch, as ours is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sentence_transformers.sentence_transformer.losses import (
 FIGURE = "valid_cosine_ndcg@10"
 Update = dict[str, Any]
 Rows = list[dict[str, Any]]
+Training = tuple[Rows, torch.nn.Module]
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
     (output / "facts.json").write_text(json.dumps({"updates": trainer.state.global_step, "notes": notes}))
 
 
-def ranking(model: SentenceTransformer, updates: list[Update], options: dict[str, Any]) -> tuple[Rows, torch.nn.Module]:
+def ranking(model: SentenceTransformer, updates: list[Update], options: dict[str, Any]) -> Training:
     """(query, positive, negative), all others of the batch as negatives, too."""
     rows = [
         {"query": query, "positive": documents[0], "negative": documents[1]}
@@ -80,7 +81,7 @@ def ranking(model: SentenceTransformer, updates: list[Update], options: dict[str
     return rows, MultipleNegativesRankingLoss(model, scale=options["scale"])
 
 
-def margin(model: SentenceTransformer, updates: list[Update], options: dict[str, Any]) -> tuple[Rows, torch.nn.Module]:
+def margin(model: SentenceTransformer, updates: list[Update], options: dict[str, Any]) -> Training:
     """(query, positive, negative) with the difference of the teacher's scores; the negative's place goes round."""
     rows: Rows = []
     for query, documents, logits in lists_of(updates):
@@ -91,9 +92,7 @@ def margin(model: SentenceTransformer, updates: list[Update], options: dict[str,
     return rows, MarginMSELoss(model)
 
 
-def listwise(
-    model: SentenceTransformer, updates: list[Update], options: dict[str, Any]
-) -> tuple[Rows, torch.nn.Module]:
+def listwise(model: SentenceTransformer, updates: list[Update], options: dict[str, Any]) -> Training:
     """(query, positive, negatives) with the teacher's logits; "spread" is their mean standard deviation in a list."""
     rows: Rows = []
     for query, documents, logits in lists_of(updates):
