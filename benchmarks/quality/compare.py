@@ -144,7 +144,9 @@ def prepare(entry: str, seed: int, place: Place, options: argparse.Namespace) ->
         return
     call("prepare.py", job, folder, options)
     facts = artifacts.read_json(done)
-    print(f"{entry}, seed {seed}: {facts['updates']} updates, {facts['pairs']} scored candidates", flush=True)
+    counted = f"{facts['updates']} updates, {facts['pairs']} scored candidates"
+    short = f"{facts['short_lists']} of {facts['lists']} lists short of negatives"
+    print(f"{entry}, seed {seed}: {counted}, {short}", flush=True)
 
 
 def run(job: Job, folder: Path, options: argparse.Namespace) -> summary.Result:

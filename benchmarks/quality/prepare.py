@@ -9,6 +9,7 @@ a folder without it is not whole.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -53,6 +54,8 @@ def main() -> None:
         "queries": task.samples,
         "pairs": task._pools.counts.pairs,
         "scored": task._pools.counts.scored,
+        "lists": sum(len(update["queries"]) for update in updates),
+        "short_lists": sum(update["short"] for update in updates),
         "updates": len(updates),
         "updates_of_an_epoch": len(updates) // options.epochs,
         "prompts": list(encoder.prompts),
@@ -70,24 +73,25 @@ def start_model(job: dict[str, Any]) -> BiEncoder:
 
 
 def updates_of(task: Any, corpus: Any, dataset: Dataset, options: DistillationOptions) -> Iterator[dict[str, Any]]:
-    """Queries, documents (the positive first) and the teacher's logits of each update.
+    """Queries, documents (the positive first) and the teacher's logits of each update, and how many lists were short.
 
-    Raises:
-        SystemExit: a list is shorter than K; the peers' lists have one length.
+    The peers' lists have one length: where the false-negative filter left fewer than K - 1 negatives, they come again,
+    as FlagEmbedding has it by itself.
     """
     pools = task._pools
     for epoch, samples in batches(task.order, options):
-        update: dict[str, Any] = {"epoch": epoch, "queries": [], "documents": [], "logits": []}
+        update: dict[str, Any] = {"epoch": epoch, "queries": [], "documents": [], "logits": [], "short": 0}
         for row, item in zip(samples, training_lists(pools, options, samples, epoch), strict=True):
-            if len(item.documents) != options.K:
-                raise SystemExit(f"error: a query of {options.data_version} has fewer than K - 1 negatives: lower --K")
             pool = pools[int(row)]
             ids = np.concatenate([pool.positives, pool.documents]).tolist()
             logits = np.concatenate([pool.positive_logits, pool.logits]).tolist()
             logit_of = dict(zip(ids, logits, strict=True))
             update["queries"].append(dataset.queries[item.query_id])
-            update["documents"].append(corpus.take(list(item.documents)))
-            update["logits"].append([logit_of[document] for document in item.documents])
+            negatives = itertools.islice(itertools.cycle(item.documents[1:]), options.K - 1)
+            documents = [item.documents[0], *negatives]
+            update["documents"].append(corpus.take(documents))
+            update["logits"].append([logit_of[document] for document in documents])
+            update["short"] += len(item.documents) < options.K
         yield update
 
 

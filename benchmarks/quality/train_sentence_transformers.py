@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +38,20 @@ Rows = list[dict[str, Any]]
 Training = tuple[Rows, torch.nn.Module]
 
 
+class Given(DefaultBatchSampler):
+    """The rows in their order, in batches of the updates' sizes: the last one of an epoch may be smaller."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Row numbers of each batch."""
+        ends = np.cumsum([0, *self.sizes]).tolist()
+        return (list(range(*ends[number : number + 2])) for number in range(len(self.sizes)))
+
+
 def main() -> None:
     """Train and write the model, and what the training says of itself."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -48,9 +62,8 @@ def main() -> None:
     model = SentenceTransformer(job["start"])
     rows, loss = LOSSES[job["options"]["loss"]](model, updates, job["options"])
     prompts = {name: facts["prompts"][name != "query"] for name in rows[0] if name != "label"}
-    settings = arguments(job, output / "trainer", updates, facts) | {
-        "prompts": prompts if any(prompts.values()) else None
-    }
+    settings = arguments(job, output / "trainer", updates, facts)
+    settings["prompts"] = prompts if any(prompts.values()) else None
     evaluator = first = None
     if job["peers_keep"] == "best":
         evaluator = validation(prepared, facts["prompts"])
@@ -116,18 +129,7 @@ def lists_of(updates: list[Update]) -> Iterator[tuple[str, list[str], list[float
 
 def arguments(job: dict[str, Any], folder: Path, updates: list[Update], facts: dict[str, Any]) -> dict[str, Any]:
     """Of the trainer."""
-    sizes = [len(update["queries"]) for update in updates]
-
-    class Given(DefaultBatchSampler):
-        """The rows in their order, in batches of the updates' sizes: the last one of an epoch may be smaller."""
-
-        def __len__(self) -> int:
-            return len(sizes)
-
-        def __iter__(self) -> Iterator[list[int]]:
-            ends = np.cumsum([0, *sizes]).tolist()
-            return (list(range(*ends[number : number + 2])) for number in range(len(sizes)))
-
+    Given.sizes = [len(update["queries"]) for update in updates]
     keeping: dict[str, Any] = {"save_strategy": "no"}
     if job["peers_keep"] == "best":
         every = {"eval_steps": facts["updates_of_an_epoch"], "save_steps": facts["updates_of_an_epoch"]}
