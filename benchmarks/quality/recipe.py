@@ -3,13 +3,15 @@
 python benchmarks/quality/recipe.py JOB
 
 JOB is a file that ``compare.py`` wrote. The result is written at once and last; a run that was killed before has none.
-Training of ours goes on from its checkpoint then, that of a peer begins anew. A lock keeps a second process of the same
-run waiting for the first, which may have outlived the command that started it.
+Training of ours goes on from its checkpoint then, that of a peer begins anew. A lock, which the training's process
+holds, too, keeps a second process of the same run waiting: either may have outlived the command that started it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,6 @@ from typing import Any
 
 import measure
 import recipes
-from filelock import FileLock
 
 from bistill import artifacts, journal
 
@@ -32,17 +33,18 @@ def main() -> None:
     path = Path(sys.argv[1])
     job = json.loads(path.read_text(encoding="utf-8"))
     result = path.with_name("result.json")
-    with FileLock(path.with_name("lock")):
-        if of_job(result, job):
-            return
-        facts = of_job(path.with_name("trained.json"), job) or trained(job, path)
-        started = time.monotonic()
-        figures = measured(job)
-        record = {**facts, **figures, "evaluation_seconds": round(time.monotonic() - started, 1)}
-        artifacts.write_json(result, journal.finite(record))
-        if not job["keep_models"]:
-            path.with_name("trained.json").unlink(missing_ok=True)
-            shutil.rmtree(job["output"], ignore_errors=True)
+    lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if of_job(result, job):
+        return
+    facts = of_job(path.with_name("trained.json"), job) or trained(job, path, lock)
+    started = time.monotonic()
+    figures = measured(job)
+    record = {**facts, **figures, "evaluation_seconds": round(time.monotonic() - started, 1)}
+    artifacts.write_json(result, journal.finite(record))
+    if not job["keep_models"]:
+        path.with_name("trained.json").unlink(missing_ok=True)
+        shutil.rmtree(job["output"], ignore_errors=True)
 
 
 def of_job(path: Path, job: dict[str, Any]) -> dict[str, Any] | None:
@@ -51,7 +53,7 @@ def of_job(path: Path, job: dict[str, Any]) -> dict[str, Any] | None:
     return found if found.get("job") == recipes.identity(job) else None
 
 
-def trained(job: dict[str, Any], path: Path) -> dict[str, Any]:
+def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
     """Have the model trained and write that it is; returns wall seconds, updates, and what is to be noted.
 
     Raises:
@@ -65,7 +67,7 @@ def trained(job: dict[str, Any], path: Path) -> dict[str, Any]:
     resumed = output.is_dir()
     artifacts.write_json(begun, {"job": recipes.identity(job)})
     started = time.monotonic()
-    code = subprocess.run(training_command(job, path), check=False).returncode
+    code = subprocess.run(training_command(job, path), check=False, pass_fds=(lock,)).returncode
     if code:
         sys.exit(code)
     seconds = round(time.monotonic() - started, 1)
@@ -87,15 +89,15 @@ def training_command(job: dict[str, Any], path: Path) -> list[str]:
 
 
 def of_ours(job: dict[str, Any]) -> dict[str, Any]:
-    """Updates of a run of ours, the update of its best weights, and whether its candidates are those of the peers."""
+    """Updates of a run of ours, and as notes the update of its best weights and whether its candidates are those of the peers."""
     events: dict[str, dict[str, Any]] = {}
     for record in journal.read(Path(job["output"]) / artifacts.JOURNAL):
         events[record["event"]] = record  # the last one of each kind
-    notes = []
+    notes = [f"weights of update {events['saved']['step']}"]
     prepared = artifacts.read_json(Path(job["prepared"]) / "prepared.json")
     if events["inputs"]["candidates"]["pools"] != prepared["pools"]:
         notes.append("candidates of its own")
-    return {"updates": events["step"]["step"], "kept_update": events["saved"]["step"], "notes": notes}
+    return {"updates": events["step"]["step"], "notes": notes}
 
 
 def measured(job: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def main() -> None:
         evaluator=evaluator,
     )
     trainer.train()
-    notes = [] if evaluator else ["last weights"]
+    notes = ["best of its validation" if evaluator else "last weights"]
     if first is not None and trainer.state.best_metric <= first:
         model, notes = SentenceTransformer(job["start"]), ["no epoch was better than the untouched student"]
     model.save_pretrained(str(output))
