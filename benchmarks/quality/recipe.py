@@ -62,6 +62,7 @@ def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
     if job["kind"] in recipes.UNTRAINED:
         return {"job": recipes.identity(job), "seconds": 0.0, "updates": 0, "notes": []}
     output, begun = Path(job["output"]), path.with_name("begun.json")
+    path.with_name("trained.json").unlink(missing_ok=True)
     if job["kind"] != recipes.BISTILL or not of_job(begun, job):
         shutil.rmtree(output, ignore_errors=True)
     resumed = output.is_dir()
@@ -89,7 +90,7 @@ def training_command(job: dict[str, Any], path: Path) -> list[str]:
 
 
 def of_ours(job: dict[str, Any]) -> dict[str, Any]:
-    """Updates of a run of ours, and as notes the update of its best weights and whether its candidates are those of the peers."""
+    """Updates of a run of ours; as notes the update of its best weights, and if its candidates are not the peers'."""
     events: dict[str, dict[str, Any]] = {}
     for record in journal.read(Path(job["output"]) / artifacts.JOURNAL):
         events[record["event"]] = record  # the last one of each kind
