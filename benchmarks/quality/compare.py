@@ -191,6 +191,7 @@ def job_of(entry: str, name: str, recipe: Recipe, seed: int | None, place: Place
         "output": str(place.run(name, seed) / "model"),
         "common": common(entry, options) | ({} if seed is None else {"seed": seed}),
         "forgetting": options.forgetting,
+        "test_queries": options.test_queries,
         "peers_keep": options.peers_keep if recipe.kind == recipes.SENTENCE_TRANSFORMERS else "",
         "flagembedding_python": options.flagembedding_python,
         "keep_models": options.keep_models,
@@ -245,6 +246,7 @@ def arguments() -> argparse.Namespace:
     add("--output_dir", required=True, help="results, logs and tables; the same folder goes on")
     add("--seeds", type=int, nargs="+", default=[1])
     add("--queries", type=int, help="training queries at most; unset: all")
+    add("--test_queries", type=int, help="test queries at most, of each data version; unset: all")
     add("--epochs", type=int, default=3)
     add("--batch_size", type=int, default=16, help="queries of an update")
     add("--K", type=int, default=8, help="documents of a query")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bistill import artifacts, metrics
 from bistill.candidates.teacher_scores.teachers import Settings, Teacher
@@ -18,15 +18,24 @@ from bistill.evaluation.task import Task
 FIGURES = ("ndcg_at_10", "mrr_at_10", "recall_at_100")
 
 
-def question(model: str, data: str, data_root: str, precision: str) -> tuple[Task, EvaluationOptions]:
+class Asking(NamedTuple):
+    """Folder of the data versions, arithmetic, and test queries used of each (chosen by a seed that is always one)."""
+
+    data_root: str
+    precision: str
+    queries: int | None
+
+
+def question(model: str, data: str, asking: Asking) -> tuple[Task, EvaluationOptions]:
     """The test queries of a data version, to be ranked over its ``corpus.csv``, else over the test file's documents."""
-    test = split_path(DataOptions(data_version=data, data_root=data_root), "test")
+    test = split_path(DataOptions(data_version=data, data_root=asking.data_root), "test")
     corpus = test.with_name(artifacts.CORPUS_FILE)
     options = EvaluationOptions(
         model_path=model,
         test_data=str(test),
         corpus_data=str(corpus) if corpus.is_file() else None,
-        precision=precision,  # type: ignore[arg-type]
+        max_samples=asking.queries,
+        precision=asking.precision,  # type: ignore[arg-type]
     )
     with tempfile.TemporaryDirectory() as folder:
         return task.build(options, Path(folder) / artifacts.REJECTED_FILE), options
@@ -38,31 +47,31 @@ def answers_of(model: str, asked: Task, options: EvaluationOptions) -> EncoderSc
     return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=options.batch_size)
 
 
-def student(model: str, data: str, data_root: str, precision: str) -> dict[str, Any]:
+def student(model: str, data: str, asking: Asking) -> dict[str, Any]:
     """Ranking figures, those of each query, and how far random documents lie below the positives."""
-    asked, options = question(model, data, data_root, precision)
+    asked, options = question(model, data, asking)
     answers = answers_of(model, asked, options)
     random = report.separation(asked, answers)["random_negatives"]
     separate = {"random_negative": random["mean_negative"], "margin": random["margin"]}
     return {**ranking(asked, answers.run(asked)), **separate}
 
 
-def teacher(name: str, start: str, data: str, data_root: str, precision: str, **reading: Any) -> dict[str, Any]:
+def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max_len: int | None) -> dict[str, Any]:
     """Ranking figures of the untouched student's ranking whose head the teacher re-orders.
 
     Args:
         name: of the teacher.
         start: the untouched student.
         data: data version.
-        data_root: folder of the data versions.
-        precision: of both.
-        reading: ``depth`` of the head, ``max_len`` of a pair.
+        asking: how all models are asked.
+        depth: documents of each query that it reads.
+        max_len: tokens of a pair; None: its own limit.
     """
-    asked, options = question(start, data, data_root, precision)
+    asked, options = question(start, data, asking)
     ranked = answers_of(start, asked, options).ids
-    settings = Settings(max_len=reading["max_len"], precision=options.precision)
+    settings = Settings(max_len=max_len, precision=options.precision)
     with Teacher.open(name, settings) as opened:
-        answers = scores.of_teacher(opened, asked, ranked, depth=reading["depth"], extra=[])
+        answers = scores.of_teacher(opened, asked, ranked, depth=depth, extra=[])
     return ranking(asked, answers.run(asked))
 
 

@@ -104,15 +104,17 @@ def of_ours(job: dict[str, Any]) -> dict[str, Any]:
 def measured(job: dict[str, Any]) -> dict[str, Any]:
     """Figures on the test queries, and nDCG@10 of every data version that shall not be forgotten."""
 
+    common = job["common"]
+    asking = measure.Asking(common["data_root"], common["precision"], job["test_queries"])
+
     def of(data: str) -> dict[str, Any]:
-        where = (data, job["common"]["data_root"], job["common"]["precision"])
         if job["kind"] == recipes.TEACHER:
-            reading = {"depth": job["options"]["depth"], "max_len": job["common"]["teacher_max_len"]}
-            return measure.teacher(job["common"]["teacher_path"], job["start"], *where, **reading)
-        return measure.student(job["start"] if job["kind"] == recipes.START else job["output"], *where)
+            reading = {"depth": job["options"]["depth"], "max_len": common["teacher_max_len"]}
+            return measure.teacher(common["teacher_path"], job["start"], data, asking, **reading)
+        return measure.student(job["start"] if job["kind"] == recipes.START else job["output"], data, asking)
 
     other = {} if job["kind"] == recipes.TEACHER else {name: of(name)["ndcg_at_10"] for name in job["forgetting"]}
-    return {"figures": of(job["common"]["data_version"]), "forgetting": other}
+    return {"figures": of(common["data_version"]), "forgetting": other}
 
 
 if __name__ == "__main__":
