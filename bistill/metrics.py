@@ -126,7 +126,10 @@ def query_margins(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray]
 def margin_ceiling(mean_negative_cosine: float) -> float:
     """Largest margin that random pairs allow on the linear score: ``0.5 * (1 - |mean negative cosine|)``.
 
-    Unit vectors of many random (query, document) pairs cannot be far from all documents at once.
+    Over all pairs of n unit vectors q of queries and d of their documents the mean cosine m is the product of their
+    means. The mean positive cosine is at most ``1 - |mean(q) - mean(d)|^2 / 2`` (convexity of the square), hence at
+    most 1, and at most ``1 + 2 m`` where m is negative: mean positive cosine minus m never passes ``1 - |m|``. Random
+    negatives, which leave the positive pairs out, may pass by 2 / (n - 1) on the linear score.
     """
     return 0.5 * (1 - abs(mean_negative_cosine))
 
@@ -206,7 +209,11 @@ def ranking_metrics(qrels: Qrels, run: Run) -> dict[str, float]:
     Returns:
         Measure name -> value in 0..1; nan where qrels is empty.
     """
-    by_query = ranking_metrics_by_query(qrels, run)
+    return means(ranking_metrics_by_query(qrels, run))
+
+
+def means(by_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Mean over queries of every measure in ``RANKING_MEASURES``; nan without a query."""
     return {
         name: math.fsum(values[name] for values in by_query.values()) / len(by_query) if by_query else math.nan
         for name in RANKING_MEASURES

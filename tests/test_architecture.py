@@ -17,7 +17,7 @@ LAYERS = (
     ("errors",),
     ("options",),
     ("config", "artifacts", "journal", "console"),
-    ("data", "losses", "metrics", "calibration"),
+    ("data", "losses", "metrics", "calibration", "reliability", "thresholds", "bootstrap"),
     ("encoders",),
     ("candidates",),
     ("training", "evaluation", "monitor", "serving"),

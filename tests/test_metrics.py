@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from bistill import metrics
 
@@ -75,6 +76,50 @@ def test_margin_of_random_pairs_stays_below_the_ceiling() -> None:
         negatives = cosines[~np.eye(400, dtype=bool)]
         margin = metrics.linear_score(np.diag(cosines)).mean() - metrics.linear_score(negatives).mean()
         assert margin <= metrics.margin_ceiling(negatives.mean()) + 1 / 400
+
+
+def excess(queries: torch.Tensor, documents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far the linear margin passes the ceiling, negatives being all pairs, and without the positive ones."""
+    cosines = torch.nn.functional.normalize(queries, dim=1) @ torch.nn.functional.normalize(documents, dim=1).T
+    positive, pairs = cosines.diag().mean(), len(cosines)
+    everyone = cosines.mean()
+    others = (cosines.sum() - cosines.diag().sum()) / (pairs * (pairs - 1))
+    first, second = ((positive - mean) / 2 - metrics.margin_ceiling(mean) for mean in (everyone, others))
+    return first, second
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, -0.3])
+def test_no_search_for_vectors_passes_the_ceiling(shift: float) -> None:
+    count = 32
+    start = torch.Generator().manual_seed(int(10 * shift + 100))
+    direction = torch.randn(6, generator=start)
+    # Documents pushed along a direction, queries along it or against it: mean cosines of both signs.
+    queries = (torch.randn(count, 6, generator=start) + direction * shift).requires_grad_()
+    documents = (torch.randn(count, 6, generator=start) + direction * abs(shift)).requires_grad_()
+    optimizer = torch.optim.Adam([queries, documents], lr=0.05)
+    found = []
+    for _ in range(150):
+        over_all, over_others = excess(queries, documents)
+        found.append(float(over_all.detach()))
+        assert found[-1] <= 1e-6
+        assert float(over_others.detach()) <= 2 / (count - 1)  # the positive pairs' share in the mean of all
+        optimizer.zero_grad()
+        (-over_all).backward()
+        optimizer.step()
+    assert found[-1] > max(found[0], -0.02)  # the search came close: the ceiling is no looser than it says
+
+
+@pytest.mark.parametrize("cosine", [-0.6, -0.2, 0.0, 0.3, 0.8])
+def test_there_are_vectors_that_reach_the_ceiling(cosine: float) -> None:
+    # A part that all share (opposite for a negative mean), and parts of their own that cancel out over a circle.
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    own = np.sqrt(1 - abs(cosine)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    shared = np.full((12, 1), np.sqrt(abs(cosine)))
+    queries, documents = np.hstack([own, shared]), np.hstack([own, np.copysign(shared, cosine)])
+    cosines = queries @ documents.T
+    margin = metrics.linear_score(np.diag(cosines)).mean() - metrics.linear_score(cosines).mean()
+    assert cosines.mean() == pytest.approx(cosine)
+    assert margin == pytest.approx(metrics.margin_ceiling(cosine))
 
 
 def test_gains_by_hand() -> None:

@@ -61,16 +61,22 @@ class LexicalMiner:
 
     def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
         """As ``Miner.mine``: the highest scores first. The first call builds the index."""
+        return self.search(query_ids, depth)[0]
+
+    def search(self, query_ids: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """Documents as ``mine`` gives them, -1 where there are no more, and their scores, float32 of the same shape."""
         found = np.full((len(query_ids), depth), -1, dtype=np.int64)
+        scores = np.zeros(found.shape, dtype=np.float32)
         index, done = self._index, 0
         with ThreadPoolExecutor(THREADS) as threads, progress("lexical search", len(found), "queries") as advance:
             for window in windows((self._queries[int(query)] for query in query_ids), WINDOW):
                 best = threads.map(partial(index.best, depth=depth), self._tokenizer(window))
-                for row, documents in enumerate(best, start=done):
+                for row, (documents, of_documents) in enumerate(best, start=done):
                     found[row, : len(documents)] = documents
+                    scores[row, : len(documents)] = of_documents
                 done += len(window)
                 advance(len(window))
-        return found
+        return found, scores
 
     @cached_property
     def _tokenizer(self) -> tokenization.Tokenizer:
@@ -108,8 +114,11 @@ class Bm25:
         self._starts = np.cumsum([0, *(len(block.lengths) for block in blocks)]).tolist()
         self._blocks = [_scored(block, statistics) for block in blocks]
 
-    def best(self, tokens: Iterable[str], depth: int) -> np.ndarray:
-        """Up to ``depth`` documents that share a token with a query, int64: falling score, equal ones by lower id."""
+    def best(self, tokens: Iterable[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """Up to ``depth`` documents that share a token with a query, int64, and their scores, float32.
+
+        The scores fall, equal ones are ordered by lower id.
+        """
         known = [self.vocabulary[token] for token in tokens if token in self.vocabulary]
         documents, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         for start, block in zip(self._starts, self._blocks if known else (), strict=False):
@@ -118,7 +127,8 @@ class Bm25:
             matching = matching[np.sort(metrics.top_columns(of_block[matching], depth))]
             documents = np.concatenate([documents, start + matching])
             scores = np.concatenate([scores, of_block[matching]])
-        return documents[metrics.top_columns(scores, depth)]  # blocks follow each other, so ids rise
+        columns = metrics.top_columns(scores, depth)  # blocks follow each other, so ids rise
+        return documents[columns], scores[columns]
 
 
 class _Counts(NamedTuple):

@@ -51,8 +51,12 @@ def test_order_is_that_of_the_formula(query: str, depth: int) -> None:
     scores = by_formula(words_of(query), [words_of(text) for text in POOL])
     order = sorted((place for place in range(len(POOL)) if scores[place]), key=lambda place: (-scores[place], place))
     expected = (order + [-1] * depth)[:depth]
-    (found,) = LexicalMiner([query], POOL).mine(np.array([0]), depth)
+    miner = LexicalMiner([query], POOL)
+    (found,) = miner.mine(np.array([0]), depth)
     assert found.tolist() == expected
+    documents, values = miner.search(np.array([0]), depth)
+    assert documents.tolist() == [expected]
+    assert values[0] == pytest.approx([scores[place] if place >= 0 else 0.0 for place in expected], rel=1e-5)
 
 
 def test_scores_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch) -> None:
