@@ -50,6 +50,8 @@ UNFINISHED_MODEL: Final = "unfinished-model"
 # evaluation results
 EVALUATION_JSON: Final = "bi_encoder_evaluation_results.json"
 EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"
+EVALUATION_PAGE: Final = "bi_encoder_evaluation_report.html"
+EVALUATION_FILES: Final = (EVALUATION_JSON, EVALUATION_PNG, EVALUATION_PAGE)
 
 # candidate lists
 CANDIDATES_FILE: Final = "candidates.parquet"

@@ -19,7 +19,7 @@ from bistill.data.store import load_documents
 from bistill.encoders import loading
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.evaluate import evaluate
-from bistill.evaluation.report import print_summary
+from bistill.evaluation.summary import print_summary
 from bistill.options import Options, altering
 from bistill.serving.search import answer
 from bistill.training.distillation import train as train_student
@@ -38,7 +38,6 @@ DECIDED_BY = {
     "model_path": "give --distillation.output_dir",
 }
 MODEL_FILES = (artifacts.WEIGHTS_FILE, artifacts.MODEL_RECORD)
-EVALUATION_FILES = (artifacts.EVALUATION_JSON, artifacts.EVALUATION_PNG)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def run(options: PipelineOptions) -> None:
             "evaluation",
             evaluation,
             evaluation.output_dir,
-            EVALUATION_FILES,
+            artifacts.EVALUATION_FILES,
             evaluate,
             needs=("test", "beside", "teacher", "distillation"),
         ),
@@ -108,7 +107,7 @@ def run(options: PipelineOptions) -> None:
     if options.searches:
         _search(options.searches, distillation, evaluation)
     print(f"teacher:  {teacher.output_dir}\nstudent:  {distillation.output_dir}")
-    for name in EVALUATION_FILES:
+    for name in artifacts.EVALUATION_FILES:
         print(f"figures:  {Path(evaluation.output_dir) / name}")
 
 
@@ -180,13 +179,12 @@ def models_fingerprint(more_teachers: tuple[str, ...], miner_model: str | None) 
 
 
 def evaluation_fingerprint(options: EvaluationOptions) -> str:
-    """Fingerprint of what an evaluation reads beside the test file: more documents, and models named by option."""
-    named = [
-        loading.model_fingerprint(loading.resolve(name)) for name in (options.base_model, options.teacher_path) if name
-    ]
-    corpus = Path(options.corpus_data) if options.corpus_data else None
-    documents = artifacts.sha256_of_file(corpus) if corpus and corpus.is_file() else ""
-    return artifacts.fingerprint({"models": named, "corpus": documents})
+    """Fingerprint of what an evaluation reads beside the test file: other files, and models named by option."""
+    models = (options.base_model, options.teacher_path, options.compare_with)
+    named = [loading.model_fingerprint(loading.resolve(name)) for name in models if name]
+    paths = [Path(name) for name in (options.corpus_data, *options.forgetting_data) if name]
+    files = [artifacts.sha256_of_file(path) if path.is_file() else "" for path in paths]
+    return artifacts.fingerprint({"models": named, "files": files})
 
 
 def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:

@@ -11,17 +11,24 @@ from bistill.options import Option
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(ModelOptions):
-    """Evaluate a student on a test file, beside its untouched base model and its teacher."""
+    """Evaluate a student on a test file, beside its untouched base model, its teacher and BM25."""
 
     model_path: Annotated[str, Option("Folder or hub name of the student.")]
     test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).")]
-    output_dir: Annotated[str, Option("Folder of the JSON and the PNG.")] = "evaluation_results"
+    output_dir: Annotated[str, Option("Folder of the JSON, the PNG and the report page.")] = "evaluation_results"
     batch_size: TextsAtOnce = 64
     base_model: Annotated[str | None, Option("Untouched model to compare with; unset: the student's own record.")] = (
         None
     )
     teacher_path: Annotated[str | None, Option("Teacher to compare with; unset: the student's own record.")] = None
+    compare_with: Annotated[
+        str | None, Option("Folder or hub name of a second student, measured on the same queries.")
+    ] = None
+    bm25: Annotated[bool, Option("Also rank by BM25, which no training made.")] = True
     corpus_data: Annotated[str | None, Option("File with a document column: more documents to rank among.")] = None
+    forgetting_data: Annotated[
+        tuple[str, ...], Option("Test files of data the student was not trained on: what did it lose there?")
+    ] = ()
     rerank_depth: Annotated[
         int, Option("Documents of each query that the teacher re-ranks; 0: no teacher.", minimum=0)
     ] = 20

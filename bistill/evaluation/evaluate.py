@@ -1,7 +1,8 @@
-"""``evaluate``: one student, its untouched base model and its teacher on one test file."""
+"""``evaluate``: one student, its untouched base model, its teacher, BM25 and a second student on one test file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ from bistill import artifacts, console
 from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.config import EvaluationOptions
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.evaluation import models, plots, report, samples, scores, task
+from bistill.evaluation import models, page, plots, report, samples, scores, summary, task
 from bistill.evaluation.models import Choice
 from bistill.evaluation.samples import Sample
-from bistill.evaluation.scores import EncoderScores, RerankedScores
+from bistill.evaluation.scores import Answers, EncoderScores, RerankedScores
 from bistill.evaluation.task import Task
+
+Entry = dict[str, Any]
 
 
 def evaluate(options: EvaluationOptions) -> dict[str, Any]:
-    """Measure the models, write the JSON and the PNG into ``output_dir`` and print a summary.
+    """Measure the models, write the JSON, the PNG and the report page into ``output_dir`` and print a summary.
 
     One model is in memory at a time. The result is a function of the models, the data and the options.
 
@@ -25,59 +28,88 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         The report, as the JSON holds it; see ``docs/evaluation.md``.
 
     Raises:
-        DataError: the test file cannot be used; RowError names the row.
+        DataError: a test file cannot be used; RowError names the row.
         ModelError: the student, or a model that the options name, cannot be loaded or gives no numbers.
+        ArtifactError: the calibration beside a model is no rising line.
     """
     output = Path(options.output_dir)
-    base_choice, teacher_choice = models.choose(options)
-    asked = task.build(options, output / artifacts.REJECTED_FILE)
+    choices = models.choose(options)
+    rejected = output / artifacts.REJECTED_FILE
+    asked, elsewhere = task.build(options, rejected), task.build_forgetting(options, rejected)
     console.say(f"evaluating {len(asked.records)} queries over {len(asked.corpus)} documents")
-    student = _encoder_scores(options.model_path, "student", asked, options)
-    base, base_entry = _base_scores(base_choice, asked, student, options)
-    chosen = samples.choose(asked, student)
-    teacher, teacher_entry = _teacher_scores(teacher_choice, asked, student, base, chosen, options)
-    entries = {"student": student.description, "base": base_entry, "teacher": teacher_entry}
-    gate = models.teacher_gate(options)
-    result = report.compose(options, asked, entries, student, base, teacher, chosen, gate)
+    answers, entries, chosen = _answers(choices, asked, elsewhere, options)
+    result = report.compose(options, asked, elsewhere, entries, answers, chosen, models.teacher_gate(options))
     artifacts.write_json(output / artifacts.EVALUATION_JSON, result)
-    plots.draw(output / artifacts.EVALUATION_PNG, result, asked, student, base)
-    report.print_summary(result)
-    print(output / artifacts.EVALUATION_JSON)
-    print(output / artifacts.EVALUATION_PNG)
+    plots.draw(output / artifacts.EVALUATION_PNG, result, asked, answers)
+    page.write(output / artifacts.EVALUATION_PAGE, result, asked, answers)
+    summary.print_summary(result)
+    for name in artifacts.EVALUATION_FILES:
+        print(output / name)
     return result
 
 
-def _encoder_scores(name: str, role: str, asked: Task, options: EvaluationOptions) -> EncoderScores:
-    encoder = BiEncoder.load(name, precision=options.precision, trust_remote_code=options.trust_remote_code)
-    return scores.of_encoder(encoder, asked, role=role, name=name, batch_size=options.batch_size)
-
-
-def _base_scores(
-    choice: Choice, asked: Task, student: EncoderScores, options: EvaluationOptions
-) -> tuple[EncoderScores | None, dict[str, Any]]:
-    """The base model reads as much of a text as the student does, so that only the training differs."""
+def _answers(
+    choices: tuple[Choice, Choice, Choice], asked: Task, elsewhere: Sequence[Task], options: EvaluationOptions
+) -> tuple[Answers, dict[str, Entry], tuple[list[Sample], list[Sample]]]:
+    """What every model answers, its entry in the report, and the student's best and worst queries."""
+    base_choice, teacher_choice, compared_choice = choices
+    student, student_entry = _encoder(Choice("student", options.model_path, demanded=True), asked, options, elsewhere)
+    assert student is not None
+    # The base model reads as much of a text as the student does, so that only the training differs.
     length = student.description["max_len"]
+    base, base_entry = _encoder(base_choice, asked, options, elsewhere, max_len=length)
+    compared, compared_entry = None, compared_choice.left_out
+    if compared_choice.demanded:
+        compared, compared_entry = _encoder(compared_choice, asked, options)
+    bm25 = scores.of_lexical(asked) if options.bm25 else None
+    bm25_entry = bm25.description if bm25 else Choice("bm25", reason="the options leave it out").left_out
+    chosen = samples.choose(asked, student)
+    teacher, teacher_entry = _teacher(teacher_choice, asked, student, base, chosen, options)
+    entries = {
+        "student": student_entry,
+        "base": base_entry,
+        "bm25": bm25_entry,
+        "teacher": teacher_entry,
+        "compared": compared_entry,
+    }
+    return Answers(student, base, bm25, teacher, compared), entries, chosen
+
+
+def _encoder(
+    choice: Choice,
+    asked: Task,
+    options: EvaluationOptions,
+    elsewhere: Sequence[Task] = (),
+    max_len: int | None = None,
+) -> tuple[EncoderScores | None, Entry]:
+    """Answers of an encoder, and its entry in the report; None and the reason where it is left out."""
     encoder, choice = models.load(
         choice,
         lambda name: BiEncoder.load(
-            name, max_len=length, precision=options.precision, trust_remote_code=options.trust_remote_code
+            name, max_len=max_len, precision=options.precision, trust_remote_code=options.trust_remote_code
         ),
     )
     if encoder is None:
         return None, choice.left_out
-    name = str(choice.name)
-    base = scores.of_encoder(encoder, asked, role="base", name=name, batch_size=options.batch_size)
-    return base, base.description
+    found = scores.of_encoder(
+        encoder,
+        asked,
+        role=choice.role,
+        name=str(choice.name),
+        batch_size=options.batch_size,
+        elsewhere=elsewhere,
+    )
+    return found, found.description
 
 
-def _teacher_scores(
+def _teacher(
     choice: Choice,
     asked: Task,
     student: EncoderScores,
     base: EncoderScores | None,
     chosen: tuple[list[Sample], list[Sample]],
     options: EvaluationOptions,
-) -> tuple[RerankedScores | None, dict[str, Any]]:
+) -> tuple[RerankedScores | None, Entry]:
     """The teacher re-ranks the base model's ranking, which is the same for every student; else the student's."""
     settings = models.teacher_settings(choice, options)
 

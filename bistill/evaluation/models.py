@@ -22,7 +22,7 @@ class Choice:
     """A model to compare with, or why there is none.
 
     Attributes:
-        role: "base" or "teacher".
+        role: "base", "teacher" or "compared".
         name: folder or hub name; None where there is none.
         demanded: whether the user named it: then it must load.
         reason: why it is left out.
@@ -39,22 +39,29 @@ class Choice:
         return {"path": self.name, "left_out": self.reason}
 
 
-def choose(options: EvaluationOptions) -> tuple[Choice, Choice]:
-    """Base model and teacher of an evaluation.
+def choose(options: EvaluationOptions) -> tuple[Choice, Choice, Choice]:
+    """Base model, teacher and second student of an evaluation.
 
     Raises:
         ModelError: the student's folder does not exist, or a model that the options name does not.
     """
     record = _record(options.model_path)
     base = _choice("base", options.base_model, record.get("base_model"), options.model_path)
-    if options.rerank_depth == 0:
-        return base, Choice("teacher", options.teacher_path, reason="the options leave it out: rerank_depth is 0")
-    teacher = _choice("teacher", options.teacher_path, record.get("teacher_path"), options.model_path)
-    for choice in (base, teacher):
+    teacher = (
+        _choice("teacher", options.teacher_path, record.get("teacher_path"), options.model_path)
+        if options.rerank_depth
+        else Choice("teacher", options.teacher_path, reason="the options leave it out: rerank_depth is 0")
+    )
+    compared = (
+        Choice("compared", reason="the options name no second student")
+        if options.compare_with is None
+        else Choice("compared", options.compare_with, demanded=True)
+    )
+    for choice in (base, teacher, compared):
         if choice.demanded:
             assert choice.name is not None
             loading.resolve(choice.name)  # a wrong name fails before anything is encoded
-    return base, teacher
+    return base, teacher, compared
 
 
 def teacher_settings(choice: Choice, options: EvaluationOptions) -> Settings:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from bistill import metrics
+from bistill.calibration import Calibration
+from bistill.candidates.mining import lexical
 from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.console import progress
-from bistill.encoders import loading
+from bistill.encoders import calibration_file, loading
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ModelError
 from bistill.evaluation.task import Pairs, Task
@@ -31,6 +33,10 @@ class EncoderScores:
         random: of the random pairs.
         ids: ranked documents of each query, int64 of shape (queries, depth).
         cosines: their cosines, float32, falling along a row.
+        shuffled: cosines of "positives", "negatives" and "random" with each query replaced by another
+            (``Task.shuffled``).
+        calibration: the line beside the model; None without one.
+        elsewhere: nDCG@10 of each query of each further task, float64.
     """
 
     description: dict[str, Any]
@@ -39,13 +45,32 @@ class EncoderScores:
     random: np.ndarray
     ids: np.ndarray
     cosines: np.ndarray
+    shuffled: Mapping[str, np.ndarray]
+    calibration: Calibration | None
+    elsewhere: tuple[np.ndarray, ...] = ()
 
     def run(self, task: Task) -> dict[str, dict[str, float]]:
         """The ranking as ``metrics.ranking_metrics`` takes it."""
-        return {
-            str(record.query_id): dict(zip(map(str, ids.tolist()), cosines.tolist(), strict=True))
-            for record, ids, cosines in zip(task.records, self.ids, self.cosines, strict=True)
-        }
+        return _run(task, self.ids, self.cosines)
+
+
+@dataclass(frozen=True)
+class LexicalScores:
+    """Answers of BM25.
+
+    Attributes:
+        description: tokens and constants, for the report.
+        ids: ranked documents of each query, int64 of shape (queries, depth), -1 where no more share a token with it.
+        scores: their BM25, float32, falling along a row.
+    """
+
+    description: dict[str, Any]
+    ids: np.ndarray
+    scores: np.ndarray
+
+    def run(self, task: Task) -> dict[str, dict[str, float]]:
+        """The ranking as ``metrics.ranking_metrics`` takes it."""
+        return _run(task, self.ids, self.scores)
 
 
 @dataclass(frozen=True)
@@ -64,15 +89,29 @@ class RerankedScores:
 
     def run(self, task: Task) -> dict[str, dict[str, float]]:
         """The ranking as ``metrics.ranking_metrics`` takes it: places, since below the depth there are no scores."""
-        places = -np.arange(self.ids.shape[1], dtype=np.float64)
-        return {
-            str(record.query_id): dict(zip(map(str, ids.tolist()), places.tolist(), strict=True))
-            for record, ids in zip(task.records, self.ids, strict=True)
-        }
+        places = np.broadcast_to(-np.arange(self.ids.shape[1], dtype=np.float64), self.ids.shape)
+        return _run(task, self.ids, places)
 
 
-def of_encoder(encoder: BiEncoder, task: Task, *, role: str, name: str, batch_size: int) -> EncoderScores:
-    """Encode the task's texts once and score its pairs and rankings.
+@dataclass(frozen=True)
+class Answers:
+    """What all models answered to one task; None where one is left out."""
+
+    student: EncoderScores
+    base: EncoderScores | None = None
+    bm25: LexicalScores | None = None
+    teacher: RerankedScores | None = None
+    compared: EncoderScores | None = None
+
+    def encoders(self) -> dict[str, EncoderScores | None]:
+        """Those with cosines, by role."""
+        return {"base": self.base, "student": self.student, "compared": self.compared}
+
+
+def of_encoder(
+    encoder: BiEncoder, task: Task, *, role: str, name: str, batch_size: int, elsewhere: Sequence[Task] = ()
+) -> EncoderScores:
+    """Encode the task's texts once and score its pairs and rankings; the rankings of further tasks, too.
 
     Args:
         encoder: the model.
@@ -80,23 +119,35 @@ def of_encoder(encoder: BiEncoder, task: Task, *, role: str, name: str, batch_si
         role: its name in messages, such as "student".
         name: the model as the user named it.
         batch_size: texts encoded at once.
+        elsewhere: further tasks, whose rankings alone are wanted.
 
     Raises:
         ModelError: a vector has a value that is no number.
+        ArtifactError: the calibration beside the model is no rising line.
     """
-    queries = encoder.encode_queries(task.queries, batch_size=batch_size, description=f"{role}: queries")
-    documents = encoder.encode_documents(task.corpus, batch_size=batch_size, description=f"{role}: documents")
-    for vectors in (queries, documents):
-        _check_finite(vectors.sum(axis=1), name)
+    queries, documents = _encoded(encoder, task, role, name, batch_size)
     with progress(f"{role}: ranking", len(queries), "queries") as advance:
         ids, cosines = metrics.top_documents(queries, documents, RANKING_DEPTH, advance=advance)
+    pairs = {"positives": task.positives, "negatives": task.negatives, "random": task.random}
+    shuffled = {kind: cosines_of(queries, documents, task.shuffled(found)) for kind, found in pairs.items()}
     return EncoderScores(
         description=describe_encoder(encoder, name),
-        positives=cosines_of(queries, documents, task.positives),
-        negatives=cosines_of(queries, documents, task.negatives),
-        random=cosines_of(queries, documents, task.random),
+        **{kind: cosines_of(queries, documents, found) for kind, found in pairs.items()},
         ids=ids,
         cosines=cosines,
+        shuffled=shuffled,
+        calibration=calibration_file.read(name),
+        elsewhere=tuple(_ndcg(encoder, further, role, name, batch_size) for further in elsewhere),
+    )
+
+
+def of_lexical(task: Task) -> LexicalScores:
+    """Rank the task's documents by BM25, over tokens that the documents decide, as the lexical miner does."""
+    miner = lexical.LexicalMiner(task.queries, task.corpus)
+    depth = min(RANKING_DEPTH, len(task.corpus))
+    ids, scores = miner.search(np.arange(len(task.records)), depth)
+    return LexicalScores(
+        {"method": lexical.METHOD, "tokens": miner.tokens, "k1": lexical.K1, "b": lexical.B}, ids, scores
     )
 
 
@@ -143,6 +194,30 @@ def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.n
         rows = slice(start, start + metrics.DOCUMENT_BLOCK)
         cosines[rows] = np.einsum("pd,pd->p", queries[pairs.queries[rows]], documents[pairs.documents[rows]])
     return cosines
+
+
+def _encoded(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of the task's queries and documents."""
+    queries = encoder.encode_queries(task.queries, batch_size=batch_size, description=f"{role}: queries")
+    documents = encoder.encode_documents(task.corpus, batch_size=batch_size, description=f"{role}: documents")
+    for vectors in (queries, documents):
+        _check_finite(vectors.sum(axis=1), name)
+    return queries, documents
+
+
+def _ndcg(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int) -> np.ndarray:
+    """nDCG@10 of each query of a task: float64 of shape (queries,)."""
+    ranked = metrics.top_documents(*_encoded(encoder, task, f"{role}, forgetting", name, batch_size), RANKING_DEPTH)
+    by_query = metrics.ranking_metrics_by_query(task.qrels(), _run(task, *ranked))
+    return np.array([by_query[str(record.query_id)]["ndcg_at_10"] for record in task.records])
+
+
+def _run(task: Task, ids: np.ndarray, scores: np.ndarray) -> dict[str, dict[str, float]]:
+    """Query id -> document id -> score of ranked documents, both (queries, depth); -1 is no document."""
+    return {
+        str(record.query_id): {str(place): score for place, score in zip(*row, strict=True) if place >= 0}
+        for record, row in zip(task.records, zip(ids.tolist(), scores.tolist(), strict=True), strict=True)
+    }
 
 
 def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from bistill.config import EvaluationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
-from bistill.data.sampling import subset
+from bistill.data.sampling import generator, subset
 from bistill.data.store import load_documents, load_split
 
 
@@ -52,6 +52,8 @@ class Task:
         positives: labelled relevant pairs.
         negatives: labelled irrelevant pairs, maybe none.
         random: pairs of queries and documents chosen by the seed.
+        others: for each query the row of another one that stands in for it where queries are shuffled, int64; empty
+            where there is only one.
     """
 
     dataset: Dataset
@@ -60,11 +62,26 @@ class Task:
     positives: Pairs
     negatives: Pairs
     random: Pairs
+    others: np.ndarray
 
     @property
     def queries(self) -> list[str]:
         """Texts of the queries."""
         return [record.query for record in self.records]
+
+    def shuffled(self, pairs: Pairs) -> Pairs:
+        """The same documents, each asked by the query that stands in for its own.
+
+        Pairs whose document is a positive of that query, too, are left out. Labels are nan: nobody judged these pairs.
+        """
+        if not len(self.others):
+            return _pairs([])
+        queries = self.others[pairs.queries]
+        relevant = [set(record.positives) for record in self.records]
+        kept = [document not in relevant[query] for query, document in zip(queries, pairs.documents, strict=True)]
+        rows = np.flatnonzero(kept)
+        rows = rows[np.argsort(queries[rows], kind="stable")]
+        return Pairs(queries[rows], pairs.documents[rows], np.full(len(rows), np.nan))
 
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the relevant documents, as ``metrics.ranking_metrics`` takes them; ids as text."""
@@ -98,7 +115,34 @@ def build(options: EvaluationOptions, rejected_to: Path) -> Task:
         positives=_pairs((record.positives, record.positive_labels) for record in records),
         negatives=_pairs((record.negatives, record.negative_labels) for record in records),
         random=_pairs((documents, [np.nan] * len(documents)) for documents in chosen),
+        others=derangement(len(records), options.seed),
     )
+
+
+def build_forgetting(options: EvaluationOptions, rejected_to: Path) -> tuple[Task, ...]:
+    """The tasks of ``--forgetting_data``: each file's own queries over its own documents. Arguments as of ``build``.
+
+    Raises:
+        DataError: a file cannot be used; RowError names the row.
+    """
+    return tuple(
+        build(replace(options, test_data=path, corpus_data=None), rejected_to) for path in options.forgetting_data
+    )
+
+
+def derangement(count: int, seed: int) -> np.ndarray:
+    """A permutation that moves every item, drawn evenly among the cyclic ones: int64 of shape (count,).
+
+    Args:
+        count: items; of a single one there is none, and the result is empty.
+        seed: of the evaluation.
+    """
+    if count < 2:
+        return np.empty(0, dtype=np.int64)
+    order = generator(seed, "shuffled queries").permutation(count)
+    moved = np.empty(count, dtype=np.int64)
+    moved[order] = np.roll(order, -1)
+    return moved
 
 
 def _pairs(judged: Iterable[tuple[Sequence[int], Sequence[float]]]) -> Pairs:

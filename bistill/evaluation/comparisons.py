@@ -1,0 +1,125 @@
+"""What could flatter a student, measured: differences with their intervals, shuffled queries, and forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from bistill import bootstrap, metrics
+from bistill.bootstrap import Interval
+from bistill.config import EvaluationOptions
+from bistill.data.sampling import generator
+from bistill.evaluation.scores import Answers, EncoderScores
+from bistill.evaluation.task import Task
+
+# Every role whose ranking the student's is compared with.
+OTHERS: Final = ("base", "teacher", "bm25", "compared")
+MEASURES: Final = tuple(metrics.RANKING_MEASURES)
+
+ByQuery = Mapping[str, Mapping[str, float]]
+
+
+def rankings(task: Task, answers: Answers) -> dict[str, ByQuery | None]:
+    """Every measure of every query, by role; None for a role that is left out."""
+    qrels = task.qrels()
+    models = {
+        "base": answers.base,
+        "bm25": answers.bm25,
+        "teacher": answers.teacher,
+        "student": answers.student,
+        "compared": answers.compared,
+    }
+    return {
+        role: metrics.ranking_metrics_by_query(qrels, found.run(task)) if found else None
+        for role, found in models.items()
+    }
+
+
+def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any]:
+    """Student minus every other role, measure by measure, and its share of the teacher's lead over the base.
+
+    All are computed on the same resamples of the queries.
+    """
+    tables = {role: _table(by_query) for role, by_query in found.items() if by_query is not None}
+    student = tables["student"]
+    figures: dict[str, Any] = {"resamples": bootstrap.RESAMPLES, "confidence": bootstrap.CONFIDENCE}
+    for role in OTHERS:
+        intervals = bootstrap.paired(student, tables[role], _draws(seed)) if role in tables else None
+        figures[f"student_minus_{role}"] = (
+            {name: difference(item) for name, item in zip(MEASURES, intervals, strict=True)} if intervals else None
+        )
+    closed = None
+    if "base" in tables and "teacher" in tables:
+        column = MEASURES.index("ndcg_at_10")
+        base, distilled, teacher = (tables[role][:, column] for role in ("base", "student", "teacher"))
+        closed = bootstrap.gap_closed(base, distilled, teacher, _draws(seed))
+    figures["gap_closed"] = {"share": closed.value, "low": closed.low, "high": closed.high} if closed else None
+    return figures
+
+
+def forgetting(options: EvaluationOptions, elsewhere: Sequence[Task], answers: Answers) -> list[dict[str, Any]]:
+    """nDCG@10 of student and base on each data set that the student was not trained on, and their difference."""
+    figures = []
+    for number, (path, task) in enumerate(zip(options.forgetting_data, elsewhere, strict=True)):
+        student = answers.student.elsewhere[number]
+        base = answers.base.elsewhere[number] if answers.base else None
+        spread = bootstrap.paired(student[:, None], base[:, None], _draws(options.seed)) if base is not None else None
+        figures.append(
+            {
+                "test": {"path": path, "fingerprint": task.dataset.fingerprint, "notes": list(task.dataset.notes)},
+                "queries": len(task.records),
+                "documents": len(task.corpus),
+                "ndcg_at_10": {
+                    "student": float(student.mean()),
+                    "base": float(base.mean()) if base is not None else None,
+                },
+                "student_minus_base": difference(spread[0]) if spread else None,
+            }
+        )
+    return figures
+
+
+def shuffled_queries(task: Task, scores: EncoderScores) -> dict[str, Any] | None:
+    """Margin and AUC of the same documents asked by other queries, beside the true ones; None for a single query.
+
+    Both sides of a margin are asked by the other query: what remains above 0 lies in the documents alone.
+    """
+    if not len(task.others):
+        return None
+    asked = {"positives": scores.positives, "negatives": scores.negatives, "random": scores.random}
+    line = scores.calibration
+    figures = {}
+    for kind, negatives in (("labelled_negatives", "negatives"), ("random_negatives", "random")):
+        side = {
+            name: (found["positives"], found[negatives])
+            for name, found in (("shuffled", scores.shuffled), ("true", asked))
+        }
+        linear = {name: metrics.separation(*map(metrics.linear_score, pair)) for name, pair in side.items()}
+        calibrated = {name: metrics.separation(*map(line.apply, pair)).margin for name, pair in side.items() if line}
+        figures[kind] = {
+            "positives": linear["shuffled"].positives,
+            "negatives": linear["shuffled"].negatives,
+            "margin": linear["shuffled"].margin,
+            "true_margin": linear["true"].margin,
+            "auc": linear["shuffled"].auc,
+            "true_auc": linear["true"].auc,
+            "calibrated_margin": calibrated.get("shuffled"),
+            "calibrated_true_margin": calibrated.get("true"),
+        }
+    return figures
+
+
+def difference(found: Interval) -> dict[str, float]:
+    """An interval as the report holds it."""
+    return {"difference": found.value, "low": found.low, "high": found.high}
+
+
+def _table(by_query: ByQuery) -> np.ndarray:
+    """float64 of shape (queries, measures)."""
+    return np.array([[values[name] for name in MEASURES] for values in by_query.values()], dtype=np.float64)
+
+
+def _draws(seed: int) -> np.random.Generator:
+    return generator(seed, "comparisons")

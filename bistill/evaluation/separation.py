@@ -1,0 +1,137 @@
+"""How far an encoder's scores of relevant and irrelevant pairs lie apart, on both scales, and where to cut."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from bistill import bootstrap, metrics, thresholds
+from bistill.data.sampling import generator
+from bistill.evaluation.scores import EncoderScores
+from bistill.evaluation.task import Pairs, Task
+from bistill.reliability import reliability
+
+HISTOGRAM_BINS: Final = 50
+# Fewer than for means: each resample is a curve over all pairs.
+THRESHOLD_RESAMPLES: Final = 2_000
+
+
+def against(task: Task, scores: EncoderScores) -> dict[str, tuple[np.ndarray, Pairs]]:
+    """Cosines and pairs of both kinds of negatives."""
+    return {
+        "labelled_negatives": (scores.negatives, task.negatives),
+        "random_negatives": (scores.random, task.random),
+    }
+
+
+def linear(task: Task, scores: EncoderScores) -> dict[str, Any]:
+    """Separation figures, per-query margins and histograms of the linear score, and the ceiling of its margin."""
+    figures = _figures(
+        task,
+        metrics.linear_score(scores.positives),
+        {kind: (metrics.linear_score(cosines), pairs) for kind, (cosines, pairs) in against(task, scores).items()},
+    )
+    mean_cosine = float(np.mean(scores.random)) if len(scores.random) else np.nan
+    figures["random_negatives"]["mean_negative_cosine"] = mean_cosine
+    figures["random_negatives"]["ceiling"] = metrics.margin_ceiling(mean_cosine)
+    return figures
+
+
+def calibrated(task: Task, scores: EncoderScores) -> dict[str, Any] | None:
+    """The same figures of the calibrated score, its line, and whether it means what it says; None without a line."""
+    line = scores.calibration
+    if line is None:
+        return None
+    positives = line.apply(scores.positives)
+    negatives = {kind: (line.apply(cosines), pairs) for kind, (cosines, pairs) in against(task, scores).items()}
+    return {
+        **asdict(line),
+        **_figures(task, positives, negatives),
+        "reliability": {
+            kind: asdict(reliability(*labelled(positives, values))) if len(values) else None
+            for kind, (values, _) in negatives.items()
+        },
+    }
+
+
+def cuts(task: Task, scores: EncoderScores, seed: int) -> dict[str, Any]:
+    """The thresholds of ``thresholds.choose`` with their intervals over queries, for both kinds of negatives."""
+    figures: dict[str, Any] = {"resamples": THRESHOLD_RESAMPLES, "confidence": bootstrap.CONFIDENCE}
+    for kind, (negatives, pairs) in against(task, scores).items():
+        if not len(negatives) or not len(scores.positives):
+            figures[kind] = None
+            continue
+        cosines, relevant = labelled(scores.positives, negatives)
+        draws = bootstrap.counts(generator(seed, "thresholds"), len(task.records), THRESHOLD_RESAMPLES)
+        queries = np.concatenate([task.positives.queries, pairs.queries])
+        drawn = thresholds.resampled(cosines, relevant, queries, draws)
+        figures[kind] = {
+            name: _cut(found, drawn[name], scores) if found else None
+            for name, found in thresholds.choose(cosines, relevant).items()
+        }
+    return figures
+
+
+def labelled(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of positives, then of negatives, and whether each is relevant: both of shape (pairs,)."""
+    return np.concatenate([positives, negatives]), np.arange(len(positives) + len(negatives)) < len(positives)
+
+
+def query_margins(task: Task, positives: np.ndarray, negatives: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Margin of each query that has both sides: float64 of shape (at most queries,).
+
+    Args:
+        task: what was asked.
+        positives: scores of ``task.positives``.
+        negatives: scores of negative pairs.
+        pairs: these pairs.
+    """
+    count = len(task.records)
+    margins = metrics.query_margins(task.positives.of_queries(positives, count), pairs.of_queries(negatives, count))
+    return margins[~np.isnan(margins)]
+
+
+def _figures(task: Task, positives: np.ndarray, negatives: dict[str, tuple[np.ndarray, Pairs]]) -> dict[str, Any]:
+    """Figures of one scale in 0..1."""
+    figures: dict[str, Any] = {
+        kind: {
+            **asdict(metrics.separation(positives, values)),
+            "query_margins": _spread(query_margins(task, positives, values, pairs)),
+        }
+        for kind, (values, pairs) in negatives.items()
+    }
+    figures["histogram"] = {
+        "edges": np.linspace(0, 1, HISTOGRAM_BINS + 1).tolist(),
+        "positives": _histogram(positives),
+        **{kind: _histogram(values) for kind, (values, _) in negatives.items()},
+    }
+    return figures
+
+
+def _cut(found: thresholds.Threshold, drawn: np.ndarray, scores: EncoderScores) -> dict[str, Any]:
+    """A threshold with its interval on the cosine and, by the line, on the calibrated score: the same decisions."""
+    spread = bootstrap.interval(found.threshold, drawn)
+    cosine = np.array([found.threshold, spread.low, spread.high])
+    line = scores.calibration
+    figures: dict[str, Any] = {"cosine": _ends(cosine), "calibrated": None}
+    if line:
+        figures["calibrated"] = _ends(np.where(np.isinf(cosine), np.inf, line.apply(cosine)))
+    return {**figures, "precision": found.precision, "recall": found.recall, "f1": found.f1}
+
+
+def _ends(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(("threshold", "low", "high"), values.tolist(), strict=True))
+
+
+def _spread(values: np.ndarray) -> dict[str, Any]:
+    names = ("mean", "std", "minimum", "median", "maximum")
+    if not len(values):
+        return {"queries": 0, **dict.fromkeys(names)}
+    figures = (np.mean(values), np.std(values), np.min(values), np.median(values), np.max(values))
+    return {"queries": len(values), **dict(zip(names, map(float, figures), strict=True))}
+
+
+def _histogram(scores: np.ndarray) -> list[int]:
+    return [int(count) for count in np.histogram(scores, bins=HISTOGRAM_BINS, range=(0, 1))[0]]
