@@ -146,9 +146,14 @@ def of_lexical(task: Task) -> LexicalScores:
     miner = lexical.LexicalMiner(task.queries, task.corpus)
     depth = min(RANKING_DEPTH, len(task.corpus))
     ids, scores = miner.search(np.arange(len(task.records)), depth)
-    return LexicalScores(
-        {"method": lexical.METHOD, "tokens": miner.tokens, "k1": lexical.K1, "b": lexical.B}, ids, scores
-    )
+    description = {
+        "method": lexical.METHOD,
+        "tokens": miner.tokens,
+        "k1": lexical.K1,
+        "b": lexical.B,
+        "fingerprint": miner.fingerprint(),
+    }
+    return LexicalScores(description, ids, scores)
 
 
 def of_teacher(

@@ -17,12 +17,11 @@ from sklearn.metrics import roc_auc_score
 from bistill import artifacts
 from bistill.config import EvaluationOptions
 from bistill.data.store import load_split
-from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
-from tests.evaluation.conftest import write
+from tests.evaluation.conftest import Evaluated, brute_force, write
 
 MEASURES = {nDCG @ 10: "ndcg_at_10", RR @ 10: "mrr_at_10", AP: "map", R @ 1: "recall_at_1", R @ 10: "recall_at_10"}
 
@@ -36,14 +35,8 @@ def options(tmp_path: Path, test_file: Path, tiny_encoder: Path, other_encoder: 
         "test_data": str(test_file),
         "output_dir": str(tmp_path / "results"),
         "rerank_depth": 5,
+        "bm25": False,  # the Korean words of the file would have every evaluation load the morphemes
     }
-
-
-def brute_force(model: Path, test_data: Path) -> tuple[np.ndarray, Any]:
-    dataset = load_split(test_data)
-    encoder = BiEncoder.load(str(model))
-    vectors = encoder.encode_queries(list(dataset.queries)), encoder.encode_documents(list(dataset.documents))
-    return vectors[0] @ vectors[1].T, dataset
 
 
 def ranking(cosines: np.ndarray, dataset: Any) -> dict[str, float]:
@@ -66,7 +59,8 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     output = Path(options["output_dir"])
     assert json.loads((output / artifacts.EVALUATION_JSON).read_text(encoding="utf-8")) == result
     assert list(result) == [
-        "schema", "versions", "options", "models", "data", "counts", "separation", "ranking", "samples", "teacher_gate",
+        "schema", "versions", "options", "models", "data", "counts", "separation", "calibrated", "thresholds",
+        "shuffled_queries", "ranking", "comparisons", "forgetting", "samples", "teacher_gate",
     ]  # fmt: skip
     assert result["schema"] == "bistill.evaluation/1"
     assert result["counts"]["queries"] == 24
@@ -80,9 +74,10 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     assert "nDCG@10" in printed
     assert artifacts.EVALUATION_PNG in printed
     assert (output / artifacts.EVALUATION_PNG).read_bytes().startswith(b"\x89PNG")
+    assert (output / artifacts.EVALUATION_PAGE).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-def test_every_key_is_documented(options: dict) -> None:
+def test_every_key_is_documented(everything: Evaluated) -> None:
     text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 
     def keys(value: Any) -> set[str]:
@@ -90,8 +85,7 @@ def test_every_key_is_documented(options: dict) -> None:
             return set(value) | {key for item in value.values() for key in keys(item)}
         return {key for item in value for key in keys(item)} if isinstance(value, list) else set()
 
-    result = evaluate(EvaluationOptions(**options))
-    result["options"], result["versions"] = None, None
+    result = {**everything.result, "options": None, "versions": None}
     missing = sorted(key for key in keys(result) if f"`{key}`" not in text)
     assert missing == []
 

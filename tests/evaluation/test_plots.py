@@ -72,7 +72,7 @@ def test_picture_of_korean_and_of_formula_like_text(
         )
     assert dict(matplotlib.rcParams) == before
     pixels = matplotlib.image.imread(tmp_path / "out" / artifacts.EVALUATION_PNG)
-    assert pixels.shape[:2] == (1200, 1600)
+    assert pixels.shape[:2] == (1600, 1600)
 
 
 def test_a_line_is_cut_to_its_width() -> None:
