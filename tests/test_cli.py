@@ -20,7 +20,7 @@ CONTRACT = {
     "seed query_prompt document_prompt miners mining_depth miner_model choice redraw max_negative_ratio "
     "max_negative_score more_teachers teacher_weights teacher_max_len own_documents in_batch in_batch_unscored "
     "allow_weak_teacher",
-    "evaluate_final_model.py": "model_path test_data output_dir batch_size",
+    "evaluate_final_model.py": "model_path test_data output_dir batch_size compare_with forgetting_data no_bm25",
     "realtime_monitor.py": "",
 }
 

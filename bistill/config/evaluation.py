@@ -24,7 +24,7 @@ class EvaluationOptions(ModelOptions):
     compare_with: Annotated[
         str | None, Option("Folder or hub name of a second student, measured on the same queries.")
     ] = None
-    bm25: Annotated[bool, Option("Also rank by BM25, which no training made.")] = True
+    bm25: Annotated[bool, Option("Rank by BM25 beside the models; --no_bm25: do not.")] = True
     corpus_data: Annotated[str | None, Option("File with a document column: more documents to rank among.")] = None
     forgetting_data: Annotated[
         tuple[str, ...], Option("Test files of data the student was not trained on: what did it lose there?")
