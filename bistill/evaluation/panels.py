@@ -29,6 +29,8 @@ CUT_COLOURS: Final = {"best_f1": "#009E73", "precision_95": "#0072B2", "recall_9
 KIND_TITLES: Final = {"labelled_negatives": "labelled negatives", "random_negatives": "random negatives"}
 SEPARATION_BARS: Final = tuple(title for title in report.SEPARATION_TITLES if not title.startswith("ceiling"))
 CURVE_POINTS: Final = 2_000
+# Share of the height that lines across a drawing take, so that none runs through its legend.
+BELOW_LEGEND: Final = 0.72
 
 
 def scores(
@@ -73,14 +75,14 @@ def margins(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderS
             weights = np.full(len(values), 1 / len(values))
             label = f"{KIND_TITLES[kind]}: {len(values):,} queries, mean {mean:.3f}"
             axes.hist(values, bins=edges, weights=weights, color=colour, alpha=0.5, histtype="stepfilled", label=label)
-            axes.axvline(mean, color=colour, linewidth=1.5)
+            axes.axvline(mean, ymax=BELOW_LEGEND, color=colour, linewidth=1.5)
     if (ceiling := figures["random_negatives"]["ceiling"]) is not None:
         label = f"ceiling of the mean, random negatives: {ceiling:.3f}"
-        axes.axvline(ceiling, color=ink(), linestyle=":", label=label)
-    axes.axvline(0, color=ink(), linewidth=0.8)
+        axes.axvline(ceiling, ymax=BELOW_LEGEND, color=ink(), linestyle=":", label=label)
+    axes.axvline(0, ymax=BELOW_LEGEND, color=ink(), linewidth=0.8)
     axes.set(xlabel="mean positive score - mean negative score of a query", ylabel="share of queries")
     axes.set_title("Student: margin of each query")
-    axes.margins(y=0.45)
+    axes.margins(y=1 / BELOW_LEGEND - 1)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", fontsize=9)
 
@@ -145,15 +147,15 @@ def cuts(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderScor
     rows = np.unique(np.linspace(0, len(found.thresholds) - 1, CURVE_POINTS).astype(int))
     for name, values, style in (("precision", found.precision, "-"), ("recall", found.recall, "--")):
         axes.plot(found.thresholds[rows], values[rows], style, color=ink(), linewidth=1.2, label=name)
-    for name, title in CUT_TITLES.items():
+    for place, (name, title) in enumerate(CUT_TITLES.items()):
         if not (cut := result["thresholds"][kind][name]):
             continue
-        cosine, colour = cut["cosine"], CUT_COLOURS[name]
+        cosine, colour, height = cut["cosine"], CUT_COLOURS[name], 1.05 + 0.06 * place
         label = f"{title}: {cosine['threshold']:.3f}, F1 {cut['f1']:.3f}"
-        axes.axvline(cosine["threshold"], color=colour, linewidth=1.5, label=label)
+        axes.plot([cosine["threshold"]] * 2, [0, height], color=colour, linewidth=1.5, label=label)
         if cosine["low"] is not None and cosine["high"] is not None:
-            axes.axvspan(cosine["low"], cosine["high"], color=colour, alpha=0.15, linewidth=0)
-    axes.set(ylim=(0, 1.62), xlabel="cosine from which a pair counts as relevant", ylabel="precision, recall")
+            axes.plot([cosine["low"], cosine["high"]], [height] * 2, "|-", color=colour, linewidth=2.5)
+    axes.set(ylim=(0, 1.68), xlabel="cosine from which a pair counts as relevant", ylabel="precision, recall")
     axes.set_yticks(np.arange(0, 1.01, 0.2))
     axes.legend(loc="upper left", fontsize=9, ncols=2)
 
