@@ -1,8 +1,11 @@
-"""Fonts of the picture: DejaVu Sans with NanumGothic behind it, so that Hangul is drawn as Hangul."""
+"""Fonts of picture and page: NanumGothic behind the others, so that Hangul is drawn as Hangul everywhere."""
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import io
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -23,11 +26,41 @@ def families() -> tuple[str, ...]:
     """
     from matplotlib import font_manager
 
-    spec = importlib.util.find_spec(KOREAN_PACKAGE)
-    if spec is None or spec.origin is None:
+    path = _korean_file()
+    if path is None:
         return (LATIN,)
-    font_manager.fontManager.addfont(str(Path(spec.origin).parent / "fonts" / KOREAN_FILE))
+    font_manager.fontManager.addfont(str(path))
     return (LATIN, KOREAN)
+
+
+def korean_part(text: str) -> str | None:
+    """A TrueType font of NanumGothic's Hangul in a text, and nothing else, in base64; None where there is none.
+
+    The page embeds it, since machines without a Korean font, Debian's default among them, would show boxes.
+    """
+    from fontTools import subset
+
+    path, letters = _korean_file(), set(filter(is_hangul, set(text)))
+    if path is None or not letters:
+        return None
+    options = subset.Options(hinting=False, layout_features=[], name_IDs=[], notdef_outline=True)
+    font = subset.load_font(str(path), options)
+    chosen = subset.Subsetter(options)
+    chosen.populate(unicodes=sorted(map(ord, letters)))
+    chosen.subset(font)
+    written = io.BytesIO()
+    subset.save_font(font, written, options)
+    return base64.b64encode(written.getvalue()).decode("ascii")
+
+
+def is_hangul(letter: str) -> bool:
+    """Whether a character is a syllable or a letter of Hangul."""
+    return unicodedata.name(letter, "").startswith("HANGUL")
+
+
+def _korean_file() -> Path | None:
+    spec = importlib.util.find_spec(KOREAN_PACKAGE)
+    return Path(spec.origin).parent / "fonts" / KOREAN_FILE if spec and spec.origin else None
 
 
 @cache

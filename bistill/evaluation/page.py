@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts
-from bistill.evaluation import plots, report, summary
+from bistill.evaluation import fonts, plots, report, summary
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.panels import KIND_TITLES
 from bistill.evaluation.scores import Answers
@@ -51,7 +51,9 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
         number=summary.number, signed=summary.signed, bounds=summary.bounds, shortened=shortened, share=share
     )
     roles = summary.shown_roles(result)
+    texts = "".join(str(result[key]) for key in ("samples", "models", "data", "forgetting", "options"))
     return environment.get_template(TEMPLATE).render(
+        korean=fonts.korean_part(texts),
         result=result,
         drawings={name: Markup(element) for name, element in drawings.items()},
         roles=roles,

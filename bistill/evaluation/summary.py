@@ -55,7 +55,9 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
     for item in result["forgetting"]:
         scores = item["ndcg_at_10"]
         beside = (
-            f", base {scores['base']:.4f}, difference {signed(item['student_minus_base'])}" if scores["base"] else ""
+            f", base {scores['base']:.4f}, difference {signed(difference)}"
+            if (difference := item["student_minus_base"])
+            else ""
         )
         yield f"On {item['test']['path']}, not trained on: nDCG@10 student {scores['student']:.4f}{beside}."
     if gate := result.get("teacher_gate"):

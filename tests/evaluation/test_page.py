@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.config import EvaluationOptions
-from bistill.evaluation import page, plots
+from bistill.evaluation import fonts, page, plots
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.conftest import Evaluated, hostile
 
@@ -124,6 +126,19 @@ def test_the_same_report_gives_the_same_page(everything: Evaluated, text: str, t
     drawings = dict(zip("ab", ("<svg></svg>", "<svg></svg>"), strict=True))
     assert page.render(everything.result, drawings) == page.render(everything.result, drawings)
     assert len(text) > 50_000
+
+
+def test_the_hangul_of_the_page_goes_along_and_nothing_else(text: str) -> None:
+    from fontTools.ttLib import TTFont
+
+    embedded = re.search(r"url\(data:font/ttf;base64,([A-Za-z0-9+/=]+)\)", text)
+    assert embedded
+    known = TTFont(io.BytesIO(base64.b64decode(embedded[1]))).getBestCmap().keys()
+    shown = {letter for letter in Elements(text).text if fonts.is_hangul(letter)}
+    assert {ord(letter) for letter in shown} <= known
+    assert all(fonts.is_hangul(chr(point)) for point in known)
+    assert fonts.korean_part("no such letter") is None
+    assert fonts.korean_part("서울") == fonts.korean_part("울서")
 
 
 def test_long_texts_are_cut() -> None:
