@@ -66,6 +66,14 @@ class StudentOptions(ModelOptions):
     """The Bi-Encoder that learns, and how it reads texts."""
 
     student_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_STUDENT
+    student_layers: Annotated[
+        int | None,
+        Option(
+            "Layers that the student starts with, evenly chosen among those of the model; unset: all. The dense miner "
+            "keeps the whole model.",
+            minimum=1,
+        ),
+    ] = None
     max_len: Annotated[int, Option("Tokens of a query or a document; longer texts are cut.", minimum=8)] = 256
     query_prompt: Annotated[str | None, Option("Text before each query; unset: the model family's own.")] = None
     document_prompt: Annotated[str | None, Option("Text before each document; unset: the model family's own.")] = None

@@ -13,7 +13,7 @@ from torch import Tensor
 from bistill.config import LoraOptions, Precision
 from bistill.console import progress
 from bistill.data.texts import windows
-from bistill.encoders import batching, directories, loading, lora, packing, pooling, prompts
+from bistill.encoders import batching, directories, layers, loading, lora, packing, pooling, prompts
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.products import fast_products
 
@@ -34,6 +34,7 @@ class BiEncoder:
         mode: key of ``pooling.POOLINGS``.
         max_len: tokens of a text, prompt included.
         prompts: text in front of queries and of documents.
+        start_layers: which layers of the model at ``source`` these are; None: all.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class BiEncoder:
         max_len: int,
         texts: prompts.Prompts,
         precision: Precision,
+        start_layers: list[int] | None = None,
     ) -> None:
         self.model, self.tokenizer, self.source = model, tokenizer, source
-        self.mode, self.max_len, self.prompts = mode, max_len, texts
+        self.mode, self.max_len, self.prompts, self.start_layers = mode, max_len, texts, start_layers
         self.precision = resolve_precision(precision, self.device)
 
     @classmethod
@@ -57,6 +59,7 @@ class BiEncoder:
         name: str,
         *,
         max_len: int | None = None,
+        layer_count: int | None = None,
         precision: Precision = "auto",
         query_prompt: str | None = None,
         document_prompt: str | None = None,
@@ -67,13 +70,15 @@ class BiEncoder:
         Args:
             name: folder or hub name.
             max_len: unset: the directory's own ``max_seq_length``; never more than the model can read.
+            layer_count: keep so many layers, evenly chosen; unset: all.
             precision: arithmetic of the forward pass.
             query_prompt: unset: the directory's own, else the model family's.
             document_prompt: likewise.
             trust_remote_code: whether code that the model brings along may run.
 
         Raises:
-            ModelError: it cannot be loaded, or has modules that a student cannot have.
+            ModelError: it cannot be loaded, has modules that a student cannot have, or layers that cannot be left out.
+            OptionError: it has fewer layers.
         """
         from transformers import AutoModel
 
@@ -86,6 +91,9 @@ class BiEncoder:
         directories.check_complete(path, report["missing_keys"])
         tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
         model.to(default_device()).eval()
+        start_layers = None
+        if layer_count is not None:
+            model, start_layers = layers.cut(model, layer_count)
         limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
         return cls(
             model,
@@ -95,6 +103,7 @@ class BiEncoder:
             max_len=min(max_len or layout.max_len or limit, limit),
             texts=prompts.choose(family_name(name, path), layout.prompts, query_prompt, document_prompt),
             precision=precision,
+            start_layers=start_layers,
         )
 
     @property
@@ -150,11 +159,13 @@ class BiEncoder:
         return self._windows(texts, self.prompts.document, batch_size, description)
 
     def save(self, folder: Path, options: LoraOptions) -> None:
-        """Write a stock sentence-transformers directory; adapters merged, and beside it in ``adapter/``."""
+        """Write a stock sentence-transformers directory; adapters merged, of an uncut model in ``adapter/``, too."""
         folder.mkdir(parents=True, exist_ok=True)
         directories.write_tokenizer(folder, self.tokenizer, self.max_len)
         directories.write_layout(folder, mode=self.mode, dim=self.dim, max_len=self.max_len, prompts=self.prompts)
-        lora.save(folder, self.model, lora.merged(self.model), options, self.source)
+        # An adapter of a cut model fits no model that can be loaded: on the whole one it would change other layers.
+        cut = self.start_layers is not None
+        lora.save(folder, self.model, lora.merged(self.model), options, self.source, adapter=not cut)
 
     def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
         vectors = list(self._windows(texts, prompt, batch_size, description))

@@ -68,7 +68,7 @@ def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
     return sorted({*known, *owners, *pooler})
 
 
-def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model: str) -> None:
+def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model: str, *, adapter: bool = True) -> None:
     """Write the weights of a model: whole in the folder, with LoRA the adapter beside, and ``lora_config.json``.
 
     Args:
@@ -77,9 +77,10 @@ def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model:
         plain: ``merged(model)``.
         options: LoRA settings.
         base_model: folder or hub name that the adapters belong to.
+        adapter: whether the adapter is written beside.
     """
     plain.save_pretrained(str(folder))
-    if is_lora(model):
+    if adapter and is_lora(model):
         model.save_pretrained(str(folder / artifacts.ADAPTER_DIR))
     write_config(folder, options, base_model)
     artifacts.share_weights(folder)

@@ -200,7 +200,7 @@ def _tried(model: nn.Module, precision: Precision) -> bool:
     device = next(base.parameters()).device
     if device.type == "cuda" and precision not in HALF:
         return False
-    lengths, batch = _made_up(base.config, device)
+    lengths, batch = made_up_texts(base.config, device)
     was_training = base.training
     base.eval()
     try:
@@ -218,7 +218,7 @@ def _tried(model: nn.Module, precision: Precision) -> bool:
     return bool((distance <= TOLERANCES[precision] * norm).all())
 
 
-def _made_up(config: Any, device: torch.device) -> tuple[np.ndarray, dict[str, Tensor]]:
+def made_up_texts(config: Any, device: torch.device) -> tuple[np.ndarray, dict[str, Tensor]]:
     """Lengths and padded batch of four texts, the longest beyond a sliding window that is not too wide."""
     window = getattr(config, "sliding_window", None) or 0
     longest = min(longest_input(config), 24 + (2 * window if window <= WIDEST_TRIED else 0))

@@ -80,6 +80,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         validation,
         journal,
         base_model=loading.portable(options.student_name),
+        start_layers=encoder.start_layers,
         teacher_path=_portable(options.teacher_path),
         teachers=identities,
         teacher_gate=figures,
@@ -126,11 +127,13 @@ def student(options: DistillationOptions) -> BiEncoder:
     """The Bi-Encoder that a student starts as, with adapters where these are wanted.
 
     Raises:
-        ModelError: it cannot be loaded, or has modules that a student cannot have.
+        ModelError: it cannot be loaded, or has modules that a student cannot have, or layers that cannot be left out.
+        OptionError: it has fewer layers than the options want.
     """
     encoder = BiEncoder.load(
         options.student_name,
         max_len=options.max_len,
+        layer_count=options.student_layers,
         precision=options.precision,
         query_prompt=options.query_prompt,
         document_prompt=options.document_prompt,

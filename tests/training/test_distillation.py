@@ -20,6 +20,7 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
 from bistill.journal import read
+from bistill.training import gate
 from bistill.training.batch import Batch
 from bistill.training.distillation import train
 from bistill.training.list_task import ListTask
@@ -187,6 +188,24 @@ def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: 
         train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(folder), use_lora=True))
     first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
     assert first == second
+
+
+def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched: list[int] = []
+    monkeypatch.setattr(
+        gate, "measure", lambda _, encoder, *__: untouched.append(encoder.model.config.num_hidden_layers)
+    )
+    made = options(data_root, tiny_teacher, tiny_encoder, student_layers=1, epochs=1)
+    record = train(made)
+    assert untouched == [1]  # the gate is about what is trained, the evaluation about the whole model
+    assert (record["base_model"], record["start_layers"]) == (str(tiny_encoder), [0])
+    assert json.loads((Path(made.output_dir) / "bistill.json").read_text()) == record
+    assert BiEncoder.load(made.output_dir).model.config.num_hidden_layers == 1
+    assert train(options(data_root, tiny_teacher, tiny_encoder, epochs=1))["start_layers"] is None
+    with pytest.raises(OptionError, match="the model has fewer layers"):
+        train(options(data_root, tiny_teacher, tiny_encoder, student_layers=3))
 
 
 def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:

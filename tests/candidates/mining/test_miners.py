@@ -101,6 +101,13 @@ def test_random_documents_reach_those_beside_the_data_set(small: Small) -> None:
     assert (drawn >= len(small.dataset.documents)).any()
 
 
+def test_the_dense_miner_is_the_whole_model_whatever_the_student_starts_with(small: Small, tiny_encoder: Path) -> None:
+    given = small.options("", tiny_encoder, miners=("dense",), mining_depth=4)
+    whole = answers(small, given)[0].documents
+    cut = answers(small, dataclasses.replace(given, student_layers=1))[0].documents
+    assert isinstance(cut, np.memmap) and cut.filename == whole.filename  # the very answer that was kept
+
+
 def test_answers_of_all_miners_with_their_depths(small: Small, tiny_encoder: Path) -> None:
     options = small.options("", tiny_encoder, miners=("labelled", "random", "lexical:3", "dense"), mining_depth=4)
     found = answers(small, options)
