@@ -137,12 +137,29 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         Unscored,
         Option("In-batch pairs without a teacher score: score them, ignore them, or take the query's lowest score."),
     ] = "ignore"
+    merge_with_start: Annotated[
+        tuple[float, ...],
+        Option(
+            "Shares of what the training changed that are tried at its end, such as 0.9 0.8 0.7 0.6 0.5; the smallest "
+            "that ranks the validation queries as well is kept. None: all of it is."
+        ),
+    ] = ()
     allow_weak_teacher: Annotated[
         bool, Option("Go on where the teacher ranks no better than the untouched student.")
     ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_own_documents()
+        if not all(0 < share < 1 for share in self.merge_with_start):
+            raise OptionError(
+                "a share of the training lies between 0 and 1",
+                where="--merge_with_start",
+                found=self.merge_with_start,
+                todo="give numbers such as 0.9 0.8 0.7 0.6 0.5; 1 is always tried",
+            )
+
+    def _check_own_documents(self) -> None:
         if self.own_documents is None:
             return
         if self.in_batch:

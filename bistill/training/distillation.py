@@ -21,7 +21,7 @@ from bistill.encoders import calibration_file, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
 from bistill.journal import Journal
-from bistill.training import gate, stage
+from bistill.training import gate, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.engine import batches, peak_lr
 from bistill.training.hooks import Validate
@@ -91,6 +91,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         },
         head=task.line_parameters(),
         head_lr_factor=LINE_LR / peak_lr(options),
+        settle=lambda: _merge(encoder, options, validation, lists, journal),
         beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": valid.fingerprint}),
     )
     _warn_if_worse(validation)
@@ -130,7 +131,18 @@ def student(options: DistillationOptions) -> BiEncoder:
         ModelError: it cannot be loaded, or has modules that a student cannot have, or layers that cannot be left out.
         OptionError: it has fewer layers than the options want.
     """
-    encoder = BiEncoder.load(
+    encoder = _start(options)
+    if options.use_lora:
+        encoder.model = lora.apply(encoder.model, options, new_keys=[], seed=options.seed)
+    console.say(
+        f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
+    )
+    return encoder
+
+
+def _start(options: DistillationOptions) -> BiEncoder:
+    """The untouched student."""
+    return BiEncoder.load(
         options.student_name,
         max_len=options.max_len,
         layer_count=options.student_layers,
@@ -139,12 +151,23 @@ def student(options: DistillationOptions) -> BiEncoder:
         document_prompt=options.document_prompt,
         trust_remote_code=options.trust_remote_code,
     )
-    if options.use_lora:
-        encoder.model = lora.apply(encoder.model, options, new_keys=[], seed=options.seed)
-    console.say(
-        f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
+
+
+def _merge(
+    encoder: BiEncoder, options: DistillationOptions, validation: Validate, lists: ValidationLists, journal: Journal
+) -> dict[str, Any]:
+    """Bring the best weights back towards the start where the options say so; how far is part of the record."""
+    if not options.merge_with_start:
+        return {"merged_share": None}
+    share, validation.figures = merging.merge(
+        encoder,
+        lambda: _start(options),
+        options.merge_with_start,
+        lambda: student_figures(encoder, lists),
+        validation.figures,
+        journal,
     )
-    return encoder
+    return {"merged_share": share}
 
 
 def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: dict[str, str]) -> dict[str, Any]:

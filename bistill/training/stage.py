@@ -91,6 +91,7 @@ def fit(
     run: dict[str, Any],
     head: Collection[str] = (),
     head_lr_factor: float = 1.0,
+    settle: Callable[[], dict[str, Any]] = dict,
     beside: Callable[[Path], dict[str, Any]] = lambda _: {},
     **facts: Any,
 ) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def fit(
         run: fingerprints of data, models and task; an interrupted run goes on only with the same.
         head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
         head_lr_factor: see ``head``.
+        settle: may change the best weights before they are saved, and gives its part of the record.
         beside: writes what belongs into the model's folder beside the weights, and gives its part of the record.
         facts: further fields of the record.
 
@@ -140,6 +142,7 @@ def fit(
     missing = max(options.keep + 1 - checkpoints.count(), 0)
     check_space(output_dir, missing * engine.state_bytes() + 3 * whole, "the run with its checkpoints and model")
     progress = engine.run()
+    facts |= settle()
     record: dict[str, Any] = finite(
         {
             "schema": "bistill.model/1",
