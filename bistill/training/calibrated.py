@@ -2,7 +2,7 @@
 
 p = sigmoid(a * cosine + b) with a > 0 ranks as the cosine does, but its values are free to lie anywhere in 0..1. Where
 the losses act on it (``--score calibrated``), their targets can be reached, which on (cosine + 1) / 2 they cannot
-(``docs/decisions/0014-calibrated-score.md``). A sigmoid with learned slope and intercept over cosines: Zhai et al.
+(``docs/decisions/0015-calibrated-score.md``). A sigmoid with learned slope and intercept over cosines: Zhai et al.
 2023, "Sigmoid Loss for Language Image Pre-Training".
 """
 
