@@ -63,6 +63,7 @@ def test_everything_is_written_and_shown(options: PipelineOptions, capsys: pytes
     assert result["models"]["teacher"]["path"].endswith("models/teacher")
     assert 0 <= result["ranking"]["student"]["ndcg_at_10"] <= 1
     assert Path("evaluation_results/bi_encoder_evaluation_analysis.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<!DOCTYPE html>" in Path("evaluation_results/bi_encoder_evaluation_report.html").read_text()
     output = capsys.readouterr().out
     for expected in ("nDCG@10", "how to parse", "teacher:  models/teacher", "student:  models/student"):
         assert expected in output
@@ -135,6 +136,22 @@ def test_what_only_the_candidates_come_from_runs_the_distillation_again(
     assert runs() == (1, 3)
     pipeline.run(options)
     assert runs() == (1, 3)
+
+
+def test_what_an_evaluation_reads_beside_the_test_file_decides_whether_it_runs_again(
+    options: PipelineOptions, tiny_encoder: Path
+) -> None:
+    plain = options.evaluation
+    elsewhere = Path("elsewhere.csv")
+    elsewhere.write_text("query,positive\na,b\n")
+    forgetting = dataclasses.replace(plain, forgetting_data=(str(elsewhere),))
+    found = [
+        pipeline.evaluation_fingerprint(given)
+        for given in (plain, forgetting, dataclasses.replace(plain, compare_with=str(tiny_encoder)))
+    ]
+    elsewhere.write_text("query,positive\na,c\n")
+    found.append(pipeline.evaluation_fingerprint(forgetting))
+    assert len(set(found)) == 4
 
 
 def test_a_weak_teacher_stops_the_chain(options: PipelineOptions) -> None:

@@ -14,6 +14,8 @@ LATIN: Final = "DejaVu Sans"
 KOREAN: Final = "NanumGothic"
 KOREAN_PACKAGE: Final = "koreanize_matplotlib"
 KOREAN_FILE: Final = "NanumGothic.ttf"
+# Tables of the program that the font was drawn with; of no use to who reads, and unknown to who cuts.
+SOURCE_TABLES: Final = ("TSI0", "TSI1", "TSI2", "TSI3", "TSI5")
 MISSING: Final = "\N{WHITE SQUARE}"
 
 
@@ -44,6 +46,7 @@ def korean_part(text: str) -> str | None:
     if path is None or not letters:
         return None
     options = subset.Options(hinting=False, layout_features=[], name_IDs=[], notdef_outline=True)
+    options.drop_tables += SOURCE_TABLES
     font = subset.load_font(str(path), options)
     chosen = subset.Subsetter(options)
     chosen.populate(unicodes=sorted(map(ord, letters)))
