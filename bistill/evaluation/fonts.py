@@ -36,13 +36,13 @@ def families() -> tuple[str, ...]:
 
 
 def korean_part(text: str) -> str | None:
-    """A TrueType font of NanumGothic's Hangul in a text, and nothing else, in base64; None where there is none.
+    """A TrueType font of NanumGothic's Hangul and Hanja in a text, and nothing else, in base64; None without any.
 
     The page embeds it, since machines without a Korean font, Debian's default among them, would show boxes.
     """
     from fontTools import subset
 
-    path, letters = _korean_file(), set(filter(is_hangul, set(text)))
+    path, letters = _korean_file(), set(filter(is_east_asian, set(text)))
     if path is None or not letters:
         return None
     options = subset.Options(hinting=False, layout_features=[], name_IDs=[], notdef_outline=True)
@@ -56,9 +56,9 @@ def korean_part(text: str) -> str | None:
     return base64.b64encode(written.getvalue()).decode("ascii")
 
 
-def is_hangul(letter: str) -> bool:
-    """Whether a character is a syllable or a letter of Hangul."""
-    return unicodedata.name(letter, "").startswith("HANGUL")
+def is_east_asian(letter: str) -> bool:
+    """Whether a character is of Hangul, an ideograph, or kana."""
+    return unicodedata.name(letter, "").startswith(("HANGUL", "CJK", "HIRAGANA", "KATAKANA"))
 
 
 def _korean_file() -> Path | None:
