@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from bistill.config.candidates import ListOptions, ScoringOptions
 from bistill.config.shared import (
@@ -25,6 +25,8 @@ Redraw = Literal["each_epoch", "never"]
 Unscored = Literal["score", "ignore", "floor"]
 Score = Literal["linear", "calibrated"]
 TeacherScale = Literal["relevance", "percentile"]
+# Numbers of the shortest vectors that can be learned beside the whole ones.
+MATRYOSHKA_LEAST: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,12 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         Unscored,
         Option("In-batch pairs without a teacher score: score them, ignore them, or take the query's lowest score."),
     ] = "ignore"
+    matryoshka: Annotated[
+        tuple[int, ...],
+        Option(
+            "Also learn with only so many first numbers of each vector, such as 256 128 64: vectors may be cut there."
+        ),
+    ] = ()
     merge_with_start: Annotated[
         tuple[float, ...],
         Option(
@@ -151,6 +159,14 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_own_documents()
+        sizes = self.matryoshka
+        if sizes and (sizes[-1] < MATRYOSHKA_LEAST or list(sizes) != sorted(set(sizes), reverse=True)):
+            raise OptionError(
+                f"falling numbers of at least {MATRYOSHKA_LEAST} are expected",
+                where="--matryoshka",
+                found=sizes,
+                todo="give numbers such as 256 128 64",
+            )
         if not all(0 < share < 1 for share in self.merge_with_start):
             raise OptionError(
                 "a share of the training lies between 0 and 1",

@@ -81,6 +81,7 @@ def compose(
             "depth": min(RANKING_DEPTH, len(task.corpus)),
             **{role: metrics.means(found) if found is not None else None for role, found in ranked.items()},
         },
+        "matryoshka": {role: found.by_dimension if found else None for role, found in encoders.items()},
         "comparisons": comparisons.differences(ranked, options.seed),
         "forgetting": comparisons.forgetting(options, elsewhere, answers),
         "samples": {"best": best, "worst": worst},

@@ -16,6 +16,7 @@ from bistill.console import progress
 from bistill.encoders import calibration_file, loading
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ModelError
+from bistill.evaluation import dimensions
 from bistill.evaluation.task import Pairs, Task
 
 # Documents that a ranking keeps, as in trec_eval: average precision is 0 for a relevant document below it.
@@ -37,6 +38,7 @@ class EncoderScores:
             (``Task.shuffled``).
         calibration: the line beside the model; None without one.
         elsewhere: nDCG@10 of each query of each further task, float64.
+        by_dimension: ranking figures by the first numbers of each vector alone; None where none were asked for.
     """
 
     description: dict[str, Any]
@@ -48,6 +50,7 @@ class EncoderScores:
     shuffled: Mapping[str, np.ndarray]
     calibration: Calibration | None
     elsewhere: tuple[np.ndarray, ...] = ()
+    by_dimension: dimensions.ByDimension | None = None
 
     def run(self, task: Task) -> dict[str, dict[str, float]]:
         """The ranking as ``metrics.ranking_metrics`` takes it."""
@@ -109,7 +112,14 @@ class Answers:
 
 
 def of_encoder(
-    encoder: BiEncoder, task: Task, *, role: str, name: str, batch_size: int, elsewhere: Sequence[Task] = ()
+    encoder: BiEncoder,
+    task: Task,
+    *,
+    role: str,
+    name: str,
+    batch_size: int,
+    elsewhere: Sequence[Task] = (),
+    sizes: Sequence[int] = (),
 ) -> EncoderScores:
     """Encode the task's texts once and score its pairs and rankings; the rankings of further tasks, too.
 
@@ -120,6 +130,7 @@ def of_encoder(
         name: the model as the user named it.
         batch_size: texts encoded at once.
         elsewhere: further tasks, whose rankings alone are wanted.
+        sizes: how many first numbers of each vector shall rank alone, too.
 
     Raises:
         ModelError: a vector has a value that is no number.
@@ -138,6 +149,7 @@ def of_encoder(
         shuffled=shuffled,
         calibration=calibration_file.read(name),
         elsewhere=tuple(_ndcg(encoder, further, role, name, batch_size) for further in elsewhere),
+        by_dimension=dimensions.rankings(queries, documents, task, sizes, RANKING_DEPTH),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from bistill import console
+from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.report import RANKING_TITLES, ROLES, SEPARATION_TITLES
 
@@ -52,6 +53,7 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
             f"{closed['share']:.0%} {bounds(closed, '{:.0%}')}."
         )
     yield from _separation_sentences(result)
+    yield from dimensions.sentences(result)
     for item in result["forgetting"]:
         scores = item["ndcg_at_10"]
         beside = (

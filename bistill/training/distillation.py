@@ -21,7 +21,7 @@ from bistill.encoders import calibration_file, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
 from bistill.journal import Journal
-from bistill.training import gate, merging, stage
+from bistill.training import gate, matryoshka, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.engine import batches, peak_lr
 from bistill.training.hooks import Validate
@@ -51,6 +51,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     corpus = corpus_of(options, dataset)
     encoder = student(options)
+    matryoshka.prepare(encoder, options.matryoshka)
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
         documents = corpus_of(options, valid)
@@ -81,6 +82,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         journal,
         base_model=loading.portable(options.student_name),
         start_layers=encoder.start_layers,
+        matryoshka=list(options.matryoshka) or None,
         teacher_path=_portable(options.teacher_path),
         teachers=identities,
         teacher_gate=figures,

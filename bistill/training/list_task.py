@@ -17,6 +17,7 @@ from bistill.encoders import batching
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.tokens import cached_tokens
 from bistill.errors import shown
+from bistill.training import matryoshka
 from bistill.training.batch import Batch, Terms
 from bistill.training.calibrated import CalibratedStudent, ScoreLine
 
@@ -98,7 +99,7 @@ class ListTask:
         return own if self._in_batch is None else self._in_batch.extended(own, epoch)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
-        """The three losses of a batch of queries on the score of the options.
+        """The losses of a batch of queries on the score of the options, over whole vectors and their prefixes.
 
         Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
         once; the mask holds what is no candidate of a query. Texts are the queries, then the documents.
@@ -112,7 +113,11 @@ class ListTask:
 
         def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
-            return self._terms(vectors[: len(lists)] @ vectors[len(lists) :].T, teacher, positive, mask)
+
+            def of_vectors(vectors: Tensor) -> Terms:
+                return self._terms(vectors[: len(lists)] @ vectors[len(lists) :].T, teacher, positive, mask)
+
+            return matryoshka.over_prefixes(of_vectors, vectors, self._options.matryoshka)
 
         def describe(place: int) -> str:
             if place < len(lists):

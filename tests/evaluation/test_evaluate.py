@@ -60,7 +60,7 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     assert json.loads((output / artifacts.EVALUATION_JSON).read_text(encoding="utf-8")) == result
     assert list(result) == [
         "schema", "versions", "options", "models", "data", "counts", "separation", "calibrated", "thresholds",
-        "shuffled_queries", "ranking", "comparisons", "forgetting", "samples", "teacher_gate",
+        "shuffled_queries", "ranking", "matryoshka", "comparisons", "forgetting", "samples", "teacher_gate",
     ]  # fmt: skip
     assert result["schema"] == "bistill.evaluation/1"
     assert result["counts"]["queries"] == 24

@@ -1,0 +1,59 @@
+"""Ranking by the first numbers of each vector alone, for students that learned to be cut (``--matryoshka``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bistill import artifacts, metrics
+from bistill.encoders import loading
+from bistill.evaluation.task import Task
+
+ByDimension = dict[str, dict[str, float]]
+
+
+def recorded(model_path: str) -> tuple[int, ...]:
+    """Lengths of the prefixes that a student's own record names; none for a model without a record or without them."""
+    path = Path(loading.resolve(model_path)) / artifacts.MODEL_RECORD
+    record = artifacts.read_json(path) if path.exists() else {}
+    return tuple(record.get("matryoshka") or ())
+
+
+def rankings(
+    queries: np.ndarray, documents: np.ndarray, task: Task, sizes: Sequence[int], depth: int
+) -> ByDimension | None:
+    """Ranking figures of the first numbers of unit vectors, by how many these are, as text; None without sizes.
+
+    Args:
+        queries: shape (queries, dim).
+        documents: shape (documents, dim).
+        task: what was asked.
+        sizes: how many first numbers are kept; those not below ``dim`` are left out.
+        depth: documents that a ranking keeps.
+    """
+    figures = {}
+    for size in (size for size in sizes if size < queries.shape[1]):
+        ids, cosines = metrics.top_documents(_prefix(queries, size), _prefix(documents, size), depth)
+        run = {
+            str(record.query_id): dict(zip(map(str, row), found, strict=True))
+            for record, row, found in zip(task.records, ids.tolist(), cosines.tolist(), strict=True)
+        }
+        figures[str(size)] = metrics.ranking_metrics(task.qrels(), run)
+    return figures or None
+
+
+def sentences(result: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each length: what the student ranks with so few numbers, and the untouched model beside."""
+    by_role = result["matryoshka"]
+    base = by_role["base"] or {}
+    for size, figures in (by_role["student"] or {}).items():
+        beside = f", base {base[size]['ndcg_at_10']:.4f}" if size in base else ""
+        yield f"nDCG@10 by the first {size} numbers of each vector: student {figures['ndcg_at_10']:.4f}{beside}."
+
+
+def _prefix(vectors: np.ndarray, size: int) -> np.ndarray:
+    prefix: np.ndarray = vectors[:, :size]
+    return prefix / np.maximum(np.linalg.norm(prefix, axis=1, keepdims=True), np.finfo(np.float32).tiny)
