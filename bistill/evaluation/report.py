@@ -59,9 +59,9 @@ def compose(
         chosen: best and worst samples.
         gate: teacher and untouched student on validation queries before distilling; None where nobody measured it.
     """
-    student, encoders = answers.student, answers.encoders()
     best, worst = (
-        [samples.report(sample, task, student, answers.base, answers.teacher) for sample in group] for group in chosen
+        [samples.report(sample, task, answers.student, answers.base, answers.teacher) for sample in group]
+        for group in chosen
     )
     ranked = comparisons.rankings(task, answers)
     result = {
@@ -71,17 +71,13 @@ def compose(
         "models": {role: models[role] for role in ROLES},
         "data": _data(options, task),
         "counts": _counts(task),
-        "separation": {role: separation.linear(task, found) if found else None for role, found in encoders.items()},
-        "calibrated": {role: separation.calibrated(task, found) if found else None for role, found in encoders.items()},
-        "thresholds": separation.cuts(task, student, options.seed),
-        "shuffled_queries": {
-            role: comparisons.shuffled_queries(task, found) if found else None for role, found in encoders.items()
-        },
+        **_of_encoders(task, answers),
+        "thresholds": separation.cuts(task, answers.student, options.seed),
         "ranking": {
             "depth": min(RANKING_DEPTH, len(task.corpus)),
             **{role: metrics.means(found) if found is not None else None for role, found in ranked.items()},
         },
-        "matryoshka": {role: found.by_dimension if found else None for role, found in encoders.items()},
+        "matryoshka": {role: found.by_dimension if found else None for role, found in answers.encoders().items()},
         "comparisons": comparisons.differences(ranked, options.seed),
         "forgetting": comparisons.forgetting(options, elsewhere, answers),
         "samples": {"best": best, "worst": worst},
@@ -89,6 +85,19 @@ def compose(
     }
     report: dict[str, Any] = journal.finite(result)
     return report
+
+
+def _of_encoders(task: Task, answers: Answers) -> dict[str, Any]:
+    """Figures of every model with cosines, by role; None for a role that is left out."""
+    figures = {
+        "separation": separation.linear,
+        "calibrated": separation.calibrated,
+        "shuffled_queries": comparisons.shuffled_queries,
+    }
+    return {
+        name: {role: measure(task, found) if found else None for role, found in answers.encoders().items()}
+        for name, measure in figures.items()
+    }
 
 
 def _data(options: EvaluationOptions, task: Task) -> dict[str, Any]:

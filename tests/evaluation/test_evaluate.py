@@ -59,8 +59,8 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     output = Path(options["output_dir"])
     assert json.loads((output / artifacts.EVALUATION_JSON).read_text(encoding="utf-8")) == result
     assert list(result) == [
-        "schema", "versions", "options", "models", "data", "counts", "separation", "calibrated", "thresholds",
-        "shuffled_queries", "ranking", "matryoshka", "comparisons", "forgetting", "samples", "teacher_gate",
+        "schema", "versions", "options", "models", "data", "counts", "separation", "calibrated", "shuffled_queries",
+        "thresholds", "ranking", "matryoshka", "comparisons", "forgetting", "samples", "teacher_gate",
     ]  # fmt: skip
     assert result["schema"] == "bistill.evaluation/1"
     assert result["counts"]["queries"] == 24
