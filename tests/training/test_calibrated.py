@@ -106,7 +106,7 @@ def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encod
         teacher, probability, positive, mask, tau=0.2, contrastive_weight=0.3, negative_penalty_weight=0.4
     )
     for name, value in expected.items():
-        assert float(terms[name].detach()) == pytest.approx(float(value), rel=1e-4, abs=1e-7)
+        assert float(terms[name].detach()) == pytest.approx(float(value.detach()), rel=1e-4, abs=1e-7)
     # d/d log_slope = a * d/da where the intercept in standard units stays: logit = a (c - mean) + const.
     shifted = losses.distillation(
         teacher,
