@@ -11,7 +11,7 @@ from bistill.candidates.teacher_scores.teachers import Settings, Teacher
 from bistill.config import DataOptions, EvaluationOptions
 from bistill.data.version import split_path
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.evaluation import report, scores, task
+from bistill.evaluation import scores, separation, task
 from bistill.evaluation.scores import EncoderScores
 from bistill.evaluation.task import Task
 
@@ -51,8 +51,14 @@ def student(model: str, data: str, asking: Asking) -> dict[str, Any]:
     """Ranking figures, those of each query, and how far random documents lie below the positives."""
     asked, options = question(model, data, asking)
     answers = answers_of(model, asked, options)
-    random = report.separation(asked, answers)["random_negatives"]
+    random = separation.linear(asked, answers)["random_negatives"]
     separate = {"random_negative": random["mean_negative"], "margin": random["margin"]}
+    if (calibrated := separation.calibrated(asked, answers)) is not None:
+        separate |= {
+            "calibrated_random_negative": calibrated["random_negatives"]["mean_negative"],
+            "calibrated_margin": calibrated["random_negatives"]["margin"],
+            "calibration_error": calibrated["reliability"]["random_negatives"]["expected_calibration_error"],
+        }
     return {**ranking(asked, answers.run(asked)), **separate}
 
 

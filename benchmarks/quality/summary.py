@@ -1,52 +1,34 @@
-"""Rows of the tables from the results of all runs, and the interval of a paired bootstrap."""
+"""Rows of the tables from the results of all runs, and the intervals of their differences."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from recipes import REFERENCE, TEACHER, Recipe
 from tables import markdown
 
-DRAWS: Final = 10_000
-BLOCK: Final = 100
+from bistill import bootstrap
+from bistill.bootstrap import Interval
+
 TITLES: Final = {
     "ndcg_at_10": "nDCG@10",
     "mrr_at_10": "MRR@10",
     "recall_at_100": "Recall@100",
     "random_negative": "random negative",
     "margin": "margin",
+    "calibrated_random_negative": "calibrated random negative",
+    "calibrated_margin": "calibrated margin",
+    "calibration_error": "calibration error",
 }
 Result = dict[str, Any]
 # Results of one data version by the name of the recipe: one of each seed, or a single one whose seed is None.
 Results = dict[str, list[Result]]
 
 
-class Difference(NamedTuple):
-    """Mean difference of nDCG@10 and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def interval(differences: np.ndarray, seed: int = 0) -> Difference:
-    """Percentile bootstrap over queries (Efron and Tibshirani 1993; for retrieval Sakai, SIGIR 2006).
-
-    Args:
-        differences: one a query, shape (queries,).
-        seed: of the draws.
-    """
-    random = np.random.default_rng(seed)
-    count = len(differences)
-    blocks = (differences[random.integers(count, size=(BLOCK, count))].mean(axis=1) for _ in range(DRAWS // BLOCK))
-    low, high = np.quantile(np.concatenate(list(blocks)), [0.025, 0.975])
-    return Difference(float(differences.mean()), float(low), float(high))
-
-
-def ahead_by(ours: Sequence[Result], other: Sequence[Result]) -> Difference | None:
+def ahead_by(ours: Sequence[Result], other: Sequence[Result]) -> Interval | None:
     """Ours minus another recipe, query by query, the mean over the seeds that both have; None where they share none."""
     pairs = [
         (mine["figures"]["ndcg_by_query"], its["figures"]["ndcg_by_query"])
@@ -56,7 +38,8 @@ def ahead_by(ours: Sequence[Result], other: Sequence[Result]) -> Difference | No
     ]
     if not pairs:
         return None
-    return interval(np.mean([[mine[query] - its[query] for query in mine] for mine, its in pairs], axis=0))
+    differences = np.mean([[mine[query] - its[query] for query in mine] for mine, its in pairs], axis=0)[:, None]
+    return bootstrap.paired(differences, np.zeros_like(differences), np.random.default_rng(0))[0]
 
 
 def mean(results: Sequence[Result], name: str) -> float | None:
@@ -117,9 +100,9 @@ def summary_rows(recipes: dict[str, Recipe], by_data: dict[str, Results]) -> lis
         ahead = [found for results in compared if (found := ahead_by(results[REFERENCE], results[name]))]
         ours = [mean(results[REFERENCE], "ndcg_at_10") for results in compared]
         counts = (
-            sum(item.mean > 0 for item in ahead),
+            sum(item.value > 0 for item in ahead),
             sum(item.low > 0 for item in ahead),
-            sum(item.mean < 0 for item in ahead),
+            sum(item.value < 0 for item in ahead),
             sum(item.high < 0 for item in ahead),
         )
         rows.append(
@@ -140,6 +123,8 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def shown(difference: Difference | None) -> str:
+def shown(difference: Interval | None) -> str:
     """Mean and interval."""
-    return "-" if difference is None else "{:+.4f} ({:+.4f} to {:+.4f})".format(*difference)
+    if difference is None:
+        return "-"
+    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
