@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bistill.config import DistillationOptions
+
 TOPICS = """
     file list sort set map tree graph query key value red blue green json network socket
 """.split()  # noqa: SIM905
@@ -20,3 +22,23 @@ def data_root(tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
         rows += [[f"how to {word}", f"returns the {word}", f"error in {TOPICS[n]}"] for n, word in enumerate(words)]
         write_csv(root / "tiny" / f"{split}.csv", rows)
     return root
+
+
+def distillation_options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:
+    """Options of a short distillation of tiny models over ``data_root``."""
+    settings = {
+        "data_version": "tiny",
+        "data_root": str(data_root),
+        "teacher_path": str(teacher),
+        "output_dir": str(data_root.parent / "student"),
+        "student_name": str(student),
+        "epochs": 2,
+        "batch_size": 4,
+        "K": 5,
+        "lr": 1e-3,
+        "max_len": 32,
+        "allow_weak_teacher": True,  # the tiny teacher is random: it finds all documents alike
+        "max_negative_ratio": None,
+        **changes,
+    }
+    return DistillationOptions(**settings)

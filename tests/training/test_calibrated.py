@@ -21,29 +21,14 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.training.calibrated import LabelledPairs, ScoreLine, first_line
 from bistill.training.distillation import train
 from bistill.training.list_task import ListTask
+from tests.training.conftest import distillation_options
 
 COSINES = np.array([0.9, 0.7, 0.75, 0.2, 0.1, 0.72, -0.3])
 RELEVANT = np.array([True, True, True, False, False, False, False])
 
 
 def options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:
-    settings = {
-        "data_version": "tiny",
-        "data_root": str(data_root),
-        "teacher_path": str(teacher),
-        "output_dir": str(data_root.parent / "student"),
-        "student_name": str(student),
-        "epochs": 2,
-        "batch_size": 4,
-        "K": 5,
-        "lr": 1e-3,
-        "max_len": 32,
-        "precision": "fp32",
-        "allow_weak_teacher": True,
-        "max_negative_ratio": None,
-        "score": "calibrated",
-    }
-    return DistillationOptions(**settings | changes)
+    return distillation_options(data_root, teacher, student, **{"precision": "fp32", "score": "calibrated", **changes})
 
 
 def test_the_line_gives_the_logits_of_the_calibration_that_it_begins_with() -> None:

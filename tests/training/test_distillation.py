@@ -24,25 +24,7 @@ from bistill.training import gate
 from bistill.training.batch import Batch
 from bistill.training.distillation import train
 from bistill.training.list_task import ListTask
-
-
-def options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:
-    settings = {
-        "data_version": "tiny",
-        "data_root": str(data_root),
-        "teacher_path": str(teacher),
-        "output_dir": str(data_root.parent / "student"),
-        "student_name": str(student),
-        "epochs": 2,
-        "batch_size": 4,
-        "K": 5,
-        "lr": 1e-3,
-        "max_len": 32,
-        "allow_weak_teacher": True,  # the tiny teacher is random: it finds all documents alike
-        "max_negative_ratio": None,
-        **changes,
-    }
-    return DistillationOptions(**settings)
+from tests.training.conftest import distillation_options as options
 
 
 def event(made: DistillationOptions, name: str) -> dict[str, Any]:
