@@ -143,6 +143,25 @@ def gains(labels: Iterable[float]) -> list[int]:
     return [max(1, round(GAIN_SCALE * label)) for label in labels]
 
 
+def pair_cosines(queries: np.ndarray, documents: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Cosines of (query, document) pairs, in blocks: the vectors of all pairs are never held at once.
+
+    Args:
+        queries: unit vectors, shape (q, dim).
+        documents: unit vectors, shape (n, dim).
+        rows: query of each pair, shape (pairs,).
+        columns: document of each pair, shape (pairs,).
+
+    Returns:
+        float32 of shape (pairs,).
+    """
+    cosines = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), DOCUMENT_BLOCK):
+        block = slice(start, start + DOCUMENT_BLOCK)
+        cosines[block] = np.einsum("pd,pd->p", queries[rows[block]], documents[columns[block]])
+    return cosines
+
+
 def top_documents(
     queries: np.ndarray, documents: np.ndarray, depth: int, *, advance: Callable[[int], None] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

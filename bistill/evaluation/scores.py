@@ -206,11 +206,7 @@ def of_teacher(
 
 def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Cosines of pairs from unit vectors (queries, dim) and (documents, dim): float32 of shape (pairs,)."""
-    cosines = np.empty(len(pairs), dtype=np.float32)
-    for start in range(0, len(pairs), metrics.DOCUMENT_BLOCK):
-        rows = slice(start, start + metrics.DOCUMENT_BLOCK)
-        cosines[rows] = np.einsum("pd,pd->p", queries[pairs.queries[rows]], documents[pairs.documents[rows]])
-    return cosines
+    return metrics.pair_cosines(queries, documents, pairs.queries, pairs.documents)
 
 
 def _encoded(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

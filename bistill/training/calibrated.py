@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bistill import calibration, console
+from bistill import calibration, console, metrics
 from bistill.calibration import Calibration
 from bistill.candidates.lists import random_negatives
 from bistill.data.corpus import Corpus
@@ -122,8 +122,7 @@ class LabelledPairs:
         """Cosine of each pair, float32 of shape (n,)."""
         queries = encoder.encode_queries(self.queries)
         documents = encoder.encode_documents(self.documents, description="calibration")
-        cosines: np.ndarray = np.einsum("nd,nd->n", queries[self.pairs[:, 0]], documents[self.pairs[:, 1]])
-        return cosines
+        return metrics.pair_cosines(queries, documents, *self.pairs.T)
 
 
 def fitted(cosines: np.ndarray, relevant: np.ndarray) -> Calibration | None:
