@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bistill import artifacts, metrics
-from bistill.encoders import loading
+from bistill import metrics
 from bistill.evaluation.task import Task
 
 ByDimension = dict[str, dict[str, float]]
-
-
-def recorded(model_path: str) -> tuple[int, ...]:
-    """Lengths of the prefixes that a student's own record names; none for a model without a record or without them."""
-    path = Path(loading.resolve(model_path)) / artifacts.MODEL_RECORD
-    record = artifacts.read_json(path) if path.exists() else {}
-    return tuple(record.get("matryoshka") or ())
 
 
 def rankings(

@@ -10,7 +10,7 @@ from bistill import artifacts, console
 from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.config import EvaluationOptions
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.evaluation import dimensions, models, page, plots, report, samples, scores, summary, task
+from bistill.evaluation import models, page, plots, report, samples, scores, summary, task
 from bistill.evaluation.models import Choice
 from bistill.evaluation.samples import Sample
 from bistill.evaluation.scores import Answers, EncoderScores, RerankedScores
@@ -98,7 +98,7 @@ def _encoder(
         name=str(choice.name),
         batch_size=options.batch_size,
         elsewhere=elsewhere,
-        sizes=dimensions.recorded(options.model_path),
+        sizes=models.matryoshka(options),
     )
     return found, found.description
 

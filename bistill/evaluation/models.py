@@ -83,6 +83,11 @@ def teacher_gate(options: EvaluationOptions) -> dict[str, Any] | None:
     return gate if isinstance(gate, dict) else None
 
 
+def matryoshka(options: EvaluationOptions) -> tuple[int, ...]:
+    """Lengths of the prefixes that the student's record names; none for a model without a record or without them."""
+    return tuple(_record(options.model_path).get("matryoshka") or ())
+
+
 def load(choice: Choice, loader: Callable[[str], T]) -> tuple[T | None, Choice]:
     """Load a model; one that only the student's record names may be missing, which is said.
 

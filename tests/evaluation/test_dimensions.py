@@ -12,7 +12,7 @@ import pytest
 from bistill.config import EvaluationOptions
 from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.evaluation import dimensions
+from bistill.evaluation import models
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.test_evaluate import ranking
 
@@ -54,6 +54,7 @@ def test_recorded_sizes_are_measured_for_student_and_base(
 def test_models_without_recorded_sizes_have_no_such_figures(
     tiny_encoder: Path, other_encoder: Path, test_file: Path
 ) -> None:
-    assert dimensions.recorded(str(tiny_encoder)) == ()
-    result = evaluate(options(tiny_encoder, other_encoder, test_file))
+    asked = options(tiny_encoder, other_encoder, test_file)
+    assert models.matryoshka(asked) == ()
+    result = evaluate(asked)
     assert result["matryoshka"] == {"base": None, "student": None, "compared": None}
