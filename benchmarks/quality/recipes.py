@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentTypeError
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from bistill.config import DistillationOptions
 
 SENTENCE_TRANSFORMERS: Final = "sentence_transformers"
 FLAG_EMBEDDING: Final = "flag_embedding"
@@ -53,8 +51,6 @@ class Recipe:
 
 # The trainer's settings that the documentation of sentence-transformers trains its examples with.
 TRAINER: Final = {"lr": 2e-5, "warmup": 0.1}
-# The score of the literal recipe: cosines mapped to 0..1. An option only where there are several.
-LINEAR: Final = {"score": "linear"} if "score" in {item.name for item in fields(DistillationOptions)} else {}
 
 RECIPES: Final = {
     "untouched": Recipe("untouched student", START),
@@ -97,7 +93,7 @@ RECIPES: Final = {
     "contract": Recipe(
         "bistill distill, the literal recipe",
         BISTILL,
-        {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4, **LINEAR},
+        {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4, "score": "linear"},
     ),
     REFERENCE: Recipe("bistill distill", BISTILL),
 }
