@@ -118,3 +118,20 @@ def everything(
         patch.setenv("BISTILL_CACHE", str(folder / "cache"))
         pin_products(folder / "cache")
         return Evaluated(options, evaluate(options), line)
+
+
+def judged_and_ranked(
+    cosines: np.ndarray, dataset: Any
+) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+    """Gains of the positives, and every document's cosine, as ir_measures takes them."""
+    qrels = {
+        str(record.query_id): {
+            str(document): round(100 * label)
+            for document, label in zip(record.positives, record.positive_labels, strict=True)
+        }
+        for record in dataset
+    }
+    run = {
+        str(row): {str(place): float(value) for place, value in enumerate(cosines[row])} for row in range(len(cosines))
+    }
+    return qrels, run

@@ -19,23 +19,14 @@ from bistill.evaluation.comparisons import shuffled_queries
 from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.scores import EncoderScores, LexicalScores
 from bistill.evaluation.task import Pairs, Task
-from tests.evaluation.conftest import Evaluated, brute_force
+from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked
 
 MEASURES = tuple(metrics.RANKING_MEASURES)
 
 
 def ndcg_by_query(model: str, test_data: str) -> np.ndarray:
     cosines, dataset = brute_force(model, test_data)
-    qrels = {
-        str(record.query_id): {
-            str(document): round(100 * label)
-            for document, label in zip(record.positives, record.positive_labels, strict=True)
-        }
-        for record in dataset
-    }
-    run = {
-        str(row): {str(place): float(value) for place, value in enumerate(cosines[row])} for row in range(len(cosines))
-    }
+    qrels, run = judged_and_ranked(cosines, dataset)
     found = {item.query_id: item.value for item in ir_measures.iter_calc([nDCG @ 10], qrels, run)}
     return np.array([found[str(record.query_id)] for record in dataset])
 

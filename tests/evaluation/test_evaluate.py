@@ -21,7 +21,7 @@ from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
-from tests.evaluation.conftest import Evaluated, brute_force, write
+from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked, write
 
 MEASURES = {nDCG @ 10: "ndcg_at_10", RR @ 10: "mrr_at_10", AP: "map", R @ 1: "recall_at_1", R @ 10: "recall_at_10"}
 
@@ -40,16 +40,7 @@ def options(tmp_path: Path, test_file: Path, tiny_encoder: Path, other_encoder: 
 
 
 def ranking(cosines: np.ndarray, dataset: Any) -> dict[str, float]:
-    qrels = {
-        str(record.query_id): {
-            str(document): round(100 * label)
-            for document, label in zip(record.positives, record.positive_labels, strict=True)
-        }
-        for record in dataset
-    }
-    run = {
-        str(row): {str(place): float(score) for place, score in enumerate(cosines[row])} for row in range(len(cosines))
-    }
+    qrels, run = judged_and_ranked(cosines, dataset)
     found = ir_measures.calc_aggregate(list(MEASURES), qrels, run)
     return {name: found[measure] for measure, name in MEASURES.items()}
 
