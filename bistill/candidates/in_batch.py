@@ -30,7 +30,7 @@ MERGED_AT_ONCE: Final = 10_000_000
 
 
 class InBatchNegatives:
-    """Which documents of other queries extend the lists of a batch, with the teacher's relevance.
+    """Which documents of other queries extend the lists of a batch, with the teacher's logits.
 
     Args:
         dataset: queries and labels.
@@ -63,11 +63,11 @@ class InBatchNegatives:
         self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
         logits = None if kept is None else _read(kept, len(self._pairs))
         if logits is None:
-            logits = self._logits(teachers)
+            logits = self._scored(teachers)
             if kept is not None:
                 with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
                     np.save(file, logits, allow_pickle=False)
-        self._relevance = self._judged(logits, pools)
+        self._logits = self._judged(logits, pools)
         self._say()
 
     def extended(self, lists: Sequence[TrainingList], epoch: int) -> list[TrainingList]:
@@ -82,20 +82,20 @@ class InBatchNegatives:
             wanted = item.query_id * len(self._corpus) + documents
             places = np.searchsorted(self._pairs, wanted)
             assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
-            values = self._relevance[places]
+            values = self._logits[places]
             there = ~np.isnan(values)
             longer.append(
                 TrainingList(
                     item.query_id,
                     (*item.documents, *documents[there].tolist()),
-                    np.concatenate([item.relevance, values[there]]),
+                    np.concatenate([item.logits, values[there]]),
                 )
             )
         return longer
 
     def fingerprint(self) -> str:
         """SHA-256 of the pairs and of what is learned of them."""
-        return hashlib.sha256(self._pairs.tobytes() + self._relevance.tobytes()).hexdigest()
+        return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
 
     def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
         """For each list of a batch the ids, int64, of the documents beside it that are its negatives as far as labels
@@ -123,7 +123,7 @@ class InBatchNegatives:
         keys = [item.query_id * len(self._corpus) + found for item, found in zip(lists, others, strict=True)]
         return np.concatenate(keys)
 
-    def _logits(self, teachers: Teachers) -> np.ndarray:
+    def _scored(self, teachers: Teachers) -> np.ndarray:
         """Logits of all pairs, nan where there is none."""
         pairs = np.stack(np.divmod(self._pairs, len(self._corpus)), axis=1)
         if self._options.in_batch and self._options.in_batch_unscored != "score":
@@ -133,16 +133,16 @@ class InBatchNegatives:
         return scored.logits
 
     def _judged(self, logits: np.ndarray, pools: ScoredPools) -> np.ndarray:
-        """Relevance of all pairs, float32; nan for those without a score to learn, or above a limit."""
+        """Logits of all pairs, float32; nan for those without a score to learn, or above a limit."""
         options = self._options
-        values = relevance(logits)
+        values = logits.copy()
         first = pools.query_ids * len(self._corpus)
         starts, ends = np.searchsorted(self._pairs, first), np.searchsorted(self._pairs, first + len(self._corpus))
         for pool, start, end in zip(pools, starts, ends, strict=True):
             own = values[start:end]
             documents = self._pairs[start:end] % len(self._corpus)
             verdicts = judge(
-                own,
+                relevance(own),
                 np.isin(documents, self._dataset[pool.query_id].negatives),
                 float(relevance(pool.positive_logits).max()),
                 max_ratio=options.max_negative_ratio,
@@ -150,7 +150,7 @@ class InBatchNegatives:
                 irrelevant_below=options.irrelevant_below,
             )
             if options.in_batch and options.in_batch_unscored == "floor":
-                own[np.isnan(own)] = relevance(pool.logits).min()
+                own[np.isnan(own)] = pool.logits.min()
             own[verdicts != Verdict.KEPT] = np.nan
             self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())
         self.counts |= {"pairs": len(values), "unscored": int(np.isnan(logits).sum())}

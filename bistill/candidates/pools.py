@@ -32,12 +32,17 @@ class TrainingList(NamedTuple):
     Attributes:
         query_id: the query.
         documents: ids in the corpus, the positive first, no id twice.
-        relevance: teacher's relevance in 0..1 of each, float32.
+        logits: the teacher's of each, float32.
     """
 
     query_id: int
     documents: tuple[int, ...]
-    relevance: np.ndarray
+    logits: np.ndarray
+
+    @property
+    def relevance(self) -> np.ndarray:
+        """Teacher's relevance in 0..1 of each document, float32."""
+        return relevance(self.logits)
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,7 @@ class ScoredPools:
         ]
         logits = np.concatenate([pool.positive_logits[[first]], pool.logits[chosen]])
         documents = (int(pool.positives[first]), *pool.documents[chosen].tolist())
-        return TrainingList(pool.query_id, documents, relevance(logits))
+        return TrainingList(pool.query_id, documents, logits)
 
 
 @dataclass(frozen=True)
@@ -220,10 +225,8 @@ class PercentileScale:
         low, high = np.percentile(logits, PERCENTILES)
         return cls(float(low), max(float(high), float(low) + 1e-6))  # a teacher that finds all pairs alike
 
-    def apply(self, relevance: np.ndarray) -> np.ndarray:
-        """Scores in 0..1 of relevance in 0..1, float32 of the same shape."""
-        exact = np.clip(relevance.astype(np.float64), 1e-12, 1 - 1e-12)
-        logits = np.log(exact) - np.log1p(-exact)
+    def apply(self, logits: np.ndarray) -> np.ndarray:
+        """Scores in 0..1 of logits, float32 of the same shape."""
         return np.clip((logits - self.low) / (self.high - self.low), 0, 1).astype(np.float32)
 
 

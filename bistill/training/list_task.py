@@ -161,7 +161,7 @@ class ListTask:
         positive = np.zeros(teacher.shape, dtype=bool)
         for row, item in enumerate(lists):
             own = np.searchsorted(documents, item.documents)
-            teacher[row, own] = item.relevance if self._scale is None else self._scale.apply(item.relevance)
+            teacher[row, own] = item.relevance if self._scale is None else self._scale.apply(item.logits)
             positive[row, own[0]] = True
         mask = ~np.isnan(teacher)
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)

@@ -232,7 +232,7 @@ def test_no_positive_is_shared_whatever_its_letters_but_labelled_negatives_are(
     other = small.id("returns the set")
 
     def listed(query: int, *documents: int) -> TrainingList:
-        return TrainingList(query, documents, np.full(len(documents), 0.5, dtype=np.float32))
+        return TrainingList(query, documents, np.zeros(len(documents), dtype=np.float32))
 
     lists = [listed(0, file, alike, error), listed(1, one, other), listed(3, other, second, one)]
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
@@ -274,7 +274,6 @@ def test_a_batch_of_shared_documents_is_that_of_own_ones_with_fewer_texts(
 
 def as_pool(item: TrainingList) -> QueryPool:
     """A pool from which only this list can be drawn."""
-    documents, size = np.array(item.documents), len(item.documents) - 1
-    logits = np.log(item.relevance) - np.log1p(-item.relevance)
+    documents, logits, size = np.array(item.documents), item.logits, len(item.documents) - 1
     nothing = np.zeros(size, dtype=np.uint8)
     return QueryPool(item.query_id, documents[:1], logits[:1], documents[1:], logits[1:], nothing, nothing)

@@ -143,7 +143,6 @@ def test_the_percentile_scale_is_linear_in_logits_between_two_percentiles_and_cu
     logits = np.concatenate([*(pool.logits for pool in POOLS), *(pool.positive_logits for pool in POOLS)])
     assert (scale.low, scale.high) == pytest.approx(np.percentile(logits, [1, 99]))
     asked = np.array([scale.low - 1, scale.low, (3 * scale.low + scale.high) / 4, scale.high, scale.high + 1])
-    relevance = (1 / (1 + np.exp(-asked))).astype(np.float32)
-    np.testing.assert_allclose(scale.apply(relevance), [0, 0, 0.25, 1, 1], atol=1e-5)
-    assert scale.apply(relevance).dtype == np.float32
-    assert np.isfinite(scale.apply(np.array([0, 1], dtype=np.float32))).all()
+    scores = scale.apply(asked.astype(np.float32))
+    np.testing.assert_allclose(scores, [0, 0, 0.25, 1, 1], atol=1e-5)
+    assert scores.dtype == np.float32
