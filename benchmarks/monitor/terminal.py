@@ -3,9 +3,9 @@
     python benchmarks/monitor/terminal.py
 
 A terminal of its own (a pseudo-terminal) shows a run whose journal this program writes on, an update every half second.
-Printed: seconds from the start of the process to the first screen that names the run, and of ``--once``; the share of
-one core that the monitor takes while it watches, its memory, and whether torch is in its process. Nothing else should
-run meanwhile.
+Printed: seconds from the start of the process to the first screen that shows the run's losses, computing time of its
+process until then, and seconds of ``--once``; the share of one core that the monitor takes while it watches, its
+memory, and whether torch is in its process. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -160,10 +160,11 @@ def main() -> None:
 
 def measured(runs: Path, arguments: Any) -> dict[str, str]:
     """Figures by what they are of."""
-    screens, once = [], []
+    screens, computed, once = [], [], []
     for _ in range(arguments.starts):
         terminal = Terminal(runs, arguments.columns, arguments.rows)
         screens.append(terminal.wait())
+        computed.append(computing_seconds(terminal.process.pid))
         terminal.end()
         begun = time.perf_counter()
         subprocess.run(
@@ -174,21 +175,27 @@ def measured(runs: Path, arguments: Any) -> dict[str, str]:
     terminal.wait()
     time.sleep(2)
     process = psutil.Process(terminal.process.pid)
-    before, begun = process.cpu_times(), time.perf_counter()
+    before, begun = computing_seconds(process.pid), time.perf_counter()
     time.sleep(arguments.seconds)
-    after, elapsed = process.cpu_times(), time.perf_counter() - begun
-    used = after.user + after.system - before.user - before.system
+    used, elapsed = computing_seconds(process.pid) - before, time.perf_counter() - begun
     memory = process.memory_info().rss / 2**20
     torch = any("torch" in line for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines())
     terminal.end()
     return {
         "first screen, s (median)": f"{statistics.median(screens):.2f}",
         "first screen, s (worst)": f"{max(screens):.2f}",
+        "computing time until then, s (median)": f"{statistics.median(computed):.2f}",
         "--once, s (median)": f"{statistics.median(once):.2f}",
         "share of one core while watching": f"{used / elapsed:.2%}",
         "memory, MiB": f"{memory:.0f}",
         "torch in the process": "yes" if torch else "no",
     }
+
+
+def computing_seconds(pid: int) -> float:
+    """Of a process, in its own code and in the system's."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 if __name__ == "__main__":
