@@ -14,8 +14,9 @@ from bistill import artifacts
 from bistill.config import MonitorOptions
 from bistill.errors import ArtifactError
 from bistill.journal import Journal
-from bistill.monitor import commands, launching, machine, model_folder
+from bistill.monitor import commands, launching, machine
 from bistill.monitor.care import Care, CareFollower, is_same
+from bistill.monitor.gathering import gather
 from bistill.monitor.guard import Guard
 from bistill.monitor.notifications import Notice
 from bistill.monitor.processes import Identity, identity_of
@@ -26,8 +27,6 @@ from bistill.monitor.status import RunStatus
 
 # Between the request for the stacks and the request to end: writing them takes a moment.
 STACKS_SECONDS: Final = 1.0
-# A checkpoint is written beside the older ones.
-CHECKPOINTS_OF_ROOM: Final = 1.2
 FINAL: Final = frozenset({State.FINISHED, State.STOPPED, State.FAILED, State.DIVERGED})
 
 Tell = Callable[[Notice], None]
@@ -92,7 +91,8 @@ class Charge:
                 self._record("watching", "a monitor looks after the run", **_of(process))
                 self._asked.clear()
                 care = self._care.look()
-        situation = self._situation(view, care, process, memory_kills)
+        killed = self._kills_before is not None and memory_kills > self._kills_before
+        situation = gather(view, care, self._options, return_code=self._code_of(care.process), memory_kill=killed)
         action = decide(situation)
         self._perform(action, view, care)
         if situation.ending:
@@ -105,44 +105,6 @@ class Charge:
             self._guard.release()
             self._guard = None
         self._lock.release()
-
-    def _situation(self, view: RunView, care: Care, process: Identity, memory_kills: int) -> Situation:
-        status = view.status
-        begun = view.process.alive
-        alive = begun or (care.process is not None and not care.looks_after(process) and care.process.is_alive())
-        restarts = care.restarts_without_progress(status.checkpoint_step)
-        killed = self._kills_before is not None and memory_kills > self._kills_before
-        finished = status.ended == "finished"
-        free = machine.free_bytes(self.folder) if begun else None
-        needed = (self._options.min_free_mib << 20) + int(CHECKPOINTS_OF_ROOM * status.checkpoint_bytes)
-        return Situation(
-            state=view.state,
-            stage=status.stage,
-            error_kind=status.error_kind,
-            alive=alive,
-            ours=view.process.ours,
-            begun=begun,
-            paused=care.paused and view.process.stopped,
-            ending=care.ending_since is not None and alive,
-            ended_hanging=care.ending_since is not None and not alive,
-            restarts=len(restarts),
-            hangs=sum(bool(record.get("hang")) for record in restarts),
-            lowered=sum("resume_lr_factor" in record.get("flags", {}) for record in care.restarts),
-            given_up=bool(care.given_up),
-            return_code=self._code_of(care.process),
-            killed_for_memory=killed and not status.ended,
-            micro_batch_tokens=status.micro_batch_tokens,
-            whole_update_tokens=status.tokens if status.micro_batches == 1 else 0,
-            lr_factor=model_folder.lr_factor(self.folder) if view.state is State.DIVERGED else 1.0,
-            free_bytes=0 if free is None else free,
-            needed_bytes=needed if free is not None and self._options.min_free_mib else 0,
-            evaluates_itself=commands.is_pipeline(status),
-            can_be_evaluated=finished and model_folder.can_be_evaluated(status),
-            evaluated=finished and model_folder.is_evaluated(status),
-            evaluating=view.state is State.EVALUATING,
-            evaluations=sum(trained == status.started for trained, _ in care.evaluations),
-            options=self._options,
-        )
 
     def _perform(self, action: Action, view: RunView, care: Care) -> None:
         match action.do:
@@ -295,6 +257,7 @@ class Charge:
             ArtifactError: it was not written; without the count nothing more may be done about the run.
         """
         path = self.folder / artifacts.MONITOR_JOURNAL
+        message = message.encode(errors="replace").decode()  # names of folders need not be text
         journal = Journal(path)
         journal.write(event, message=message, monitor=os.getpid(), **fields)
         journal.close()

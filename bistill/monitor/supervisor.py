@@ -62,7 +62,8 @@ class Supervisor:
         for folder in self._charges.keys() - there:
             self._charges.pop(folder).close()
         for view in views:
-            if (charge := self._charge(view)) is None:
+            charge = self._charge(view)
+            if charge is None or view.reading < 1.0:  # what was not read yet may be the end of the run
                 continue
             try:
                 charge.act(view, kills)
@@ -88,11 +89,12 @@ class Supervisor:
         """The charge of a run, None where it is not to be looked after."""
         folder = view.status.folder
         process = Identity(view.status.pid, view.status.process_started)
-        if folder not in self._charges and view.reading >= 1.0 and self._is_to_be_looked_after(view, process):
+        if folder not in self._charges and self._is_to_be_looked_after(view, process):
             self._charges[folder] = Charge(folder, self._options, self._tell)
         charge = self._charges.get(folder)
         if charge is not None and (child := self._child(process)) is not None:
             charge.adopt(process, child)
+            self._children = [pair for pair in self._children if pair[1] is not child]
         return charge
 
     def _child(self, process: Identity) -> subprocess.Popen[bytes] | None:
