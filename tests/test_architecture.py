@@ -16,7 +16,7 @@ PACKAGE = Path(bistill.__file__).parent
 LAYERS = (
     ("errors",),
     ("options",),
-    ("config", "artifacts", "journal", "console"),
+    ("config", "artifacts", "journal", "console", "packaged"),
     ("data", "losses", "metrics", "calibration", "reliability", "thresholds", "bootstrap"),
     ("encoders",),
     ("candidates",),
