@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN: Final = (
     *("stage", "pid", "started", "updated", "step", "total_steps", "epoch", "lr", "terms", "seconds_per_step"),
     *("tokens_per_second", "memory_mib", "micro_batch_tokens", "figures", "best", "checkpoint_step"),
-    *("error", "error_kind", "progress", "seconds_left", "cache_hit_rate"),
+    *("error", "traceback", "progress", "seconds_left", "cache_hit_rate"),
 )
 # Numbers of an update, each a curve; the loss terms are further ones.
 CURVES: Final = ("step", "time", "lr", "grad_norm", "tokens_per_second", "memory_mib")

@@ -92,7 +92,11 @@ class WebServer:
     def _wake(self) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended in this moment
-                self._loop.call_soon_threadsafe(lambda: [event.set() for event in self._waiting])
+                self._loop.call_soon_threadsafe(self._tell_pages)
+
+    def _tell_pages(self) -> None:
+        for news in self._waiting:
+            news.set()
 
     def _application(self) -> Starlette:
         return Starlette(

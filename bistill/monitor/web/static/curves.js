@@ -48,10 +48,11 @@ export class Curves {
       }
     }
     for (const [key, { title, lines }] of numbers) {
-      if (!this.charts.has(key)) this.charts.set(key, new Chart(this, lines.length));
-      const chart = this.charts.get(key);
-      this.place.append(...(chart.place.isConnected ? [] : [chart.place]));
-      chart.show(title, lines);
+      if (!this.charts.has(key)) {
+        this.charts.set(key, new Chart(this, lines.length));
+        this.place.append(this.charts.get(key).place);
+      }
+      this.charts.get(key).show(title, lines);
     }
   }
 
@@ -65,13 +66,9 @@ export class Curves {
   redraw() {
     for (const chart of this.charts.values()) chart.plot.redraw(false);
   }
-
-  remove() {
-    for (const chart of this.charts.values()) chart.remove();
-    this.charts.clear();
-  }
 }
 
+/** One number's curve, and that of the run it is compared with. */
 class Chart {
   constructor(group, lines) {
     this.group = group;
@@ -143,9 +140,10 @@ class Chart {
   }
 
   describe() {
-    const index = this.plot.cursor.idx;
-    const texts = this.plot.data.slice(1).map((values) => number(index === null ? latest(values) : values[index]));
-    const step = index === null ? "" : `, ${say("step", { step: number(this.plot.data[0][index]) })}`;
+    const [steps, ...lines] = this.plot.data;
+    const index = this.plot.cursor.idx ?? steps.length - 1;
+    const texts = lines.map((values) => number(latest(values, index)));
+    const step = steps.length ? `, ${say("step", { step: number(steps[index]) })}` : "";
     write(this.values, texts.join(" / ") + step);
     this.canvas.setAttribute("aria-label", `${this.title.textContent}: ${texts.join(" / ")}`);
   }
@@ -162,6 +160,7 @@ class Chart {
   }
 }
 
-function latest(values) {
-  return values.findLast((value) => value !== null && value !== undefined);
+/** The value at a place, or the nearest one before it: of two runs each has steps that the other lacks. */
+function latest(values, index) {
+  return values.findLast((value, place) => place <= index && value !== null && value !== undefined);
 }

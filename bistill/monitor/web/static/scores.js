@@ -30,15 +30,19 @@ export class Scores {
     new ResizeObserver(() => this.resize()).observe(this.canvas);
   }
 
-  /** Show the validations of a run: journal records. The slider stays at the newest one until it is moved away. */
-  show(evaluations) {
+  /**
+   * Show the validations of a run. The slider stays at the newest one until it is moved away.
+   * @param {object[]} evaluations journal records.
+   * @param {string} name of the run, "" where there is only one.
+   */
+  show(evaluations, name) {
     this.evaluations = evaluations.filter((record) => record.histograms);
     const none = this.evaluations.length === 0;
     this.controls.hidden = this.drawing.hidden = none;
     this.none.hidden = !none;
     write(this.none, say("scores_none"));
     write(this.label, say("evaluation"));
-    write(this.what, say("scores_what"));
+    write(this.what, [name, say("scores_what")].filter(Boolean).join(": "));
     this.slider.max = Math.max(this.evaluations.length - 1, 0);
     if (this.follows) this.slider.value = this.slider.max;
     if (!none) this.draw();
