@@ -46,8 +46,16 @@ IN_BATCH_SCORES: Final = "in_batch_scores.npy"
 RUN_LOCK: Final = "run.lock"
 RUN_OWNER: Final = "run.json"
 UNFINISHED_MODEL: Final = "unfinished-model"
+STACKS_FILE: Final = "stacks.txt"
+
+# model directories that a monitor looked after
+MONITOR_JOURNAL: Final = "monitor.jsonl"
+MONITOR_LOCK: Final = "monitor.lock"
+RUN_OUTPUT: Final = "run_output.txt"
+EVALUATION_OUTPUT: Final = "evaluation_output.txt"
 
 # evaluation results
+EVALUATION_FOLDER: Final = "evaluation_results"
 EVALUATION_JSON: Final = "bi_encoder_evaluation_results.json"
 EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"
 EVALUATION_PAGE: Final = "bi_encoder_evaluation_report.html"

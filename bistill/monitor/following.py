@@ -71,7 +71,7 @@ class JournalFollower:
         self._head = b""
         self._offset = self._size = 0
         self._rest, self._overlong = b"", False
-        self._passed, self._last_step = 0, b""
+        self._wait, self._last_step = 1, b""
 
     def _is_unchanged(self) -> bool:
         found = self.path.stat()
@@ -94,19 +94,23 @@ class JournalFollower:
             lines, self._overlong = lines[1:], False
         if len(self._rest) > LONGEST_LINE or self._overlong:
             self._rest, self._overlong = b"", True
-        every = self.status.history.every
+        wait, last = self._wait, self._last_step  # locals: this loop sees every line of a huge journal
         for line in lines:
-            if STEP_MARK in line[:STEP_MARK_WITHIN]:
-                self._passed += 1
-                if self._passed < every:
-                    self._last_step = line
+            if line.find(STEP_MARK, 0, STEP_MARK_WITHIN) >= 0:
+                wait -= 1
+                if wait > 0 or not self._feed(line):
+                    last = line
                     continue
-                if self._feed(line):
-                    self._passed, self._last_step = 0, b""
+                last = b""
             else:
-                self._take_last_step()
+                if last:
+                    self._feed(last, kept=False)
+                    last = b""
                 self._feed(line)
-            every = self.status.history.every
+                wait = min(wait, self.status.history.every)  # curves may have begun anew
+            if wait <= 0:
+                wait = self.status.history.every
+        self._wait, self._last_step = wait, last
 
     def _take_last_step(self) -> None:
         if self._last_step:

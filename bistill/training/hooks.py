@@ -43,10 +43,14 @@ class ShowProgress(Hook):
 
 
 class WriteJournal(Hook):
-    """One journal line for each update."""
+    """One journal line for each update, and before the first one how much is held at once."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    def at_start(self, progress: Progress) -> None:
+        """Write the token budget: an update for which it is too large may leave no line at all."""
+        self._journal.write("memory", micro_batch_tokens=progress.micro_batch_tokens)
 
     def after_step(self, progress: Progress) -> None:
         """Write step, epoch, learning rate, loss terms, gradient norm, times, speed and memory."""

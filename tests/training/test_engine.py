@@ -102,7 +102,8 @@ def test_dropout_depends_on_seed_and_step_not_on_what_ran_before() -> None:
 def test_journal_has_every_step_with_its_terms(tmp_path: object) -> None:
     path = tmp_path / "journal.jsonl"  # type: ignore[operator]
     Engine(Regression(), OPTIONS, precision="fp32", hooks=[WriteJournal(Journal(path))]).run()
-    records = list(read(path))
+    before, *records = read(path)
+    assert before["event"] == "memory" and before["micro_batch_tokens"] > 0
     assert [record["step"] for record in records] == list(range(1, 10))
     assert [record["epoch"] for record in records] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert all(set(record["terms"]) == {"loss", "square"} for record in records)
