@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Final
+
+# Tables of the program that the Korean font was drawn with; of no use to who reads, and browsers refuse them.
+FONT_SOURCE_TABLES: Final = frozenset({"TSI0", "TSI1", "TSI2", "TSI3", "TSI5"})
 
 
 def find(package: str, *parts: str) -> Path | None:

@@ -12,8 +12,6 @@ from bistill import packaged
 
 LATIN: Final = "DejaVu Sans"
 KOREAN: Final = "NanumGothic"
-# Tables of the program that the font was drawn with; of no use to who reads, and unknown to who cuts.
-SOURCE_TABLES: Final = ("TSI0", "TSI1", "TSI2", "TSI3", "TSI5")
 MISSING: Final = "\N{WHITE SQUARE}"
 
 
@@ -44,7 +42,7 @@ def korean_part(text: str) -> str | None:
     if path is None or not letters:
         return None
     options = subset.Options(hinting=False, layout_features=[], name_IDs=[], notdef_outline=True)
-    options.drop_tables += SOURCE_TABLES
+    options.drop_tables += packaged.FONT_SOURCE_TABLES
     font = subset.load_font(str(path), options)
     chosen = subset.Subsetter(options)
     chosen.populate(unicodes=sorted(map(ord, letters)))

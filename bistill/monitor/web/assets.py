@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -24,8 +26,8 @@ CARRIED: Final = {
     "uPlot.css": ("uplot.min.css", "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04"),
 }
 KOREAN_FONT: Final = "korean.ttf"
-# The font has 4.7 MB; seconds that a browser keeps it.
-FONT_SECONDS: Final = 86400
+# The font has 4.3 MB; a browser keeps it for a day.
+FONT_CACHE: Final = "private, max-age=86400"
 
 
 class Asset(NamedTuple):
@@ -44,11 +46,22 @@ def load() -> dict[str, Asset]:
     """
     found = {name: _charting(*place) for name, place in CARRIED.items()}
     found |= {path.name: path.read_bytes() for path in files(__package__).joinpath("static").iterdir()}
-    assets = {name: Asset(body, MEDIA_TYPES["." + name.rpartition(".")[2]]) for name, body in found.items()}
-    if (font := packaged.korean_font()) is not None:
-        cache = f"private, max-age={FONT_SECONDS}"
-        assets[KOREAN_FONT] = Asset(font.read_bytes(), MEDIA_TYPES[".ttf"], cache)
-    return assets
+    return {name: Asset(body, MEDIA_TYPES["." + name.rpartition(".")[2]]) for name, body in found.items()}
+
+
+@cache
+def korean_font() -> Asset | None:
+    """NanumGothic without the tables that browsers refuse, made when a page first asks; None where it is missing."""
+    from fontTools.ttLib import TTFont
+
+    path = packaged.korean_font()
+    if path is None:
+        return None
+    font, written = TTFont(path, lazy=True, recalcBBoxes=False, recalcTimestamp=False), io.BytesIO()
+    for table in packaged.FONT_SOURCE_TABLES.intersection(font.keys()):
+        del font[table]
+    font.save(written)
+    return Asset(written.getvalue(), MEDIA_TYPES[".ttf"], FONT_CACHE)
 
 
 def _charting(name: str, expected: str) -> bytes:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -113,7 +114,8 @@ class WebServer:
         return _sent(self._assets[assets.PAGE])
 
     async def _asset(self, request: Request) -> Response:
-        asset = self._assets.get(request.path_params["name"])
+        name = request.path_params["name"]
+        asset = await run_in_threadpool(assets.korean_font) if name == assets.KOREAN_FONT else self._assets.get(name)
         return _sent(asset) if asset else PlainTextResponse("no such file\n", HTTPStatus.NOT_FOUND)
 
     async def _runs(self, request: Request) -> Response:

@@ -155,7 +155,7 @@ const TEXTS = {
     state_evaluating: "평가 중",
     state_stalled: "응답 없음",
     state_recovering: "메모리 부족, 복구 중",
-    state_diverged: "발산함",
+    state_diverged: "발산",
     state_paused: "일시 정지",
     state_crashed: "비정상 종료",
     state_failed: "실패",
