@@ -6,11 +6,11 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from bistill.monitor.runs import RunView
-    from bistill.monitor.status import StepPoint
+from bistill.monitor import words
+from bistill.monitor.runs import RunView
+from bistill.monitor.status import StepPoint
 
 # Fields of a run's status that the page shows as they are.
 SHOWN: Final = (
@@ -20,6 +20,8 @@ SHOWN: Final = (
 )
 # Numbers of an update, each a curve; the loss terms are further ones.
 CURVES: Final = ("step", "time", "lr", "grad_norm", "tokens_per_second", "memory_mib")
+# A further state, which the page has other words for: recovering from memory that ran out.
+LACKS_MEMORY: Final = "lacks_memory"
 ID_LETTERS: Final = 16
 
 
@@ -74,7 +76,7 @@ def _snapshot(view: RunView, root: Path) -> Snapshot:
     status, process = view.status, view.process
     summary = {name: _taken(getattr(status, name)) for name in SHOWN} | {
         "name": _relative(status.folder, root),
-        "state": str(view.state),
+        "state": LACKS_MEMORY if words.lacks_memory(view) else view.state.value,
         "reading": view.reading,
         "resident_mib": process.resident_mib,
         "gpu_mib": process.gpu_mib,

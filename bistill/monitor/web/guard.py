@@ -33,6 +33,7 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN: Final = "token"
 ENTRANCE: Final = "/"
 NO_ENTRY: Final = (
@@ -101,7 +102,7 @@ def is_own_name(header: str, host: str) -> bool:
     """
     name, bracket, _ = header.strip().lower().rpartition("]")
     name = name.removeprefix("[") if bracket else header.strip().lower().partition(":")[0]
-    if name in {"localhost", "127.0.0.1", "::1", host.lower()}:
+    if name in {*LOOPBACK, host.lower()}:
         return bool(name)
     return is_wildcard(host) and (_is_address(name) or name == socket.gethostname().lower())
 

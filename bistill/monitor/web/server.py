@@ -9,7 +9,8 @@ import threading
 from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import TracebackType
+from typing import Final, Self
 from urllib.parse import urlencode
 
 import uvicorn
@@ -20,14 +21,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bistill.errors import OptionError
+from bistill.monitor.runs import RunView
 from bistill.monitor.web import assets
 from bistill.monitor.web.board import Board, columns, snapshots
 from bistill.monitor.web.feed import Feed, dumped
-from bistill.monitor.web.guard import TOKEN, Guard, is_wildcard
+from bistill.monitor.web.guard import LOOPBACK, TOKEN, Guard, is_wildcard
 from bistill.monitor.web.keys import Keys
-
-if TYPE_CHECKING:
-    from bistill.monitor.runs import RunView
 
 # An idle stream says so now and then, so that a browser whose connection died is noticed.
 IDLE_SECONDS: Final = 15.0
@@ -38,7 +37,7 @@ JSON: Final = "application/json"
 
 
 class WebServer:
-    """The page of the runs below a folder; it listens as soon as it is made, and ``publish`` tells it what to show.
+    """The page of the runs below a folder; it listens as soon as it is made.
 
     Args:
         root: folder below which the runs lie.
@@ -71,7 +70,22 @@ class WebServer:
         name = f"[{name}]" if ":" in name else name
         return f"http://{name}:{self._port}/?{urlencode({TOKEN: self._keys.token})}"
 
-    def publish(self, views: Iterable[RunView]) -> None:
+    def notice(self) -> str:
+        """The address in a line, with a warning where others can listen."""
+        warning = "" if self._host in LOOPBACK else "; who listens on the network can read it (--host)"
+        return f"web page: {self.address} (works once{warning})"
+
+    def __enter__(self) -> Self:
+        """Already listening."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Listen no longer."""
+        self.close()
+
+    def act(self, views: Iterable[RunView]) -> None:
         """Show these runs from now on; takes microseconds, never waits for a browser."""
         self._board = snapshots(views, self._root)
         self._wake()

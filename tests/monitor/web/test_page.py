@@ -69,7 +69,7 @@ class Monitor:
     def _watch(self) -> None:
         runs = Runs(self.root)
         while not self._ending.is_set():
-            self.server.publish(runs.look())
+            self.server.act(runs.look())
             self._ending.wait(LOOK_SECONDS)
 
     def go_on(self) -> int:

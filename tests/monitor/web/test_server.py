@@ -57,7 +57,7 @@ def message(stream: http.client.HTTPResponse) -> tuple[str, Any]:
 def test_runs_and_their_details(server: WebServer, tmp_path: Path) -> None:
     folder = tmp_path / HOSTILE / "학생"
     write(folder / "journal.jsonl", start(options={"K": 4}), step(1), evaluation(1, 0.5))
-    server.publish(Runs(tmp_path).look(LONG))
+    server.act(Runs(tmp_path).look(LONG))
     client = Client(server)
     [(key, summary)] = client.json("/api/runs").items()
     assert summary["name"] == f"{HOSTILE}/학생" and summary["progress"] == 0.01
@@ -81,14 +81,14 @@ def test_files_of_the_page_and_none_other(server: WebServer) -> None:
 def test_changes_arrive_as_they_are_published(server: WebServer, tmp_path: Path) -> None:
     journal = write(tmp_path / "run" / "journal.jsonl", start(), step(1))
     runs, client = Runs(tmp_path), Client(server)
-    server.publish(runs.look(LONG))
+    server.act(runs.look(LONG))
     [key] = client.json("/api/runs")
     stream = client.get(f"/api/changes?run={key}")
     assert stream.getheader("content-type") == "text/event-stream; charset=utf-8"
     assert message(stream)[1]["order"] == [key]
     assert message(stream)[1]["steps"]["values"]["step"] == [1]
     write(journal, step(2))
-    server.publish(runs.look(LONG))
+    server.act(runs.look(LONG))
     assert message(stream)[1]["runs"][key]["step"] == 2
     kind, found = message(stream)
     assert (kind, found["id"], found["steps"]["after"], found["steps"]["values"]["step"]) == ("run", key, 1, [2])
@@ -97,7 +97,7 @@ def test_changes_arrive_as_they_are_published(server: WebServer, tmp_path: Path)
 def test_a_page_watches_two_runs_at_most(server: WebServer, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         write(tmp_path / name / "journal.jsonl", start(), step(1))
-    server.publish(Runs(tmp_path).look(LONG))
+    server.act(Runs(tmp_path).look(LONG))
     client = Client(server)
     keys = list(client.json("/api/runs"))
     stream = client.get("/api/changes?" + "&".join(f"run={key}" for key in keys))
@@ -124,7 +124,7 @@ def test_an_answer_reads_no_file_and_holds_few_points_of_a_long_run(
     journal = write(
         tmp_path / "run" / "journal.jsonl", start(), *(step(number, total=30_000) for number in range(1, 20_001))
     )
-    server.publish(Runs(tmp_path).look(LONG))
+    server.act(Runs(tmp_path).look(LONG))
     client = Client(server)
     [key] = client.json("/api/runs")
     journal.unlink()
@@ -143,7 +143,7 @@ def test_a_browser_that_goes_away_is_forgotten(server: WebServer, tmp_path: Path
     while server._waiting:
         assert time.monotonic() < until
         time.sleep(0.01)
-    server.publish([])
+    server.act([])
 
 
 def test_places_where_it_cannot_listen(server: WebServer, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_addresses_of_all_kinds_of_hosts(tmp_path: Path) -> None:
 def test_names_that_are_no_unicode(server: WebServer, tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     write(folder / "journal.jsonl", start(), step(1, grad_norm=float("nan")))
-    server.publish(Runs(tmp_path).look(LONG))
+    server.act(Runs(tmp_path).look(LONG))
     [(key, summary)] = Client(server).json("/api/runs").items()
     assert summary["name"] == "\udcff"
     assert Client(server).json(f"/api/runs/{key}")["steps"]["grad_norm"] == [None]

@@ -6,7 +6,7 @@ import { say, sayOr } from "./texts.js";
 
 // States with an end that somebody should look at, and those in which work goes on.
 const BAD = new Set(["stalled", "diverged", "crashed", "failed"]);
-const LIVE = new Set(["starting", "running", "saving", "evaluating", "recovering"]);
+const LIVE = new Set(["starting", "running", "saving", "evaluating", "recovering", "lacks_memory"]);
 
 /** The state of a run in words of the page's language. */
 export function stateOf(summary) {
