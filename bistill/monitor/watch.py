@@ -1,22 +1,29 @@
-"""The terminal face of the monitor: a live table, or plain lines where there is no terminal."""
+"""The monitor's loop: look at the runs, let every part act on what was found, wait."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+from typing import Any, Final, Protocol
 
 from bistill.config import MonitorOptions
 from bistill.errors import DataError
+from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
 
-PLAIN_INTERVAL_SECONDS = 5.0
 # One look at the end of which every journal is read.
-WHOLE_SECONDS = 3600.0
+WHOLE_SECONDS: Final = 3600.0
+
+
+class Part(Protocol):
+    """What acts on the runs, once a look."""
+
+    def act(self, views: Sequence[RunView]) -> None:
+        """Act on the runs, the live ones first. The other parts wait for it, so it does not take long."""
 
 
 def watch(options: MonitorOptions) -> None:
@@ -30,51 +37,34 @@ def watch(options: MonitorOptions) -> None:
         raise DataError("no such folder", where=f"--runs {root}", todo="train a model first, or give its folder")
     runs = Runs(root)
     if options.once:
-        _print_plain(runs.look(WHOLE_SECONDS), root)
-    elif sys.stdout.isatty():
-        _watch_live(runs, options.interval)
-    else:
+        print("\n".join(map(line, runs.look(WHOLE_SECONDS))) or nothing(root), flush=True)
+        return
+    signal.signal(signal.SIGTERM, _end)
+    with ExitStack() as stack:
+        parts = _parts(options, stack)
         while True:
-            _print_plain(runs.look(), root)
-            time.sleep(max(options.interval, PLAIN_INTERVAL_SECONDS))
+            views = runs.look()
+            for part in parts:
+                part.act(views)
+            time.sleep(options.interval)
 
 
-def line(view: RunView) -> str:
-    """One line about a run."""
-    run = view.status
-    parts = [f"{run.folder}: {run.stage}, {view.state}"]
-    if run.total_steps:
-        parts.append(f"step {run.step}/{run.total_steps}")
-    if view.state.live and run.seconds_per_step:
-        parts.append(f"{run.seconds_per_step:.2f} s/step, {run.seconds_left:.0f} s left")
-    parts += [f"{name} {value:.4f}" for name, value in (run.terms | run.figures).items()]
-    if run.error:
-        parts.append(run.error.splitlines()[0])
-    return ", ".join(parts)
+def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
+    """The parts of the loop; ``stack`` closes those that must be."""
+    root, notice = Path(options.runs), no_notice
+    parts: list[Part] = []
+    if options.web:
+        from bistill.monitor.web.server import WebServer  # the server is loaded only where it is asked for
+
+        parts.append(server := stack.enter_context(WebServer(root, options.host, options.port)))
+        notice = server.notice
+    if not sys.stdout.isatty():
+        return [*parts, PlainLines(root, notice)]
+    from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
+
+    return [*parts, stack.enter_context(Screen(root, notice=notice))]
 
 
-def _print_plain(views: list[RunView], root: Path) -> None:
-    for view in views:
-        print(line(view), flush=True)
-    if not views:
-        print(f"no run below {root} yet", flush=True)
-
-
-def _watch_live(runs: Runs, interval: float) -> None:
-    with Live(_drawn(runs.look()), console=Console(markup=False), refresh_per_second=4) as live:
-        while True:
-            time.sleep(interval)
-            live.update(_drawn(runs.look()))
-
-
-def _drawn(views: list[RunView]) -> Table:
-    table = Table("run", "stage", "state", "step", "left", "loss", "lr", "validation", title=f"{len(views)} runs")
-    for view in views:
-        run = view.status
-        losses = "\n".join(f"{name} {value:.4f}" for name, value in run.terms.items())
-        figures = "\n".join(f"{name} {value:.4f}" for name, value in run.figures.items())
-        left = f"{run.seconds_left:.0f} s" if view.state.live else ""
-        state = f"{view.state}\n{run.error.splitlines()[0]}" if run.error else str(view.state)
-        step = f"{run.step}/{run.total_steps}"
-        table.add_row(str(run.folder), run.stage, state, step, left, losses, f"{run.lr:.2e}", figures)
-    return table
+def _end(number: int, _: Any) -> None:
+    """End as by an exception, so that the terminal gets its own screen back."""
+    sys.exit(128 + number)

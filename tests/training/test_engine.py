@@ -17,6 +17,7 @@ from bistill.training.batch import Batch
 from bistill.training.engine import Engine, peak_lr
 from bistill.training.hook import Hook, Progress
 from bistill.training.hooks import Validate, WriteJournal
+from bistill.training.validation import Measured
 
 INPUTS = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.randn(10, 1, generator=torch.Generator().manual_seed(1))
@@ -116,9 +117,9 @@ def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_pa
     kept: list[list[float]] = []
     figures = iter([{"a": 0.5, "b": 0.9}, {"a": 0.7, "b": 0.1}, {"a": 0.7, "b": 0.2}, {"a": 0.6, "b": 0.9}])
 
-    def measure() -> dict[str, float]:
+    def measure() -> Measured:
         kept.append(weights(task))
-        return next(figures)
+        return Measured(next(figures))
 
     journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
     hook = Validate(task.model, measure, criteria=("a", "b"), every=0, journal=journal, at_first=True)
@@ -129,12 +130,14 @@ def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_pa
 
 
 def test_validation_every_few_steps_and_after_the_last(tmp_path: object) -> None:
-    task, steps = Regression(), []
+    task = Regression()
     journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
-    hook = Validate(task.model, lambda: {"a": 1.0}, criteria=("a",), every=4, journal=journal)
+    measured = Measured({"a": 1.0}, {"positive": [0, 3]})
+    hook = Validate(task.model, lambda: measured, criteria=("a",), every=4, journal=journal)
     Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
-    steps = [record["step"] for record in read(tmp_path / "journal.jsonl")]  # type: ignore[operator]
-    assert steps == [4, 8, 9]
+    records = list(read(tmp_path / "journal.jsonl"))  # type: ignore[operator]
+    assert [record["step"] for record in records] == [4, 8, 9]
+    assert all((record["figures"], record["histograms"]) == ({"a": 1.0}, {"positive": [0, 3]}) for record in records)
     assert hook.best_step == 4
 
 
