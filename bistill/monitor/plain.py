@@ -14,20 +14,32 @@ EVERY_SECONDS: Final = 5.0
 AT_LATEST_SECONDS: Final = 60.0
 
 
+def no_notice() -> str:
+    """Nothing to say beside the runs."""
+    return ""
+
+
 class PlainLines:
     """Prints lines about runs: of a run at most one every ``EVERY_SECONDS``.
 
     Args:
         root: folder of the runs, named where there is none.
+        notice: gives a line that is printed whenever it is another one; "" for none.
         clock: seconds of a clock that never goes back.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root, self._clock = root, clock
+    def __init__(
+        self, root: Path, notice: Callable[[], str] = no_notice, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._root, self._notice, self._clock = root, notice, clock
+        self._noticed = ""
         self._said: dict[Path, tuple[str, float]] = {}
 
     def act(self, views: Sequence[RunView]) -> None:
         """Print what is new."""
+        if (notice := self._notice()) != self._noticed:
+            self._noticed = notice
+            print(notice, flush=True)
         for view in views:
             self._say(view.status.folder, line(view), lives=view.state.live)
         if not views:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,10 +29,11 @@ class Screen:
     Args:
         root: folder of the runs, named where there is none.
         console: the terminal; None: that of standard output.
+        notice: gives a line that stands above the runs, whole even where it is long; "" for none.
     """
 
-    def __init__(self, root: Path, console: Console | None = None) -> None:
-        self._root = root
+    def __init__(self, root: Path, console: Console | None = None, notice: Callable[[], str] = plain.no_notice) -> None:
+        self._root, self._notice = root, notice
         self._console = console or Console(markup=False, highlight=False, emoji=False)
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         self._shown: list[Text] | None = None
@@ -54,10 +55,17 @@ class Screen:
     def act(self, views: Sequence[RunView]) -> None:
         """Show the runs."""
         self._last = views
-        lines = compose(views, *self._console.size) or [Text(plain.nothing(self._root))]
+        width, height = self._console.size
+        above = self._above(width)
+        lines = [*above, *(compose(views, width, height - len(above)) or [Text(plain.nothing(self._root))])]
         if lines != self._shown:
             self._shown = lines
             self._live.update(Group(*lines), refresh=True)
+
+    def _above(self, width: int) -> list[Text]:
+        """The notice in pieces of the terminal's width, so that an address in it can be copied as it stands."""
+        notice = self._notice()
+        return [Text(notice[start : start + width]) for start in range(0, len(notice), width)]
 
 
 def compose(views: Sequence[RunView], width: int, height: int) -> list[Text]:

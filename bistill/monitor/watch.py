@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from bistill.config import MonitorOptions
 from bistill.errors import DataError
-from bistill.monitor.plain import PlainLines, line, nothing
+from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
 
 # One look at the end of which every journal is read.
@@ -41,7 +41,7 @@ def watch(options: MonitorOptions) -> None:
         return
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
-        parts = _parts(root, stack)
+        parts = _parts(options, stack)
         while True:
             views = runs.look()
             for part in parts:
@@ -49,13 +49,20 @@ def watch(options: MonitorOptions) -> None:
             time.sleep(options.interval)
 
 
-def _parts(root: Path, stack: ExitStack) -> list[Part]:
+def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
     """The parts of the loop; ``stack`` closes those that must be."""
+    root, notice = Path(options.runs), no_notice
+    parts: list[Part] = []
+    if options.web:
+        from bistill.monitor.web.server import WebServer  # the server is loaded only where it is asked for
+
+        parts.append(server := stack.enter_context(WebServer(root, options.host, options.port)))
+        notice = server.notice
     if not sys.stdout.isatty():
-        return [PlainLines(root)]
+        return [*parts, PlainLines(root, notice)]
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
-    return [stack.enter_context(Screen(root))]
+    return [*parts, stack.enter_context(Screen(root, notice=notice))]
 
 
 def _end(number: int, _: Any) -> None:

@@ -66,10 +66,13 @@ def named(figures: Mapping[str, Any]) -> str:
 
 def state(view: RunView) -> str:
     """The state of a run; where memory ran out it says so."""
+    return f"out of memory, {view.state.value}" if lacks_memory(view) else view.state.value
+
+
+def lacks_memory(view: RunView) -> bool:
+    """Whether a run recovers from memory that ran out."""
     last = view.status.events[-1] if view.status.events else {}
-    if view.state is State.RECOVERING and last.get("kind") == "out_of_memory":
-        return f"out of memory, {view.state.value}"
-    return view.state.value
+    return view.state is State.RECOVERING and last.get("kind") == "out_of_memory"
 
 
 def event(record: Mapping[str, Any]) -> str:
