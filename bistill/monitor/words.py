@@ -6,6 +6,7 @@ control characters in it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -46,6 +47,11 @@ def size(mebibytes: float) -> str:
     return f"{mebibytes:.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.1f} MiB"
 
 
+def moment(seconds: object) -> float:
+    """Seconds since the epoch; 0 of what is no time."""
+    return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
+
+
 def clock(seconds: object) -> str:
     """Local time of day of seconds since the epoch: ``14:03:59``; dashes of what is no time."""
     try:
@@ -82,6 +88,11 @@ def event(record: Mapping[str, Any]) -> str:
         return inert(_EVENTS[name](record)) if name in _EVENTS else inert(name)
     except (KeyError, TypeError, ValueError, AttributeError):
         return inert(name)
+
+
+def act(record: Mapping[str, Any]) -> str:
+    """What a monitor did about a run, from the monitors' own record."""
+    return f"monitor: {first_line(str(record.get('message', record.get('event'))))}"
 
 
 def _candidates(record: Mapping[str, Any]) -> str:
