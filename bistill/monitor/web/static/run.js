@@ -11,7 +11,8 @@ import { Zoom } from "./zoom.js";
 const MACHINE = ["lr", "tokens_per_second", "memory_mib", "grad_norm"];
 const EVENT_LETTERS = 400;
 // Fields of events that are long, or are said elsewhere on the page.
-const UNSAID = new Set(["time", "event", "options", "versions", "argv", "command", "environment", "traceback"]);
+const UNSAID = new Set(["time", "event", "options", "versions", "argv", "command", "environment", "traceback",
+  "process_started", "cwd"]);
 const FACTS = {
   best: (run) => (run.best.figures ? `${flat(run.best.figures)} (${say("step", { step: number(run.best.step) })})` : ""),
   lr: (run) => (run.lr ? number(run.lr) : ""),
