@@ -82,7 +82,7 @@ def _snapshot(view: RunView, root: Path) -> Snapshot:
         "gpu_mib": process.gpu_mib,
     }
     history = status.history
-    events = tuple({name: value for name, value in record.items() if name != "histograms"} for record in status.events)
+    events = tuple({name: value for name, value in record.items() if name != "histograms"} for record in view.events)
     return Snapshot(summary, status.options, tuple(history.steps), tuple(history.evaluations), events)
 
 
