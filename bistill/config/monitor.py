@@ -45,7 +45,6 @@ class MonitorOptions(Options):
         Option("Program run when a run finishes, fails or is recovered; facts come as JSON on its standard input."),
     ] = None
     notify_webhook: Annotated[str | None, Option("Address to which the same facts are posted.")] = None
-
     web: Annotated[bool, Option("Show the same as a web page, too; its address is printed.")] = False
     host: Annotated[str, Option("Address that the page listens on; any but 127.0.0.1 is open to the network.")] = (
         "127.0.0.1"

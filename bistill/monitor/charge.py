@@ -56,10 +56,6 @@ class Charge:
         """Know the return code of the run's process, which this monitor has started."""
         self._child = (process, child)
 
-    def return_code(self) -> int | None:
-        """Of the last process that this monitor started, negative for a signal; None while it runs or there is none."""
-        return self._child[1].poll() if self._child else None
-
     def act(self, view: RunView, memory_kills: int) -> None:
         """Do what the run's situation asks for.
 

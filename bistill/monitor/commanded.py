@@ -13,14 +13,14 @@ import psutil
 from bistill import artifacts
 from bistill.errors import OptionError
 from bistill.monitor import launching
+from bistill.monitor.care import is_same
 from bistill.monitor.processes import Identity, identity_of
 from bistill.monitor.runs import Runs, RunView
 from bistill.monitor.states import State
 
-# After a run's end the monitor may still start its evaluation: so long nothing must happen before it is over.
-SETTLED_SECONDS: Final = 2.0
-EXIT_CODES: Final = {State.FINISHED: 0, State.EVALUATING: 0, State.STOPPED: 143}
-FAILED_CODE: Final = 1
+# After a run's end its monitor may start it again or evaluate it: for so many looks nothing must happen.
+QUIET_LOOKS: Final = 3
+EXIT_CODES: Final = {State.FINISHED: 0, State.STOPPED: 143}
 
 
 class Commanded:
@@ -45,22 +45,25 @@ class Commanded:
             ) from None
         self.process = identity_of(self.child.pid) or Identity(self.child.pid, 0.0)
         self._journals: set[Path] = set()
-        self._quiet_since: float | None = None
+        self._quiet_looks = 0
 
-    def look(self) -> None:
-        """Find the journals that the command has open, and follow them."""
-        for process in self._processes():
-            try:
-                names = [file.path for file in process.open_files()]
-            except psutil.Error:
-                continue
-            for path in (Path(name) for name in names if Path(name).name == artifacts.JOURNAL):
-                if path not in self._journals:
-                    self._journals.add(path)
-                    self._runs.add(path)
+    def look(self, views: Sequence[RunView] = ()) -> None:
+        """Follow the journals that the command has open, or what was started in its place.
+
+        Args:
+            views: of all runs at this moment.
+        """
+        starts = [self.process, *(view.care.process for view in self.views(views) if view.care.process)]
+        for process in (process for start in starts for process in _with_children(start)):
+            for path in _journals_of(process) - self._journals:
+                self._journals.add(path)
+                self._runs.add(path)
 
     def views(self, views: Sequence[RunView]) -> list[RunView]:
-        """Of all runs those of the command."""
+        """Of all runs those of the command; of one that was too short to be seen at work, its record tells."""
+        for view in views:
+            if is_same(Identity(view.status.pid, view.status.process_started), self.process):
+                self._journals.add(view.status.folder.resolve() / artifacts.JOURNAL)
         own = {path.parent for path in self._journals}
         return [view for view in views if view.status.folder.resolve() in own]
 
@@ -71,28 +74,33 @@ class Commanded:
             views: of all runs at this moment.
         """
         own = self.views(views)
-        if self.child.poll() is None or any(_goes_on(view) for view in own):
-            self._quiet_since = None
+        over = self.child.poll() is not None and not any(_goes_on(view) for view in own)
+        self._quiet_looks = self._quiet_looks + 1 if over else 0
+        if self._quiet_looks == 1:
+            self._runs.search()
+        if self._quiet_looks < QUIET_LOOKS:
             return None
-        self._quiet_since = self._quiet_since or time.monotonic()
-        if own and time.monotonic() - self._quiet_since < SETTLED_SECONDS:
-            return None
-        code = self.child.returncode
-        if own and any(view.care.restarts for view in own):  # others have taken the command's place
+        if any(view.care.restarts for view in own):  # others have taken the command's place
             newest = max(own, key=lambda view: view.status.updated)
-            return EXIT_CODES.get(newest.state, FAILED_CODE)
+            return EXIT_CODES.get(newest.state, 2 if newest.status.error_kind == "user" else 1)
+        code = self.child.returncode
         return 128 - code if code < 0 else code
-
-    def _processes(self) -> list[psutil.Process]:
-        found = self.process.find()
-        try:
-            return [found, *found.children(recursive=True)] if found else []
-        except psutil.Error:
-            return []
 
 
 def _goes_on(view: RunView) -> bool:
-    """Whether a run is at work, or its monitors are about to do something about it."""
-    if view.state.live:
-        return True
-    return view.state is State.CRASHED and bool(view.care.process) and not view.care.given_up
+    return view.state.live or (view.care.process is not None and view.care.process.is_alive())
+
+
+def _with_children(process: Identity) -> list[psutil.Process]:
+    found = process.find()
+    try:
+        return [found, *found.children(recursive=True)] if found else []
+    except psutil.Error:
+        return []
+
+
+def _journals_of(process: psutil.Process) -> set[Path]:
+    try:
+        return {Path(file.path) for file in process.open_files() if Path(file.path).name == artifacts.JOURNAL}
+    except psutil.Error:
+        return set()

@@ -184,18 +184,15 @@ def _are_counts(value: Any) -> bool:
 
 def events(view: RunView, width: int, most: int) -> Section:
     """The last events of the run and the last acts of its monitors, with their times, the newest first."""
-    of_run = [(record, words.event(record), _event_style(record)) for record in view.status.events]
-    of_monitors = [
-        (record, words.act(record), ACT_STYLES.get(record["event"], "yellow")) for record in view.care.records
-    ]
-    found = sorted([*of_run, *of_monitors], key=lambda event: words.moment(event[0].get("time")))
     lines = [
-        cut(Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (said, style)), width)
-        for record, said, style in found[: -most - 1 : -1]
+        Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (words.event(record), _event_style(record)))
+        for record in view.events[: -most - 1 : -1]
     ]
-    return Section(lines, 1)
+    return Section([cut(line, width) for line in lines], 1)
 
 
 def _event_style(record: Mapping[str, Any]) -> str:
+    if "monitor" in record:
+        return ACT_STYLES.get(record["event"], "yellow")
     failed = record["event"] == "end" and record.get("status") == "failed"
     return "red" if failed else EVENT_STYLES.get(record["event"], "")

@@ -23,6 +23,7 @@ MOST_EVALUATIONS: Final = 2
 # What a process that was ended by SIGINT or SIGTERM leaves, from without and from within.
 STOPPED_CODES: Final = frozenset({-2, -15, 130, 143})
 USER_ERROR_CODE: Final = 2
+MEMORY: Final = "memory ran out"
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ TABLE: Final = (
     Row("its command is refused", lambda s: s.return_code == USER_ERROR_CODE and not s.error_kind, Do.GIVE_UP),
     Row("its numbers are none", lambda s: s.state is State.DIVERGED and _may_lower(s), Do.RESTART),
     Row("its numbers are none", lambda s: s.state is State.DIVERGED, Do.GIVE_UP),
-    Row("memory ran out", lambda s: s.memory_ran_out and s.may_restart, Do.RESTART),
+    Row(MEMORY, lambda s: s.memory_ran_out and s.may_restart, Do.RESTART),
     Row("it crashed", lambda s: s.may_restart, Do.RESTART),
     Row("it does not get beyond its last checkpoint", lambda s: not s.alive, Do.GIVE_UP),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bistill import artifacts
 from bistill.monitor.care import Care, CareFollower
@@ -31,7 +32,7 @@ class RunView:
         state: in a word.
         process: the facts of its process.
         reading: share of the journal that was read so far, 0 to 1.
-        care: what monitors have done about it; its ``records`` are events with a ``message``, too.
+        care: what monitors have done about it.
     """
 
     status: RunStatus
@@ -39,6 +40,17 @@ class RunView:
     process: ProcessFacts
     reading: float
     care: Care = field(default_factory=Care)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The last records of the run that are no updates, and those of its monitors, in the order of their times."""
+        return sorted([*self.status.events, *self.care.records], key=_moment)
+
+
+def _moment(record: Mapping[str, Any]) -> float:
+    """Time of a record; 0 where a foreign one has none."""
+    seconds = record.get("time")
+    return seconds if isinstance(seconds, int | float) else 0.0
 
 
 @dataclass
@@ -62,11 +74,15 @@ class Runs:
         self._followed: dict[Path, _Followed] = {}
         self._added: set[Path] = set()
         self._gpu = GpuMemory()
-        self._found_at = float("-inf")
+        self.search()
 
     def add(self, journal: Path) -> None:
         """Follow a journal outside the folder, too."""
         self._added.add(journal)
+        self.search()
+
+    def search(self) -> None:
+        """Have the next look search the folder for new journals."""
         self._found_at = float("-inf")
 
     def look(self, seconds: float = 0.1) -> list[RunView]:
@@ -102,7 +118,9 @@ class Runs:
 
     def _find(self) -> None:
         self._found_at = time.monotonic()
-        found = journals_below(self.root) | {path for path in self._added if path.is_file()}
+        found = journals_below(self.root)
+        known = {path.resolve() for path in found} if self._added else set()
+        found |= {path for path in self._added if path.is_file() and path.resolve() not in known}
         self._followed = {path: self._followed.get(path) or self._follow(path) for path in sorted(found)}
 
     def _follow(self, path: Path) -> _Followed:

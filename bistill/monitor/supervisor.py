@@ -7,10 +7,8 @@ run's ``monitor.jsonl``, and nothing that matters only in memory.
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,30 +31,25 @@ class Supervisor:
 
     Args:
         options: of the monitor.
+        say: is told what happened, in words for the user; also by other threads.
 
     Raises:
         OptionError: a notification cannot be sent the way the options say.
     """
 
-    def __init__(self, options: MonitorOptions) -> None:
-        self._options = options
+    def __init__(self, options: MonitorOptions, say: Callable[[str], None]) -> None:
+        self._options, self._say = options, say
         self._charges: dict[Path, Charge] = {}
         self._children: list[tuple[Identity, subprocess.Popen[bytes]]] = []
         self._said: set[str] = set()
-        self._messages: deque[str] = deque()
-        self._lock = threading.Lock()
-        self._notifier = Notifier(options, self._say)
+        self._notifier = Notifier(options, say)
 
     def expect(self, process: Identity, child: subprocess.Popen[bytes]) -> None:
         """Look after the run of a process that this monitor has started, however short it lives."""
         self._children.append((process, child))
 
-    def act(self, views: Sequence[RunView]) -> list[str]:
-        """Do what the runs' situations ask for.
-
-        Returns:
-            What happened since the last call, for the user.
-        """
+    def act(self, views: Sequence[RunView]) -> None:
+        """Do what the runs' situations ask for."""
         kills = machine.memory_kills()
         there = {view.status.folder for view in views}
         for folder in self._charges.keys() - there:
@@ -69,14 +62,6 @@ class Supervisor:
                 charge.act(view, kills)
             except (ArtifactError, OSError) as error:
                 self._say_once(f"{view.status.folder}: {error}")
-        with self._lock:
-            messages = list(self._messages)
-            self._messages.clear()
-        return messages
-
-    def return_code(self, folder: Path) -> int | None:
-        """Of the last process of a run that this monitor started; None while it runs or where there is none."""
-        return self._charges[folder].return_code() if folder in self._charges else None
 
     def close(self) -> None:
         """Let go of all runs, which go on, and wait a little for notices on their way."""
@@ -115,7 +100,3 @@ class Supervisor:
         if message not in self._said:
             self._said.add(message)
             self._say(message)
-
-    def _say(self, message: str) -> None:
-        with self._lock:
-            self._messages.append(message)

@@ -116,19 +116,21 @@ def test_acts_of_monitors_stand_among_the_events() -> None:
     acts = [
         {
             "time": 1002.0,
+            "monitor": 7,
             "event": "watching",
             "message": "a monitor looks after the run",
             "pid": 1,
             "process_started": 2,
         },
-        {"time": 1003.5, "event": "evaluation", "message": "its evaluation is started\nsecond line"},
+        {"time": 1003.5, "monitor": 7, "event": "evaluation", "message": "its evaluation is started\nsecond line"},
         {
             "time": 9999.0,
+            "monitor": 7,
             "event": "give_up",
             "message": "it crashed: it is given up\n  File x",
             "reason": "it \x1bcrashed",
         },
-        {"time": None, "event": "of a later version"},
+        {"time": None, "monitor": 7, "event": "of a later version"},
     ]
     lines = drawn([view(records(2), State.CRASHED, acts=acts)], 100, 40)
     assert lines[3] == "given up: it �crashed"
