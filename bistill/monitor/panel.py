@@ -182,7 +182,7 @@ def _are_counts(value: Any) -> bool:
 def events(view: RunView, width: int, most: int) -> Section:
     """The last events with their times, the newest first."""
     lines = []
-    for record in list(view.status.events)[: -most - 1 : -1]:
+    for record in view.events[: -most - 1 : -1]:
         failed = record["event"] == "end" and record.get("status") == "failed"
         style = "red" if failed else EVENT_STYLES.get(record["event"], "")
         lines.append(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bistill import artifacts
+from bistill.monitor.care import Care, CareFollower
 from bistill.monitor.following import JournalFollower
 from bistill.monitor.gpu import GpuMemory
-from bistill.monitor.processes import ProcessFacts, ProcessWatch
+from bistill.monitor.processes import Identity, ProcessFacts, ProcessWatch
 from bistill.monitor.states import Patience, Signs, State, state_of
 from bistill.monitor.status import RunStatus
 
@@ -31,12 +31,27 @@ class RunView:
         state: in a word.
         process: the facts of its process.
         reading: share of the journal that was read so far, 0 to 1.
+        care: what monitors have done about it.
     """
 
     status: RunStatus
     state: State
     process: ProcessFacts
     reading: float
+    care: Care = field(default_factory=Care)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The last records of the run that are no updates, and those of its monitors, in the order of their times."""
+        return sorted([*self.status.events, *self.care.records], key=lambda record: record.get("time", 0.0))
+
+
+@dataclass
+class _Followed:
+    journal: JournalFollower
+    process: ProcessWatch
+    care: CareFollower
+    facts: ProcessFacts = field(default_factory=lambda: ProcessFacts(alive=False))
 
 
 class Runs:
@@ -45,25 +60,22 @@ class Runs:
     Args:
         root: the folder; it need not exist yet.
         patience: when silence counts as a hang.
-        signs: what is known about a run's folder beside its journal; by default what its files tell.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        patience: Patience | None = None,
-        signs: Callable[[Path], Signs] | None = None,
-    ) -> None:
-        self.root, self._patience, self._signs = root, patience or Patience(), signs or signs_of
-        self._followed: dict[Path, tuple[JournalFollower, ProcessWatch]] = {}
+    def __init__(self, root: Path, *, patience: Patience | None = None) -> None:
+        self.root, self._patience = root, patience or Patience()
+        self._followed: dict[Path, _Followed] = {}
         self._added: set[Path] = set()
         self._gpu = GpuMemory()
-        self._found_at = float("-inf")
+        self.search()
 
     def add(self, journal: Path) -> None:
         """Follow a journal outside the folder, too."""
         self._added.add(journal)
+        self.search()
+
+    def search(self) -> None:
+        """Have the next look search the folder for new journals."""
         self._found_at = float("-inf")
 
     def look(self, seconds: float = 0.1) -> list[RunView]:
@@ -73,23 +85,45 @@ class Runs:
             self._find()
         views = []
         # What was written last is read first: live runs stay current while an old journal is read in.
-        for follower, watch in sorted(self._followed.values(), key=lambda pair: -pair[0].status.updated):
-            follower.advance(max(until - time.monotonic(), LEAST_SECONDS))
-            status = follower.status
-            if status.started:
-                process = watch.look(status)
-                state = state_of(
-                    status, process, time.time(), signs=self._signs(status.folder), patience=self._patience
-                )
-                views.append(RunView(status, state, process, follower.share))
+        for followed in sorted(self._followed.values(), key=lambda followed: -followed.journal.status.updated):
+            self._advance(followed, max(until - time.monotonic(), LEAST_SECONDS))
+            if followed.journal.status.started:
+                views.append(self._view(followed))
         return sorted(views, key=lambda view: (not view.state.live, -view.status.updated))
+
+    def _advance(self, followed: _Followed, seconds: float) -> None:
+        """Look at the process, and then read on: of one that is gone, the journal that is read is whole.
+
+        The other way round, a process that writes its last line and ends in between would have crashed.
+        """
+        while True:
+            before = _process_of(followed.journal.status)
+            followed.facts = followed.process.look(followed.journal.status)
+            followed.journal.advance(seconds)
+            if _process_of(followed.journal.status) == before:
+                return
+
+    def _view(self, followed: _Followed) -> RunView:
+        status, care, now = followed.journal.status, followed.care.look(), time.time()
+        signs = signs_of(status, care, now)
+        state = state_of(status, followed.facts, now, signs=signs, patience=self._patience)
+        return RunView(status, state, followed.facts, followed.journal.share, care)
 
     def _find(self) -> None:
         self._found_at = time.monotonic()
-        found = journals_below(self.root) | {path for path in self._added if path.is_file()}
-        kept = {path: pair for path, pair in self._followed.items() if path in found}
-        new = found - kept.keys()
-        self._followed = kept | {path: (JournalFollower(path), ProcessWatch(self._gpu)) for path in sorted(new)}
+        found = journals_below(self.root)
+        known = {path.resolve() for path in found} if self._added else set()
+        found |= {path for path in self._added if path.is_file() and path.resolve() not in known}
+        self._followed = {path: self._followed.get(path) or self._follow(path) for path in sorted(found)}
+
+    def _follow(self, path: Path) -> _Followed:
+        return _Followed(
+            JournalFollower(path), ProcessWatch(self._gpu), CareFollower(path.with_name(artifacts.MONITOR_JOURNAL))
+        )
+
+
+def _process_of(status: RunStatus) -> Identity:
+    return Identity(status.pid, status.process_started)
 
 
 def journals_below(root: Path) -> set[Path]:
@@ -102,11 +136,21 @@ def journals_below(root: Path) -> set[Path]:
     return found
 
 
-def signs_of(folder: Path) -> Signs:
-    """What the files of a run's folder tell: whether a checkpoint or the model is being written."""
+def signs_of(status: RunStatus, care: Care, now: float) -> Signs:
+    """What the files of a run's folder and the record of its monitors tell."""
+    return Signs(
+        saving=not status.ended and is_saving(status.folder),
+        evaluating=status.ended == "finished" and care.is_evaluating(status.started),
+        paused=care.paused,
+        recovering=care.is_recovering(_process_of(status), now),
+    )
+
+
+def is_saving(folder: Path) -> bool:
+    """Whether a checkpoint or the model is being written into the folder of a live run."""
     checkpoints = folder / artifacts.CHECKPOINTS_FOLDER
     try:
         writing = any(path.name.startswith(artifacts.UNFINISHED_PREFIX) for path in checkpoints.iterdir())
     except OSError:
         writing = False
-    return Signs(saving=writing or (folder / artifacts.UNFINISHED_MODEL).is_dir())
+    return writing or (folder / artifacts.UNFINISHED_MODEL).is_dir()

@@ -79,6 +79,7 @@ class RunStatus:
         process_started: creation time of this process in seconds since the epoch; 0 in journals of earlier versions.
         host: machine of the process; "" in journals of earlier versions.
         command: with which the process was started, the interpreter first.
+        arguments: of its program, without the program.
         working_folder: in which it was started.
         environment: variables that decide what the command does; None for one that was not set.
         options: of the run, by name.
@@ -100,6 +101,7 @@ class RunStatus:
         best: ``step`` and ``figures`` of the best validation of trained weights, {} before the first.
         candidates: the journal's ``candidates`` record, {} where there is none.
         checkpoint_step: of the newest checkpoint; -1 before the first.
+        checkpoint_bytes: its size.
         ended: "" while the run goes on, else finished, stopped or failed.
         error: what ended a failed run.
         error_kind: user, out_of_memory, diverged or fault; "" while there is no error.
@@ -115,6 +117,7 @@ class RunStatus:
     process_started: float = 0.0
     host: str = ""
     command: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
     working_folder: str = ""
     environment: dict[str, str | None] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -136,6 +139,7 @@ class RunStatus:
     best: dict[str, Any] = field(default_factory=dict)
     candidates: dict[str, Any] = field(default_factory=dict)
     checkpoint_step: int = -1
+    checkpoint_bytes: int = 0
     ended: str = ""
     error: str = ""
     error_kind: str = ""
@@ -197,16 +201,17 @@ class RunStatus:
         """Begin anew; curves stay where a run that was not finished is started again."""
         goes_on = self.ended != "finished" and self.stage == record.get("stage")
         history, events, best = self.history, self.events, self.best
-        total, silence = self.total_steps, self.longest_silence
+        total, silence, checkpoint = self.total_steps, self.longest_silence, self.checkpoint_step
         vars(self).update(vars(RunStatus(self.folder)))  # every field back to its default, the object the same
         self.events = events
         if goes_on:
-            self.history, self.best, self.total_steps, self.longest_silence = history, best, total, silence
+            self.history, self.best, self.total_steps = history, best, total
+            self.longest_silence, self.checkpoint_step = silence, checkpoint
         self.stage, self.host = _text(record, "stage"), _text(record, "host")
         self.working_folder, self.started = _text(record, "cwd"), time
         self.pid = int(_number(record, "pid", 0))
         self.process_started = _number(record, "process_started", 0.0)
-        self.command = [part for part in _list(record, "command") if isinstance(part, str)]
+        self.command, self.arguments = _texts(record, "command"), _texts(record, "argv")[1:]
         self.environment, self.options = _mapping(record, "environment"), _mapping(record, "options")
 
     def _step(self, record: Mapping[str, Any], time: float, kept: bool) -> None:
@@ -243,6 +248,7 @@ class RunStatus:
 
     def _checkpoint(self, record: Mapping[str, Any]) -> None:
         self.checkpoint_step = int(_number(record, "step", self.checkpoint_step))
+        self.checkpoint_bytes = int(_number(record, "bytes", self.checkpoint_bytes))
 
     def _candidates(self, record: Mapping[str, Any]) -> None:
         self.candidates = dict(record)
@@ -295,9 +301,9 @@ def _text(record: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _list(record: Mapping[str, Any], name: str) -> list[Any]:
+def _texts(record: Mapping[str, Any], name: str) -> list[str]:
     value = record.get(name)
-    return value if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _mapping(record: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -12,8 +12,13 @@ from typing import Any, Final, Protocol
 
 from bistill.config import MonitorOptions
 from bistill.errors import DataError
+from bistill.monitor import words
+from bistill.monitor.commanded import Commanded
+from bistill.monitor.launching import tail
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
+from bistill.monitor.states import Patience
+from bistill.monitor.supervisor import Supervisor
 
 # One look at the end of which every journal is read.
 WHOLE_SECONDS: Final = 3600.0
@@ -26,27 +31,57 @@ class Part(Protocol):
         """Act on the runs, the live ones first. The other parts wait for it, so it does not take long."""
 
 
-def watch(options: MonitorOptions) -> None:
-    """Show the runs below ``options.runs`` until interrupted, or once.
+def watch(options: MonitorOptions, command: Sequence[str] = ()) -> None:
+    """Show the runs below ``options.runs`` until interrupted, or once, and look after them.
+
+    Args:
+        options: of the monitor.
+        command: is started first; the monitor ends with it, and with its exit code.
 
     Raises:
         DataError: the folder does not exist.
+        OptionError: the command cannot be started, or a notification not be sent.
+        SystemExit: the command has ended.
     """
     root = Path(options.runs)
-    if not root.is_dir():
+    if not root.is_dir() and not command:
         raise DataError("no such folder", where=f"--runs {root}", todo="train a model first, or give its folder")
-    runs = Runs(root)
+    runs = Runs(root, patience=Patience(options.hang_steps, options.hang_seconds))
     if options.once:
         print("\n".join(map(line, runs.look(WHOLE_SECONDS))) or nothing(root), flush=True)
         return
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
         parts = _parts(options, stack)
-        while True:
-            views = runs.look()
-            for part in parts:
-                part.act(views)
-            time.sleep(options.interval)
+        commanded = Commanded(command, runs) if command else None
+        if options.recover:
+            parts.insert(0, _supervisor(options, commanded, stack))
+        _loop(runs, parts, commanded, options.interval)
+
+
+def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interval: float) -> None:
+    """Look and act until interrupted, or until a command has ended."""
+    views: Sequence[RunView] = ()
+    while True:
+        if commanded:
+            commanded.look(views)
+        views = runs.look()
+        for part in parts:
+            part.act(views)
+        if commanded and (code := commanded.exit_code(views)) is not None:
+            if code and not commanded.views(views):  # no journal tells what was wrong
+                print(tail(commanded.output), file=sys.stderr)
+            sys.exit(code)
+        time.sleep(interval)
+
+
+def _supervisor(options: MonitorOptions, commanded: Commanded | None, stack: ExitStack) -> Part:
+    """The part that acts on runs. Where a screen is drawn, what it says stands among the events there."""
+    supervisor = Supervisor(options, (lambda _: None) if sys.stdout.isatty() else _print)
+    stack.callback(supervisor.close)
+    if commanded:
+        supervisor.expect(commanded.process, commanded.child)
+    return supervisor
 
 
 def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
@@ -63,6 +98,10 @@ def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
     return [*parts, stack.enter_context(Screen(root, notice=notice))]
+
+
+def _print(message: str) -> None:
+    print("\n".join(map(words.inert, message.splitlines())), flush=True)
 
 
 def _end(number: int, _: Any) -> None:

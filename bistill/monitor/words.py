@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from bistill.monitor.recovery import MEMORY
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import State
 
@@ -69,13 +70,18 @@ def state(view: RunView) -> str:
 
 def lacks_memory(view: RunView) -> bool:
     """Whether a run recovers from memory that ran out."""
+    if view.state is not State.RECOVERING:
+        return False
     last = view.status.events[-1] if view.status.events else {}
-    return view.state is State.RECOVERING and last.get("kind") == "out_of_memory"
+    done = view.care.records[-1] if view.care.records else {}
+    return last.get("kind") == "out_of_memory" or done.get("reason") == MEMORY
 
 
 def event(record: Mapping[str, Any]) -> str:
     """A journal record in words; of events that are not known their name. Never raises on a record of other fields."""
     name = str(record.get("event", ""))
+    if "monitor" in record:  # of a monitor's own record, which says in words what it did
+        return inert(f"monitor: {first_line(str(record.get('message', name)))}")
     try:
         return inert(_EVENTS[name](record)) if name in _EVENTS else inert(name)
     except (KeyError, TypeError, ValueError, AttributeError):

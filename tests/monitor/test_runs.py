@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bistill.monitor.processes import identity_of
-from bistill.monitor.runs import Runs, journals_below, signs_of
+from bistill.monitor.runs import Runs, is_saving, journals_below
 from bistill.monitor.states import State
 from tests.monitor.records import start, step, write
 
@@ -65,10 +65,10 @@ def test_where_journals_are_looked_for(tmp_path: Path) -> None:
 
 
 def test_signs_of_saving(tmp_path: Path) -> None:
-    assert not signs_of(tmp_path).saving
+    assert not is_saving(tmp_path)
     (tmp_path / "checkpoints" / "step-00000005").mkdir(parents=True)
-    assert not signs_of(tmp_path).saving
+    assert not is_saving(tmp_path)
     (tmp_path / "checkpoints" / "unfinished-step").mkdir()
-    assert signs_of(tmp_path).saving
+    assert is_saving(tmp_path)
     (tmp_path / "other" / "unfinished-model").mkdir(parents=True)
-    assert signs_of(tmp_path / "other").saving
+    assert is_saving(tmp_path / "other")

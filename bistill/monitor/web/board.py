@@ -82,7 +82,7 @@ def _snapshot(view: RunView, root: Path) -> Snapshot:
         "gpu_mib": process.gpu_mib,
     }
     history = status.history
-    events = tuple(map(_without_histograms, status.events))
+    events = tuple(map(_without_histograms, view.events))
     return Snapshot(summary, status.options, tuple(history.steps), tuple(history.evaluations), events)
 
 
