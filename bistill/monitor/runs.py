@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -43,7 +44,13 @@ class RunView:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The last records of the run that are no updates, and those of its monitors, in the order of their times."""
-        return sorted([*self.status.events, *self.care.records], key=lambda record: record.get("time", 0.0))
+        return sorted([*self.status.events, *self.care.records], key=_moment)
+
+
+def _moment(record: Mapping[str, Any]) -> float:
+    """Time of a record; 0 where a foreign one has none."""
+    seconds = record.get("time")
+    return seconds if isinstance(seconds, int | float) else 0.0
 
 
 @dataclass

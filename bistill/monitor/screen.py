@@ -86,14 +86,14 @@ def _sections(view: RunView, width: int, height: int) -> list[Section]:
     rows = _curve_rows(len(view.status.terms), height)
     if width < TWO_COLUMNS:
         measured = [
-            headed("loss", panel.terms(view, width, rows), width, roomy=roomy),
+            headed("training", panel.terms(view, width, rows), width, roomy=roomy),
             headed("validation", panel.validation(view, width), width, roomy=roomy),
             headed("scores", panel.histograms(view, width, min(rows, 2)), width, roomy=roomy),
         ]
         measured[1:1] = [panel.rates(view, width), panel.facts(view, width)]
     else:
         left, right = width // 2 - 1, width - width // 2 - 1
-        terms = headed("loss", panel.terms(view, left, rows), left, roomy=True)
+        terms = headed("training", panel.terms(view, left, rows), left, roomy=True)
         figures = headed("validation", panel.validation(view, right), right, roomy=True)
         scores = headed("scores", panel.histograms(view, right, min(rows, 2)), right, roomy=True)
         both = beside(joined(terms, panel.rates(view, left)), joined(figures, scores), left, width)

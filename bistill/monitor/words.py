@@ -41,8 +41,10 @@ def duration(seconds: float) -> str:
 
 
 def size(mebibytes: float) -> str:
-    """``512 MiB``, from 1024 on ``1.5 GiB``."""
-    return f"{mebibytes:.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"
+    """``0.2 MiB``, from 10 on ``512 MiB``, from 1024 on ``1.5 GiB``."""
+    if mebibytes >= 1024:
+        return f"{mebibytes / 1024:.1f} GiB"
+    return f"{mebibytes:.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.1f} MiB"
 
 
 def clock(seconds: object) -> str:

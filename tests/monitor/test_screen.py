@@ -112,6 +112,39 @@ def test_a_journal_that_is_still_read_and_a_failed_run_say_so() -> None:
     assert "left" not in lines[2]
 
 
+def test_acts_of_monitors_stand_among_the_events() -> None:
+    acts = [
+        {
+            "time": 1002.0,
+            "monitor": 7,
+            "event": "watching",
+            "message": "a monitor looks after the run",
+            "pid": 1,
+            "process_started": 2,
+        },
+        {"time": 1003.5, "monitor": 7, "event": "evaluation", "message": "its evaluation is started\nsecond line"},
+        {
+            "time": 9999.0,
+            "monitor": 7,
+            "event": "give_up",
+            "message": "it crashed: it is given up\n  File x",
+            "reason": "it \x1bcrashed",
+        },
+        {"time": None, "monitor": 7, "event": "of a later version"},
+    ]
+    lines = drawn([view(records(2), State.CRASHED, acts=acts)], 100, 40)
+    assert lines[3] == "given up: it �crashed"
+    start = next(number for number, line in enumerate(lines) if line.startswith("── events")) + 1
+    assert [line[9:] for line in lines[start : start + 6]] == [
+        "monitor: it crashed: it is given up",
+        "monitor: its evaluation is started",
+        "monitor: a monitor looks after the run",
+        "candidates of 32 queries: 200 pairs, 50 of them scored anew",
+        "started: distillation, process 4242",
+        "monitor: of a later version",
+    ]
+
+
 def test_foreign_histograms_are_passed_over() -> None:
     made = records(10)
     evaluation = next(record for record in made if record["event"] == "evaluation")
