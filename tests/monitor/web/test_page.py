@@ -61,7 +61,9 @@ class Monitor:
         other = [step(number, total=1000, terms={"loss": 2 / number}) for number in range(1, 150)]
         end = {"time": 400.0, "event": "end", "status": "failed", "error": HOSTILE_TEXT}
         write(root / "옛 학생" / "journal.jsonl", start(options={**options, "K": 4}), evaluation(0, 0.5), *other, end)
-        write(root / HOSTILE_NAME / "journal.jsonl", start(pid=1, stage=HOSTILE_NAME), step(1))
+        strange = [{"time": "x", "event": ["y"], "message": ["z"]}, {"time": None, "event": HOSTILE_NAME}]
+        strange += [evaluation(at, 0.5, histograms=what) for at, what in ((1, "x"), (2, {"positive": ["x", None, 3]}))]
+        write(root / HOSTILE_NAME / "journal.jsonl", start(pid=1, stage=HOSTILE_NAME), step(1), *strange)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
