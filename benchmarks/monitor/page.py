@@ -3,10 +3,10 @@
     python benchmarks/monitor/page.py
 
 A run of ten million updates (4 GB of journal, in a temporary folder that is removed) is watched by
-``realtime_monitor.py --web --interval 0.1``. While the monitor reads the journal in, and again once it has, this
-program asks for the list of runs, for all that is known of the run, and for the first messages of the stream that a
-page opens. Printed: the time of each answer (median and slowest), how long the reading took, and the monitor's memory
-early, at the middle and at the end of it.
+``realtime_monitor.py --web --no_recover --interval 0.1``. While the monitor reads the journal in, and again once it
+has, this program asks for the list of runs, for all that is known of the run, and for the first messages of the
+stream that a page opens. Printed: the time of each answer (median and slowest), how long the reading took, and the
+monitor's memory early, at the middle and at the end of it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         size = write(Path(folder) / "run", options.updates)
-        command = [sys.executable, str(MONITOR), "--runs", folder, "--web", "--interval", "0.1"]
+        command = [sys.executable, str(MONITOR), "--runs", folder, "--web", "--no_recover", "--interval", "0.1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 rows = measure(process, options.requests)
