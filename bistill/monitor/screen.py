@@ -1,4 +1,4 @@
-"""The terminal face of the monitor: the first run in full, the others as a table, in whatever room there is."""
+"""The terminal face of the monitor: one run in full, the others as a table, in whatever room there is."""
 
 from __future__ import annotations
 
@@ -69,15 +69,20 @@ class Screen:
 
 
 def compose(views: Sequence[RunView], width: int, height: int) -> list[Text]:
-    """At most ``height`` lines, none wider than ``width``: the first run, then the others. Pure."""
+    """At most ``height`` lines, none wider than ``width``: one run, then the others. Pure."""
     if not views:
         return []
-    chosen, others = views[0], views[1:]
+    chosen, *others = sorted(views, key=_place)
     roomy = height >= ROOMY_ROWS
     top = [rule(words.inert(chosen.status.folder), width, "bold"), *panel.head(chosen, width).lines]
     table = other_runs(others, width, roomy=roomy)
     sections = [*_sections(chosen, width, height), table]
     return [*top, *fitted(sections, height - len(top))][:height]
+
+
+def _place(view: RunView) -> tuple[bool, float]:
+    """Live runs first, the one started last before the others: which of them wrote last changes all the time."""
+    return not view.state.live, -(view.status.started if view.state.live else view.status.updated)
 
 
 def _sections(view: RunView, width: int, height: int) -> list[Section]:

@@ -97,6 +97,19 @@ def test_texts_of_a_run_are_neither_markup_nor_commands_to_the_terminal() -> Non
     assert all(sign.isprintable() or sign == "\n" for sign in text)
 
 
+def test_of_several_live_runs_the_one_started_last_is_shown_whichever_wrote_last() -> None:
+    younger = records(2)
+    younger[0]["time"] += 1
+    views = [
+        view(records(9), folder="models/older"),
+        view(records(200), State.FINISHED, folder="models/done"),
+        view(younger, folder="models/younger"),
+    ]
+    lines = drawn(views, 80, 24)
+    assert lines[0].startswith("── models/younger ")
+    assert [line.split()[0] for line in lines[-2:]] == ["models/older", "models/done"]
+
+
 def test_a_run_that_has_not_begun_and_no_run() -> None:
     lines = drawn([view(records(0), State.STARTING)], 80, 24)
     assert "starting" in lines[1] and lines[2].startswith("no update yet")
