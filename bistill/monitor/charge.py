@@ -135,7 +135,7 @@ class Charge:
             return
         process = identity_of(child.pid) or Identity(child.pid, 0.0)
         self._child, self._asked = (process, child), set()
-        changed = "".join(f", --{name} {value:g}" for name, value in action.flags.items())
+        changed = "".join(f", --{name} {value}" for name, value in action.flags.items())
         message = f"{action.reason}; started again as process {child.pid}{changed}"
         self._record(
             "restart",

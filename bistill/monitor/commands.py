@@ -31,7 +31,7 @@ def again(status: RunStatus, flags: Mapping[str, float]) -> list[str]:
     for name in (*BEGIN_ANEW, *(f"{part}.{name}" for part in ("teacher", "distillation") for name in BEGIN_ANEW)):
         command = without(command, name, takes_value=False)
     for name, value in flags.items():
-        command = [*without(command, section + name), f"--{section}{name}", f"{value:g}"]
+        command = [*without(command, section + name), f"--{section}{name}", str(value)]
     return command
 
 

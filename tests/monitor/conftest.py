@@ -81,12 +81,13 @@ class Monitors:
     environment: dict[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *command: Any, before: str = "", **options: Any) -> subprocess.Popen[str]:
+    def start(self, *command: Any, before: str = "", place: Path = ROOT, **options: Any) -> subprocess.Popen[str]:
         """A monitor.
 
         Args:
             command: that it starts itself.
             before: code that its process runs first.
+            place: folder in which it is started.
             options: beside those of ``QUICK``; False: ``--no_``.
         """
         flags = [part for name, value in (QUICK | options).items() for part in flag(name, value)]
@@ -95,8 +96,8 @@ class Monitors:
         log = (self.root.parent / f"monitor.{len(self.started)}.txt").open("w")
         monitor = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
-            env={**os.environ, **self.environment},
-            cwd=ROOT,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
+            cwd=place,
             stdout=log,
             stderr=log,
             text=True,
