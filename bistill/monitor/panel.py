@@ -61,10 +61,10 @@ def _progress(view: RunView, width: int) -> Text:
     if not status.total_steps:
         return cut(Text.assemble(("no update yet", "dim")), width)
     said = f" {status.progress:4.0%}  step {status.step}/{status.total_steps}"
-    if view.state.live and status.seconds_per_step:
-        said += f"  {words.duration(status.seconds_left)} left"
-    done, left = filled(status.progress, max(width - cell_len(said), 4))
-    return cut(Text.assemble((done, STATE_STYLES[view.state]), (left, "dim"), said), width)
+    if left := words.left(view):
+        said += f"  {left}"
+    done, undone = filled(status.progress, max(width - cell_len(said), 4))
+    return cut(Text.assemble((done, STATE_STYLES[view.state]), (undone, "dim"), said), width)
 
 
 def terms(view: RunView, width: int, height: int) -> Section:

@@ -122,14 +122,13 @@ def other_runs(views: Sequence[RunView], width: int, *, roomy: bool) -> Section:
 def _cells(view: RunView) -> list[tuple[str, str]]:
     """Texts and styles of one line; what does not fit is left out from the end."""
     status = view.status
-    goes_on = view.state.live and status.total_steps and status.seconds_per_step
     figure = next(iter(status.figures.items()), None)
     return [
         (words.inert(status.folder), ""),
         (words.state(view), STATE_STYLES[view.state]),
         (f"{status.step}/{status.total_steps}" if status.total_steps else "", ""),
         (words.inert(status.stage), "dim"),
-        (f"{words.duration(status.seconds_left)} left" if goes_on else words.clock(status.updated), "dim"),
+        (words.left(view) or words.clock(status.updated), "dim"),
         (f"loss {words.figure(status.terms.get('loss'))}" if status.terms else "", ""),
         (f"{words.inert(figure[0])} {words.figure(figure[1])}" if figure else "", ""),
     ]

@@ -70,6 +70,13 @@ def state(view: RunView) -> str:
     return f"out of memory, {view.state.value}" if lacks_memory(view) else view.state.value
 
 
+def left(view: RunView) -> str:
+    """Time that a live run's updates still need; "" where none is left or their pace is not known."""
+    status = view.status
+    going = view.state.live and not status.ended and status.step < status.total_steps
+    return f"{duration(status.seconds_left)} left" if going and status.seconds_per_step else ""
+
+
 def lacks_memory(view: RunView) -> bool:
     """Whether a run recovers from memory that ran out."""
     if view.state is not State.RECOVERING:

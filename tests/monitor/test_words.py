@@ -41,6 +41,15 @@ def test_size_and_figures() -> None:
     assert words.named({"auc": 0.5, "margin": None, "kind": "text"}) == "auc 0.5000"
 
 
+def test_time_that_is_left() -> None:
+    made = records(2)
+    assert words.left(view(made)) == "6 min 36 s left"
+    assert words.left(view(made, State.CRASHED)) == words.left(view(made[:2])) == ""
+    ended = {"time": 1100.0, "event": "end", "status": "finished", "seconds": 9.0}
+    assert words.left(view([*made, ended], State.EVALUATING)) == ""
+    assert words.left(view(records(200))) == ""
+
+
 def test_times_of_day() -> None:
     assert words.clock(time.mktime((2026, 3, 4, 14, 3, 59, 0, 0, -1))) == "14:03:59"
     assert [words.clock(value) for value in (None, "x", 1e300, float("nan"))] == ["--:--:--"] * 4
