@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import Final
 
-# Bytes of a token, short enough for its address to stand in one line of a terminal, and of a cookie, which lives longer.
+# Bytes of a token, whose address has to fit into a line of a terminal, and of a cookie, which lives longer.
 TOKEN_BYTES: Final = 16
 COOKIE_BYTES: Final = 32
 # Browsers that may look at once; the one that came first is forgotten when another comes.
