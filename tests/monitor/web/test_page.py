@@ -287,3 +287,7 @@ def test_a_monitor_that_ends_is_missed(browser: Browser, tmp_path: Path) -> None
     opened(browser, monitor)
     monitor.close()
     browser.wait_for("document.querySelector('#connection').textContent.startsWith('connection lost')")
+    port = urlsplit(monitor.server.address).port
+    assert port is not None
+    with WebServer(tmp_path, "127.0.0.1", port):  # another monitor, which did not let this browser in
+        browser.wait_for("document.querySelector('#connection').textContent.startsWith('The monitor has ended')")
