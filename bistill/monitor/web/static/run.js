@@ -10,6 +10,8 @@ import { Zoom } from "./zoom.js";
 
 const MACHINE = ["lr", "tokens_per_second", "memory_mib", "grad_norm"];
 const EVENT_LETTERS = 400;
+// Events that hold only fingerprints.
+const WORDLESS = new Set(["data", "inputs"]);
 // How the curves of the run and of the one it is compared with look.
 const LINES = [["first", "━"], ["second", "╍"]];
 // Fields of events that are long, or are said elsewhere on the page.
@@ -169,6 +171,7 @@ function isOfMonitor(event) {
 
 function told(event) {
   if (isOfMonitor(event)) return flat(event.message);
+  if (WORDLESS.has(event.event)) return "";
   const parts = Object.entries(event).filter(([name, value]) => !UNSAID.has(name) && value !== null && value !== "");
   const isText = (name) => name === "message" || name === "error";
   const text = parts.map(([name, value]) => (isText(name) ? flat(value) : `${name} ${flat(value)}`)).join(", ");
