@@ -100,10 +100,11 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
         program: name shown in the help; None: the script's.
     """
     try:
-        options = parse(name, sys.argv[1:] if arguments is None else arguments, program or Path(sys.argv[0]).name)
+        own, *command = _split(name, sys.argv[1:] if arguments is None else arguments)
+        options = parse(name, own, program or Path(sys.argv[0]).name)
         set_up_process()
         module, function = COMMANDS[name].function.split(":")
-        getattr(import_module(module), function)(options)
+        getattr(import_module(module), function)(options, *command)
     except BistillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
@@ -113,6 +114,20 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _split(name: str, arguments: Sequence[str]) -> list[Sequence[str]]:
+    """Arguments of the command itself; of the monitor also the command behind ``--`` that it starts.
+
+    Raises:
+        OptionError: nothing stands behind it.
+    """
+    if name != "monitor" or "--" not in arguments:
+        return [arguments]
+    place = list(arguments).index("--")
+    if not arguments[place + 1 :]:
+        raise OptionError("no command stands behind it", where="--", todo="give python train_teacher_model.py ...")
+    return [arguments[:place], arguments[place + 1 :]]
 
 
 def parse(name: str, arguments: Sequence[str], program: str) -> Any:

@@ -67,6 +67,10 @@ class TrainingError(BistillError):
     """A training run cannot go on: its numbers are no longer numbers."""
 
 
+class MemoryShortageError(TrainingError):
+    """A training run cannot go on: one text alone does not fit into memory."""
+
+
 class ArtifactError(BistillError):
     """A file that bistill wrote earlier is missing, torn or of another version."""
 

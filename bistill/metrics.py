@@ -109,6 +109,15 @@ def separation(positive: np.ndarray, negative: np.ndarray) -> Separation:
     )
 
 
+def histogram(scores: np.ndarray, bins: int) -> list[int]:
+    """Number of scores in each of ``bins`` equal parts of 0..1.
+
+    A score on an edge belongs to the part above it, 1 to the last; scores outside and those that are no numbers are
+    not counted.
+    """
+    return [int(count) for count in np.histogram(scores, bins=bins, range=(0, 1))[0]]
+
+
 def query_margins(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray]) -> np.ndarray:
     """Mean positive score minus mean negative score of each query; nan where a query lacks one side.
 

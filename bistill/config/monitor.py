@@ -10,8 +10,43 @@ from bistill.options import Option, Options
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorOptions(Options):
-    """Show the state of the runs below a folder, live."""
+    """Show the state of the runs below a folder, live, start those again that break off, and evaluate those that
+    finish; ``-- COMMAND`` starts a run and watches it."""
 
     runs: Annotated[str, Option("Folder below which runs are found by their journals.")] = "models"
     once: Annotated[bool, Option("Print the state once and end.")] = False
     interval: Annotated[float, Option("Seconds between two looks.", minimum=0.1)] = 1.0
+    recover: Annotated[bool, Option("Act on what happens to runs; --no_recover only watches.")] = True
+    max_restarts: Annotated[
+        int, Option("Restarts of a run without a newer checkpoint, after which it is given up.", minimum=0)
+    ] = 3
+    restart_pause: Annotated[
+        float,
+        Option("Seconds before the first restart of a crashed run; four times as long before each next.", minimum=0),
+    ] = 5.0
+    hang_steps: Annotated[
+        float, Option("A run hangs that writes nothing for so many times its usual update.", minimum=1)
+    ] = 20.0
+    hang_seconds: Annotated[float, Option("And for at least so many seconds.", minimum=1)] = 300.0
+    grace: Annotated[
+        float, Option("Seconds that a hanging process has to save and end before it is killed.", minimum=0)
+    ] = 30.0
+    lower_lr: Annotated[
+        bool, Option("Start a run whose numbers are none again, once, with half the learning rate.")
+    ] = False
+    min_free_mib: Annotated[
+        int, Option("A run is paused while its disk has less room than this and a checkpoint; 0: never.", minimum=0)
+    ] = 256
+    evaluate: Annotated[
+        bool, Option("Evaluate a student once its distillation has finished; --no_evaluate: do not.")
+    ] = True
+    notify_command: Annotated[
+        str | None,
+        Option("Program run when a run finishes, fails or is recovered; facts come as JSON on its standard input."),
+    ] = None
+    notify_webhook: Annotated[str | None, Option("Address to which the same facts are posted.")] = None
+    web: Annotated[bool, Option("Show the same as a web page, too; its address is printed.")] = False
+    host: Annotated[str, Option("Address that the page listens on; any but 127.0.0.1 is open to the network.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Option("Port of the page; 0: a free one.", minimum=0, maximum=65535)] = 0

@@ -69,6 +69,16 @@ class TrainingOptions(Options):
         bool,
         Option("Begin anew where an interrupted run could go on; its checkpoints are deleted.", alters_result=False),
     ] = False
+    resume_lr_factor: Annotated[
+        float,
+        Option(
+            "A run that goes on from a checkpoint learns at this multiple of its learning rate at most, such as 0.5 "
+            "after its numbers were none.",
+            minimum=0,
+            maximum=1,
+            alters_result=False,
+        ),
+    ] = 1.0
     micro_batch_tokens: Annotated[
         int,
         Option(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import unicodedata
 from functools import cache
-from pathlib import Path
 from typing import Final
+
+from bistill import packaged
 
 LATIN: Final = "DejaVu Sans"
 KOREAN: Final = "NanumGothic"
-KOREAN_PACKAGE: Final = "koreanize_matplotlib"
-KOREAN_FILE: Final = "NanumGothic.ttf"
-# Tables of the program that the font was drawn with; of no use to who reads, and unknown to who cuts.
-SOURCE_TABLES: Final = ("TSI0", "TSI1", "TSI2", "TSI3", "TSI5")
 MISSING: Final = "\N{WHITE SQUARE}"
 
 
@@ -28,7 +24,7 @@ def families() -> tuple[str, ...]:
     """
     from matplotlib import font_manager
 
-    path = _korean_file()
+    path = packaged.korean_font()
     if path is None:
         return (LATIN,)
     font_manager.fontManager.addfont(str(path))
@@ -42,11 +38,11 @@ def korean_part(text: str) -> str | None:
     """
     from fontTools import subset
 
-    path, letters = _korean_file(), set(filter(is_east_asian, set(text)))
+    path, letters = packaged.korean_font(), set(filter(is_east_asian, set(text)))
     if path is None or not letters:
         return None
     options = subset.Options(hinting=False, layout_features=[], name_IDs=[], notdef_outline=True)
-    options.drop_tables += SOURCE_TABLES
+    options.drop_tables += packaged.FONT_SOURCE_TABLES
     font = subset.load_font(str(path), options)
     chosen = subset.Subsetter(options)
     chosen.populate(unicodes=sorted(map(ord, letters)))
@@ -59,11 +55,6 @@ def korean_part(text: str) -> str | None:
 def is_east_asian(letter: str) -> bool:
     """Whether a character is of Hangul, an ideograph, or kana."""
     return unicodedata.name(letter, "").startswith(("HANGUL", "CJK", "HIRAGANA", "KATAKANA"))
-
-
-def _korean_file() -> Path | None:
-    spec = importlib.util.find_spec(KOREAN_PACKAGE)
-    return Path(spec.origin).parent / "fonts" / KOREAN_FILE if spec and spec.origin else None
 
 
 @cache

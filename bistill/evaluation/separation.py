@@ -104,8 +104,8 @@ def _figures(task: Task, positives: np.ndarray, negatives: dict[str, tuple[np.nd
     }
     figures["histogram"] = {
         "edges": np.linspace(0, 1, HISTOGRAM_BINS + 1).tolist(),
-        "positives": _histogram(positives),
-        **{kind: _histogram(values) for kind, (values, _) in negatives.items()},
+        "positives": metrics.histogram(positives, HISTOGRAM_BINS),
+        **{kind: metrics.histogram(values, HISTOGRAM_BINS) for kind, (values, _) in negatives.items()},
     }
     return figures
 
@@ -131,7 +131,3 @@ def _spread(values: np.ndarray) -> dict[str, Any]:
         return {"queries": 0, **dict.fromkeys(names)}
     figures = (np.mean(values), np.std(values), np.min(values), np.median(values), np.max(values))
     return {"queries": len(values), **dict(zip(names, map(float, figures), strict=True))}
-
-
-def _histogram(scores: np.ndarray) -> list[int]:
-    return [int(count) for count in np.histogram(scores, bins=HISTOGRAM_BINS, range=(0, 1))[0]]

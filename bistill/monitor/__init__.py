@@ -1,1 +1,1 @@
-"""The state of runs, read from their journals alone; never loads torch."""
+"""The state of runs, read from their journals, and their recovery; never loads torch."""

@@ -1,75 +1,124 @@
-"""The terminal face of the monitor: a live table, or plain lines where there is no terminal."""
+"""The monitor's loop: look at the runs, let every part act on what was found, wait."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bistill.config import MonitorOptions
 from bistill.errors import DataError
-from bistill.monitor.status import RunStatus, find
+from bistill.monitor import words
+from bistill.monitor.plain import PlainLines, line, no_notice, nothing
+from bistill.monitor.runs import Runs, RunView
+from bistill.monitor.states import Patience
 
-PLAIN_INTERVAL_SECONDS = 5.0
+if TYPE_CHECKING:
+    from bistill.monitor.commanded import Commanded
+
+# One look at the end of which every journal is read.
+WHOLE_SECONDS: Final = 3600.0
 
 
-def watch(options: MonitorOptions) -> None:
-    """Show the runs below ``options.runs`` until interrupted, or once.
+class Part(Protocol):
+    """What acts on the runs, once a look."""
+
+    def act(self, views: Sequence[RunView]) -> None:
+        """Act on the runs, the live ones first. The other parts wait for it, so it does not take long."""
+
+
+def watch(options: MonitorOptions, command: Sequence[str] = ()) -> None:
+    """Show the runs below ``options.runs`` until interrupted, or once, and look after them.
+
+    Args:
+        options: of the monitor.
+        command: is started first; the monitor ends with it, and with its exit code.
 
     Raises:
         DataError: the folder does not exist.
+        OptionError: the command cannot be started, or a notification not be sent.
+        SystemExit: the command has ended.
     """
     root = Path(options.runs)
-    if not root.is_dir():
+    if not root.is_dir() and not command:
         raise DataError("no such folder", where=f"--runs {root}", todo="train a model first, or give its folder")
+    runs = Runs(root, patience=Patience(options.hang_steps, options.hang_seconds))
     if options.once:
-        _print_plain(find(root), root)
-    elif sys.stdout.isatty():
-        _watch_live(root, options.interval)
-    else:
-        while True:
-            _print_plain(find(root), root)
-            time.sleep(max(options.interval, PLAIN_INTERVAL_SECONDS))
+        print("\n".join(map(line, runs.look(WHOLE_SECONDS))) or nothing(root), flush=True)
+        return
+    signal.signal(signal.SIGTERM, _end)
+    with ExitStack() as stack:
+        parts = _parts(options, stack)
+        commanded = _started(command, runs)
+        if options.recover:
+            parts.insert(0, _supervisor(options, commanded, stack))
+        code, said = _loop(runs, parts, commanded, options.interval)
+    if said:  # now that the terminal has its own screen again
+        _print(said)
+    sys.exit(code)
 
 
-def line(run: RunStatus) -> str:
-    """One line about a run."""
-    parts = [f"{run.folder}: {run.stage}, {run.state}"]
-    if run.total_steps:
-        parts.append(f"step {run.step}/{run.total_steps}")
-    if run.state == "running" and run.seconds_per_step:
-        parts.append(f"{run.seconds_per_step:.2f} s/step, {run.seconds_left:.0f} s left")
-    parts += [f"{name} {value:.4f}" for name, value in (run.terms | run.figures).items() if value is not None]
-    if run.error:
-        parts.append(run.error.splitlines()[0])
-    return ", ".join(parts)
+def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interval: float) -> tuple[int, str]:
+    """Look and act until interrupted, or until a command has ended.
+
+    Returns:
+        The command's exit code, and what it said last where it failed before any journal could tell why.
+    """
+    views: Sequence[RunView] = ()
+    while True:
+        if commanded:
+            commanded.look(views)
+        views = runs.look()
+        for part in parts:
+            part.act(views)
+        if commanded and (code := commanded.exit_code(views)) is not None:
+            return code, commanded.last_words() if code and not commanded.views(views) else ""
+        time.sleep(interval)
 
 
-def _print_plain(runs: list[RunStatus], root: Path) -> None:
-    for run in runs:
-        print(line(run), flush=True)
-    if not runs:
-        print(f"no run below {root} yet", flush=True)
+def _started(command: Sequence[str], runs: Runs) -> Commanded | None:
+    if not command:
+        return None
+    from bistill.monitor.commanded import Commanded  # loaded only where there is one
+
+    return Commanded(command, runs)
 
 
-def _watch_live(root: Path, interval: float) -> None:
-    with Live(_drawn(find(root)), console=Console(markup=False), refresh_per_second=4) as live:
-        while True:
-            time.sleep(interval)
-            live.update(_drawn(find(root)))
+def _supervisor(options: MonitorOptions, commanded: Commanded | None, stack: ExitStack) -> Part:
+    """The part that acts on runs. Where a screen is drawn, what it says stands among the events there."""
+    from bistill.monitor.supervisor import Supervisor  # loaded only where it acts
+
+    supervisor = Supervisor(options, (lambda _: None) if sys.stdout.isatty() else _print)
+    stack.callback(supervisor.close)
+    if commanded:
+        supervisor.expect(commanded.process, commanded.child)
+    return supervisor
 
 
-def _drawn(runs: list[RunStatus]) -> Table:
-    table = Table("run", "stage", "state", "step", "left", "loss", "lr", "validation", title=f"{len(runs)} runs")
-    for run in runs:
-        losses = "\n".join(f"{name} {value:.4f}" for name, value in run.terms.items() if value is not None)
-        figures = "\n".join(f"{name} {value:.4f}" for name, value in run.figures.items() if value is not None)
-        left = f"{run.seconds_left:.0f} s" if run.state == "running" else ""
-        state = f"{run.state}\n{run.error.splitlines()[0]}" if run.error else run.state
-        step = f"{run.step}/{run.total_steps}"
-        table.add_row(str(run.folder), run.stage, state, step, left, losses, f"{run.lr:.2e}", figures)
-    return table
+def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
+    """The parts of the loop; ``stack`` closes those that must be."""
+    root, notice = Path(options.runs), no_notice
+    parts: list[Part] = []
+    if options.web:
+        from bistill.monitor.web.server import WebServer  # the server is loaded only where it is asked for
+
+        parts.append(server := stack.enter_context(WebServer(root, options.host, options.port)))
+        notice = server.notice
+    if not sys.stdout.isatty():
+        return [*parts, PlainLines(root, notice)]
+    from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
+
+    return [*parts, stack.enter_context(Screen(root, notice=notice))]
+
+
+def _print(message: str) -> None:
+    print("\n".join(map(words.inert, message.splitlines())), flush=True)
+
+
+def _end(number: int, _: Any) -> None:
+    """End as by an exception, so that the terminal gets its own screen back."""
+    sys.exit(128 + number)

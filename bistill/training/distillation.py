@@ -26,7 +26,7 @@ from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first
 from bistill.training.engine import batches, peak_lr
 from bistill.training.hooks import Validate
 from bistill.training.list_task import ListTask, training_lists
-from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, student_figures
+from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
     validation = Validate(
         task.model,
-        lambda: student_figures(encoder, lists),
+        lambda: measure_student(encoder, lists),
         criteria=STUDENT_CRITERIA,
         every=options.eval_steps,
         journal=journal,
@@ -165,7 +165,7 @@ def _merge(
         encoder,
         lambda: _start(options),
         options.merge_with_start,
-        lambda: student_figures(encoder, lists),
+        lambda: measure_student(encoder, lists).figures,
         validation.figures,
         journal,
     )

@@ -167,7 +167,8 @@ class Engine:
         progress = self.progress
         progress.step, progress.stop = state.step, state.schedule["stop"]
         progress.epoch = max(state.step - 1, 0) // self.steps_per_epoch
-        progress.lr_factor, progress.rollbacks = state.schedule["lr_factor"], state.schedule["rollbacks"]
+        progress.lr_factor = min(state.schedule["lr_factor"], self.options.resume_lr_factor)
+        progress.rollbacks = state.schedule["rollbacks"]
         self.update.budget = min(self.update.budget, state.schedule["micro_batch_tokens"])
         if self.accelerator.scaler is not None and state.schedule["loss_scale"]:
             self.accelerator.scaler.load_state_dict(state.schedule["loss_scale"])
@@ -180,6 +181,7 @@ class Engine:
         state = self.saving.resume() if self.saving else None
         if state is not None:
             self.restore(state)
+        self.progress.micro_batch_tokens = self.update.budget
         self._tell("at_start")
         if state is None:
             self._save()
@@ -208,6 +210,7 @@ class Engine:
         progress.epoch_ended = progress.step % self.steps_per_epoch == 0
         progress.terms, progress.grad_norm = done.terms, done.grad_norm
         progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
+        progress.micro_batch_tokens = self.update.budget
         progress.figures = {}
         progress.memory_mib = memory.held_mib(self.accelerator.device)
         progress.seconds, progress.waited = time.perf_counter() - started, self._batches.waited

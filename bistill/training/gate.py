@@ -112,7 +112,8 @@ def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed
     stream = generator(seed, "gate", query_id)
     negatives += random_documents(len(corpus), excluded, room - len(negatives), stream)
     labels = (*record.positive_labels, *[0.0] * len(negatives))
-    return CandidateList(query_id, (*record.positives, *negatives), labels, len(record.positives))
+    labelled = sum(document in record.negatives for document in negatives)
+    return CandidateList(query_id, (*record.positives, *negatives), labels, len(record.positives), labelled)
 
 
 def _cosines(student: BiEncoder, valid: Dataset, corpus: Corpus, lists: list[CandidateList]) -> list[np.ndarray]:

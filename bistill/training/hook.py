@@ -24,6 +24,7 @@ class Progress:
         waited: seconds of it for which the batch was waited.
         tokens: tokens of the texts of the last update, padding not counted.
         micro_batches: groups of texts that the last update ran one after the other.
+        micro_batch_tokens: tokens whose activations are held at once.
         memory_mib: memory held after the last update.
         figures: of the validation after the last update, {} where there was none.
         lr_factor: multiplies the learning rate of the options.
@@ -43,6 +44,7 @@ class Progress:
     waited: float = 0.0
     tokens: int = 0
     micro_batches: int = 0
+    micro_batch_tokens: int = 0
     memory_mib: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     lr_factor: float = 1.0

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bistill import console
 from bistill.journal import Journal, finite
 from bistill.training.hook import Hook, Progress
+from bistill.training.validation import Measured
 
 
 class ShowProgress(Hook):
@@ -43,10 +44,14 @@ class ShowProgress(Hook):
 
 
 class WriteJournal(Hook):
-    """One journal line for each update."""
+    """One journal line for each update, and before the first one how much is held at once."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    def at_start(self, progress: Progress) -> None:
+        """Write the token budget: an update for which it is too large may leave no line at all."""
+        self._journal.write("memory", micro_batch_tokens=progress.micro_batch_tokens)
 
     def after_step(self, progress: Progress) -> None:
         """Write step, epoch, learning rate, loss terms, gradient norm, times, speed and memory."""
@@ -112,7 +117,7 @@ class Validate(Hook):
 
     Args:
         model: whose trainable weights are kept.
-        measure: gives figures by name; called without gradients, in evaluation mode.
+        measure: gives figures and histograms; called without gradients, in evaluation mode.
         criteria: names of figures, higher is better; later ones decide ties.
         every: updates between measurements; 0: at the end of each epoch.
         journal: receives an ``evaluation`` line each time.
@@ -125,7 +130,7 @@ class Validate(Hook):
     def __init__(
         self,
         model: nn.Module,
-        measure: Callable[[], dict[str, float]],
+        measure: Callable[[], Measured],
         *,
         criteria: tuple[str, ...],
         every: int,
@@ -190,12 +195,18 @@ class Validate(Hook):
     def _evaluate(self, progress: Progress) -> dict[str, float]:
         self._model.eval()
         with torch.no_grad():
-            figures = self._measure()
+            measured = self._measure()
         self._model.train()
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in measured.figures.items())
         console.say(f"validation at step {progress.step}/{progress.total_steps}: {shown}")
-        self._journal.write("evaluation", step=progress.step, epoch=progress.epoch, figures=figures)
-        return figures
+        self._journal.write(
+            "evaluation",
+            step=progress.step,
+            epoch=progress.epoch,
+            figures=measured.figures,
+            histograms=measured.histograms,
+        )
+        return measured.figures
 
     def _rank(self, figures: dict[str, float]) -> tuple[float, ...]:
         """Figures to compare by; one that does not exist (no negatives, scores that are no numbers) ranks last."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import sys
 import time
@@ -20,7 +19,7 @@ from bistill.data.dataset import Dataset
 from bistill.data.version import load_training
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ArtifactError, BistillError
+from bistill.errors import ArtifactError
 from bistill.journal import Journal, finite, versions
 from bistill.options import altering
 from bistill.training import saving
@@ -29,6 +28,7 @@ from bistill.training.hooks import ShowProgress, Validate, WatchLeaps, WriteJour
 from bistill.training.run_folder import check_space, owned
 from bistill.training.signals import Stopped, ending_on_sigterm
 from bistill.training.tracking import Track, check_trackers
+from bistill.training.watched import failure, stacks_on_request, this_process
 
 
 def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple[Dataset, Dataset]:
@@ -44,8 +44,8 @@ def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple
 
 @contextmanager
 def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Iterator[Journal]:
-    """The folder of a run, for it alone, and its journal: a ``start`` line with versions, command line and options, an
-    ``end`` line whatever happens.
+    """The folder of a run, for it alone, and its journal: a ``start`` line with process, versions, command line and
+    options, an ``end`` line whatever happens. SIGUSR1 has the stacks written.
 
     Raises:
         ArtifactError: the folder cannot be written, or another run is at work in it.
@@ -53,13 +53,13 @@ def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Itera
     """
     check_trackers(options.trackers)
     output_dir = Path(options.output_dir)
-    with ending_on_sigterm(), owned(output_dir, " ".join(sys.argv)):
+    with ending_on_sigterm(), owned(output_dir, " ".join(sys.argv)), stacks_on_request(output_dir):
         saving.prepare(output_dir, options, altering(options))
         journal = Journal(output_dir / artifacts.JOURNAL)
         journal.write(
             "start",
             stage=stage,
-            pid=os.getpid(),
+            **this_process(),
             argv=sys.argv,
             options=dataclasses.asdict(options),
             versions=versions(),
@@ -72,8 +72,7 @@ def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Itera
             status = "stopped"
             raise
         except BaseException as error:
-            message = error.message() if isinstance(error, BistillError) else f"{type(error).__name__}: {error}"
-            status, said = "failed", {"error": message}
+            status, said = "failed", failure(error)
             raise
         finally:
             journal.write("end", status=status, **said, seconds=round(time.monotonic() - started, 1))

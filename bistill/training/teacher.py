@@ -23,7 +23,7 @@ from bistill.journal import Journal
 from bistill.training import stage
 from bistill.training.batch import Batch, Terms
 from bistill.training.hooks import Validate
-from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, teacher_figures
+from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, measure_teacher
 
 
 class PairTask:
@@ -146,7 +146,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
     validation = Validate(
         encoder.model,
-        lambda: teacher_figures(encoder, lists),
+        lambda: measure_teacher(encoder, lists),
         criteria=TEACHER_CRITERIA,
         every=options.eval_steps,
         journal=journal,

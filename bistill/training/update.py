@@ -13,7 +13,7 @@ from torch import nn
 
 from bistill.config import TrainingOptions
 from bistill.encoders.recomputing import recompute
-from bistill.errors import TrainingError
+from bistill.errors import MemoryShortageError
 from bistill.training import diagnosis, memory, optimizer
 from bistill.training.batch import Batch
 from bistill.training.micro_batches import Gradients
@@ -92,7 +92,8 @@ class Update:
             Its figures; None if it is ``broken``, so that the state must be taken from a checkpoint.
 
         Raises:
-            TrainingError: one text alone does not fit into memory, or the numbers were none twice.
+            MemoryShortageError: one text alone does not fit into memory.
+            TrainingError: the numbers were none twice.
         """
         where = f"step {step}, samples {samples.tolist()}"
         scaler, scale_tries, second = self._accelerator.scaler, 0, False
@@ -178,11 +179,11 @@ class Update:
         Where both are in vain the budget is what it was before this update, for a run that goes on later.
 
         Raises:
-            TrainingError: one text alone does not fit.
+            MemoryShortageError: one text alone does not fit.
         """
         gradients, self._gradients = self._gradients, None
         if batch is None or gradients is None:
-            raise TrainingError("memory ran out before the first text", where=where, found=said)
+            raise MemoryShortageError("memory ran out before the first text", where=where, found=said)
         at = gradients.at
         place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
         # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
@@ -194,7 +195,7 @@ class Update:
         else:
             part = "the loss or the optimizer" if at is None else batch.describe(place)
             self.budget = first_budget
-            raise TrainingError(
+            raise MemoryShortageError(
                 f"memory does not suffice for {part} alone ({int(batch.lengths[place])} tokens)",
                 where=where,
                 found=said,

@@ -1,9 +1,10 @@
-"""Figures by which both stages choose their best weights: ranking quality, then AUC, on validation queries."""
+"""What both stages measure on validation queries: ranking quality, then AUC, by which they choose their best weights,
+and how far the scores of relevant and irrelevant documents lie apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +20,21 @@ TEACHER_CRITERIA = ("rerank_ndcg_at_10", "auc")
 STUDENT_CRITERIA = ("ndcg_at_10", "auc")
 LIST_SIZE = 20
 RANKING_DEPTH = 10
+HISTOGRAM_BINS = 20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one validation found.
+
+    Attributes:
+        figures: by name.
+        histograms: by kind of pairs, ``positive``, ``labelled_negative`` or ``random_negative``, their number in each
+            of ``HISTOGRAM_BINS`` equal parts of the score's range 0..1; a kind without pairs is missing.
+    """
+
+    figures: dict[str, float]
+    histograms: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,13 +71,14 @@ class ValidationLists:
         }
 
 
-def teacher_figures(encoder: CrossEncoder, lists: ValidationLists) -> dict[str, float]:
-    """``list_figures`` of the teacher's scores."""
+def measure_teacher(encoder: CrossEncoder, lists: ValidationLists) -> Measured:
+    """``list_figures`` of the teacher's logits, and ``separated`` by its relevance."""
     pairs = [
         (lists.queries[item.query_id], lists.documents[document]) for item in lists.lists for document in item.documents
     ]
     scores = encoder.score(pairs, description="validation")
-    return list_figures(lists, np.split(scores, np.cumsum([len(item.documents) for item in lists.lists])[:-1]))
+    own = np.split(scores, np.cumsum([len(item.documents) for item in lists.lists])[:-1])
+    return separated(lists, list_figures(lists, own), [metrics.sigmoid(logits) for logits in own])
 
 
 def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, float]:
@@ -79,8 +96,9 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, 
     return {"rerank_ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, scores)}
 
 
-def student_figures(encoder: BiEncoder, lists: ValidationLists) -> dict[str, float]:
-    """nDCG@10 over the documents of all lists together, and AUC of each query's positives against its negatives."""
+def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
+    """nDCG@10 over the documents of all lists together, AUC of each query's positives against its negatives, and
+    ``separated`` by the linear score."""
     pool = sorted({document for item in lists.lists for document in item.documents})
     place = {document: number for number, document in enumerate(pool)}
     queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
@@ -95,7 +113,31 @@ def student_figures(encoder: BiEncoder, lists: ValidationLists) -> dict[str, flo
         for query, item in zip(queries, lists.lists, strict=True)
     ]
     ranking = metrics.ranking_metrics(lists.qrels(), run)
-    return {"ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, own)}
+    figures = {"ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, own)}
+    return separated(lists, figures, [metrics.linear_score(cosines) for cosines in own])
+
+
+def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np.ndarray]) -> Measured:
+    """Add ``margin``, the mean score of the positives minus that of all negatives, and histograms of the scores.
+
+    Args:
+        lists: queries and documents.
+        figures: that are already known.
+        scores: in 0..1, of each list's documents, shape (documents,) each.
+    """
+    kinds: dict[str, list[np.ndarray]] = {"positive": [], "labelled_negative": [], "random_negative": []}
+    for own, item in zip(scores, lists.lists, strict=True):
+        parts = np.split(own, [item.positives, item.positives + item.labelled])
+        for found, part in zip(kinds.values(), parts, strict=True):
+            found.append(part)
+    positive, *negatives = (np.concatenate(found) for found in kinds.values())
+    margin = metrics.separation(positive, np.concatenate(negatives)).margin
+    histograms = {
+        kind: metrics.histogram(values, HISTOGRAM_BINS)
+        for kind, values in zip(kinds, (positive, *negatives), strict=True)
+        if len(values)
+    }
+    return Measured({**figures, "margin": margin}, histograms)
 
 
 def _auc(lists: ValidationLists, scores: list[np.ndarray]) -> float:

@@ -60,7 +60,8 @@ def test_there_are_fewer_where_documents_run_out(dataset: Dataset) -> None:
 
 def test_validation_lists_hold_every_positive(dataset: Dataset) -> None:
     item = for_validation(dataset, 4, size=10, seed=0)
-    assert item.positives == 2
+    assert (item.positives, item.labelled) == (2, len(dataset[4].negatives))
+    assert set(item.documents[2 : 2 + item.labelled]) == set(dataset[4].negatives)
     assert set(item.documents[:2]) == set(dataset[4].positives)
     assert len(item.documents) == 10
     assert item == for_validation(dataset, 4, size=10, seed=0)

@@ -194,4 +194,5 @@ def _enter(script: str, arguments: list[str], environment: dict[str, str], conso
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     sys.argv = [script, *arguments]
+    sys.orig_argv = [sys.executable, *sys.argv]
     runpy.run_path(script, run_name="__main__")

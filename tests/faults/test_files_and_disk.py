@@ -32,6 +32,7 @@ from bistill.journal import read
 from bistill.training import distillation, hooks, saving, stage, teacher
 from bistill.training.checkpoint import FILES, Checkpoints, State
 from bistill.training.engine import Engine, Progress
+from bistill.training.validation import Measured
 
 TOPICS = """
     file list sort set map tree graph query key value red blue green json network socket
@@ -760,17 +761,17 @@ def test_an_evaluation_that_crashes_within_the_training_costs_at_most_the_update
 ) -> None:
     """17: the measurement on the validation queries crashes at update 9."""
     made = dataclasses.replace(options, output_dir=str(tmp_path / "run"))
-    measure = teacher.teacher_figures
+    measure = teacher.measure_teacher
     calls: list[int] = []
 
-    def third(*given: Any) -> dict[str, float]:
+    def third(*given: Any) -> Measured:
         calls.append(1)
         if len(calls) == 3:
             fail()
         return measure(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(teacher, "teacher_figures", third)
+        patch.setattr(teacher, "measure_teacher", third)
         with pytest.raises(BrokenOffError):
             teacher.train(made)
     assert whole(made) == [6, 8]

@@ -17,6 +17,7 @@ from bistill.training.batch import Batch
 from bistill.training.engine import Engine, peak_lr
 from bistill.training.hook import Hook, Progress
 from bistill.training.hooks import Validate, WriteJournal
+from bistill.training.validation import Measured
 
 INPUTS = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.randn(10, 1, generator=torch.Generator().manual_seed(1))
@@ -102,7 +103,8 @@ def test_dropout_depends_on_seed_and_step_not_on_what_ran_before() -> None:
 def test_journal_has_every_step_with_its_terms(tmp_path: object) -> None:
     path = tmp_path / "journal.jsonl"  # type: ignore[operator]
     Engine(Regression(), OPTIONS, precision="fp32", hooks=[WriteJournal(Journal(path))]).run()
-    records = list(read(path))
+    before, *records = read(path)
+    assert before["event"] == "memory" and before["micro_batch_tokens"] > 0
     assert [record["step"] for record in records] == list(range(1, 10))
     assert [record["epoch"] for record in records] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert all(set(record["terms"]) == {"loss", "square"} for record in records)
@@ -115,9 +117,9 @@ def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_pa
     kept: list[list[float]] = []
     figures = iter([{"a": 0.5, "b": 0.9}, {"a": 0.7, "b": 0.1}, {"a": 0.7, "b": 0.2}, {"a": 0.6, "b": 0.9}])
 
-    def measure() -> dict[str, float]:
+    def measure() -> Measured:
         kept.append(weights(task))
-        return next(figures)
+        return Measured(next(figures))
 
     journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
     hook = Validate(task.model, measure, criteria=("a", "b"), every=0, journal=journal, at_first=True)
@@ -128,12 +130,14 @@ def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_pa
 
 
 def test_validation_every_few_steps_and_after_the_last(tmp_path: object) -> None:
-    task, steps = Regression(), []
+    task = Regression()
     journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
-    hook = Validate(task.model, lambda: {"a": 1.0}, criteria=("a",), every=4, journal=journal)
+    measured = Measured({"a": 1.0}, {"positive": [0, 3]})
+    hook = Validate(task.model, lambda: measured, criteria=("a",), every=4, journal=journal)
     Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
-    steps = [record["step"] for record in read(tmp_path / "journal.jsonl")]  # type: ignore[operator]
-    assert steps == [4, 8, 9]
+    records = list(read(tmp_path / "journal.jsonl"))  # type: ignore[operator]
+    assert [record["step"] for record in records] == [4, 8, 9]
+    assert all((record["figures"], record["histograms"]) == ({"a": 1.0}, {"positive": [0, 3]}) for record in records)
     assert hook.best_step == 4
 
 

@@ -66,7 +66,7 @@ def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_enco
         record = valid[item.query_id]
         texts = corpus.take(item.documents)
         assert len(set(item.documents)) == len(texts) == 20 and item.positives == 1
-        assert item.documents[:2] == (*record.positives, *record.negatives)
+        assert item.documents[:2] == (*record.positives, *record.negatives) and item.labelled == 1
         assert item.labels == (1.0,) + (0.0,) * 19
         assert "Returns  the JSON" not in texts or record.query != "how to json"
         word = record.query.split()[-1]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from bistill.candidates.lists import CandidateList
 from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.validation import ValidationLists, student_figures, teacher_figures
+from bistill.training.validation import Measured, ValidationLists, measure_student, measure_teacher, separated
 
 
 @pytest.fixture
@@ -38,9 +39,12 @@ def test_teacher_figures_rerank_each_list(dataset: Dataset, tiny_teacher: Path) 
         values.append(ndcg_at_10(own, 0))
         labels += [1] + [0] * (len(own) - 1)
         scores += own.tolist()
-    figures = teacher_figures(encoder, lists)
+    measured = measure_teacher(encoder, lists)
+    figures = measured.figures
     assert figures["rerank_ndcg_at_10"] == pytest.approx(np.mean(values), abs=1e-6)
     assert figures["auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+    relevance = 1 / (1 + np.exp(-np.array(scores, dtype=np.float64)))
+    assert_separated(measured, relevance, np.array(labels), lists)
 
 
 def test_student_figures_rank_the_documents_of_all_lists(dataset: Dataset, tiny_encoder: Path) -> None:
@@ -54,6 +58,54 @@ def test_student_figures_rank_the_documents_of_all_lists(dataset: Dataset, tiny_
         values.append(ndcg_at_10(cosines, pool.index(item.documents[0])))
         labels += [1] + [0] * (len(item.documents) - 1)
         scores += [cosines[pool.index(document)] for document in item.documents]
-    figures = student_figures(encoder, lists)
+    measured = measure_student(encoder, lists)
+    figures = measured.figures
     assert figures["ndcg_at_10"] == pytest.approx(np.mean(values), abs=1e-6)
     assert figures["auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+    assert_separated(measured, (np.array(scores, dtype=np.float64) + 1) / 2, np.array(labels), lists)
+
+
+def assert_separated(measured: Measured, scores: np.ndarray, labels: np.ndarray, lists: ValidationLists) -> None:
+    """Margin and histograms against numpy; each query of the data has one positive and one labelled negative."""
+    places = np.concatenate([np.arange(len(item.documents)) for item in lists.lists])
+    assert measured.figures["margin"] == pytest.approx(
+        scores[labels == 1].mean() - scores[labels == 0].mean(), abs=1e-6
+    )
+    kinds = {"positive": places == 0, "labelled_negative": places == 1, "random_negative": places > 1}
+    assert measured.histograms == {
+        kind: np.histogram(scores[chosen], bins=20, range=(0, 1))[0].tolist() for kind, chosen in kinds.items()
+    }
+    assert list(measured.figures)[-1] == "margin" and sum(measured.histograms["positive"]) == len(lists.lists)
+
+
+def test_separated_by_hand() -> None:
+    lists = ValidationLists(
+        ["a", "b"],
+        ["zero", "one", "two", "three"],
+        [
+            CandidateList(0, (0, 1, 2), (1.0, 0.0, 0.0), positives=1, labelled=1),
+            CandidateList(1, (1, 3, 2), (1.0, 0.5, 0.0), positives=2, labelled=0),
+        ],
+    )
+    measured = separated(lists, {"auc": 0.5}, [np.array([0.92, 0.41, 0.01]), np.array([1.0, 0.72, 0.03])])
+    # positives 0.92, 1.0 and 0.72: mean 0.88; negatives 0.41, 0.01 and 0.03: mean 0.15
+    assert measured.figures == {"auc": 0.5, "margin": pytest.approx(0.73)}
+    assert measured.histograms == {
+        "positive": [0] * 14 + [1, 0, 0, 0, 1, 1],
+        "labelled_negative": [0] * 8 + [1] + [0] * 11,
+        "random_negative": [2] + [0] * 19,
+    }
+
+
+def test_a_kind_without_pairs_is_missing_and_a_side_without_pairs_has_no_margin() -> None:
+    lists = ValidationLists(["a"], ["zero"], [CandidateList(0, (0,), (1.0,), positives=1, labelled=0)])
+    measured = separated(lists, {}, [np.array([0.5])])
+    assert math.isnan(measured.figures["margin"])
+    assert measured.histograms == {"positive": [0] * 10 + [1] + [0] * 9}
+
+
+def test_scores_that_are_no_numbers_are_in_no_part() -> None:
+    lists = ValidationLists(["a"], ["b", "c"], [CandidateList(0, (0, 1), (1.0, 0.0), positives=1, labelled=1)])
+    measured = separated(lists, {}, [np.array([math.nan, 0.0])])
+    assert math.isnan(measured.figures["margin"])
+    assert measured.histograms == {"positive": [0] * 20, "labelled_negative": [1] + [0] * 19}

@@ -1,0 +1,110 @@
+"""A command that the monitor starts itself and watches: ``bistill monitor -- COMMAND ...``."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from bistill import artifacts
+from bistill.errors import OptionError
+from bistill.monitor import launching
+from bistill.monitor.care import is_same
+from bistill.monitor.processes import Identity, identity_of
+from bistill.monitor.runs import Runs, RunView
+from bistill.monitor.states import State
+
+# After a run's end its monitor may start it again or evaluate it: for so many looks nothing must happen.
+QUIET_LOOKS: Final = 3
+EXIT_CODES: Final = {State.FINISHED: 0, State.STOPPED: 143}
+
+
+class Commanded:
+    """The command, its process and the runs that belong to it.
+
+    Args:
+        command: program and arguments.
+        runs: are told of journals that the command writes, wherever they are.
+
+    Raises:
+        OptionError: it cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], runs: Runs) -> None:
+        self._runs = runs
+        self.output = artifacts.cache_dir() / artifacts.COMMANDS_FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}.txt"
+        try:
+            self.child: subprocess.Popen[bytes] = launching.start(command, self.output)
+        except (OSError, ValueError) as error:
+            raise OptionError(
+                f"the command cannot be started ({error})", where="--", found=" ".join(command), todo="check its name"
+            ) from None
+        self.process = identity_of(self.child.pid) or Identity(self.child.pid, 0.0)
+        self._journals: set[Path] = set()
+        self._quiet_looks = 0
+
+    def look(self, views: Sequence[RunView] = ()) -> None:
+        """Follow the journals that the command has open, or what was started in its place.
+
+        Args:
+            views: of all runs at this moment.
+        """
+        starts = [self.process, *(view.care.process for view in self.views(views) if view.care.process)]
+        for process in (process for start in starts for process in _with_children(start)):
+            for path in _journals_of(process) - self._journals:
+                self._journals.add(path)
+                self._runs.add(path)
+
+    def views(self, views: Sequence[RunView]) -> list[RunView]:
+        """Of all runs those of the command; of one that was too short to be seen at work, its record tells."""
+        for view in views:
+            if is_same(Identity(view.status.pid, view.status.process_started), self.process):
+                self._journals.add(view.status.folder.resolve() / artifacts.JOURNAL)
+        own = {path.parent for path in self._journals}
+        return [view for view in views if view.status.folder.resolve() in own]
+
+    def last_words(self) -> str:
+        """The last lines of what the command printed, and where all of it stands."""
+        return f"{launching.tail(self.output)}\n(all output: {self.output})"
+
+    def exit_code(self, views: Sequence[RunView]) -> int | None:
+        """The run's exit code once the command and everything that follows from it are over; None before.
+
+        Args:
+            views: of all runs at this moment.
+        """
+        own = self.views(views)
+        over = self.child.poll() is not None and not any(_goes_on(view) for view in own)
+        self._quiet_looks = self._quiet_looks + 1 if over else 0
+        if self._quiet_looks == 1:
+            self._runs.search()
+        if self._quiet_looks < QUIET_LOOKS:
+            return None
+        if any(view.care.restarts for view in own):  # others have taken the command's place
+            newest = max(own, key=lambda view: view.status.updated)
+            return EXIT_CODES.get(newest.state, 2 if newest.status.error_kind == "user" else 1)
+        code = self.child.returncode
+        return 128 - code if code < 0 else code
+
+
+def _goes_on(view: RunView) -> bool:
+    return view.state.live or (view.care.process is not None and view.care.process.is_alive())
+
+
+def _with_children(process: Identity) -> list[psutil.Process]:
+    found = process.find()
+    try:
+        return [found, *found.children(recursive=True)] if found else []
+    except psutil.Error:
+        return []
+
+
+def _journals_of(process: psutil.Process) -> set[Path]:
+    try:
+        return {Path(file.path) for file in process.open_files() if Path(file.path).name == artifacts.JOURNAL}
+    except psutil.Error:
+        return set()

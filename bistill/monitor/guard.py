@@ -1,0 +1,42 @@
+"""Lets a paused process go on when the monitor that paused it dies: ``python -m bistill.monitor.guard PID CREATED``.
+
+A run never waits for a monitor, and a monitor may be killed at any moment. This small process holds one end of a pipe
+whose other end dies with the monitor.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from bistill.monitor.processes import Identity
+
+
+class Guard:
+    """A guard at work; it needs no ending, since it sees the monitor end.
+
+    Args:
+        process: that is about to be paused.
+    """
+
+    def __init__(self, process: Identity) -> None:
+        command = [sys.executable, "-m", "bistill.monitor.guard", str(process.pid), repr(process.created)]
+        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def release(self) -> None:
+        """Have the guard let the process go on, and end."""
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait()
+
+
+def main() -> None:
+    """Wait for the end of the monitor, then let the process go on."""
+    pid, created = sys.argv[1:]
+    sys.stdin.read()
+    Identity(int(pid), float(created)).send(signal.SIGCONT)
+
+
+if __name__ == "__main__":
+    main()

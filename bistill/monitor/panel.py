@@ -1,0 +1,198 @@
+"""One run on a terminal: sections of lines, each line of the width that it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from bistill.monitor import words
+from bistill.monitor.curves import bars, curve, filled
+from bistill.monitor.layout import Section, cut
+from bistill.monitor.runs import RunView
+from bistill.monitor.states import State
+from bistill.monitor.status import RunStatus
+
+STATE_STYLES: Final = {
+    State.STARTING: "bold cyan",
+    State.RUNNING: "bold green",
+    State.SAVING: "bold blue",
+    State.EVALUATING: "bold cyan",
+    State.STALLED: "bold yellow",
+    State.RECOVERING: "bold yellow",
+    State.PAUSED: "bold yellow",
+    State.DIVERGED: "bold red",
+    State.CRASHED: "bold red",
+    State.FAILED: "bold red",
+    State.STOPPED: "bold magenta",
+    State.FINISHED: "bold green",
+}
+EVENT_STYLES: Final = {"trouble": "yellow", "evaluation": "cyan", "saved": "green"}
+ACT_STYLES: Final = {"give_up": "red", "watching": "dim", "evaluated": "green", "outcome": ""}
+HISTOGRAM_STYLES: Final = {"positive": "blue", "labelled_negative": "red", "random_negative": "yellow"}
+NAME_WIDTH: Final = 18
+VALUE_WIDTH: Final = 9
+
+
+def head(view: RunView, width: int) -> Section:
+    """Stage, state, progress and remaining time, what ended the run, and why no monitor acts on it any more."""
+    status = view.status
+    line = Text.assemble(
+        (words.inert(status.stage or "run"), "bold"), "  ", (words.state(view), STATE_STYLES[view.state])
+    )
+    if status.total_steps:
+        line.append(f"  epoch {status.epoch + 1}")
+    if status.pid:
+        line.append(f"  process {status.pid}, started {words.clock(status.started)}", "dim")
+    if view.reading < 1:
+        line.append(f"  reading the journal, {view.reading:.0%}", "yellow")
+    lines = [cut(line, width), _progress(view, width)]
+    if status.error:
+        lines.append(cut(Text.assemble((f"error: {words.first_line(status.error)}", "red")), width))
+    if view.care.given_up:
+        lines.append(cut(Text.assemble((f"given up: {words.first_line(view.care.given_up)}", "red")), width))
+    return Section(lines, len(lines))
+
+
+def _progress(view: RunView, width: int) -> Text:
+    status = view.status
+    if not status.total_steps:
+        return cut(Text.assemble(("no update yet", "dim")), width)
+    said = f" {status.progress:4.0%}  step {status.step}/{status.total_steps}"
+    if left := words.left(view):
+        said += f"  {left}"
+    done, undone = filled(status.progress, max(width - cell_len(said), 4))
+    return cut(Text.assemble((done, STATE_STYLES[view.state]), (undone, "dim"), said), width)
+
+
+def terms(view: RunView, width: int, height: int) -> Section:
+    """Every loss term, its last value and its curve of so many rows."""
+    lines: list[Text] = []
+    for name, value in view.status.terms.items():
+        values = [point.terms.get(name) for point in view.status.history.steps]
+        lines += _measured(name, words.figure(value), values, width, height, "green")
+    return Section(lines, len(lines))
+
+
+def rates(view: RunView, width: int) -> Section:
+    """Learning rate, tokens per second and gradient norm with their curves."""
+    status, points = view.status, view.status.history.steps
+    if not points:
+        return Section([], 0)
+    lines = [
+        *_measured("lr", f"{status.lr:.2e}", [point.lr for point in points], width, 1, "cyan"),
+        *_measured(
+            "tokens/s", f"{status.tokens_per_second:.0f}", [p.tokens_per_second for p in points], width, 1, "cyan"
+        ),
+        *_measured("gradient norm", words.figure(status.grad_norm), [p.grad_norm for p in points], width, 1, "cyan"),
+    ]
+    return Section(lines, 2)
+
+
+def _measured(
+    name: str, value: str, values: Sequence[float | None], width: int, height: int, style: str, note: str = ""
+) -> list[Text]:
+    """A name, its last value and its curve; of a curve of several rows the last one stands beside the name."""
+    start = Text.assemble(_name(name), f" {value:>{VALUE_WIDTH}} ", (note and f"{note} ", "dim"))
+    *above, last = curve(values, max(width - start.cell_len, 0), height)
+    lines = [Text.assemble(" " * start.cell_len, (row, style)) for row in above]
+    return [cut(line, width) for line in (*lines, start.append(last, style))]
+
+
+def _name(text: str) -> Text:
+    """A name in the column of names."""
+    name = Text(words.inert(text))
+    name.truncate(NAME_WIDTH, overflow="ellipsis", pad=True)
+    return name
+
+
+def facts(view: RunView, width: int) -> Section:
+    """What is known beside the curves, in as many lines as it needs."""
+    status, process = view.status, view.process
+    said: list[tuple[str, str]] = []
+    if status.seconds_per_step:
+        said.append(("s/step", f"{status.seconds_per_step:.2f}"))
+    if process.resident_mib:
+        said.append(("process memory", words.size(process.resident_mib)))
+    elif status.memory_mib:
+        said.append(("memory", words.size(status.memory_mib)))
+    if process.gpu_mib:
+        said.append(("GPU memory", words.size(process.gpu_mib)))
+    if status.micro_batch_tokens:
+        said.append(("token budget", str(status.micro_batch_tokens)))
+    if status.cache_hit_rate is not None:
+        said.append(("teacher scores known", f"{status.cache_hit_rate:.0%}"))
+    if status.best:
+        said.append(("best weights", f"step {status.best['step']}"))
+    if status.checkpoint_step >= 0:
+        said.append(("checkpoint", f"step {status.checkpoint_step}"))
+    lines = _flowing(said, width)
+    return Section(lines, len(lines))
+
+
+def _flowing(said: Sequence[tuple[str, str]], width: int) -> list[Text]:
+    """Names and values one after the other, broken between them."""
+    lines: list[Text] = []
+    for name, value in said:
+        item = Text.assemble((f"{name} ", "dim"), value)
+        if lines and lines[-1].cell_len + 3 + item.cell_len <= width:
+            lines[-1].append_text(Text.assemble("   ", item))
+        else:
+            lines.append(item)
+    return [cut(line, width) for line in lines]
+
+
+def validation(view: RunView, width: int) -> Section:
+    """Every validation figure, its best so far, and its curve."""
+    lines: list[Text] = []
+    evaluations = view.status.history.evaluations
+    for name, value in view.status.figures.items():
+        values = [record["figures"].get(name) for record in evaluations]
+        best = max((number for number in values if number is not None), default=None)
+        note = f"best {words.figure(best)}"
+        lines += _measured(name, words.figure(value), values, width, 1, "magenta", note)
+    return Section(lines, len(lines))
+
+
+def histograms(view: RunView, width: int, height: int) -> Section:
+    """Scores of the last validation by kind, from 0 on the left to 1 on the right."""
+    lines: list[Text] = []
+    for kind, counts in last_histograms(view.status).items():
+        *above, last = bars(counts, height)
+        style = HISTOGRAM_STYLES.get(kind, "cyan")
+        lines += [Text.assemble(" " * (NAME_WIDTH + 3), (row, style)) for row in above]
+        ends = (" 0▕", "dim"), (last, style), ("▏1", "dim")
+        lines.append(Text.assemble(_name(kind.replace("_", " ")), *ends, f"  ({sum(counts)} pairs)"))
+    return Section([cut(line, width) for line in lines], len(lines))
+
+
+def last_histograms(status: RunStatus) -> dict[str, list[int]]:
+    """Counts by kind of the last validation that has any; {} where there is none."""
+    for record in reversed(status.history.evaluations):
+        found = record.get("histograms")
+        if isinstance(found, dict) and found:
+            return {kind: counts for kind, counts in found.items() if _are_counts(counts)}
+    return {}
+
+
+def _are_counts(value: Any) -> bool:
+    """Whether a journal, which may be anyone's, has numbers of pairs here."""
+    return isinstance(value, list) and all(isinstance(count, int) and count >= 0 for count in value)
+
+
+def events(view: RunView, width: int, most: int) -> Section:
+    """The last events of the run and the last acts of its monitors, with their times, the newest first."""
+    lines = [
+        Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (words.event(record), _event_style(record)))
+        for record in view.events[: -most - 1 : -1]
+    ]
+    return Section([cut(line, width) for line in lines], 1)
+
+
+def _event_style(record: Mapping[str, Any]) -> str:
+    if "monitor" in record:
+        return ACT_STYLES.get(record["event"], "yellow")
+    failed = record["event"] == "end" and record.get("status") == "failed"
+    return "red" if failed else EVENT_STYLES.get(record["event"], "")

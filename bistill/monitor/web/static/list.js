@@ -1,0 +1,96 @@
+/** The list of runs: one button each, with its state in words, progress and remaining time. */
+
+import { element, write } from "./dom.js";
+import { duration, flat, number, share } from "./format.js";
+import { say, sayOr } from "./texts.js";
+
+// States with an end that somebody should look at, and those in which work goes on.
+const BAD = new Set(["stalled", "diverged", "crashed", "failed"]);
+const LIVE = new Set(["starting", "running", "saving", "evaluating", "recovering", "lacks_memory"]);
+
+/** The state of a run in words of the page's language. */
+export function stateOf(summary) {
+  return sayOr(`state_${summary.state}`, summary.state);
+}
+
+/** What a run does in words of the page's language. */
+export function stageOf(summary) {
+  return sayOr(`stage_${summary.stage}`, summary.stage);
+}
+
+/** Step, remaining time, and how much of a long journal was read so far. */
+export function progressOf(summary) {
+  const parts = [];
+  if (summary.total_steps) {
+    parts.push(say("step_of", { step: number(summary.step), total: number(summary.total_steps) }));
+  }
+  if (LIVE.has(summary.state) && summary.seconds_left > 0) {
+    parts.push(say("left", { time: duration(summary.seconds_left) }));
+  }
+  if (summary.reading < 1) parts.push(say("reading", { share: share(summary.reading) }));
+  return parts.join(", ");
+}
+
+/** A word for the state, in its colour. */
+export class Badge {
+  constructor() {
+    this.place = element("span");
+  }
+
+  show(summary) {
+    const kind = BAD.has(summary.state) ? "bad" : LIVE.has(summary.state) ? "good" : "soft";
+    this.place.className = `badge colour-${kind}`;
+    write(this.place, stateOf(summary));
+  }
+}
+
+/** The list. */
+export class List {
+  /** @param {function} chosen called with the id of a run that was chosen. */
+  constructor(chosen) {
+    this.chosen = chosen;
+    this.title = element("h2");
+    this.none = element("p", { class: "note" });
+    this.places = element("ul");
+    this.entries = new Map();
+  }
+
+  /** Show the runs in an order; entries that stay are not made anew, so that the keyboard keeps its place. */
+  show(order, runs, selected) {
+    write(this.title, say("runs"));
+    write(this.none, order.length ? "" : say("no_runs"));
+    for (const id of [...this.entries.keys()].filter((known) => !order.includes(known))) {
+      this.entries.get(id).place.remove();
+      this.entries.delete(id);
+    }
+    order.forEach((id, index) => {
+      if (!this.entries.has(id)) this.entries.set(id, new Entry(() => this.chosen(id)));
+      const { place } = this.entries.get(id);
+      if (this.places.children[index] !== place) this.places.insertBefore(place, this.places.children[index] ?? null);
+      this.entries.get(id).show(runs.get(id), id === selected);
+    });
+  }
+}
+
+class Entry {
+  constructor(chosen) {
+    this.name = element("b");
+    this.badge = new Badge();
+    this.bar = element("progress", { max: 1 });
+    this.progress = element("span", { class: "note" });
+    this.terms = element("span", { class: "note" });
+    const lines = [this.name, this.badge.place, this.bar, this.progress, this.terms];
+    this.button = element("button", { type: "button", click: chosen }, ...lines);
+    this.place = element("li", {}, this.button);
+  }
+
+  show(summary, selected) {
+    write(this.name, summary.name);
+    this.badge.show(summary);
+    this.bar.value = summary.progress;
+    this.bar.setAttribute("aria-label", summary.name);
+    write(this.progress, [stageOf(summary), progressOf(summary)].filter(Boolean).join(" · "));
+    write(this.terms, flat(summary.terms));
+    this.button.setAttribute("aria-current", selected);
+  }
+}

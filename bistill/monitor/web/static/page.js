@@ -1,0 +1,95 @@
+/** The page: settings, the list of runs, and the chosen run, drawn whenever the store has something new. */
+
+import { List } from "./list.js";
+import { Run } from "./run.js";
+import { Store } from "./store.js";
+import { say, speak } from "./texts.js";
+import { paint, whenRepainted } from "./theme.js";
+
+const THEMES = ["system", "light", "dark"];
+const place = (id) => document.getElementById(id);
+
+const chosen = { run: "", other: "" };
+const list = new List((id) => choose({ run: id, other: chosen.other === id ? "" : chosen.other }));
+const run = new Run((id) => choose({ run: chosen.run, other: id }));
+const store = new Store(changed, (state) => {
+  place("connection").dataset.state = state;
+  place("connection").dataset.text = state;
+  place("connection").textContent = say(state);
+});
+let drawing = false;
+
+/** What was stored on this device; private windows may forbid it. */
+function remembered(name) {
+  try {
+    return localStorage.getItem(`bistill.${name}`);
+  } catch {
+    return null;
+  }
+}
+
+function remember(name, value) {
+  try {
+    localStorage.setItem(`bistill.${name}`, value);
+  } catch {
+    // Then the setting holds until the page is closed.
+  }
+}
+
+function choose({ run: id, other }) {
+  Object.assign(chosen, { run: id, other });
+  history.replaceState(null, "", `#${new URLSearchParams({ run: id, other })}`);
+  run.zoomTo(null);
+  store.watch([id, other].filter(Boolean));
+  changed();
+}
+
+/** Draw once a frame, however much has arrived. */
+function changed() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    draw();
+  });
+}
+
+function draw() {
+  const known = (id) => store.runs.has(id);
+  if (!known(chosen.run) && store.order.length) return choose({ run: store.order[0], other: "" });
+  if (chosen.other && !known(chosen.other)) return choose({ run: chosen.run, other: "" });
+  list.show(store.order, store.runs, chosen.run);
+  place("run").hidden = !known(chosen.run);
+  if (!known(chosen.run)) return undefined;
+  const view = (id) => ({ id, summary: store.runs.get(id), details: store.of(id) });
+  const choices = store.order.filter((id) => id !== chosen.run).map((id) => [id, store.runs.get(id).name]);
+  run.show(view(chosen.run), chosen.other ? view(chosen.other) : null, choices);
+  document.title = `${store.runs.get(chosen.run).name} – bistill`;
+  return undefined;
+}
+
+function setUp() {
+  const language = remembered("language") ?? (navigator.language.startsWith("ko") ? "ko" : "en");
+  const theme = THEMES.includes(remembered("theme")) ? remembered("theme") : "system";
+  speak(language);
+  paint(theme);
+  place("language").value = document.documentElement.lang;
+  place("theme").value = theme;
+  place("language").addEventListener("change", ({ target }) => {
+    remember("language", target.value);
+    speak(target.value);
+    changed();
+  });
+  place("theme").addEventListener("change", ({ target }) => {
+    remember("theme", target.value);
+    paint(target.value);
+    run.redraw();
+  });
+  whenRepainted(() => run.redraw());
+  place("runs").append(list.title, list.none, list.places);
+  place("run").append(...run.parts);
+  const asked = new URLSearchParams(location.hash.slice(1));
+  choose({ run: asked.get("run") ?? "", other: asked.get("other") ?? "" });
+}
+
+setUp();

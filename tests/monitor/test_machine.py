@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bistill.monitor import machine
+
+
+def test_kills_for_memory_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, group = tmp_path / "vmstat", tmp_path / "memory.events"
+    monkeypatch.setattr(machine, "COUNTERS", (system, group, tmp_path / "none"))
+    system.write_text("oom_kill_disabled 9\npgfault 5\noom_kill 2\n")
+    group.write_text("low 0\noom 7\noom_kill 1\noom_group_kill 8\n")
+    assert machine.memory_kills() == 3
+    group.write_text("oom_kill many\n")
+    assert machine.memory_kills() == 2
+
+
+def test_this_machine_tells() -> None:
+    assert machine.memory_kills() >= 0
+
+
+def test_room_on_the_disk(tmp_path: Path) -> None:
+    assert machine.free_bytes(tmp_path) == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert machine.free_bytes(tmp_path / "nowhere") is None
+
+
+def test_a_lock_holds_one_process_out_and_dies_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.lock"
+    code = "import sys; from pathlib import Path; from bistill.monitor import machine\n"
+    code += "print(machine.FileLock(Path(sys.argv[1])).acquire(), flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "True\n"
+    lock = machine.FileLock(path)
+    assert not lock.acquire() and machine.is_locked(path)
+    holder.kill()
+    holder.communicate()
+    assert not machine.is_locked(path)
+    assert lock.acquire() and lock.acquire()
+    assert not machine.FileLock(path).acquire()
+    lock.release()
+    assert machine.FileLock(path).acquire()
+
+
+def test_places_where_no_lock_can_be(tmp_path: Path) -> None:
+    assert not machine.FileLock(tmp_path / "nowhere" / "lock").acquire()
+    assert not machine.is_locked(tmp_path / "nowhere" / "lock")
