@@ -55,7 +55,8 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
         documents = corpus_of(options, valid)
-        figures = gate.measure(teachers, encoder, valid, documents, options)
+        hard = gate.hard_lists(valid, documents, options)
+        figures = gate.measure(teachers, encoder, valid, documents, hard)
         if figures is not None:
             journal.write("gate", figures=figures)
             gate.check(figures, allow_weak_teacher=options.allow_weak_teacher)
@@ -63,7 +64,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         line = first_line(labelled.cosines(encoder), labelled.relevant) if options.score == "calibrated" else None
         task = _task(options, encoder, dataset, corpus, teachers, journal, line)
         identities = teachers.identities()
-    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
+    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed).among(documents, hard)
     validation = Validate(
         task.model,
         lambda: measure_student(encoder, lists),

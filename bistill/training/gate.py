@@ -32,7 +32,7 @@ WHAT_TO_DO: Final = (
 
 
 def measure(
-    teachers: Teachers, student: BiEncoder, valid: Dataset, corpus: Corpus, options: DistillationOptions
+    teachers: Teachers, student: BiEncoder, valid: Dataset, corpus: Corpus, lists: list[CandidateList]
 ) -> dict[str, Any] | None:
     """nDCG@10 and AUC of teacher and untouched student over the same lists.
 
@@ -40,14 +40,13 @@ def measure(
         teachers: whose scores shall be learned.
         student: untouched.
         valid: validation queries.
-        corpus: documents to find candidates in, those of ``valid`` first.
-        options: number of queries, seed.
+        corpus: documents of the lists.
+        lists: what both rank.
 
     Returns:
         ``queries``, ``documents`` (of a list at most), ``teacher`` and ``student`` with their figures, and ``leads``;
         None where imported scores lack these pairs.
     """
-    lists = _lists(valid, corpus, options)
     pairs = np.array([(item.query_id, document) for item in lists for document in item.documents], dtype=np.int64)
     logits = teachers.logits(valid.queries, corpus, pairs, "teacher gate").logits
     own = np.split(logits, np.cumsum([len(item.documents) for item in lists])[:-1])
@@ -87,8 +86,15 @@ def check(figures: dict[str, Any], *, allow_weak_teacher: bool) -> None:
     )
 
 
-def _lists(valid: Dataset, corpus: Corpus, options: DistillationOptions) -> list[CandidateList]:
-    """Positives, labelled negatives, then BM25's first documents, random ones where it finds too few."""
+def hard_lists(valid: Dataset, corpus: Corpus, options: DistillationOptions) -> list[CandidateList]:
+    """Lists of validation queries: positives, labelled negatives, then BM25's first documents, random ones where it
+    finds too few.
+
+    Args:
+        valid: validation queries.
+        corpus: documents to find candidates in, those of ``valid`` first.
+        options: number of queries, seed, and what a word is.
+    """
     query_ids = subset(options.seed, "valid", len(valid), options.valid_samples)
     miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
     ranked = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)

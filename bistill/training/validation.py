@@ -3,7 +3,7 @@ and how far the scores of relevant and irrelevant documents lie apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,11 +45,13 @@ class ValidationLists:
         queries: texts by id.
         documents: texts by id.
         lists: all positives, then negatives, of each query.
+        further: documents that belong to no list and that a student must rank the positives above, too.
     """
 
     queries: Sequence[str]
     documents: Sequence[str]
     lists: list[CandidateList]
+    further: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, dataset: Dataset, *, count: int, seed: int) -> ValidationLists:
@@ -57,6 +59,19 @@ class ValidationLists:
         chosen = subset(seed, "valid", len(dataset), count)
         lists = [for_validation(dataset, int(query), size=LIST_SIZE, seed=seed) for query in chosen]
         return cls(dataset.queries, dataset.documents, lists)
+
+    def among(self, corpus: Sequence[str], others: Iterable[CandidateList]) -> ValidationLists:
+        """The same lists, to be ranked among the documents of other lists, too.
+
+        Over the documents of a few hundred queries alone a well-trained student ranks nearly without fault, and what
+        training changes is not seen; documents like those of the queries make it seen.
+
+        Args:
+            corpus: documents of both, those of these lists first.
+            others: lists over the corpus.
+        """
+        further = frozenset(document for item in others for document in item.documents)
+        return ValidationLists(self.queries, corpus, self.lists, further)
 
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the positives by query and document."""
@@ -97,9 +112,9 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, 
 
 
 def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
-    """nDCG@10 over the documents of all lists together, AUC of each query's positives against its negatives, and
-    ``separated`` by the linear score."""
-    pool = sorted({document for item in lists.lists for document in item.documents})
+    """nDCG@10 over the documents of all lists and the further ones together, AUC of each query's positives against its
+    negatives, and ``separated`` by the linear score."""
+    pool = sorted(lists.further.union(*(item.documents for item in lists.lists)))
     place = {document: number for number, document in enumerate(pool)}
     queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
     documents = encoder.encode_documents([lists.documents[document] for document in pool], description="validation")

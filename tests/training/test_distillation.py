@@ -118,7 +118,7 @@ def test_training_writes_a_stock_directory_and_its_record(
     np.testing.assert_allclose(vectors, BiEncoder.load(str(folder)).encode_queries(["how to sort"]), atol=1e-6)
     assert json.loads((folder / "bistill.json").read_text()) == record
     assert (record["base_model"], record["teacher_path"]) == (str(tiny_encoder), str(tiny_teacher))
-    assert set(record["validation_untouched"]) == {"ndcg_at_10", "auc"}
+    assert set(record["validation_untouched"]) == {"ndcg_at_10", "auc", "margin"}
     assert (folder / "adapter" / "adapter_model.safetensors").exists() is use_lora
     steps = [item for item in read(folder / "journal.jsonl") if item["event"] == "step"]
     assert len(steps) == 2 * 3

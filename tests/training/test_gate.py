@@ -36,7 +36,7 @@ def measured(made: DistillationOptions) -> dict[str, Any] | None:
     valid, corpus = valid_of(made)
     student = BiEncoder.load(made.student_name, max_len=made.max_len)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        return gate.measure(teachers, student, valid, corpus, made)
+        return gate.measure(teachers, student, valid, corpus, gate.hard_lists(valid, corpus, made))
 
 
 def ndcg(scores: list[float], positives: int) -> float:
@@ -62,7 +62,7 @@ def wide(data_root: Path, write_csv: Callable[[Path, list[list[str]]], Path]) ->
 def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(wide, tiny_teacher, tiny_encoder)
     valid, corpus = valid_of(made)
-    for item in gate._lists(valid, corpus, made):
+    for item in gate.hard_lists(valid, corpus, made):
         record = valid[item.query_id]
         texts = corpus.take(item.documents)
         assert len(set(item.documents)) == len(texts) == 20 and item.positives == 1
@@ -82,7 +82,7 @@ def test_figures_are_those_of_an_independent_loop(wide: Path, tiny_encoder: Path
     assert figures is not None and (figures["queries"], figures["documents"]) == (4, 20)
     cross, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
     by_role: dict[str, list[list[float]]] = {"teacher": [], "student": []}
-    for item in gate._lists(valid, corpus, made):
+    for item in gate.hard_lists(valid, corpus, made):
         query, texts = valid.queries[item.query_id], corpus.take(item.documents)
         by_role["teacher"].append(cross.score([(query, text) for text in texts]).tolist())
         by_role["student"].append((student.encode_documents(texts) @ student.encode_queries([query])[0]).tolist())

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bistill.candidates.lists import CandidateList
+from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
@@ -47,11 +48,19 @@ def test_teacher_figures_rerank_each_list(dataset: Dataset, tiny_teacher: Path) 
     assert_separated(measured, relevance, np.array(labels), lists)
 
 
-def test_student_figures_rank_the_documents_of_all_lists(dataset: Dataset, tiny_encoder: Path) -> None:
+@pytest.mark.parametrize("further", [(), (0, 3, 5)])
+def test_student_figures_rank_the_documents_of_all_lists_and_further_ones(
+    dataset: Dataset, tiny_encoder: Path, further: tuple[int, ...]
+) -> None:
     encoder = BiEncoder.load(str(tiny_encoder))
-    lists = ValidationLists.of(dataset, count=5, seed=3)
-    pool = sorted({document for item in lists.lists for document in item.documents})
-    documents = encoder.encode_documents([dataset.documents[document] for document in pool])
+    corpus = Corpus(
+        dataset.documents, ["close the socket", "read json", "one more", "never ranked", "copy a list", "x"]
+    )
+    others = [len(dataset.documents) + place for place in further]
+    hard = [CandidateList(0, tuple(others), (0.0,) * len(others), positives=0, labelled=0)]
+    lists = ValidationLists.of(dataset, count=5, seed=3).among(corpus, hard)
+    pool = sorted({document for item in lists.lists for document in item.documents} | set(others))
+    documents = encoder.encode_documents(corpus.take(pool))
     values, labels, scores = [], [], []
     for item in lists.lists:
         cosines = documents @ encoder.encode_queries([dataset.queries[item.query_id]])[0]
