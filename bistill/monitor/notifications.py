@@ -8,8 +8,6 @@ import shlex
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -96,6 +94,8 @@ class Notifier:
             self._say(f"--notify_command: {error}")
 
     def _post(self, notice: Notice) -> None:
+        import urllib.request  # it loads much, for what is mostly not asked for
+
         assert self._webhook is not None
         headers = {"Content-Type": "application/json; charset=utf-8"}
         request = urllib.request.Request(self._webhook, data=_json(notice), headers=headers)

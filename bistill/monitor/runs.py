@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -43,7 +44,9 @@ class RunView:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The last records of the run that are no updates, and those of its monitors, in the order of their times."""
-        return sorted([*self.status.events, *self.care.records], key=lambda record: record.get("time", 0.0))
+        if not self.care.records:
+            return list(self.status.events)
+        return sorted([*self.status.events, *self.care.records], key=_time_of)
 
 
 @dataclass
@@ -120,6 +123,11 @@ class Runs:
         return _Followed(
             JournalFollower(path), ProcessWatch(self._gpu), CareFollower(path.with_name(artifacts.MONITOR_JOURNAL))
         )
+
+
+def _time_of(record: Mapping[str, Any]) -> float:
+    time = record.get("time")
+    return time if isinstance(time, int | float) else 0.0
 
 
 def _process_of(status: RunStatus) -> Identity:
