@@ -67,6 +67,10 @@ class Commanded:
         own = {path.parent for path in self._journals}
         return [view for view in views if view.status.folder.resolve() in own]
 
+    def last_words(self) -> str:
+        """The last lines of what the command printed, and where all of it stands."""
+        return f"{launching.tail(self.output)}\n(all output: {self.output})"
+
     def exit_code(self, views: Sequence[RunView]) -> int | None:
         """The run's exit code once the command and everything that follows from it are over; None before.
 

@@ -9,6 +9,15 @@ from bistill.monitor import commands
 from bistill.monitor.status import RunStatus
 
 
+def is_copy(status: RunStatus) -> bool:
+    """Whether a journal lies elsewhere than its run writes: in a copy of the run's folder, or in one that was moved.
+
+    It names a process that may well live, and of which it will never hear again.
+    """
+    written = status.options.get("output_dir")
+    return isinstance(written, str) and Path(status.working_folder, written).resolve() != status.folder.resolve()
+
+
 def lr_factor(folder: Path) -> float:
     """By which the learning rate of a run is multiplied, as its newest checkpoint says; 1 where none can be read."""
     newest = sorted((folder / artifacts.CHECKPOINTS_FOLDER).glob(f"{artifacts.CHECKPOINT_PREFIX}*"))[-1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -30,13 +30,14 @@ STATE_STYLES: Final = {
     State.FINISHED: "bold green",
 }
 EVENT_STYLES: Final = {"trouble": "yellow", "evaluation": "cyan", "saved": "green"}
+ACT_STYLES: Final = {"give_up": "red", "watching": "dim", "evaluated": "green", "outcome": ""}
 HISTOGRAM_STYLES: Final = {"positive": "blue", "labelled_negative": "red", "random_negative": "yellow"}
 NAME_WIDTH: Final = 18
 VALUE_WIDTH: Final = 9
 
 
 def head(view: RunView, width: int) -> Section:
-    """Stage, state, progress and remaining time, and what ended the run."""
+    """Stage, state, progress and remaining time, what ended the run, and why no monitor acts on it any more."""
     status = view.status
     line = Text.assemble(
         (words.inert(status.stage or "run"), "bold"), "  ", (words.state(view), STATE_STYLES[view.state])
@@ -50,6 +51,8 @@ def head(view: RunView, width: int) -> Section:
     lines = [cut(line, width), _progress(view, width)]
     if status.error:
         lines.append(cut(Text.assemble((f"error: {words.first_line(status.error)}", "red")), width))
+    if view.care.given_up:
+        lines.append(cut(Text.assemble((f"given up: {words.first_line(view.care.given_up)}", "red")), width))
     return Section(lines, len(lines))
 
 
@@ -58,10 +61,10 @@ def _progress(view: RunView, width: int) -> Text:
     if not status.total_steps:
         return cut(Text.assemble(("no update yet", "dim")), width)
     said = f" {status.progress:4.0%}  step {status.step}/{status.total_steps}"
-    if view.state.live and status.seconds_per_step:
-        said += f"  {words.duration(status.seconds_left)} left"
-    done, left = filled(status.progress, max(width - cell_len(said), 4))
-    return cut(Text.assemble((done, STATE_STYLES[view.state]), (left, "dim"), said), width)
+    if left := words.left(view):
+        said += f"  {left}"
+    done, undone = filled(status.progress, max(width - cell_len(said), 4))
+    return cut(Text.assemble((done, STATE_STYLES[view.state]), (undone, "dim"), said), width)
 
 
 def terms(view: RunView, width: int, height: int) -> Section:
@@ -180,12 +183,16 @@ def _are_counts(value: Any) -> bool:
 
 
 def events(view: RunView, width: int, most: int) -> Section:
-    """The last events with their times, the newest first."""
-    lines = []
-    for record in view.events[: -most - 1 : -1]:
-        failed = record["event"] == "end" and record.get("status") == "failed"
-        style = "red" if failed else EVENT_STYLES.get(record["event"], "")
-        lines.append(
-            cut(Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (words.event(record), style)), width)
-        )
-    return Section(lines, 1)
+    """The last events of the run and the last acts of its monitors, with their times, the newest first."""
+    lines = [
+        Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (words.event(record), _event_style(record)))
+        for record in view.events[: -most - 1 : -1]
+    ]
+    return Section([cut(line, width) for line in lines], 1)
+
+
+def _event_style(record: Mapping[str, Any]) -> str:
+    if "monitor" in record:
+        return ACT_STYLES.get(record["event"], "yellow")
+    failed = record["event"] == "end" and record.get("status") == "failed"
+    return "red" if failed else EVENT_STYLES.get(record["event"], "")

@@ -65,8 +65,8 @@ def line(view: RunView) -> str:
     parts = [f"{words.inert(status.folder)}: {words.inert(status.stage)}, {words.state(view)}"]
     if status.total_steps:
         parts.append(f"step {status.step}/{status.total_steps}")
-    if view.state.live and status.seconds_per_step:
-        parts.append(f"{status.seconds_per_step:.2f} s/step, {words.duration(status.seconds_left)} left")
+    if left := words.left(view):
+        parts.append(f"{status.seconds_per_step:.2f} s/step, {left}")
     if figures := words.named(status.terms | status.figures):
         parts.append(figures)
     if status.error:

@@ -44,9 +44,13 @@ class RunView:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The last records of the run that are no updates, and those of its monitors, in the order of their times."""
-        if not self.care.records:
-            return list(self.status.events)
-        return sorted([*self.status.events, *self.care.records], key=_time_of)
+        return sorted([*self.status.events, *self.care.records], key=_moment)
+
+
+def _moment(record: Mapping[str, Any]) -> float:
+    """Time of a record; 0 where a foreign one has none."""
+    seconds = record.get("time")
+    return seconds if isinstance(seconds, int | float) else 0.0
 
 
 @dataclass
@@ -123,11 +127,6 @@ class Runs:
         return _Followed(
             JournalFollower(path), ProcessWatch(self._gpu), CareFollower(path.with_name(artifacts.MONITOR_JOURNAL))
         )
-
-
-def _time_of(record: Mapping[str, Any]) -> float:
-    time = record.get("time")
-    return time if isinstance(time, int | float) else 0.0
 
 
 def _process_of(status: RunStatus) -> Identity:

@@ -1,4 +1,4 @@
-"""The terminal face of the monitor: the first run in full, the others as a table, in whatever room there is."""
+"""The terminal face of the monitor: one run in full, the others as a table, in whatever room there is."""
 
 from __future__ import annotations
 
@@ -69,15 +69,20 @@ class Screen:
 
 
 def compose(views: Sequence[RunView], width: int, height: int) -> list[Text]:
-    """At most ``height`` lines, none wider than ``width``: the first run, then the others. Pure."""
+    """At most ``height`` lines, none wider than ``width``: one run, then the others. Pure."""
     if not views:
         return []
-    chosen, others = views[0], views[1:]
+    chosen, *others = sorted(views, key=_place)
     roomy = height >= ROOMY_ROWS
     top = [rule(words.inert(chosen.status.folder), width, "bold"), *panel.head(chosen, width).lines]
     table = other_runs(others, width, roomy=roomy)
     sections = [*_sections(chosen, width, height), table]
     return [*top, *fitted(sections, height - len(top))][:height]
+
+
+def _place(view: RunView) -> tuple[bool, float]:
+    """Live runs first, the one started last before the others: which of them wrote last changes all the time."""
+    return not view.state.live, -(view.status.started if view.state.live else view.status.updated)
 
 
 def _sections(view: RunView, width: int, height: int) -> list[Section]:
@@ -86,14 +91,14 @@ def _sections(view: RunView, width: int, height: int) -> list[Section]:
     rows = _curve_rows(len(view.status.terms), height)
     if width < TWO_COLUMNS:
         measured = [
-            headed("loss", panel.terms(view, width, rows), width, roomy=roomy),
+            headed("training", panel.terms(view, width, rows), width, roomy=roomy),
             headed("validation", panel.validation(view, width), width, roomy=roomy),
             headed("scores", panel.histograms(view, width, min(rows, 2)), width, roomy=roomy),
         ]
         measured[1:1] = [panel.rates(view, width), panel.facts(view, width)]
     else:
         left, right = width // 2 - 1, width - width // 2 - 1
-        terms = headed("loss", panel.terms(view, left, rows), left, roomy=True)
+        terms = headed("training", panel.terms(view, left, rows), left, roomy=True)
         figures = headed("validation", panel.validation(view, right), right, roomy=True)
         scores = headed("scores", panel.histograms(view, right, min(rows, 2)), right, roomy=True)
         both = beside(joined(terms, panel.rates(view, left)), joined(figures, scores), left, width)
@@ -122,14 +127,13 @@ def other_runs(views: Sequence[RunView], width: int, *, roomy: bool) -> Section:
 def _cells(view: RunView) -> list[tuple[str, str]]:
     """Texts and styles of one line; what does not fit is left out from the end."""
     status = view.status
-    goes_on = view.state.live and status.total_steps and status.seconds_per_step
     figure = next(iter(status.figures.items()), None)
     return [
         (words.inert(status.folder), ""),
         (words.state(view), STATE_STYLES[view.state]),
         (f"{status.step}/{status.total_steps}" if status.total_steps else "", ""),
         (words.inert(status.stage), "dim"),
-        (f"{words.duration(status.seconds_left)} left" if goes_on else words.clock(status.updated), "dim"),
+        (words.left(view) or words.clock(status.updated), "dim"),
         (f"loss {words.figure(status.terms.get('loss'))}" if status.terms else "", ""),
         (f"{words.inert(figure[0])} {words.figure(figure[1])}" if figure else "", ""),
     ]

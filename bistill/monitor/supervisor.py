@@ -14,7 +14,7 @@ from typing import Final
 
 from bistill.config import MonitorOptions
 from bistill.errors import ArtifactError
-from bistill.monitor import machine
+from bistill.monitor import machine, model_folder
 from bistill.monitor.care import is_same
 from bistill.monitor.charge import Charge
 from bistill.monitor.notifications import Notice, Notifier
@@ -86,6 +86,8 @@ class Supervisor:
         return next((child for known, child in self._children if is_same(known, process)), None)
 
     def _is_to_be_looked_after(self, view: RunView, process: Identity) -> bool:
+        if model_folder.is_copy(view.status):
+            return False
         if view.process.alive:
             return view.process.ours
         restarted = bool(view.care.restarts) and view.care.restarts[-1]["time"] > view.status.updated

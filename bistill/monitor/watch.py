@@ -8,17 +8,17 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bistill.config import MonitorOptions
 from bistill.errors import DataError
 from bistill.monitor import words
-from bistill.monitor.commanded import Commanded
-from bistill.monitor.launching import tail
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
 from bistill.monitor.states import Patience
-from bistill.monitor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from bistill.monitor.commanded import Commanded
 
 # One look at the end of which every journal is read.
 WHOLE_SECONDS: Final = 3600.0
@@ -53,14 +53,21 @@ def watch(options: MonitorOptions, command: Sequence[str] = ()) -> None:
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
         parts = _parts(options, stack)
-        commanded = Commanded(command, runs) if command else None
+        commanded = _started(command, runs)
         if options.recover:
             parts.insert(0, _supervisor(options, commanded, stack))
-        _loop(runs, parts, commanded, options.interval)
+        code, said = _loop(runs, parts, commanded, options.interval)
+    if said:  # now that the terminal has its own screen again
+        _print(said)
+    sys.exit(code)
 
 
-def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interval: float) -> None:
-    """Look and act until interrupted, or until a command has ended."""
+def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interval: float) -> tuple[int, str]:
+    """Look and act until interrupted, or until a command has ended.
+
+    Returns:
+        The command's exit code, and what it said last where it failed before any journal could tell why.
+    """
     views: Sequence[RunView] = ()
     while True:
         if commanded:
@@ -69,14 +76,22 @@ def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interv
         for part in parts:
             part.act(views)
         if commanded and (code := commanded.exit_code(views)) is not None:
-            if code and not commanded.views(views):  # no journal tells what was wrong
-                print(tail(commanded.output), file=sys.stderr)
-            sys.exit(code)
+            return code, commanded.last_words() if code and not commanded.views(views) else ""
         time.sleep(interval)
+
+
+def _started(command: Sequence[str], runs: Runs) -> Commanded | None:
+    if not command:
+        return None
+    from bistill.monitor.commanded import Commanded  # loaded only where there is one
+
+    return Commanded(command, runs)
 
 
 def _supervisor(options: MonitorOptions, commanded: Commanded | None, stack: ExitStack) -> Part:
     """The part that acts on runs. Where a screen is drawn, what it says stands among the events there."""
+    from bistill.monitor.supervisor import Supervisor  # loaded only where it acts
+
     supervisor = Supervisor(options, (lambda _: None) if sys.stdout.isatty() else _print)
     stack.callback(supervisor.close)
     if commanded:

@@ -41,8 +41,10 @@ def duration(seconds: float) -> str:
 
 
 def size(mebibytes: float) -> str:
-    """``512 MiB``, from 1024 on ``1.5 GiB``."""
-    return f"{mebibytes:.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"
+    """``0.2 MiB``, from 10 on ``512 MiB``, from 1024 on ``1.5 GiB``."""
+    if mebibytes >= 1024:
+        return f"{mebibytes / 1024:.1f} GiB"
+    return f"{mebibytes:.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.1f} MiB"
 
 
 def clock(seconds: object) -> str:
@@ -66,6 +68,13 @@ def named(figures: Mapping[str, Any]) -> str:
 def state(view: RunView) -> str:
     """The state of a run; where memory ran out it says so."""
     return f"out of memory, {view.state.value}" if lacks_memory(view) else view.state.value
+
+
+def left(view: RunView) -> str:
+    """Time that a live run's updates still need; "" where none is left or their pace is not known."""
+    status = view.status
+    going = view.state.live and not status.ended and status.step < status.total_steps
+    return f"{duration(status.seconds_left)} left" if going and status.seconds_per_step else ""
 
 
 def lacks_memory(view: RunView) -> bool:

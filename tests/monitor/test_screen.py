@@ -97,6 +97,19 @@ def test_texts_of_a_run_are_neither_markup_nor_commands_to_the_terminal() -> Non
     assert all(sign.isprintable() or sign == "\n" for sign in text)
 
 
+def test_of_several_live_runs_the_one_started_last_is_shown_whichever_wrote_last() -> None:
+    younger = records(2)
+    younger[0]["time"] += 1
+    views = [
+        view(records(9), folder="models/older"),
+        view(records(200), State.FINISHED, folder="models/done"),
+        view(younger, folder="models/younger"),
+    ]
+    lines = drawn(views, 80, 24)
+    assert lines[0].startswith("── models/younger ")
+    assert [line.split()[0] for line in lines[-2:]] == ["models/older", "models/done"]
+
+
 def test_a_run_that_has_not_begun_and_no_run() -> None:
     lines = drawn([view(records(0), State.STARTING)], 80, 24)
     assert "starting" in lines[1] and lines[2].startswith("no update yet")
@@ -110,6 +123,39 @@ def test_a_journal_that_is_still_read_and_a_failed_run_say_so() -> None:
     assert "failed" in lines[1] and lines[1].endswith("reading the journal, 46%")
     assert lines[3] == "error: row 3: empty"
     assert "left" not in lines[2]
+
+
+def test_acts_of_monitors_stand_among_the_events() -> None:
+    acts = [
+        {
+            "time": 1002.0,
+            "monitor": 7,
+            "event": "watching",
+            "message": "a monitor looks after the run",
+            "pid": 1,
+            "process_started": 2,
+        },
+        {"time": 1003.5, "monitor": 7, "event": "evaluation", "message": "its evaluation is started\nsecond line"},
+        {
+            "time": 9999.0,
+            "monitor": 7,
+            "event": "give_up",
+            "message": "it crashed: it is given up\n  File x",
+            "reason": "it \x1bcrashed",
+        },
+        {"time": None, "monitor": 7, "event": "of a later version"},
+    ]
+    lines = drawn([view(records(2), State.CRASHED, acts=acts)], 100, 40)
+    assert lines[3] == "given up: it �crashed"
+    start = next(number for number, line in enumerate(lines) if line.startswith("── events")) + 1
+    assert [line[9:] for line in lines[start : start + 6]] == [
+        "monitor: it crashed: it is given up",
+        "monitor: its evaluation is started",
+        "monitor: a monitor looks after the run",
+        "candidates of 32 queries: 200 pairs, 50 of them scored anew",
+        "started: distillation, process 4242",
+        "monitor: of a later version",
+    ]
 
 
 def test_foreign_histograms_are_passed_over() -> None:

@@ -30,9 +30,24 @@ def test_duration(seconds: float, expected: str) -> None:
 
 
 def test_size_and_figures() -> None:
-    assert (words.size(512), words.size(1536)) == ("512 MiB", "1.5 GiB")
+    assert [words.size(value) for value in (0.25, 9.5, 10, 512, 1536)] == [
+        "0.2 MiB",
+        "9.5 MiB",
+        "10 MiB",
+        "512 MiB",
+        "1.5 GiB",
+    ]
     assert (words.figure(0.12345), words.figure(None)) == ("0.1235", "-")
     assert words.named({"auc": 0.5, "margin": None, "kind": "text"}) == "auc 0.5000"
+
+
+def test_time_that_is_left() -> None:
+    made = records(2)
+    assert words.left(view(made)) == "6 min 36 s left"
+    assert words.left(view(made, State.CRASHED)) == words.left(view(made[:2])) == ""
+    ended = {"time": 1100.0, "event": "end", "status": "finished", "seconds": 9.0}
+    assert words.left(view([*made, ended], State.EVALUATING)) == ""
+    assert words.left(view(records(200))) == ""
 
 
 def test_times_of_day() -> None:
@@ -59,7 +74,7 @@ def test_inert_text_moves_no_cursor_and_turns_no_line() -> None:
     [
         ({"event": "start", "stage": "teacher", "pid": 7}, "started: teacher, process 7"),
         ({"event": "resume", "step": 500}, "goes on from the checkpoint of step 500"),
-        ({"event": "checkpoint", "step": 8, "bytes": 2**21, "seconds": 0.25}, "checkpoint of step 8: 2 MiB in 0.2 s"),
+        ({"event": "checkpoint", "step": 8, "bytes": 2**21, "seconds": 0.25}, "checkpoint of step 8: 2.0 MiB in 0.2 s"),
         (
             {"event": "candidates", "queries": 3, "pairs": 24, "scored": 6},
             "candidates of 3 queries: 24 pairs, 6 of them scored anew",

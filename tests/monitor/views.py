@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bistill.monitor.care import Care
 from bistill.monitor.processes import ProcessFacts
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import State
@@ -64,9 +66,13 @@ def view(
     folder: str = "models/student",
     process: ProcessFacts = ProcessFacts(alive=True, resident_mib=1536.0),  # noqa: B008  # frozen
     reading: float = 1.0,
+    acts: Iterable[dict[str, Any]] = (),
 ) -> RunView:
-    """The run of a folder after some records."""
+    """The run of a folder after some records of its own and some acts of its monitors."""
     status = RunStatus(Path(folder))
     for record in made:
         status.feed(record)
-    return RunView(status, state, process, reading)
+    care = Care()
+    for act in acts:
+        care.feed(act)
+    return RunView(status, state, process, reading, care)

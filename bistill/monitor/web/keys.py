@@ -7,8 +7,9 @@ import threading
 from collections import deque
 from typing import Final
 
-# Bytes of a token and of a cookie; nobody guesses 256 bits.
-SECRET_BYTES: Final = 32
+# Bytes of a token, whose address has to fit into a line of a terminal, and of a cookie, which lives longer.
+TOKEN_BYTES: Final = 16
+COOKIE_BYTES: Final = 32
 # Browsers that may look at once; the one that came first is forgotten when another comes.
 MOST_BROWSERS: Final = 64
 
@@ -23,7 +24,7 @@ class Keys:
 
     def __init__(self, port: int) -> None:
         self.cookie_name = f"bistill_monitor_{port}"
-        self._token = secrets.token_urlsafe(SECRET_BYTES)
+        self._token = secrets.token_urlsafe(TOKEN_BYTES)
         self._cookies: deque[str] = deque(maxlen=MOST_BROWSERS)
         self._lock = threading.Lock()
 
@@ -37,8 +38,8 @@ class Keys:
         with self._lock:
             if not secrets.compare_digest(token.encode(), self._token.encode()):
                 return None
-            self._token = secrets.token_urlsafe(SECRET_BYTES)
-            self._cookies.append(cookie := secrets.token_urlsafe(SECRET_BYTES))
+            self._token = secrets.token_urlsafe(TOKEN_BYTES)
+            self._cookies.append(cookie := secrets.token_urlsafe(COOKIE_BYTES))
             return cookie
 
     def knows(self, cookie: str) -> bool:

@@ -61,7 +61,9 @@ class Monitor:
         other = [step(number, total=1000, terms={"loss": 2 / number}) for number in range(1, 150)]
         end = {"time": 400.0, "event": "end", "status": "failed", "error": HOSTILE_TEXT}
         write(root / "옛 학생" / "journal.jsonl", start(options={**options, "K": 4}), evaluation(0, 0.5), *other, end)
-        write(root / HOSTILE_NAME / "journal.jsonl", start(pid=1, stage=HOSTILE_NAME), step(1))
+        strange = [{"time": "x", "event": ["y"], "message": ["z"]}, {"time": None, "event": HOSTILE_NAME}]
+        strange += [evaluation(at, 0.5, histograms=what) for at, what in ((1, "x"), (2, {"positive": ["x", None, 3]}))]
+        write(root / HOSTILE_NAME / "journal.jsonl", start(pid=1, stage=HOSTILE_NAME), step(1), *strange)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
@@ -142,9 +144,11 @@ def test_curves_are_drawn_and_nothing_is_asked_of_another_host(page: Browser, mo
 def test_a_line_of_the_journal_is_seen_at_once(page: Browser, monitor: Monitor) -> None:
     delays = []
     for _ in range(3):  # the machine may be busy with something else
+        drawn = page.ask("document.querySelector('#losses canvas').toDataURL()")
         written = time.monotonic()
         number = monitor.go_on()
         page.wait_for(f"document.querySelector('#losses .values').textContent.endsWith('step {number}')")
+        page.wait_for(f"document.querySelector('#losses canvas').toDataURL() !== {drawn!r}")
         page.wait_for(f"document.querySelector('#runs button').textContent.includes('step {number} of 1,000')")
         delays.append(time.monotonic() - written)
     assert min(delays) < SEEN_WITHIN_SECONDS
@@ -283,3 +287,7 @@ def test_a_monitor_that_ends_is_missed(browser: Browser, tmp_path: Path) -> None
     opened(browser, monitor)
     monitor.close()
     browser.wait_for("document.querySelector('#connection').textContent.startsWith('connection lost')")
+    port = urlsplit(monitor.server.address).port
+    assert port is not None
+    with WebServer(tmp_path, "127.0.0.1", port):  # another monitor, which did not let this browser in
+        browser.wait_for("document.querySelector('#connection').textContent.startsWith('The monitor has ended')")

@@ -9,6 +9,8 @@ const HEIGHT = 170;
 const AXIS_FONT = "11px system-ui, sans-serif";
 // Fewer points than this are drawn as dots, too: a validation curve of three points is no line yet.
 const DOTS_BELOW = 60;
+// What the mouse does in one chart that all of them follow; each has its own selection.
+const SHARED = new Set(["mousemove", "mouseleave"]);
 
 /** Axes in the colours of the page; `above` are further settings of the axis below. */
 export function axes(below = {}) {
@@ -93,7 +95,7 @@ class Chart {
       cursor: {
         y: false,
         drag: { x: true, y: false, setScale: false },
-        sync: { key: "steps", scales: ["x", null], setSeries: false, filters: { pub: (type) => type.startsWith("mousem") } },
+        sync: { key: "steps", scales: ["x", null], setSeries: false, filters: { pub: (type) => SHARED.has(type) } },
         bind: { dblclick: () => () => this.choose(null) },
       },
       hooks: { setSelect: [() => this.select()], setCursor: [() => this.describe()] },

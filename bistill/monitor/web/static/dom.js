@@ -3,7 +3,7 @@
 /**
  * A new element.
  * @param {string} tag name of the element.
- * @param {object} attributes by name; `text` is its text, `class` its classes, a function listens to the event it names.
+ * @param {object} attributes by name; `text` is its text, and a function listens to the event of its name.
  * @param {...(Node|string)} children strings become texts.
  */
 export function element(tag, attributes = {}, ...children) {
@@ -26,7 +26,7 @@ export function write(place, text) {
 /** Options of a choice: pairs of value and text; what is chosen stays chosen where it is still there. */
 export function offer(select, pairs, chosen) {
   const same = pairs.length === select.options.length
-    && pairs.every(([value, text], index) => select.options[index].value === value && select.options[index].text === text);
+    && [...select.options].every((option, index) => option.value === pairs[index][0] && option.text === pairs[index][1]);
   if (!same) select.replaceChildren(...pairs.map(([value, text]) => element("option", { value, text })));
   select.value = chosen;
 }

@@ -10,17 +10,23 @@ import { Zoom } from "./zoom.js";
 
 const MACHINE = ["lr", "tokens_per_second", "memory_mib", "grad_norm"];
 const EVENT_LETTERS = 400;
+// Events that hold only fingerprints.
+const WORDLESS = new Set(["data", "inputs"]);
+// How the curves of the run and of the one it is compared with look.
+const LINES = [["first", "━"], ["second", "╍"]];
 // Fields of events that are long, or are said elsewhere on the page.
-const UNSAID = new Set(["time", "event", "options", "versions", "argv", "command", "environment", "traceback"]);
+const UNSAID = new Set(["time", "event", "options", "versions", "argv", "command", "environment", "traceback",
+  "process_started", "cwd"]);
+const stepOf = (step) => say("step", { step: number(step) });
 const FACTS = {
-  best: (run) => (run.best.figures ? `${flat(run.best.figures)} (${say("step", { step: number(run.best.step) })})` : ""),
+  best: (run) => (run.best.figures ? `${flat(run.best.figures)} (${stepOf(run.best.step)})` : ""),
   lr: (run) => (run.lr ? number(run.lr) : ""),
   tokens_per_second: (run) => (run.tokens_per_second ? number(Math.round(run.tokens_per_second)) : ""),
   seconds_per_step: (run) => (run.seconds_per_step ? number(run.seconds_per_step) : ""),
   resident_mib: (run) => (run.resident_mib ? memory(run.resident_mib) : ""),
   gpu_mib: (run) => (run.gpu_mib ? memory(run.gpu_mib) : ""),
   micro_batch_tokens: (run) => (run.micro_batch_tokens ? number(run.micro_batch_tokens) : ""),
-  checkpoint_step: (run) => (run.checkpoint_step >= 0 ? say("step", { step: number(run.checkpoint_step) }) : ""),
+  checkpoint_step: (run) => (run.checkpoint_step >= 0 ? stepOf(run.checkpoint_step) : ""),
   cache_hit_rate: (run) => (run.cache_hit_rate === null ? "" : share(run.cache_hit_rate)),
   started: (run) => moment(run.started),
   updated: (run) => moment(run.updated),
@@ -67,10 +73,8 @@ export class Run {
     write(this.choiceLabel, say("compare"));
     offer(this.choice, [["", say("nothing")], ...choices], other?.id ?? "");
     this.choice.parentElement.hidden = choices.length === 0;
-    const swatch = (name) => element("span", { class: `swatch colour-${name}`, text: name === "first" ? "━" : "╍" });
-    const names = shown.map(({ summary }, index) => [swatch(["first", "second"][index]), ` ${summary.name}`]);
     this.legend.hidden = this.options.hidden = !other;
-    this.legend.replaceChildren(...names.map((parts) => element("span", {}, ...parts)));
+    this.legend.replaceChildren(...shown.map(({ summary }, index) => labelled(summary.name, LINES[index])));
     if (other) this.options.replaceChildren(...differences(run, other));
     this.showCurves(shown);
     this.showScores(shown);
@@ -120,6 +124,10 @@ export class Run {
   }
 }
 
+function labelled(name, [colour, sign]) {
+  return element("span", {}, element("span", { class: `swatch colour-${colour}`, text: sign }), ` ${name}`);
+}
+
 /** A heading and its curves; nothing where there are none. */
 class Group {
   constructor(name, zoomed) {
@@ -147,7 +155,7 @@ class Events {
 
   show(events) {
     write(this.title, say("events"));
-    const name = (event) => sayOr(`event_${event.event}`, String(event.event));
+    const name = (event) => sayOr(`event_${isOfMonitor(event) ? "monitor_" : ""}${event.event}`, String(event.event));
     const rows = events.map((event) => [moment(event.time), name(event), told(event)]).reverse();
     if (JSON.stringify(rows) === this.shown) return; // what the reader marks or has scrolled to stays
     this.shown = JSON.stringify(rows);
@@ -156,7 +164,14 @@ class Events {
   }
 }
 
+/** Whether a monitor wrote a record, not the run; such a record says everything in its message. */
+function isOfMonitor(event) {
+  return event.monitor !== undefined;
+}
+
 function told(event) {
+  if (isOfMonitor(event)) return flat(event.message);
+  if (WORDLESS.has(event.event)) return "";
   const parts = Object.entries(event).filter(([name, value]) => !UNSAID.has(name) && value !== null && value !== "");
   const isText = (name) => name === "message" || name === "error";
   const text = parts.map(([name, value]) => (isText(name) ? flat(value) : `${name} ${flat(value)}`)).join(", ");
@@ -192,9 +207,10 @@ function differences(run, other) {
   const value = ({ details }, name) => (name in details.options ? flat(details.options[name]) : "–");
   const rows = names.map((name) => [name, value(run, name), value(other, name)]).filter(([, one, two]) => one !== two);
   if (rows.length === 0) return [title, element("p", { class: "note", text: say("options_same") })];
-  const head = [say("option"), run.summary.name, other.summary.name].map((text) => element("th", { scope: "col", text }));
+  const heads = (scope, texts) => texts.map((text) => element("th", { scope, text }));
   const cells = (texts) => texts.map((text) => element("td", { text }));
-  const body = rows.map(([name, ...texts]) => element("tr", {}, element("th", { scope: "row", text: name }), ...cells(texts)));
-  const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
+  const head = element("tr", {}, ...heads("col", [say("option"), run.summary.name, other.summary.name]));
+  const body = rows.map(([name, ...texts]) => element("tr", {}, ...heads("row", [name]), ...cells(texts)));
+  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
   return [title, element("div", { class: "wide" }, table)];
 }

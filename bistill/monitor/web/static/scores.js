@@ -36,7 +36,7 @@ export class Scores {
    * @param {string} name of the run, "" where there is only one.
    */
   show(evaluations, name) {
-    this.evaluations = evaluations.filter((record) => record.histograms);
+    this.evaluations = evaluations.filter((record) => kindsOf(record).length > 0);
     const none = this.evaluations.length === 0;
     this.controls.hidden = this.drawing.hidden = none;
     this.none.hidden = !none;
@@ -55,7 +55,7 @@ export class Scores {
 
   draw() {
     const record = this.evaluations[Number(this.slider.value)];
-    const kinds = Object.keys(KINDS).filter((kind) => Array.isArray(record.histograms[kind]));
+    const kinds = kindsOf(record);
     this.rebuild(kinds);
     const bins = Math.max(...kinds.map((kind) => record.histograms[kind].length));
     const edges = Array.from({ length: bins + 1 }, (_, index) => index / bins);
@@ -109,9 +109,15 @@ export class Scores {
   }
 }
 
+/** The histograms that a record of a validation has; other programs' journals may hold anything in their place. */
+function kindsOf({ histograms }) {
+  return Object.keys(KINDS).filter((kind) => Array.isArray(histograms?.[kind]) && histograms[kind].length > 0);
+}
+
 /** Counts as shares of their sum; the last edge repeats the last bin, so that a stepped line ends it. */
 function shares(counts) {
-  const sum = counts.reduce((before, count) => before + count, 0) || 1;
-  const found = counts.map((count) => count / sum);
+  const numbers = counts.map((count) => (typeof count === "number" ? count : 0));
+  const sum = numbers.reduce((before, count) => before + count, 0) || 1;
+  const found = numbers.map((count) => count / sum);
   return [...found, found.at(-1)];
 }

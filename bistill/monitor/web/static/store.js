@@ -73,7 +73,7 @@ export class Store {
   }
 }
 
-/** Columns of which the first `after` rows stay, with further rows behind them; a term that is missing there is null. */
+/** Columns of which the first `after` rows stay, with further rows behind them; a term that is missing is null. */
 function extended(columns, after, further) {
   const found = {};
   for (const name of Object.keys(further)) {

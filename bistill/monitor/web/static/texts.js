@@ -1,4 +1,4 @@
-/** Every word that the page says, in each of its languages. Names in journals (of loss terms, figures, options) stay. */
+/** Every word that the page says, in each of its languages. Names of loss terms, figures and options stay as they are. */
 
 const TEXTS = {
   en: {
@@ -86,6 +86,16 @@ const TEXTS = {
     event_trouble: "trouble",
     event_saved: "model written",
     event_end: "end",
+    event_monitor_watching: "looked after",
+    event_monitor_planned: "restart planned",
+    event_monitor_restart: "restarted",
+    event_monitor_ending: "asked to end",
+    event_monitor_pause: "paused",
+    event_monitor_continue: "goes on",
+    event_monitor_evaluation: "evaluation",
+    event_monitor_evaluated: "evaluated",
+    event_monitor_give_up: "given up",
+    event_monitor_outcome: "outcome",
     duration_days: "{days} d {hours} h",
     duration_hours: "{hours} h {minutes} min",
     duration_minutes: "{minutes} min {seconds} s",
@@ -176,6 +186,16 @@ const TEXTS = {
     event_trouble: "문제 발생",
     event_saved: "모델 저장",
     event_end: "종료",
+    event_monitor_watching: "감시 시작",
+    event_monitor_planned: "재시작 예정",
+    event_monitor_restart: "재시작",
+    event_monitor_ending: "종료 요청",
+    event_monitor_pause: "일시 정지",
+    event_monitor_continue: "재개",
+    event_monitor_evaluation: "평가 시작",
+    event_monitor_evaluated: "평가 완료",
+    event_monitor_give_up: "복구 포기",
+    event_monitor_outcome: "결과",
     duration_days: "{days}일 {hours}시간",
     duration_hours: "{hours}시간 {minutes}분",
     duration_minutes: "{minutes}분 {seconds}초",
