@@ -103,3 +103,14 @@ def test_a_missing_or_wrong_yaml_file_is_an_error(tmp_path: Path) -> None:
             path.write_text(text)
         with pytest.raises(cli.OptionError, match=message):
             cli.parse("pipeline", ["--config", str(path)], "x")
+
+
+def test_the_monitor_starts_what_stands_behind_two_dashes() -> None:
+    assert cli._split("monitor", ["--once", "--", "python", "x.py", "--", "y"]) == [
+        ["--once"],
+        ["python", "x.py", "--", "y"],
+    ]
+    assert cli._split("monitor", ["--once"]) == [["--once"]]
+    assert cli._split("search", ["--", "x"]) == [["--", "x"]]
+    with pytest.raises(cli.OptionError, match="no command stands behind it"):
+        cli._split("monitor", ["--once", "--"])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bistill.monitor.processes import identity_of
+from bistill.monitor.processes import ProcessFacts, ProcessWatch, identity_of
 from bistill.monitor.runs import Runs, is_saving, journals_below
 from bistill.monitor.states import State
+from bistill.monitor.status import RunStatus
 from tests.monitor.records import start, step, write
 
 LONG = 10.0
@@ -72,3 +73,37 @@ def test_signs_of_saving(tmp_path: Path) -> None:
     assert is_saving(tmp_path)
     (tmp_path / "other" / "unfinished-model").mkdir(parents=True)
     assert is_saving(tmp_path / "other")
+
+
+def test_what_monitors_did_stands_among_the_events(tmp_path: Path) -> None:
+    done = {"event": "watching", "pid": 1, "process_started": 1.0, "message": "m"}
+    write(tmp_path / "journal.jsonl", start(time=10.0), {"time": 30.0, "event": "checkpoint", "step": 1})
+    write(tmp_path / "monitor.jsonl", {"time": 20.0, **done}, {**done, "time": "late"})
+    [view] = Runs(tmp_path).look(LONG)
+    assert [record["event"] for record in view.events] == ["watching", "start", "watching", "checkpoint"]
+
+
+def test_a_journal_outside_is_not_followed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    journal = write(tmp_path / "models" / "run" / "journal.jsonl", start())
+    runs = Runs(Path("models"))
+    runs.add(journal)
+    assert [view.status.folder for view in runs.look(LONG)] == [Path("models/run")]
+
+
+def test_the_last_line_of_a_process_that_ends_meanwhile_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends between the look at it and the look at its journal: it has finished, not crashed."""
+    journal = write(tmp_path / "journal.jsonl", start(), step(1, time=time.time()))
+    runs = Runs(tmp_path)
+    assert runs.look(LONG)[0].state is State.RUNNING
+    plain = ProcessWatch.look
+
+    def look(self: ProcessWatch, status: RunStatus) -> ProcessFacts:
+        plain(self, status)
+        write(journal, {"time": time.time(), "event": "end", "status": "finished"})
+        return ProcessFacts(alive=False)
+
+    monkeypatch.setattr(ProcessWatch, "look", look)
+    assert runs.look(LONG)[0].state is State.FINISHED
