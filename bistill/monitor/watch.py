@@ -77,7 +77,8 @@ def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interv
             part.act(views)
         if commanded and (code := commanded.exit_code(views)) is not None:
             return code, commanded.last_words() if code and not commanded.views(views) else ""
-        time.sleep(interval)
+        if all(view.reading >= 1 for view in views):  # else a long journal is read on at once
+            time.sleep(interval)
 
 
 def _started(command: Sequence[str], runs: Runs) -> Commanded | None:
