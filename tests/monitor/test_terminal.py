@@ -21,6 +21,11 @@ PATIENCE_SECONDS = 60.0
 OWN_SCREEN, SCREEN_BEFORE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
+def obey_interrupts() -> None:
+    """Tests that a shell runs in the background ignore SIGINT, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A pseudo-terminal of 100 x 30 with a monitor in it."""
 
@@ -34,6 +39,7 @@ class Terminal:
             stdin=inner,
             stdout=inner,
             stderr=inner,
+            preexec_fn=obey_interrupts,
         )
         os.close(inner)
         self.output = b""
@@ -47,8 +53,9 @@ class Terminal:
 
     def read_to_end(self) -> None:
         """Read on until the monitor has ended."""
+        until = time.monotonic() + PATIENCE_SECONDS
         while self._read():
-            pass
+            assert time.monotonic() < until, "the monitor does not end"
 
     def _read(self) -> bool:
         try:
