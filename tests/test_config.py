@@ -11,10 +11,17 @@ from bistill.options import from_mapping
 
 def test_the_contract_defaults() -> None:
     options = DistillationOptions(teacher_path="t", output_dir="s")
-    assert (options.K, options.tau, options.batch_size, options.max_len) == (16, 0.2, 16, 256)
-    assert (options.contrastive_weight, options.negative_penalty_weight) == (0.3, 0.4)
+    assert (options.K, options.batch_size, options.max_len) == (16, 16, 256)
     assert (options.use_lora, options.lora_dropout) == (False, 0.1)
     assert TeacherOptions().lora_dropout == 0.1
+
+
+def test_the_recipe_by_default_is_the_best_one_found() -> None:
+    """See docs/decisions/0017: the contract's literal recipe has tau 0.2 and weights 0.3 and 0.4."""
+    options = DistillationOptions(teacher_path="t", output_dir="s")
+    assert (options.tau, options.student_tau, options.score, options.choice) == (0.05, None, "linear", "random")
+    assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 0)
+    assert options.merge_with_start == (0.8, 0.6, 0.4)
 
 
 def test_a_value_out_of_range_names_flag_value_and_range() -> None:

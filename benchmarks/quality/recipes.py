@@ -93,7 +93,13 @@ RECIPES: Final = {
     "contract": Recipe(
         "bistill distill, the literal recipe",
         BISTILL,
-        {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4, "score": "linear"},
+        {
+            "tau": 0.2,
+            "contrastive_weight": 0.3,
+            "negative_penalty_weight": 0.4,
+            "score": "linear",
+            "merge_with_start": "",
+        },
     ),
     REFERENCE: Recipe("bistill distill", BISTILL),
 }

@@ -132,12 +132,12 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         TeacherScale,
         Option("Teacher's scores in the listwise KL term: relevance, or logits brought to 0..1 by their percentiles."),
     ] = "relevance"
-    tau: Annotated[float, Option("Temperature of the teacher in the listwise KL term.", minimum=1e-4)] = 0.2
+    tau: Annotated[float, Option("Temperature of the teacher in the listwise KL term.", minimum=1e-4)] = 0.05
     student_tau: Annotated[
         float | None, Option("Temperature of the student, in units of its score; unset: --tau.", minimum=1e-4)
     ] = None
-    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.3
-    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.4
+    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.0
+    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.0
     info_nce_weight: Annotated[
         float, Option("Weight of the cross-entropy of the positive against the negatives of its list.", minimum=0)
     ] = 0.0
@@ -158,10 +158,10 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     merge_with_start: Annotated[
         tuple[float, ...],
         Option(
-            "Shares of what the training changed that are tried at its end, such as 0.9 0.8 0.7 0.6 0.5; the smallest "
-            "that ranks the validation queries as well is kept. None: all of it is."
+            "Shares of what the training changed that are tried at its end beside all of it; the smallest that ranks "
+            "the validation queries as well is kept. Given without a number: all of it is."
         ),
-    ] = ()
+    ] = (0.8, 0.6, 0.4)
     allow_weak_teacher: Annotated[
         bool, Option("Go on where the teacher ranks no better than the untouched student.")
     ] = False

@@ -30,6 +30,7 @@ SHARED = {"in_batch": False, "K": 6, "own_documents": 2, "batch_size": 5}
 def distilling(small: Small, teacher: Path | str, student: Path, **changes: object) -> DistillationOptions:
     shared = small.options(teacher, student)
     settings = {name: getattr(shared, name) for name in COUNTED}
+    settings |= {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4}  # all three losses
     settings |= {"batch_size": 4, "in_batch": True, "max_negative_ratio": None, **changes}
     return DistillationOptions(teacher_path=str(teacher), output_dir="none", **settings)
 

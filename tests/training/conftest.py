@@ -25,7 +25,7 @@ def data_root(tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
 
 
 def distillation_options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:
-    """Options of a short distillation of tiny models over ``data_root``."""
+    """Options of a short distillation of tiny models over ``data_root``, with all three losses of the contract."""
     settings = {
         "data_version": "tiny",
         "data_root": str(data_root),
@@ -39,6 +39,10 @@ def distillation_options(data_root: Path, teacher: Path, student: Path, **change
         "max_len": 32,
         "allow_weak_teacher": True,  # the tiny teacher is random: it finds all documents alike
         "max_negative_ratio": None,
+        "tau": 0.2,
+        "contrastive_weight": 0.3,
+        "negative_penalty_weight": 0.4,
+        "merge_with_start": (),
         **changes,
     }
     return DistillationOptions(**settings)
