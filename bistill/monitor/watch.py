@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bistill.config import MonitorOptions
-from bistill.errors import DataError
+from bistill.errors import DataError, OptionError
 from bistill.monitor import words
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
@@ -40,12 +40,15 @@ def watch(options: MonitorOptions, command: Sequence[str] = ()) -> None:
 
     Raises:
         DataError: the folder does not exist.
-        OptionError: the command cannot be started, or a notification not be sent.
+        OptionError: the command cannot be started, ``--once`` stands beside one, or a notification cannot be sent.
         SystemExit: the command has ended.
     """
     root = Path(options.runs)
     if not root.is_dir() and not command:
         raise DataError("no such folder", where=f"--runs {root}", todo="train a model first, or give its folder")
+    if options.once and command:
+        todo = "leave out --once or the command"
+        raise OptionError("one look cannot look after a command", where="--once", found=command[0], todo=todo)
     runs = Runs(root, patience=Patience(options.hang_steps, options.hang_seconds))
     if options.once:
         print("\n".join(map(line, runs.look(WHOLE_SECONDS))) or nothing(root), flush=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bistill.config import MonitorOptions
-from bistill.errors import DataError
+from bistill.errors import DataError, OptionError
 from bistill.monitor import watch
 from tests.monitor.records import start, step, write
 
@@ -24,3 +24,9 @@ def test_plain_output_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         watch.watch(MonitorOptions(runs=str(tmp_path / "nowhere")))
+
+
+def test_one_look_takes_no_command(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="--once: one look cannot look after a command"):
+        watch.watch(MonitorOptions(runs=str(tmp_path), once=True), ["touch", str(tmp_path / "touched")])
+    assert not (tmp_path / "touched").exists()
