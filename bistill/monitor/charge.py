@@ -19,7 +19,7 @@ from bistill.monitor.care import Care, CareFollower, is_same
 from bistill.monitor.gathering import gather
 from bistill.monitor.guard import Guard
 from bistill.monitor.notifications import Notice
-from bistill.monitor.processes import Identity, identity_of
+from bistill.monitor.processes import Identity, identity_of_child, named_in
 from bistill.monitor.recovery import Action, Do, Situation, decide
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import State
@@ -80,7 +80,7 @@ class Charge:
 
     def _act(self, view: RunView, memory_kills: int) -> None:
         status, care = view.status, self._care.look()
-        process = Identity(status.pid, status.process_started)
+        process = named_in(status)
         if view.process.alive:
             self._kills_before = memory_kills
             if view.process.ours and not care.looks_after(process):
@@ -133,7 +133,7 @@ class Charge:
         if child is None:
             self._give_up(Action(Do.GIVE_UP, "its command cannot be started"), view)
             return
-        process = identity_of(child.pid) or Identity(child.pid, 0.0)
+        process = identity_of_child(child.pid)
         self._child, self._asked = (process, child), set()
         changed = "".join(f", --{name} {value}" for name, value in action.flags.items())
         message = f"{action.reason}; started again as process {child.pid}{changed}"
@@ -155,7 +155,7 @@ class Charge:
         message = (
             f"{action.reason}: no line in its journal for {silent:.0f} s; its stacks are asked for and it is ended"
         )
-        process = Identity(view.status.pid, view.status.process_started)
+        process = named_in(view.status)
         self._record("ending", message, reason=action.reason, **_of(process))
         self._ask_for_stacks(process)
         self._notify("recovering", view, message)
@@ -180,7 +180,7 @@ class Charge:
             process.send(signal.SIGCONT)
 
     def _pause(self, action: Action, view: RunView) -> None:
-        process = Identity(view.status.pid, view.status.process_started)
+        process = named_in(view.status)
         self._guard = self._guard or Guard(process)
         free = (machine.free_bytes(self.folder) or 0) >> 20
         message = f"{action.reason} ({free} MiB are free in {self.folder}): it is paused until there is room"
@@ -191,7 +191,7 @@ class Charge:
     def _continue(self, action: Action, view: RunView) -> None:
         message = f"{action.reason}: it goes on"
         self._record("continue", message, reason=action.reason)
-        Identity(view.status.pid, view.status.process_started).send(signal.SIGCONT)
+        named_in(view.status).send(signal.SIGCONT)
         if self._guard is not None:
             self._guard.release()
             self._guard = None
@@ -200,8 +200,7 @@ class Charge:
     def _evaluate(self, action: Action, view: RunView) -> None:
         status = view.status
         self._evaluation = self._start(commands.evaluation(status), status, artifacts.EVALUATION_OUTPUT)
-        pid = self._evaluation.pid if self._evaluation else 0
-        process = identity_of(pid) or Identity(pid, 0.0)
+        process = identity_of_child(self._evaluation.pid if self._evaluation else 0)
         message = f"{action.reason}; its evaluation is started, results go to {commands.evaluation_folder(status)}"
         self._record("evaluation", message, reason=action.reason, **_of(process), trained=status.started)
         self._notify("evaluating", view, message)
@@ -209,7 +208,7 @@ class Charge:
     def _give_up(self, action: Action, view: RunView) -> None:
         status = view.status
         if view.process.alive:
-            self._ask_for_stacks(Identity(status.pid, status.process_started))
+            self._ask_for_stacks(named_in(status))
         said = status.traceback or status.error or self._last_output(status)
         message = f"{action.reason}: it is given up" + (f"\n{said.rstrip()}" if said else "")
         self._record("give_up", message, reason=action.reason)

@@ -14,7 +14,7 @@ from bistill import artifacts
 from bistill.errors import OptionError
 from bistill.monitor import launching
 from bistill.monitor.care import is_same
-from bistill.monitor.processes import Identity, identity_of
+from bistill.monitor.processes import Identity, identity_of_child, named_in
 from bistill.monitor.runs import Runs, RunView
 from bistill.monitor.states import State
 
@@ -43,7 +43,7 @@ class Commanded:
             raise OptionError(
                 f"the command cannot be started ({error})", where="--", found=" ".join(command), todo="check its name"
             ) from None
-        self.process = identity_of(self.child.pid) or Identity(self.child.pid, 0.0)
+        self.process = identity_of_child(self.child.pid)
         self._journals: set[Path] = set()
         self._quiet_looks = 0
 
@@ -62,7 +62,7 @@ class Commanded:
     def views(self, views: Sequence[RunView]) -> list[RunView]:
         """Of all runs those of the command; of one that was too short to be seen at work, its record tells."""
         for view in views:
-            if is_same(Identity(view.status.pid, view.status.process_started), self.process):
+            if is_same(named_in(view.status), self.process):
                 self._journals.add(view.status.folder.resolve() / artifacts.JOURNAL)
         own = {path.parent for path in self._journals}
         return [view for view in views if view.status.folder.resolve() in own]

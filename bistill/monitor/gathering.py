@@ -7,7 +7,7 @@ from typing import Final
 from bistill.config import MonitorOptions
 from bistill.monitor import commands, machine, model_folder
 from bistill.monitor.care import Care
-from bistill.monitor.processes import Identity
+from bistill.monitor.processes import named_in
 from bistill.monitor.recovery import Situation
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import State
@@ -66,7 +66,7 @@ def gather(
 
 def _is_being_started(view: RunView, care: Care) -> bool:
     """Whether a process that a monitor started lives and has not written its first line yet."""
-    process = Identity(view.status.pid, view.status.process_started)
+    process = named_in(view.status)
     return care.process is not None and not care.looks_after(process) and care.process.is_alive()
 
 

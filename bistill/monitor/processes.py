@@ -85,6 +85,16 @@ def identity_of(pid: int) -> Identity | None:
         return None
 
 
+def identity_of_child(pid: int) -> Identity:
+    """Identity of a process that was just started; with a creation time that no process has where it ended at once."""
+    return identity_of(pid) or Identity(pid, 0.0)
+
+
+def named_in(status: RunStatus) -> Identity:
+    """The process that a run's record names, as it names it; see ``ProcessWatch`` for records without a time."""
+    return Identity(status.pid, status.process_started)
+
+
 @dataclass(frozen=True)
 class ProcessFacts:
     """A process at one moment.
@@ -154,7 +164,7 @@ class ProcessWatch:
 def _identity_in(status: RunStatus) -> Identity | None:
     """The process that a run's record names; of records without a creation time, one not younger than the run."""
     if status.process_started > 0:
-        return Identity(status.pid, status.process_started)
+        return named_in(status)
     found = identity_of(status.pid) if status.pid > 0 else None
     return found if found and found.created <= status.started + CREATION_TOLERANCE_SECONDS else None
 

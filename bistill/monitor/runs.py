@@ -13,7 +13,7 @@ from bistill import artifacts
 from bistill.monitor.care import Care, CareFollower
 from bistill.monitor.following import JournalFollower
 from bistill.monitor.gpu import GpuMemory
-from bistill.monitor.processes import Identity, ProcessFacts, ProcessWatch
+from bistill.monitor.processes import ProcessFacts, ProcessWatch, named_in
 from bistill.monitor.states import Patience, Signs, State, state_of
 from bistill.monitor.status import RunStatus
 
@@ -104,10 +104,10 @@ class Runs:
         The other way round, a process that writes its last line and ends in between would have crashed.
         """
         while True:
-            before = _process_of(followed.journal.status)
+            before = named_in(followed.journal.status)
             followed.facts = followed.process.look(followed.journal.status)
             followed.journal.advance(seconds)
-            if _process_of(followed.journal.status) == before:
+            if named_in(followed.journal.status) == before:
                 return
 
     def _view(self, followed: _Followed) -> RunView:
@@ -129,10 +129,6 @@ class Runs:
         )
 
 
-def _process_of(status: RunStatus) -> Identity:
-    return Identity(status.pid, status.process_started)
-
-
 def journals_below(root: Path) -> set[Path]:
     """Journals in a folder and all those below it; links to folders are not followed, so that no circle is."""
     found = set()
@@ -149,7 +145,7 @@ def signs_of(status: RunStatus, care: Care, now: float) -> Signs:
         saving=not status.ended and is_saving(status.folder),
         evaluating=status.ended == "finished" and care.is_evaluating(status.started),
         paused=care.paused,
-        recovering=care.is_recovering(_process_of(status), now),
+        recovering=care.is_recovering(named_in(status), now),
     )
 
 

@@ -18,7 +18,7 @@ from bistill.monitor import machine, model_folder
 from bistill.monitor.care import is_same
 from bistill.monitor.charge import Charge
 from bistill.monitor.notifications import Notice, Notifier
-from bistill.monitor.processes import Identity
+from bistill.monitor.processes import Identity, named_in
 from bistill.monitor.runs import RunView
 
 # A run that broke off while no monitor was there is gone on with only if that was not longer ago: whoever looks at
@@ -73,7 +73,7 @@ class Supervisor:
     def _charge(self, view: RunView) -> Charge | None:
         """The charge of a run, None where it is not to be looked after."""
         folder = view.status.folder
-        process = Identity(view.status.pid, view.status.process_started)
+        process = named_in(view.status)
         if folder not in self._charges and self._is_to_be_looked_after(view, process):
             self._charges[folder] = Charge(folder, self._options, self._tell)
         charge = self._charges.get(folder)

@@ -13,7 +13,7 @@ DISTILL = ["python", "distil.py", "--teacher_path", "t", "--output_dir", "o", "-
 
 
 def run(command: list[str], **fields: Any) -> RunStatus:
-    place = {"folder": Path("models/run"), "working_folder": "/work", "stage": "distillation"}
+    place = {"folder": Path("models/run"), "working_folder": "/home/user", "stage": "distillation"}
     return RunStatus(**{**place, "command": command, "arguments": command[2:], **fields})
 
 
@@ -56,8 +56,8 @@ def test_the_evaluation_of_a_student(tmp_path: Path) -> None:
     assert command[:4] == ["python", "-c", "from bistill.cli import main; main()", "evaluate"]
     assert cli.parse("evaluate", command[4:], "x") == EvaluationOptions(
         model_path=str(tmp_path / "student"),
-        test_data="/work/preprocessed/mine/test.csv",
-        output_dir="/work/evaluation_results/student",
+        test_data="/home/user/preprocessed/mine/test.csv",
+        output_dir="/home/user/evaluation_results/student",
     )
     trusting = run(DISTILL, options={**options, "trust_remote_code": True})
     assert cli.parse("evaluate", commands.evaluation(trusting)[4:], "x").trust_remote_code

@@ -18,7 +18,7 @@ def fed(*records: dict) -> RunStatus:
 
 
 def test_a_run_under_way() -> None:
-    command, facts = ["python", "x.py"], {"cwd": "/work", "host": "here", "options": {"lr": 1e-4}}
+    command, facts = ["python", "x.py"], {"cwd": "/home/user", "host": "here", "options": {"lr": 1e-4}}
     status = fed(
         start(command=command, environment={"OMP_NUM_THREADS": "1", "HF_HOME": None}, **facts),
         {"time": 100.0, "event": "memory", "micro_batch_tokens": 4096},
@@ -27,7 +27,7 @@ def test_a_run_under_way() -> None:
         step(2, seconds=4.0, lr=5e-5, memory_mib=300, tokens=60, micro_batches=2),
         {"time": 103.0, "event": "checkpoint", "step": 2, "bytes": 10, "seconds": 0.1},
     )
-    assert (status.command, status.working_folder, status.host) == (command, "/work", "here")
+    assert (status.command, status.working_folder, status.host) == (command, "/home/user", "here")
     assert status.environment == {"OMP_NUM_THREADS": "1", "HF_HOME": None} and status.options == {"lr": 1e-4}
     assert (status.step, status.total_steps, status.lr, status.checkpoint_step) == (2, 100, 5e-5, 2)
     assert status.terms == {"loss": 0.5, "listwise_kl": 0.25}
