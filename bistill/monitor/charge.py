@@ -158,6 +158,8 @@ class Charge:
         process = named_in(view.status)
         self._record("ending", message, reason=action.reason, **_of(process))
         self._ask_for_stacks(process)
+        if view.process.stopped:  # let go on, it would do more work first, and perhaps all
+            self._terminate(process)
         self._notify("recovering", view, message)
 
     def _press(self, care: Care) -> None:
@@ -167,16 +169,20 @@ class Charge:
             return
         since = time.time() - care.ending_since
         if since >= STACKS_SECONDS and signal.SIGTERM not in self._asked:
-            self._asked.add(signal.SIGTERM)
-            process.send(signal.SIGTERM)
-            process.send(signal.SIGCONT)
+            self._terminate(process)
         elif since >= STACKS_SECONDS + self._options.grace and signal.SIGKILL not in self._asked:
             self._asked.add(signal.SIGKILL)
             process.send(signal.SIGKILL)
 
+    def _terminate(self, process: Identity) -> None:
+        self._asked.add(signal.SIGTERM)
+        process.send(signal.SIGTERM)
+        process.send(signal.SIGCONT)
+
     def _ask_for_stacks(self, process: Identity) -> None:
         if process.catches(signal.SIGUSR1):  # others would die of it
-            process.send(signal.SIGUSR1)
+            # By the main thread, which stands still meanwhile: its frames change while another thread writes them.
+            process.send(signal.SIGUSR1, to_main_thread=True)
             process.send(signal.SIGCONT)
 
     def _pause(self, action: Action, view: RunView) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import signal
@@ -22,6 +23,8 @@ CREATION_TOLERANCE_SECONDS: Final = 1.0
 # A process that waits still uses a little time in its helper threads: less than this share of a core is idle.
 IDLE_SHARE: Final = 0.02
 IDLE_WINDOW_SECONDS: Final = 1.0
+# The thread of a handle instead of its process; a process's handle is that of its main thread (linux/pidfd.h).
+PIDFD_SIGNAL_THREAD: Final = 1
 
 
 class Identity(NamedTuple):
@@ -45,11 +48,15 @@ class Identity(NamedTuple):
         except (psutil.Error, ValueError, OverflowError):
             return None
 
-    def send(self, number: signal.Signals) -> bool:
+    def send(self, number: signal.Signals, *, to_main_thread: bool = False) -> bool:
         """Send a signal to this very process.
 
         The process is held by a pidfd before its creation time is compared, so that it cannot be exchanged in
         between. Where the system has none, it is compared right before.
+
+        Args:
+            number: the signal.
+            to_main_thread: have the main thread take it, where the system can (Linux from 6.9 on); else any may.
 
         Returns:
             Whether it was sent: False where the process has ended or is not ours to signal.
@@ -62,7 +69,7 @@ class Identity(NamedTuple):
                 return False
             try:
                 if self.is_alive():
-                    signal.pidfd_send_signal(handle, number)
+                    _send_by_handle(handle, number, to_main_thread)
                     return True
             finally:
                 os.close(handle)
@@ -167,6 +174,17 @@ def _identity_in(status: RunStatus) -> Identity | None:
         return named_in(status)
     found = identity_of(status.pid) if status.pid > 0 else None
     return found if found and found.created <= status.started + CREATION_TOLERANCE_SECONDS else None
+
+
+def _send_by_handle(handle: int, number: signal.Signals, to_main_thread: bool) -> None:
+    if to_main_thread:
+        try:
+            signal.pidfd_send_signal(handle, number, None, PIDFD_SIGNAL_THREAD)
+            return
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # an older kernel, which knows of no such flag
+                raise
+    signal.pidfd_send_signal(handle, number)
 
 
 def _pidfd(pid: int) -> int | None:
