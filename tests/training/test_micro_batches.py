@@ -7,7 +7,6 @@ one piece and in many, in single precision, no number differs by 1e-6.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -17,71 +16,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from bistill.candidates.building import build
-from bistill.candidates.in_batch import InBatchNegatives
-from bistill.candidates.teacher_scores.teachers import Teachers
-from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
-from bistill.data.version import corpus_of
-from bistill.encoders import lora
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.encoders.dropout import text_dropout
-from bistill.training.batch import Batch
-from bistill.training.list_task import ListTask
 from bistill.training.micro_batches import Gradients
-from bistill.training.teacher import PairTask
 from tests.conftest import WORDS
+from tests.training.plain_batches import ALL, Case, Numbers, student_case, teacher_case
 
 CPU = torch.device("cpu")
-ALL = 10**6
-QUERIES = np.array([7, 2, 9])
 SEEDS = (0, 2**61 + 3)
-
-Numbers = dict[str, Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A batch, its model, and the same written plainly.
-
-    Attributes:
-        batch: as the task makes it.
-        model: of the task.
-        rows: rows of the texts at some places by a copy of the model, in the type of its numbers.
-        terms: loss terms of these rows by their definitions.
-    """
-
-    batch: Batch
-    model: nn.Module
-    rows: Callable[[nn.Module, np.ndarray], Tensor]
-    terms: Callable[[Tensor, np.ndarray], Numbers]
-
-    def budgets(self) -> list[int]:
-        """From all texts at once down to one by one."""
-        total, longest = int(self.batch.lengths.sum()), int(self.batch.lengths.max())
-        return [ALL, total // 2, longest, 1]
-
-    def alone(self, name: str) -> Case:
-        """With one of the terms as the loss."""
-        batch = dataclasses.replace(
-            self.batch, terms=lambda rows, places: {"loss": self.batch.terms(rows, places)[name]}
-        )
-        return dataclasses.replace(
-            self, batch=batch, terms=lambda rows, places: {"loss": self.terms(rows, places)[name]}
-        )
-
-    def double(self) -> Case:
-        """Model and batch in double precision, by the plain rows and terms."""
-        model = copy.deepcopy(self.model).double()
-        for module in model.modules():
-            module._forward_pre_hooks.clear()  # of a head that computes in float32
-            module._forward_hooks.clear()
-        batch = dataclasses.replace(self.batch, forward=lambda places: self.rows(model, places), terms=self.terms)
-        return dataclasses.replace(self, batch=batch, model=model)
 
 
 @pytest.fixture(scope="module")
@@ -102,25 +44,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["all weights", "lora"])
 def teacher(request: pytest.FixtureRequest, data_root: Path, tiny_encoder: Path) -> Case:
-    use_lora = request.param == "lora"
-    options = TeacherOptions(data_version="tiny", data_root=str(data_root), use_lora=use_lora, lora_r=4)
-    dataset = load_split(data_root / "tiny" / "train.csv")
-    encoder = CrossEncoder.start(str(tiny_encoder), max_len=64, precision="fp32", seed=0)
-    prepare(encoder, options)
-    task = PairTask(encoder, dataset, np.arange(12), options)
-    samples = task.order(3, 1)[:11]
-    pairs = [task.pair(int(sample), 1) for sample in samples]
-
-    def rows(model: nn.Module, places: np.ndarray) -> Tensor:
-        texts = [pairs[place][0] for place in places]
-        return model(**encoder.tokenizer(texts, padding=True, return_tensors="pt")).logits[:, 0]
-
-    def terms(logits: Tensor, places: np.ndarray) -> Numbers:
-        labels = torch.tensor([pairs[place][1] for place in places], dtype=logits.dtype)
-        likelihood = labels * functional.logsigmoid(logits) + (1 - labels) * functional.logsigmoid(-logits)
-        return {"loss": -likelihood.sum() / len(pairs)}
-
-    return Case(task.batch(samples, 1), encoder.model, rows, terms)
+    return teacher_case(data_root, tiny_encoder, use_lora=request.param == "lora")
 
 
 @pytest.fixture(scope="module", params=["all weights", "lora", "in-batch, lora"])
@@ -131,111 +55,10 @@ def student(
     tiny_teacher: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Case:
-    options = DistillationOptions(
-        data_version="tiny",
-        data_root=str(data_root),
-        teacher_path=str(tiny_teacher),
-        output_dir="nowhere",
-        student_name=str(tiny_encoder),
-        K=5,
-        epochs=2,
-        max_negative_ratio=None,
-        tau=0.2,
-        contrastive_weight=0.3,
-        negative_penalty_weight=0.4,
-        use_lora="lora" in request.param,
-        lora_r=4,
-        in_batch="in-batch" in request.param,
-        in_batch_unscored="score",
-    )
-    dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(options, dataset)
-    encoder = BiEncoder.load(str(tiny_encoder), max_len=64, precision="fp32")
-    prepare(encoder, options)
+    kind = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with Teachers.open(options.teacher_path, options, "fp32") as teachers:
-            pools = build(options, dataset, corpus, np.arange(12), teachers)
-            task = ListTask(encoder, dataset, corpus, pools, options)
-            if options.in_batch:
-                own = task.lists(QUERIES, 1)
-                in_batch = InBatchNegatives(dataset, corpus, pools, options, [(1, own)], teachers)
-                task = ListTask(encoder, dataset, corpus, pools, options, in_batch)
-
-                pairs = zip(own, task.lists(QUERIES, 1), strict=True)
-                assert all(len(extended.documents) > len(item.documents) for item, extended in pairs)
-
-    texts = plain_texts(task, dataset)
-
-    def rows(model: nn.Module, places: np.ndarray) -> Tensor:
-        words = [texts.words[place] for place in places]
-        inputs = encoder.tokenizer(words, padding=True, return_tensors="pt")
-        real = inputs["attention_mask"].unsqueeze(-1)
-        vectors = (model(**inputs).last_hidden_state * real).sum(1) / real.sum(1)
-        return vectors / vectors.norm(dim=1, keepdim=True)
-
-    def terms(vectors: Tensor, _places: np.ndarray) -> Numbers:
-        return plain_losses(texts.relevance, vectors, options.tau)
-
-    return Case(task.batch(QUERIES, 1), encoder.model, rows, terms)
-
-
-def prepare(encoder: Any, options: TeacherOptions | DistillationOptions) -> None:
-    """Training mode, and weights that tell texts apart: in a fresh tiny model all vectors are nearly parallel, so that
-    gradients are small differences of large numbers. Adapters are as after some updates (the gradients of untouched
-    ones are half zero)."""
-    random = torch.Generator().manual_seed(0)
-    if options.use_lora:
-        encoder.model = lora.apply(encoder.model, options, new_keys=getattr(encoder, "new_keys", []), seed=0)
-    with torch.no_grad():
-        for name, value in encoder.model.named_parameters():
-            if "lora_B" in name:
-                value.copy_(torch.randn(value.shape, generator=random) * 0.1)
-            elif value.ndim > 1 and "lora_A" not in name:
-                value.mul_(5)
-    encoder.model.train()
-    config = encoder.model.config
-    assert config.hidden_dropout_prob == 0.1 == options.lora_dropout
-
-
-@dataclasses.dataclass(frozen=True)
-class Texts:
-    """Words of the queries, then of the documents; teacher's relevance by document place of each query, positive
-    first."""
-
-    words: list[str]
-    relevance: list[dict[int, float]]
-
-
-def plain_texts(task: ListTask, dataset: Dataset) -> Texts:
-    lists = task.lists(QUERIES, 1)
-    documents = sorted({number for item in lists for number in item.documents})
-    words = [dataset.queries[item.query_id] for item in lists] + [dataset.documents[number] for number in documents]
-    relevance = []
-    for item in lists:
-        known = dict(zip(item.documents, item.relevance.tolist(), strict=True))
-        relevance.append({len(lists) + documents.index(number): value for number, value in known.items()})
-    return Texts(words, relevance)
-
-
-def plain_losses(relevance: list[dict[int, float]], vectors: Tensor, tau: float) -> Numbers:
-    """The three losses by their definitions: query by query, sums over what is there."""
-    divergences, hinges, means, negatives = [], [], [], []
-    for row, known in enumerate(relevance):
-        scores = (vectors[list(known)] @ vectors[row] + 1) / 2
-        target = torch.tensor(list(known.values()), dtype=scores.dtype).div(tau).softmax(0)
-        divergences.append((target * (target.log() - (scores / tau).log_softmax(0))).sum())
-        hinges.append((0.7 - (scores[0] - scores[1:].mean())).clamp(min=0))
-        means.append((scores[1:].mean() - 0.15).clamp(min=0))
-        negatives.append((scores[1:] - 0.15).clamp(min=0))
-    divergence, hinge = torch.stack(divergences).mean(), torch.stack(hinges).mean()
-    penalty = 0.5 * torch.cat(negatives).mean() + 0.5 * torch.stack(means).mean()
-    return {
-        "loss": divergence + 0.3 * hinge + 0.4 * penalty,
-        "listwise_kl": divergence,
-        "contrastive_hinge": hinge,
-        "negative_penalty": penalty,
-    }
+        return student_case(data_root, tiny_encoder, tiny_teacher, use_lora="lora" in kind, in_batch="in-batch" in kind)
 
 
 def gradients_of(model: nn.Module, run: Callable[[], Any]) -> tuple[dict[str, float], Numbers]:
