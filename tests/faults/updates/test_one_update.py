@@ -1,0 +1,125 @@
+"""Faults within one update of a model of two weights, also in fp16 (9 to 11 on the scoreboard of faults)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from bistill.config import TrainingOptions
+from bistill.errors import TrainingError
+from bistill.training import optimizer
+from bistill.training.batch import Batch
+from bistill.training.update import Update
+from tests.faults.updates.bench import Backward, out_of_memory
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+class Line:
+    """A model of one weight in each of two groups, and faults by attempt."""
+
+    def __init__(self, scaled: bool = False, **options: Any) -> None:
+        self.model = nn.Linear(1, 1)
+        self.accelerator = Accelerator()
+        if scaled:  # as for fp16 on a GPU
+            self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+            self.accelerator.native_amp = True
+            self.accelerator.state._mixed_precision = "fp16"
+        self.attempt, self.troubles = 0, list[str]()
+        groups = [{"params": [self.model.weight], "lr": 0.1}, {"params": [self.model.bias], "lr": 0.1}]
+        self.optimizer = optimizer.adamw(groups)
+        self.update = Update(self.model, self.optimizer, self.accelerator, TrainingOptions(**options), self._note)
+
+    def run(
+        self,
+        fault: Callable[[int, Tensor], Tensor] = lambda _attempt, loss: loss,
+        *,
+        lengths: Sequence[int] = (3, 3),
+        too_large: int | None = None,
+    ) -> Any:
+        """One update.
+
+        Args:
+            fault: changes the loss of each attempt, 1-based.
+            lengths: of the texts.
+            too_large: place of a text that never fits.
+        """
+
+        def forward(places: np.ndarray) -> Tensor:
+            if too_large in places:
+                raise out_of_memory()
+            rows: Tensor = self.model(torch.ones(len(places), 1))
+            return rows
+
+        def terms(rows: Tensor, _places: np.ndarray) -> dict[str, Tensor]:
+            self.attempt += 1
+            return {"loss": fault(self.attempt, rows.sum())}
+
+        batch = Batch(
+            lengths=np.array(lengths),
+            forward=forward,
+            terms=terms,
+            separable=True,
+            packed=False,
+            describe=lambda place: f"text {place}",
+        )
+        return self.update.run(lambda: batch, np.arange(2), 1, 1)
+
+    def _note(self, kind: str, _message: str, **_facts: Any) -> None:
+        self.troubles.append(kind)
+
+
+@pytest.mark.parametrize(("place", "tokens"), [(0, 10), (1, 4), (2, 4), (3, 3)])
+def test_of_texts_at_work_together_the_one_that_does_not_fit_is_named(place: int, tokens: int) -> None:
+    """10: a short text has company while the longest one of the batch is alone already."""
+    line = Line(micro_batch_tokens=10)
+    with pytest.raises(TrainingError, match=rf"memory does not suffice for text {place} alone \({tokens} tokens\)"):
+        line.run(lengths=(10, 4, 4, 3), too_large=place)
+    assert line.run(lengths=(10, 4, 4, 3)).tokens == 21
+
+
+def test_a_loss_of_fp16_that_is_no_number_is_no_matter_of_its_scale() -> None:
+    """11: in fp16 a bad loss is done once more, at the same scale."""
+    line = Line(scaled=True)
+    done = line.run(lambda attempt, loss: loss * (NAN if attempt == 1 else 1))
+    assert done is not None and line.troubles == ["non_finite"] and line.attempt == 2
+    assert line.accelerator.scaler.get_scale() == 2**10
+    with pytest.raises(TrainingError, match="the loss term loss"):
+        line.run(lambda _attempt, loss: loss * NAN)
+
+
+def test_a_gradient_of_fp16_that_overflows_is_tried_at_half_the_scale() -> None:
+    """11: 2^10, 2^9, 2^8: then it fits; nothing is told, as it belongs to fp16."""
+    line = Line(scaled=True)
+
+    def overflow(attempt: int, loss: Tensor) -> Tensor:
+        return Backward.apply(loss, lambda gradient: gradient * (INFINITY if attempt <= 2 else 1))
+
+    assert line.run(overflow) is not None
+    assert (line.attempt, line.troubles) == (3, [])
+    assert line.accelerator.scaler.get_scale() == 2**8
+    assert line.run(lambda _attempt, loss: loss) is not None
+
+
+def test_memory_of_fp16_that_runs_out_in_the_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """9: gradients that were unscaled already are forgotten with the attempt."""
+    line = Line(scaled=True)
+    plain, calls = line.accelerator.clip_grad_norm_, []
+
+    def clip(*arguments: Any) -> Any:
+        norm = plain(*arguments)
+        calls.append(norm)
+        if len(calls) == 1:
+            raise out_of_memory()
+        return norm
+
+    monkeypatch.setattr(line.accelerator, "clip_grad_norm_", clip)
+    done = line.run(lambda _attempt, loss: loss)
+    assert done is not None and line.troubles == ["out_of_memory"]
+    assert done.grad_norm == pytest.approx(2 * 2**0.5)  # two texts: 2 for the weight, 2 for the bias
