@@ -20,7 +20,8 @@ def test_the_recipe_by_default_is_the_best_one_found() -> None:
     """See docs/decisions/0017: the contract's literal recipe has tau 0.2 and weights 0.3 and 0.4."""
     options = DistillationOptions(teacher_path="t", output_dir="s")
     assert (options.tau, options.student_tau, options.score, options.choice) == (0.05, None, "linear", "random")
-    assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 0)
+    assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 1)
+    assert (options.in_batch, options.info_nce_tau, options.lr) == ("floor", 0.05, None)
     assert options.merge_with_start == (0.8, 0.6, 0.4)
 
 
@@ -34,7 +35,6 @@ def test_a_value_out_of_range_names_flag_value_and_range() -> None:
     [
         ({"K": 4, "own_documents": 4}, r"none left for those of other queries\n  found: 4\n  do: give less than --K 4"),
         ({"own_documents": 0}, r"--own_documents: the value is out of range\n  found: 0\n  do: give at least 1"),
-        ({"own_documents": 2, "in_batch": True}, r"--in_batch already takes all .*\n  found: 2\n  do: give one of"),
         ({"K": 9, "own_documents": 2, "batch_size": 4}, r"fewer documents than a list\n.*\n  do: give --batch_size 5,"),
     ],
 )

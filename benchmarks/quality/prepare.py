@@ -41,7 +41,7 @@ def main() -> None:
     encoder = start_model(job)
     given = command_line(job["common"], {"output_dir": str(folder / "candidates")})
     # A list of the peers is K documents of its own, whatever ours takes from the other queries of a batch.
-    options = replace(cli.parse("distill", given, "bistill distill"), own_documents=None, in_batch=False)
+    options = replace(cli.parse("distill", given, "bistill distill"), own_documents=None, in_batch="never")
     dataset = load_split(split_path(options, "train"))
     task, corpus = list_task(options, encoder, dataset)
     updates = list(updates_of(task, corpus, dataset, options))

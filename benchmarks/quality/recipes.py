@@ -60,6 +60,11 @@ RECIPES: Final = {
         SENTENCE_TRANSFORMERS,
         {"loss": "mnrl", "scale": 20.0, **TRAINER},
     ),
+    "mnrl-1e-4": Recipe(
+        "sentence-transformers, MultipleNegativesRankingLoss, learning rate 1e-4",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "mnrl", "scale": 20.0, "lr": 1e-4, "warmup": 0.1},
+    ),
     "margin-mse": Recipe(
         "sentence-transformers, MarginMSELoss",
         SENTENCE_TRANSFORMERS,
@@ -98,6 +103,9 @@ RECIPES: Final = {
             "contrastive_weight": 0.3,
             "negative_penalty_weight": 0.4,
             "score": "linear",
+            "in_batch": "never",
+            "info_nce_weight": 0,
+            "lr": 2e-5,
             "merge_with_start": "",
         },
     ),

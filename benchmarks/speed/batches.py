@@ -121,6 +121,8 @@ def distillation_options(job: dict[str, Any], student: str, queries: int) -> Dis
         tau=TAU,
         contrastive_weight=0.0,
         negative_penalty_weight=0.0,
+        in_batch="never",
+        info_nce_weight=0.0,
         precision=job["precision"],
     )
 

@@ -4,7 +4,7 @@ many, by chance, as fill the lists of ``--own_documents`` to K.
 Labelled positives and texts equal to one are left out, and what the teacher's limits remove. The pairs of all batches
 are planned before the first update, so that the teacher reads each once. For all documents of a batch these may be too
 many: the cache is looked into, and what is not there is scored, ignored or taken as low as the lowest candidate of the
-query (``--in_batch_unscored``). Those of ``--own_documents`` are as many as own candidates would be, and are scored.
+query. Those of ``--own_documents`` are as many as own candidates would be, and are scored.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class InBatchNegatives:
         kept: Path | None = None,
     ) -> None:
         self._dataset, self._corpus, self._options = dataset, corpus, options
+        self._unscored = options.in_batch if options.own_documents is None else "score"
         self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
         self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
         logits = None if kept is None else _read(kept, len(self._pairs))
@@ -126,7 +127,7 @@ class InBatchNegatives:
     def _scored(self, teachers: Teachers) -> np.ndarray:
         """Logits of all pairs, nan where there is none."""
         pairs = np.stack(np.divmod(self._pairs, len(self._corpus)), axis=1)
-        if self._options.in_batch and self._options.in_batch_unscored != "score":
+        if self._unscored != "score":
             return teachers.known(self._dataset.queries, self._corpus, pairs)
         scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "in-batch pairs")
         self.counts["scored"] = scored.scored
@@ -149,7 +150,7 @@ class InBatchNegatives:
                 max_score=options.max_negative_score,
                 irrelevant_below=options.irrelevant_below,
             )
-            if options.in_batch and options.in_batch_unscored == "floor":
+            if self._unscored == "floor":
                 own[np.isnan(own)] = pool.logits.min()
             own[verdicts != Verdict.KEPT] = np.nan
             self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())

@@ -35,12 +35,12 @@ from bistill.config.shared import (
 from bistill.config.training import (
     Choice,
     DistillationOptions,
+    InBatch,
     Redraw,
     Score,
     TeacherOptions,
     TeacherScale,
     TrainingOptions,
-    Unscored,
 )
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "DistillationOptions",
     "EncodeOptions",
     "EvaluationOptions",
+    "InBatch",
     "LexicalTokens",
     "ListOptions",
     "LoraOptions",
@@ -76,6 +77,5 @@ __all__ = [
     "TeacherScale",
     "TextKind",
     "TrainingOptions",
-    "Unscored",
     "Work",
 ]

@@ -22,7 +22,7 @@ from bistill.options import Option, Options
 
 Choice = Literal["random", "top", "stratified"]
 Redraw = Literal["each_epoch", "never"]
-Unscored = Literal["score", "ignore", "floor"]
+InBatch = Literal["floor", "ignore", "score", "never"]
 Score = Literal["linear", "calibrated"]
 TeacherScale = Literal["relevance", "percentile"]
 # Numbers of the shortest vectors that can be learned beside the whole ones.
@@ -116,6 +116,12 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
 
     teacher_path: TeacherPath
     output_dir: Annotated[str, Option("Folder of the distilled student.", alters_result=False)]
+    lr: Annotated[
+        float | None,
+        Option(
+            "Peak learning rate; unset: 2e-5, for students of at most 384 dimensions 1e-4, with LoRA 2e-4.", minimum=0
+        ),
+    ] = None
     choice: Annotated[
         Choice,
         Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
@@ -140,15 +146,18 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.0
     info_nce_weight: Annotated[
         float, Option("Weight of the cross-entropy of the positive against the negatives of its list.", minimum=0)
-    ] = 0.0
+    ] = 1.0
     info_nce_tau: Annotated[float, Option("Temperature of that cross-entropy, in units of cosine.", minimum=1e-4)] = (
         0.05
     )
-    in_batch: Annotated[bool, Option("The documents of a batch serve all its queries as negatives.")] = False
-    in_batch_unscored: Annotated[
-        Unscored,
-        Option("In-batch pairs without a teacher score: score them, ignore them, or take the query's lowest score."),
-    ] = "ignore"
+    in_batch: Annotated[
+        InBatch,
+        Option(
+            "The documents of a batch serve all its queries as negatives; what the teacher has not read has the "
+            "query's lowest score (floor), is ignored, or is scored. never: lists hold own documents alone. With "
+            "--own_documents lists are filled to K, no further."
+        ),
+    ] = "floor"
     matryoshka: Annotated[
         tuple[int, ...],
         Option(
@@ -188,13 +197,6 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     def _check_own_documents(self) -> None:
         if self.own_documents is None:
             return
-        if self.in_batch:
-            raise OptionError(
-                "--in_batch already takes all documents of a batch",
-                where="--own_documents",
-                found=self.own_documents,
-                todo="give one of the two",
-            )
         if self.batch_size * self.own_documents < self.K:
             raise OptionError(
                 "a batch holds fewer documents than a list",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bistill import artifacts, console
 from bistill.candidates.building import build
@@ -27,6 +27,10 @@ from bistill.training.engine import batches, peak_lr
 from bistill.training.hooks import Validate
 from bistill.training.list_task import ListTask, training_lists
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
+
+# Dimensions of the largest students that learn at SMALL_LR unless told otherwise: MiniLM, e5-small, bge-small.
+SMALL: Final = 384
+SMALL_LR: Final = 1e-4
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
@@ -51,6 +55,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     corpus = corpus_of(options, dataset)
     encoder = student(options)
+    options = dataclasses.replace(options, lr=student_lr(options, encoder.dim))
     matryoshka.prepare(encoder, options.matryoshka)
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
@@ -115,7 +120,7 @@ def _task(
     pools = build(options, dataset, corpus, query_ids, teachers)
     counts = dataclasses.asdict(pools.counts)
     in_batch = None
-    if options.in_batch or options.own_documents is not None:
+    if options.in_batch != "never" or options.own_documents is not None:
         order = partial(permutation, size=len(pools))
         planned = (
             (epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in batches(order, options)
@@ -141,6 +146,16 @@ def student(options: DistillationOptions) -> BiEncoder:
         f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
     )
     return encoder
+
+
+def student_lr(options: DistillationOptions, dimensions: int) -> float:
+    """The peak learning rate of a student whose vectors have so many dimensions; small ones learn faster.
+
+    The rate of ``SMALL`` ones is measured (``docs/experiments.md``, "Labels beside the teacher"), the others' is usual.
+    """
+    if options.lr is None and not options.use_lora and dimensions <= SMALL:
+        return SMALL_LR
+    return peak_lr(options)
 
 
 def _start(options: DistillationOptions) -> BiEncoder:

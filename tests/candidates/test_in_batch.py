@@ -24,14 +24,14 @@ from bistill.training.list_task import ListTask
 from tests.candidates.conftest import Small, import_scores
 
 COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size")
-SHARED = {"in_batch": False, "K": 6, "own_documents": 2, "batch_size": 5}
+SHARED = {"in_batch": "never", "K": 6, "own_documents": 2, "batch_size": 5}
 
 
 def distilling(small: Small, teacher: Path | str, student: Path, **changes: object) -> DistillationOptions:
     shared = small.options(teacher, student)
     settings = {name: getattr(shared, name) for name in COUNTED}
-    settings |= {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4}  # all three losses
-    settings |= {"batch_size": 4, "in_batch": True, "max_negative_ratio": None, **changes}
+    settings |= {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4, "info_nce_weight": 0.0}
+    settings |= {"batch_size": 4, "in_batch": "ignore", "max_negative_ratio": None, **changes}
     return DistillationOptions(teacher_path=str(teacher), output_dir="none", **settings)
 
 
@@ -78,7 +78,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(
 ) -> None:
     every = relevances(small, tiny_teacher)
     limit = float(np.quantile(list(every.values()), 0.8))
-    made = distilling(small, tiny_teacher, tiny_encoder, in_batch_unscored=unscored, max_negative_score=limit)
+    made = distilling(small, tiny_teacher, tiny_encoder, in_batch=unscored, max_negative_score=limit)
     pools, in_batch = prepared(small, made)
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
     task = ListTask(student, small.dataset, small.corpus, pools, made, in_batch)
@@ -118,7 +118,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(
 
 
 def test_pairs_are_scored_once_and_counted(small: Small, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    made = distilling(small, tiny_teacher, tiny_encoder, in_batch_unscored="ignore")
+    made = distilling(small, tiny_teacher, tiny_encoder, in_batch="ignore")
     pools, ignoring = prepared(small, made)
     beside = {
         (item.query_id, document)
@@ -130,7 +130,7 @@ def test_pairs_are_scored_once_and_counted(small: Small, tiny_encoder: Path, tin
     known = {(query, int(number)) for query in range(10) for number in pools[query].documents}
     counts = {"pairs": len(beside), "removed": 0, "short": 0}
     assert ignoring.counts == {**counts, "scored": 0, "unscored": len(beside - known)}
-    made = distilling(small, tiny_teacher, tiny_encoder, in_batch_unscored="score")
+    made = distilling(small, tiny_teacher, tiny_encoder, in_batch="score")
     _, scoring = prepared(small, made)
     assert scoring.counts == {**counts, "scored": len(beside - known), "unscored": 0}
     _, again = prepared(small, made)
@@ -144,7 +144,7 @@ def test_imported_scores_that_are_missing_stay_missing(small: Small, tiny_encode
         for number, text in enumerate(small.corpus.take([*record.positives, *record.negatives, 0]))
     }
     name = import_scores("some", scores)
-    made = distilling(small, name, tiny_encoder, in_batch_unscored="score", miners=("labelled",), K=2)
+    made = distilling(small, name, tiny_encoder, in_batch="score", miners=("labelled",), K=2)
     pools, in_batch = prepared(small, made)
     assert in_batch.counts["scored"] == 0 and in_batch.counts["unscored"] > 0
     task = ListTask(BiEncoder.load(str(tiny_encoder)), small.dataset, small.corpus, pools, made, in_batch)
@@ -152,7 +152,7 @@ def test_imported_scores_that_are_missing_stay_missing(small: Small, tiny_encode
         assert all(torch.isfinite(value) for value in losses_of(task, rows, epoch).values())
 
 
-@pytest.mark.parametrize("changes", [{"in_batch_unscored": "ignore"}, SHARED])
+@pytest.mark.parametrize("changes", [{"in_batch": "ignore"}, SHARED])
 def test_a_run_that_goes_on_keeps_the_scores_it_began_with(
     small: Small, tiny_encoder: Path, changes: dict[str, object]
 ) -> None:

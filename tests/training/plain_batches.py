@@ -119,8 +119,8 @@ def student_options(
         negative_penalty_weight=0.4,
         use_lora=use_lora,
         lora_r=4,
-        in_batch=in_batch,
-        in_batch_unscored="score",
+        in_batch="score" if in_batch else "never",
+        info_nce_weight=0.0,
     )
 
 
@@ -159,7 +159,7 @@ def list_task(encoder: BiEncoder, dataset: Dataset, corpus: Corpus, options: Dis
     with Teachers.open(options.teacher_path, options, "fp32") as teachers:
         pools = build(options, dataset, corpus, np.arange(12), teachers)
         task = ListTask(encoder, dataset, corpus, pools, options)
-        if options.in_batch:
+        if options.in_batch != "never":
             own = task.lists(QUERIES, 1)
             in_batch = InBatchNegatives(dataset, corpus, pools, options, [(1, own)], teachers)
             task = ListTask(encoder, dataset, corpus, pools, options, in_batch)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from bistill.errors import ModelError, OptionError
 from bistill.journal import read
 from bistill.training import gate
 from bistill.training.batch import Batch
-from bistill.training.distillation import train
+from bistill.training.distillation import student_lr, train
 from bistill.training.list_task import ListTask
 from tests.training.conftest import distillation_options as options
 
@@ -203,7 +204,7 @@ def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_
 def test_documents_of_the_batch_are_learned_as_negatives(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
-    made = options(data_root, tiny_teacher, tiny_encoder, in_batch=True, in_batch_unscored="score", epochs=1)
+    made = options(data_root, tiny_teacher, tiny_encoder, in_batch="score", epochs=1)
     train(made)
     first, counted = event(made, "step")["terms"], event(made, "candidates")
     assert counted["scored"] > 0 and counted["in_batch"]["scored"] > 0 and counted["in_batch"]["unscored"] == 0
@@ -214,6 +215,28 @@ def test_documents_of_the_batch_are_learned_as_negatives(
     train(options(data_root, tiny_teacher, tiny_encoder, epochs=1))
     assert event(made, "step")["terms"] != first
     assert "in_batch" not in event(made, "candidates")
+
+
+def test_by_default_other_documents_of_the_batch_are_negatives_that_cost_the_teacher_nothing(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = []
+    for number, in_batch in enumerate(("never", "floor")):
+        monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / str(number)))
+        made = options(data_root, tiny_teacher, tiny_encoder, in_batch=in_batch, info_nce_weight=1.0, epochs=1)
+        train(made)
+        scored.append(event(made, "candidates")["scored"])
+    counted = event(made, "candidates")["in_batch"]
+    assert scored[0] == scored[1] > 0
+    assert counted["scored"] == 0 and 0 < counted["unscored"] <= counted["pairs"]
+    assert event(made, "step")["terms"]["info_nce"] > 0
+
+
+def test_small_students_learn_faster_unless_told_otherwise() -> None:
+    plain = DistillationOptions(teacher_path="t", output_dir="s")
+    assert [student_lr(plain, dimensions) for dimensions in (384, 385, 1024)] == [1e-4, 2e-5, 2e-5]
+    assert student_lr(dataclasses.replace(plain, use_lora=True), 384) == 2e-4
+    assert student_lr(dataclasses.replace(plain, lr=3e-5), 384) == 3e-5
 
 
 def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
