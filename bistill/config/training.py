@@ -35,7 +35,12 @@ class TrainingOptions(Options):
 
     epochs: Annotated[int, Option("Passes over the training queries.", minimum=1)] = 3
     batch_size: UpdateSize = 16
-    lr: Annotated[float | None, Option("Peak learning rate; unset: 2e-5, with LoRA 2e-4.", minimum=0)] = None
+    lr: Annotated[
+        float | None,
+        Option(
+            "Peak learning rate; unset: 2e-5, for students of at most 384 dimensions 1e-4, with LoRA 2e-4.", minimum=0
+        ),
+    ] = None
     warmup_ratio: Annotated[
         float, Option("Share of the updates with a rising learning rate.", minimum=0, maximum=1)
     ] = 0.1
@@ -116,12 +121,6 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
 
     teacher_path: TeacherPath
     output_dir: Annotated[str, Option("Folder of the distilled student.", alters_result=False)]
-    lr: Annotated[
-        float | None,
-        Option(
-            "Peak learning rate; unset: 2e-5, for students of at most 384 dimensions 1e-4, with LoRA 2e-4.", minimum=0
-        ),
-    ] = None
     choice: Annotated[
         Choice,
         Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
