@@ -1,190 +1,81 @@
-"""Documents that a batch encodes anyway, as further negatives of its other queries: all of them (``--in_batch``), or as
-many, by chance, as fill the lists of ``--own_documents`` to K.
+"""Documents that a batch encodes anyway, as further negatives of its other queries.
 
-Labelled positives and texts equal to one are left out, and what the teacher's limits remove. The pairs of all batches
-are planned before the first update, so that the teacher reads each once. For all documents of a batch these may be too
-many: the cache is looked into, and what is not there is scored, ignored or taken as low as the lowest candidate of the
-query. Those of ``--own_documents`` are as many as own candidates would be, and are scored.
+Labelled positives and texts equal to one are left out, and so is a candidate of the query itself that the teacher's
+limits removed. What is no candidate of the query was not read for it: it is taken as low as the query's lowest
+candidate, so that neither the teacher nor anything planned beforehand is needed. A batch is a function of the pools and
+of its own lists.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bistill import artifacts, console
-from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
-from bistill.candidates.pools import ScoredPools, TrainingList
-from bistill.candidates.teacher_scores.teachers import Teachers, relevance
-from bistill.config import DistillationOptions
+from bistill.candidates.filtering import Verdict, equal_texts, normal_form
+from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import generator
-
-# Pairs that wait in memory before repeated ones are dropped.
-MERGED_AT_ONCE: Final = 10_000_000
 
 
 class InBatchNegatives:
-    """Which documents of other queries extend the lists of a batch, with the teacher's logits.
+    """The lists of a batch with the documents of the others behind their own.
 
     Args:
         dataset: queries and labels.
         corpus: documents.
-        pools: scored candidates of the queries.
-        options: limits, how many documents are taken, and what becomes of unscored pairs.
-        batches: epoch and own lists of each batch of the run.
-        teachers: who score, or look up, the pairs.
-        kept: file in which the scores of a run lie, so that a run that goes on finds those it began with, whatever has
-            been scored since; written where it is not there.
-
-    Attributes:
-        counts: different ``pairs`` planned; those that a teacher had to read (``scored``), that have no score
-            (``unscored``) and that are above a limit (``removed``); lists for which a batch holds too few documents
-            (``short``).
+        pools: scored candidates of the queries, at least one each.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        corpus: Corpus,
-        pools: ScoredPools,
-        options: DistillationOptions,
-        batches: Iterable[tuple[int, Sequence[TrainingList]]],
-        teachers: Teachers,
-        kept: Path | None = None,
-    ) -> None:
-        self._dataset, self._corpus, self._options = dataset, corpus, options
-        self._unscored = options.in_batch if options.own_documents is None else "score"
-        self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
-        self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
-        logits = None if kept is None else _read(kept, len(self._pairs))
-        if logits is None:
-            logits = self._scored(teachers)
-            if kept is not None:
-                with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
-                    np.save(file, logits, allow_pickle=False)
-        self._logits = self._judged(logits, pools)
-        self._say()
+    def __init__(self, dataset: Dataset, corpus: Corpus, pools: ScoredPools) -> None:
+        self._dataset, self._corpus, self._pools = dataset, corpus, pools
+        self._order = np.argsort(pools.query_ids)
+        self._rising = pools.query_ids[self._order]
 
-    def extended(self, lists: Sequence[TrainingList], epoch: int) -> list[TrainingList]:
-        """The lists of a batch with what each learns of the documents of the others behind its own.
+    def extended(self, lists: Sequence[TrainingList], _epoch: int) -> list[TrainingList]:
+        """What each list of a batch becomes.
 
         Args:
-            lists: the own lists of one of the batches planned.
-            epoch: 0-based.
+            lists: the own lists of a batch, of queries that have a pool.
+            _epoch: decides nothing.
         """
-        longer = []
-        for item, documents in zip(lists, self._others(lists, epoch), strict=True):
-            wanted = item.query_id * len(self._corpus) + documents
-            places = np.searchsorted(self._pairs, wanted)
-            assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
-            values = self._logits[places]
-            there = ~np.isnan(values)
-            longer.append(
-                TrainingList(
-                    item.query_id,
-                    (*item.documents, *documents[there].tolist()),
-                    np.concatenate([item.logits, values[there]]),
-                )
-            )
-        return longer
+        beside = documents_beside(lists, self._dataset, self._corpus)
+        return [self._list(item, documents) for item, documents in zip(lists, beside, strict=True)]
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the pairs and of what is learned of them."""
-        return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
+    def _list(self, item: TrainingList, documents: np.ndarray) -> TrainingList:
+        pool = self._pool(item.query_id)
+        logits = np.full(len(documents), pool.logits.min(), dtype=np.float32)
+        there, candidates, places = np.intersect1d(documents, pool.documents, return_indices=True)[:3]
+        logits[candidates] = pool.logits[places]
+        removed = there[pool.verdicts[places] != Verdict.KEPT]
+        return longer(item, documents, logits, ~np.isin(documents, removed))
 
-    def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
-        """For each list of a batch the ids, int64, of the documents beside it that are its negatives as far as labels
-        and texts tell; with ``own_documents`` the first K - own_documents in an order by (seed, epoch, query id)."""
-        options = self._options
-        documents = np.unique(np.concatenate([item.documents for item in lists]))
-        records = [self._dataset[item.query_id] for item in lists]
-        read = sorted({*documents.tolist(), *(number for record in records for number in record.positives)})
-        form = {number: normal_form(text) for number, text in zip(read, self._corpus.take(read), strict=True)}
-        for item, record in zip(lists, records, strict=True):
-            others = np.setdiff1d(documents, item.documents)
-            equal = equal_texts((form[number] for number in others.tolist()), (form[own] for own in record.positives))
-            # A positive equals itself; a negative label stands above likeness, as in the pools.
-            others = others[~equal | np.isin(others, record.negatives)]
-            if options.own_documents is not None:
-                drawn = generator(options.seed, "shared", epoch, item.query_id).permutation(others)
-                others = drawn[: options.K - options.own_documents]
-            yield others
-
-    def _keys(self, lists: Sequence[TrainingList], epoch: int) -> np.ndarray:
-        """Query id * corpus size + document id of every pair of a batch outside its own lists."""
-        others = list(self._others(lists, epoch))
-        if (own := self._options.own_documents) is not None:
-            self.counts["short"] += sum(len(documents) < self._options.K - own for documents in others)
-        keys = [item.query_id * len(self._corpus) + found for item, found in zip(lists, others, strict=True)]
-        return np.concatenate(keys)
-
-    def _scored(self, teachers: Teachers) -> np.ndarray:
-        """Logits of all pairs, nan where there is none."""
-        pairs = np.stack(np.divmod(self._pairs, len(self._corpus)), axis=1)
-        if self._unscored != "score":
-            return teachers.known(self._dataset.queries, self._corpus, pairs)
-        scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "in-batch pairs")
-        self.counts["scored"] = scored.scored
-        return scored.logits
-
-    def _judged(self, logits: np.ndarray, pools: ScoredPools) -> np.ndarray:
-        """Logits of all pairs, float32; nan for those without a score to learn, or above a limit."""
-        options = self._options
-        values = logits.copy()
-        first = pools.query_ids * len(self._corpus)
-        starts, ends = np.searchsorted(self._pairs, first), np.searchsorted(self._pairs, first + len(self._corpus))
-        for pool, start, end in zip(pools, starts, ends, strict=True):
-            own = values[start:end]
-            documents = self._pairs[start:end] % len(self._corpus)
-            verdicts = judge(
-                relevance(own),
-                np.isin(documents, self._dataset[pool.query_id].negatives),
-                float(relevance(pool.positive_logits).max()),
-                max_ratio=options.max_negative_ratio,
-                max_score=options.max_negative_score,
-                irrelevant_below=options.irrelevant_below,
-            )
-            if self._unscored == "floor":
-                own[np.isnan(own)] = pool.logits.min()
-            own[verdicts != Verdict.KEPT] = np.nan
-            self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())
-        self.counts |= {"pairs": len(values), "unscored": int(np.isnan(logits).sum())}
-        return values
-
-    def _say(self) -> None:
-        counts, options = self.counts, self._options
-        console.say(
-            f"in-batch pairs: {counts['pairs']} beside the own lists, {counts['unscored']} of them without a score, "
-            f"{counts['removed']} above the teacher's limits"
-        )
-        if counts["short"]:
-            console.say(
-                f"{counts['short']} lists of all epochs are shorter than --K {options.K}: "
-                f"their batches hold too few documents"
-            )
+    def _pool(self, query_id: int) -> QueryPool:
+        return self._pools[int(self._order[np.searchsorted(self._rising, query_id)])]
 
 
-def _read(path: Path, count: int) -> np.ndarray | None:
-    """Scores that an interrupted run left, None where there are none that can be used."""
-    try:
-        logits = np.load(path, allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return logits if logits.shape == (count,) and logits.dtype == np.float32 else None
+def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Corpus) -> Iterator[np.ndarray]:
+    """For each list of a batch the rising ids, int64, of the documents that the others brought and that are negatives
+    of its query as far as labels and texts tell.
+
+    Args:
+        lists: the own lists of a batch.
+        dataset: labels of their queries.
+        corpus: documents.
+    """
+    documents = np.unique(np.concatenate([item.documents for item in lists]))
+    records = [dataset[item.query_id] for item in lists]
+    read = sorted({*documents.tolist(), *(number for record in records for number in record.positives)})
+    form = {number: normal_form(text) for number, text in zip(read, corpus.take(read), strict=True)}
+    for item, record in zip(lists, records, strict=True):
+        others = np.setdiff1d(documents, item.documents)
+        equal = equal_texts((form[number] for number in others.tolist()), (form[own] for own in record.positives))
+        # A positive equals itself; a negative label stands above likeness, as in the pools.
+        yield others[~equal | np.isin(others, record.negatives)]
 
 
-def _union(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Different numbers of all parts, rising; many epochs repeat them, so they are put together now and then."""
-    union, waiting, size = np.empty(0, dtype=np.int64), list[np.ndarray](), 0
-    for part in parts:
-        waiting.append(part)
-        size += len(part)
-        if size > MERGED_AT_ONCE:
-            union, waiting, size = np.unique(np.concatenate([union, *waiting])), [], 0
-    return np.unique(np.concatenate([union, *waiting]))
+def longer(item: TrainingList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> TrainingList:
+    """A list with further documents behind its own, those where ``there`` is true."""
+    return TrainingList(
+        item.query_id, (*item.documents, *documents[there].tolist()), np.concatenate([item.logits, logits[there]])
+    )

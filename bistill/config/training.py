@@ -22,7 +22,7 @@ from bistill.options import Option, Options
 
 Choice = Literal["random", "top", "stratified"]
 Redraw = Literal["each_epoch", "never"]
-InBatch = Literal["floor", "ignore", "score", "never"]
+InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
 TeacherScale = Literal["relevance", "percentile"]
 # Numbers of the shortest vectors that can be learned beside the whole ones.
@@ -152,9 +152,9 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     in_batch: Annotated[
         InBatch,
         Option(
-            "The documents of a batch serve all its queries as negatives; what the teacher has not read has the "
-            "query's lowest score (floor), is ignored, or is scored. never: lists hold own documents alone. With "
-            "--own_documents lists are filled to K, no further."
+            "floor: the documents of a batch serve all its queries as negatives; those that are no candidates of a "
+            "query have its lowest score. never: lists hold own documents alone. With --own_documents lists are filled "
+            "to K, no further."
         ),
     ] = "floor"
     matryoshka: Annotated[

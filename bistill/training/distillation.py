@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from bistill import artifacts, console
 from bistill.candidates.building import build
-from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.mining.miners import parse
+from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.candidates.teacher_scores.teachers import IMPORTED, Teachers
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
@@ -119,17 +119,17 @@ def _task(
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
     pools = build(options, dataset, corpus, query_ids, teachers)
     counts = dataclasses.asdict(pools.counts)
-    in_batch = None
-    if options.in_batch != "never" or options.own_documents is not None:
+    shared = None
+    if options.own_documents is not None:
         order = partial(permutation, size=len(pools))
         planned = (
             (epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in batches(order, options)
         )
-        kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.IN_BATCH_SCORES
-        in_batch = InBatchNegatives(dataset, corpus, pools, options, planned, teachers, kept)
-        counts["in_batch"] = in_batch.counts
+        kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
+        shared = SharedNegatives(dataset, corpus, pools, options, planned, teachers, kept)
+        counts["shared"] = shared.counts
     journal.write("candidates", **counts)
-    return ListTask(encoder, dataset, corpus, pools, options, in_batch, line)
+    return ListTask(encoder, dataset, corpus, pools, options, shared, line)
 
 
 def student(options: DistillationOptions) -> BiEncoder:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bistill import losses
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.pools import PercentileScale, ScoredPools, TrainingList
+from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
@@ -32,8 +33,8 @@ class ListTask:
         dataset: queries.
         corpus: documents of the lists.
         pools: scored candidates of the queries trained on.
-        options: size of the lists, loss settings and seed.
-        in_batch: which documents of the other queries are negatives, too; None: lists hold own documents alone.
+        options: size of the lists, whether all documents of a batch stand behind them, loss settings and seed.
+        shared: what fills the lists of ``own_documents``.
         line: from cosines to the scores that the losses see, trained, too; None: they see the linear score.
     """
 
@@ -44,12 +45,14 @@ class ListTask:
         corpus: Corpus,
         pools: ScoredPools,
         options: DistillationOptions,
-        in_batch: InBatchNegatives | None = None,
+        shared: SharedNegatives | None = None,
         line: ScoreLine | None = None,
     ) -> None:
         self._encoder, self._dataset, self._corpus, self._line = encoder, dataset, corpus, line
         self._model: nn.Module = encoder.model if line is None else CalibratedStudent(encoder.model, line)
-        self._pools, self._options, self._in_batch = pools, options, in_batch
+        self._pools, self._options, self._shared = pools, options, shared
+        whole_batch = options.in_batch == "floor" and options.own_documents is None
+        self._beside = InBatchNegatives(dataset, corpus, pools) if whole_batch else shared
         self._scale = PercentileScale.of(pools) if options.teacher_scale == "percentile" else None
         tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
         self._queries = cached_tokens(
@@ -90,13 +93,13 @@ class ListTask:
 
     def fingerprints(self) -> dict[str, str]:
         """What the lists are made from: an interrupted run goes on only with the same."""
-        in_batch = {} if self._in_batch is None else {"in_batch": self._in_batch.fingerprint()}
-        return {"pools": self._pools.fingerprint(), **in_batch}
+        shared = {} if self._shared is None else {"shared": self._shared.fingerprint()}
+        return {"pools": self._pools.fingerprint(), **shared}
 
     def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
         own = training_lists(self._pools, self._options, samples, epoch)
-        return own if self._in_batch is None else self._in_batch.extended(own, epoch)
+        return own if self._beside is None else self._beside.extended(own, epoch)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """The losses of a batch of queries on the score of the options, over whole vectors and their prefixes.

@@ -185,7 +185,7 @@ def prepare(output_dir: Path, options: TrainingOptions, wanted: dict[str, Any]) 
     elif (newest := checkpoints.newest_run()) is not None:
         refuse_changes({"options": newest[1].get("options", {})}, {"options": _as_json(wanted)})
     elif not checkpoints.steps():  # a run that was broken off before its first checkpoint
-        (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
+        (checkpoints.folder / artifacts.SHARED_SCORES).unlink(missing_ok=True)
 
 
 def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _remove_all(checkpoints: Checkpoints) -> None:
-    (checkpoints.folder / artifacts.IN_BATCH_SCORES).unlink(missing_ok=True)
+    (checkpoints.folder / artifacts.SHARED_SCORES).unlink(missing_ok=True)
     checkpoints.remove_all()
 
 

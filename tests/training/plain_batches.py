@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bistill.candidates.building import build
-from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.data.corpus import Corpus
@@ -25,7 +24,7 @@ from bistill.encoders import lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.training.batch import Batch
-from bistill.training.list_task import ListTask
+from bistill.training.list_task import ListTask, training_lists
 from bistill.training.teacher import PairTask
 
 ALL = 10**6
@@ -119,7 +118,7 @@ def student_options(
         negative_penalty_weight=0.4,
         use_lora=use_lora,
         lora_r=4,
-        in_batch="score" if in_batch else "never",
+        in_batch="floor" if in_batch else "never",
         info_nce_weight=0.0,
     )
 
@@ -159,12 +158,10 @@ def list_task(encoder: BiEncoder, dataset: Dataset, corpus: Corpus, options: Dis
     with Teachers.open(options.teacher_path, options, "fp32") as teachers:
         pools = build(options, dataset, corpus, np.arange(12), teachers)
         task = ListTask(encoder, dataset, corpus, pools, options)
-        if options.in_batch != "never":
-            own = task.lists(QUERIES, 1)
-            in_batch = InBatchNegatives(dataset, corpus, pools, options, [(1, own)], teachers)
-            task = ListTask(encoder, dataset, corpus, pools, options, in_batch)
-            pairs = zip(own, task.lists(QUERIES, 1), strict=True)
-            assert all(len(extended.documents) > len(item.documents) for item, extended in pairs)
+    own = training_lists(pools, options, QUERIES, 1)
+    pairs = zip(own, task.lists(QUERIES, 1), strict=True)
+    further = (len(extended.documents) > len(item.documents) for item, extended in pairs)
+    assert set(further) == {options.in_batch == "floor"}
     return task
 
 

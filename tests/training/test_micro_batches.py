@@ -64,7 +64,7 @@ def student(
 def gradients_of(model: nn.Module, run: Callable[[], Any]) -> tuple[dict[str, float], Numbers]:
     """Loss terms and gradients by parameter."""
     model.zero_grad(set_to_none=True)
-    terms = {name: float(value) for name, value in run().items()}
+    terms = {name: float(value.detach()) for name, value in run().items()}
     found = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
     model.zero_grad(set_to_none=True)
     return terms, found

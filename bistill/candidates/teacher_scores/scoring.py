@@ -118,11 +118,6 @@ class _Job:
         return len(unread)
 
 
-def look_up(cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
-    """Logits of pairs that the cache holds, float32 of shape (pairs,); nan for the others."""
-    return cache.get(_keys_and_lengths(cache, queries, documents, pairs)[0])
-
-
 def _keys_and_lengths(
     cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray
 ) -> tuple[list[bytes], np.ndarray]:

@@ -115,10 +115,6 @@ class Teacher:
             description=description,
         )
 
-    def known(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
-        """Logits that are in the cache, float32 of shape (pairs,); nan for the others."""
-        return scoring.look_up(self.cache, queries, documents, pairs)
-
     def close(self) -> None:
         """Free the weights and let go of the cache."""
         self._reranker = None
@@ -210,10 +206,6 @@ class Teachers:
         found = [member.logits(queries, documents, pairs, description) for member in self.members]
         logits = self._mean([scored.logits for scored in found])
         return Scored(logits, sum(scored.requested for scored in found), sum(scored.scored for scored in found))
-
-    def known(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> np.ndarray:
-        """Logits of the pairs that the caches of all members hold; nan for the others."""
-        return self._mean([member.known(queries, documents, pairs) for member in self.members])
 
     def identities(self) -> list[dict[str, Any]]:
         """What decides the scores, of each member with its weight and calibration."""

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bistill.candidates.teacher_scores.cache import ScoreCache
-from bistill.candidates.teacher_scores.scoring import FORWARDS_OF_A_BATCH, Scored, look_up, score
+from bistill.candidates.teacher_scores.scoring import FORWARDS_OF_A_BATCH, Scored, score
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
 
@@ -88,9 +88,10 @@ def test_the_same_text_under_another_id_is_known(tiny_teacher: Path) -> None:
     first = run(teacher, PAIRS[:12])
     with ScoreCache.open(IDENTITY) as cache:
         moved = np.array([(1, 11 - document) for document in range(12)])
-        found = look_up(cache, ["x", QUERIES[0]], DOCUMENTS[::-1], moved)
-        assert np.isnan(look_up(cache, ["x"], DOCUMENTS, np.array([(0, 0)]))).all()
-    assert np.array_equal(found, first.logits)
+        found = score(cache, None, ["x", QUERIES[0]], DOCUMENTS[::-1], moved, batch_size=8, description="")
+        other = score(cache, None, ["x"], DOCUMENTS, np.array([(0, 0)]), batch_size=8, description="")
+    assert np.isnan(other.logits).all() and (other.requested, other.scored) == (1, 0)
+    assert np.array_equal(found.logits, first.logits) and found.scored == 0
 
 
 def test_the_order_of_the_pairs_does_not_matter(

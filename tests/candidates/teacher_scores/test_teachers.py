@@ -43,10 +43,8 @@ def test_the_logits_of_a_single_teacher_are_taken_as_they_are(small: Small, tiny
     with Teachers.open(str(tiny_teacher), ScoringOptions(), "fp32") as teachers:
         teachers.calibrate(small.valid, seed=0)
         assert teachers.calibrations is None
-        assert np.isnan(teachers.known(QUERIES, DOCUMENTS, PAIRS)).all()
         found = teachers.logits(QUERIES, DOCUMENTS, PAIRS)
         assert (found.requested, found.scored) == (4, 4)
-        assert np.array_equal(teachers.known(QUERIES, DOCUMENTS, PAIRS), found.logits)
     np.testing.assert_allclose(found.logits, CrossEncoder.load(str(tiny_teacher)).score(texts()), atol=1e-5)
     np.testing.assert_allclose(relevance(found.logits), 1 / (1 + np.exp(-found.logits.astype(float))), atol=1e-6)
     assert relevance(found.logits).dtype == np.float32
@@ -69,7 +67,6 @@ def test_several_teachers_are_a_weighted_mean_of_calibrated_relevance(
         np.testing.assert_allclose(teachers.weights, [0.25, 0.75])
         teachers.calibrate(small.valid, seed=3)
         found = teachers.logits(QUERIES, DOCUMENTS, PAIRS)
-        assert np.array_equal(teachers.known(QUERIES, DOCUMENTS, PAIRS), found.logits)
         assert [item["calibration"] for item in teachers.identities()] == [dataclasses.asdict(line) for line in lines]
     assert (found.requested, found.scored) == (8, 8)
     encoders = [CrossEncoder.load(name) for name in names]
@@ -108,7 +105,6 @@ def test_a_mean_is_missing_where_any_score_is() -> None:
     teachers.calibrations = [calibration.Calibration(1.0, 0.0)] * 2
     with teachers:
         np.testing.assert_allclose(teachers.logits(QUERIES, DOCUMENTS, PAIRS).logits, [np.nan, 2, 2, 2], rtol=1e-6)
-        np.testing.assert_allclose(teachers.known(QUERIES, DOCUMENTS, PAIRS), [np.nan, 2, 2, 2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0, 1.0), (-1.0, 2.0), (0.0, 0.0), (float("nan"), 1.0)])

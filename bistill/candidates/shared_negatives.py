@@ -1,0 +1,166 @@
+"""Lists that are filled to K with documents that other queries of the batch brought (``--own_documents``).
+
+Which ones is drawn by chance among those that are negatives of the query as far as labels and texts tell. The teacher
+scores them, and its limits remove some. The pairs of all batches are planned before the first update, so that it reads
+each once; they are as many as own candidates would be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from bistill import artifacts, console
+from bistill.candidates.filtering import Verdict, judge
+from bistill.candidates.in_batch import documents_beside, longer
+from bistill.candidates.pools import ScoredPools, TrainingList
+from bistill.candidates.teacher_scores.teachers import Teachers, relevance
+from bistill.config import DistillationOptions
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.data.sampling import generator
+
+# Pairs that wait in memory before repeated ones are dropped.
+MERGED_AT_ONCE: Final = 10_000_000
+
+
+class SharedNegatives:
+    """Which documents of other queries fill the lists of a batch, with the teacher's logits.
+
+    Args:
+        dataset: queries and labels.
+        corpus: documents.
+        pools: scored candidates of the queries.
+        options: limits, ``K`` and ``own_documents``, which is set.
+        batches: epoch and own lists of each batch of the run.
+        teachers: who score the pairs.
+        kept: file in which the scores of a run lie, so that a run that goes on finds those it began with, whatever has
+            been scored since; written where it is not there.
+
+    Attributes:
+        counts: different ``pairs`` planned; those that a teacher had to read (``scored``), that have no score
+            (``unscored``) and that are above a limit (``removed``); lists for which a batch holds too few documents
+            (``short``).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        corpus: Corpus,
+        pools: ScoredPools,
+        options: DistillationOptions,
+        batches: Iterable[tuple[int, Sequence[TrainingList]]],
+        teachers: Teachers,
+        kept: Path | None = None,
+    ) -> None:
+        assert options.own_documents is not None
+        self._dataset, self._corpus, self._options = dataset, corpus, options
+        self._wanted = options.K - options.own_documents
+        self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
+        self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
+        logits = None if kept is None else _read(kept, len(self._pairs))
+        if logits is None:
+            logits = self._scored(teachers)
+            if kept is not None:
+                with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
+                    np.save(file, logits, allow_pickle=False)
+        self._logits = self._judged(logits, pools)
+        self._say()
+
+    def extended(self, lists: Sequence[TrainingList], epoch: int) -> list[TrainingList]:
+        """The lists of a batch with what each learns of the documents of the others behind its own.
+
+        Args:
+            lists: the own lists of one of the batches planned.
+            epoch: 0-based.
+        """
+        filled = []
+        for item, documents in zip(lists, self._others(lists, epoch), strict=True):
+            wanted = item.query_id * len(self._corpus) + documents
+            places = np.searchsorted(self._pairs, wanted)
+            assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
+            values = self._logits[places]
+            filled.append(longer(item, documents, values, ~np.isnan(values)))
+        return filled
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the pairs and of what is learned of them."""
+        return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
+
+    def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
+        """For each list of a batch ids, int64, of the first documents beside it in an order by (seed, epoch, query
+        id): as many as it lacks, or all there are."""
+        for item, others in zip(lists, documents_beside(lists, self._dataset, self._corpus), strict=True):
+            yield generator(self._options.seed, "shared", epoch, item.query_id).permutation(others)[: self._wanted]
+
+    def _keys(self, lists: Sequence[TrainingList], epoch: int) -> np.ndarray:
+        """Query id * corpus size + document id of every pair of a batch outside its own lists."""
+        others = list(self._others(lists, epoch))
+        self.counts["short"] += sum(len(documents) < self._wanted for documents in others)
+        keys = [item.query_id * len(self._corpus) + found for item, found in zip(lists, others, strict=True)]
+        return np.concatenate(keys)
+
+    def _scored(self, teachers: Teachers) -> np.ndarray:
+        """Logits of all pairs, nan where there is none."""
+        pairs = np.stack(np.divmod(self._pairs, len(self._corpus)), axis=1)
+        scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "shared pairs")
+        self.counts["scored"] = scored.scored
+        return scored.logits
+
+    def _judged(self, logits: np.ndarray, pools: ScoredPools) -> np.ndarray:
+        """Logits of all pairs, float32; nan for those without a score to learn, or above a limit."""
+        options = self._options
+        values = logits.copy()
+        first = pools.query_ids * len(self._corpus)
+        starts, ends = np.searchsorted(self._pairs, first), np.searchsorted(self._pairs, first + len(self._corpus))
+        for pool, start, end in zip(pools, starts, ends, strict=True):
+            own = values[start:end]
+            documents = self._pairs[start:end] % len(self._corpus)
+            verdicts = judge(
+                relevance(own),
+                np.isin(documents, self._dataset[pool.query_id].negatives),
+                float(relevance(pool.positive_logits).max()),
+                max_ratio=options.max_negative_ratio,
+                max_score=options.max_negative_score,
+                irrelevant_below=options.irrelevant_below,
+            )
+            own[verdicts != Verdict.KEPT] = np.nan
+            self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())
+        self.counts |= {"pairs": len(values), "unscored": int(np.isnan(logits).sum())}
+        return values
+
+    def _say(self) -> None:
+        counts, options = self.counts, self._options
+        console.say(
+            f"shared pairs: {counts['pairs']} beside the own lists, {counts['unscored']} of them without a score, "
+            f"{counts['removed']} above the teacher's limits"
+        )
+        if counts["short"]:
+            console.say(
+                f"{counts['short']} lists of all epochs are shorter than --K {options.K}: "
+                f"their batches hold too few documents"
+            )
+
+
+def _read(path: Path, count: int) -> np.ndarray | None:
+    """Scores that an interrupted run left, None where there are none that can be used."""
+    try:
+        logits = np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return logits if logits.shape == (count,) and logits.dtype == np.float32 else None
+
+
+def _union(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Different numbers of all parts, rising; many epochs repeat them, so they are put together now and then."""
+    union, waiting, size = np.empty(0, dtype=np.int64), list[np.ndarray](), 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size > MERGED_AT_ONCE:
+            union, waiting, size = np.unique(np.concatenate([union, *waiting])), [], 0
+    return np.unique(np.concatenate([union, *waiting]))
