@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bistill.candidates.filtering import Verdict, equal_texts, normal_form
+from bistill.candidates.filtering import Verdict, normal_form
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
@@ -65,13 +65,14 @@ def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Co
     """
     documents = np.unique(np.concatenate([item.documents for item in lists]))
     records = [dataset[item.query_id] for item in lists]
-    read = sorted({*documents.tolist(), *(number for record in records for number in record.positives)})
-    form = {number: normal_form(text) for number, text in zip(read, corpus.take(read), strict=True)}
+    read = np.union1d(documents, [number for record in records for number in record.positives])
+    forms = np.frombuffer(b"".join(map(normal_form, corpus.take(read))), dtype=np.uint64)
+    form = forms[np.searchsorted(read, documents)]
     for item, record in zip(lists, records, strict=True):
-        others = np.setdiff1d(documents, item.documents)
-        equal = equal_texts((form[number] for number in others.tolist()), (form[own] for own in record.positives))
         # A positive equals itself; a negative label stands above likeness, as in the pools.
-        yield others[~equal | np.isin(others, record.negatives)]
+        equal = np.isin(form, forms[np.searchsorted(read, record.positives)])
+        left_out = np.isin(documents, item.documents) | (equal & ~np.isin(documents, record.negatives))
+        yield documents[~left_out]
 
 
 def longer(item: TrainingList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> TrainingList:
