@@ -32,12 +32,11 @@ class InBatchNegatives:
         self._order = np.argsort(pools.query_ids)
         self._rising = pools.query_ids[self._order]
 
-    def extended(self, lists: Sequence[TrainingList], _epoch: int) -> list[TrainingList]:
+    def extended(self, lists: Sequence[TrainingList]) -> list[TrainingList]:
         """What each list of a batch becomes.
 
         Args:
             lists: the own lists of a batch, of queries that have a pool.
-            _epoch: decides nothing.
         """
         beside = documents_beside(lists, self._dataset, self._corpus)
         return [self._list(item, documents) for item, documents in zip(lists, beside, strict=True)]

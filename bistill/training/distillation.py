@@ -26,6 +26,7 @@ from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first
 from bistill.training.engine import batches, peak_lr
 from bistill.training.hooks import Validate
 from bistill.training.list_task import ListTask, training_lists
+from bistill.training.schedule import Rates
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
 
 # Dimensions of the largest students that learn at SMALL_LR unless told otherwise: MiniLM, e5-small, bge-small.
@@ -55,7 +56,6 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     corpus = corpus_of(options, dataset)
     encoder = student(options)
-    options = dataclasses.replace(options, lr=student_lr(options, encoder.dim))
     matryoshka.prepare(encoder, options.matryoshka)
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
@@ -97,8 +97,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
             "models": {"start": loading.model_fingerprint(encoder.source)},
             "candidates": task.fingerprints(),
         },
-        head=task.line_parameters(),
-        head_lr_factor=LINE_LR / peak_lr(options),
+        rates=Rates(student_lr(options, encoder.dim), LINE_LR, task.line_parameters()),
         settle=lambda: _merge(encoder, options, validation, lists, journal),
         beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": valid.fingerprint}),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,8 +69,7 @@ class Engine:
         precision: a concrete one (not ``auto``).
         hooks: called in order.
         saving: writes and reads checkpoints, and reports trouble; None: the run cannot be continued.
-        head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
-        head_lr_factor: see ``head``.
+        rates: peak learning rates; None: ``peak_lr`` of the options for all parameters.
     """
 
     def __init__(
@@ -81,8 +80,7 @@ class Engine:
         precision: Precision,
         hooks: Sequence[Hook] = (),
         saving: Saving | None = None,
-        head: Collection[str] = (),
-        head_lr_factor: float = 1.0,
+        rates: schedule.Rates | None = None,
     ) -> None:
         self.task, self.options, self.hooks, self.saving = task, options, list(hooks), saving
         AcceleratorState._reset_state()  # one process may train stages of different precision
@@ -90,10 +88,8 @@ class Engine:
         refuse_several(self.accelerator.num_processes)
         self.steps_per_epoch = math.ceil(task.samples / options.batch_size)
         self.progress = Progress(total_steps=self.steps_per_epoch * options.epochs)
-        lr = peak_lr(options)
-        groups = schedule.parameter_groups(
-            task.model, lr=lr, weight_decay=options.weight_decay, head=head, head_lr=lr * head_lr_factor
-        )
+        rates = rates or schedule.Rates(peak_lr(options))
+        groups = schedule.parameter_groups(task.model, rates, weight_decay=options.weight_decay)
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
         self._batches = Prefetch(self._batch, self.progress.total_steps)

@@ -51,8 +51,9 @@ class ListTask:
         self._encoder, self._dataset, self._corpus, self._line = encoder, dataset, corpus, line
         self._model: nn.Module = encoder.model if line is None else CalibratedStudent(encoder.model, line)
         self._pools, self._options, self._shared = pools, options, shared
-        whole_batch = options.in_batch == "floor" and options.own_documents is None
-        self._beside = InBatchNegatives(dataset, corpus, pools) if whole_batch else shared
+        assert (shared is None) == (options.own_documents is None)
+        whole_batch = options.in_batch == "floor" and shared is None
+        self._in_batch = InBatchNegatives(dataset, corpus, pools) if whole_batch else None
         self._scale = PercentileScale.of(pools) if options.teacher_scale == "percentile" else None
         tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
         self._queries = cached_tokens(
@@ -99,7 +100,9 @@ class ListTask:
     def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
         own = training_lists(self._pools, self._options, samples, epoch)
-        return own if self._beside is None else self._beside.extended(own, epoch)
+        if self._shared is not None:
+            return self._shared.extended(own, epoch)
+        return own if self._in_batch is None else self._in_batch.extended(own)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """The losses of a batch of queries on the score of the options, over whole vectors and their prefixes.

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peak learning rates of a run.
+
+    Attributes:
+        body: of all parameters but the head's.
+        head: of the head's.
+        in_head: names of the head's parameters.
+    """
+
+    body: float
+    head: float = 0.0
+    in_head: Collection[str] = ()
 
 
 def warmup_decay_factor(step: int, total_steps: int, warmup_ratio: float) -> float:
@@ -20,17 +36,13 @@ def warmup_decay_factor(step: int, total_steps: int, warmup_ratio: float) -> flo
     return max(total_steps - step, 0) / max(total_steps - warmup, 1)
 
 
-def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, head: Collection[str] = (), head_lr: float = 0.0
-) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, rates: Rates, *, weight_decay: float) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate and weight decay: matrices decay, vectors (biases, norms) do not.
 
     Args:
         model: whose parameters with ``requires_grad`` are grouped.
-        lr: peak learning rate of the body.
+        rates: peak learning rates.
         weight_decay: of matrices.
-        head: names of parameters that learn at ``head_lr`` instead.
-        head_lr: peak learning rate of the head.
 
     Returns:
         Groups for an optimizer; empty ones are left out.
@@ -38,11 +50,11 @@ def parameter_groups(
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name in head, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((name in rates.in_head, parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": head_lr if in_head else lr,
+            "lr": rates.head if in_head else rates.body,
             "weight_decay": weight_decay if is_matrix else 0.0,
         }
         for (in_head, is_matrix), parameters in groups.items()

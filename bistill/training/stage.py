@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from bistill.training import saving
 from bistill.training.engine import Engine, Task
 from bistill.training.hooks import ShowProgress, Validate, WatchLeaps, WriteJournal
 from bistill.training.run_folder import check_space, owned
+from bistill.training.schedule import Rates
 from bistill.training.signals import Stopped, ending_on_sigterm
 from bistill.training.tracking import Track, check_trackers
 from bistill.training.watched import failure, stacks_on_request, this_process
@@ -88,8 +89,7 @@ def fit(
     journal: Journal,
     *,
     run: dict[str, Any],
-    head: Collection[str] = (),
-    head_lr_factor: float = 1.0,
+    rates: Rates,
     settle: Callable[[], dict[str, Any]] = dict,
     beside: Callable[[Path], dict[str, Any]] = lambda _: {},
     **facts: Any,
@@ -104,8 +104,7 @@ def fit(
         validation: decides which weights are the best.
         journal: of the run.
         run: fingerprints of data, models and task; an interrupted run goes on only with the same.
-        head: names of parameters that learn at ``head_lr_factor`` times the learning rate.
-        head_lr_factor: see ``head``.
+        rates: peak learning rates.
         settle: may change the best weights before they are saved, and gives its part of the record.
         beside: writes what belongs into the model's folder beside the weights, and gives its part of the record.
         facts: further fields of the record.
@@ -133,8 +132,7 @@ def fit(
             Track(options.trackers, output_dir, dataclasses.asdict(options)),
         ],
         saving=checkpoints,
-        head=head,
-        head_lr_factor=head_lr_factor,
+        rates=rates,
     )
     # One checkpoint more than are kept, while the newest is written; then the model, twice for a moment.
     whole = sum(value.numel() * value.element_size() for value in encoder.model.parameters())
@@ -150,6 +148,7 @@ def fit(
             "data": run["data"],
             "updates": progress.step,
             "best_step": validation.best_step,
+            "peak_lr": rates.body,
             "validation": validation.figures,
             "validation_untouched": validation.first or None,
             "options": dataclasses.asdict(options),

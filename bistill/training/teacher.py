@@ -22,7 +22,9 @@ from bistill.errors import shown
 from bistill.journal import Journal
 from bistill.training import stage
 from bistill.training.batch import Batch, Terms
+from bistill.training.engine import peak_lr
 from bistill.training.hooks import Validate
+from bistill.training.schedule import Rates
 from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, measure_teacher
 
 
@@ -153,6 +155,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         at_first=not encoder.new_keys,
         patience=options.patience,
     )
+    lr = peak_lr(options)
     return stage.fit(
         "teacher",
         task,
@@ -160,8 +163,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         options,
         validation,
         journal,
-        head=encoder.new_head(),
-        head_lr_factor=options.head_lr_factor,
+        rates=Rates(lr, options.head_lr_factor * lr, encoder.new_head()),
         base_model=loading.portable(options.model_name),
         run={
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},

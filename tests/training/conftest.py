@@ -44,6 +44,7 @@ def distillation_options(data_root: Path, teacher: Path, student: Path, **change
         "negative_penalty_weight": 0.4,
         "info_nce_weight": 0.0,
         "in_batch": "never",
+        "miners": ("labelled", "random"),
         "merge_with_start": (),
         **changes,
     }

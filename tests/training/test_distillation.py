@@ -240,7 +240,9 @@ def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     assert event(made, "step")["terms"] == steps
 
 
-@pytest.mark.parametrize("changes", [{"own_documents": 2}, {"score": "calibrated"}])
+@pytest.mark.parametrize(
+    "changes", [{"own_documents": 2, "in_batch": "floor"}, {"score": "calibrated"}, {"lr": None, "in_batch": "floor"}]
+)
 def test_a_run_goes_on_to_the_same_weights(
     changes: dict[str, Any], data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

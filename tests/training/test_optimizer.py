@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill.training import optimizer
-from bistill.training.schedule import parameter_groups
+from bistill.training.schedule import Rates, parameter_groups
 
 
 def network() -> nn.Sequential:
@@ -21,7 +21,7 @@ def network() -> nn.Sequential:
 
 
 def groups_of(model: nn.Module) -> list[dict[str, Any]]:
-    return parameter_groups(model, lr=0.01, weight_decay=0.1, head={"2.weight", "2.bias"}, head_lr=0.03)
+    return parameter_groups(model, Rates(0.01, 0.03, {"2.weight", "2.bias"}), weight_decay=0.1)
 
 
 def update(model: nn.Module, used: torch.optim.Optimizer, number: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import get_linear_schedule_with_warmup
 
-from bistill.training.schedule import parameter_groups, warmup_decay_factor
+from bistill.training.schedule import Rates, parameter_groups, warmup_decay_factor
 
 
 def test_rises_to_one_and_falls_to_zero() -> None:
@@ -29,7 +29,7 @@ def test_only_trainable_matrices_decay_and_the_head_learns_at_its_own_rate() -> 
         torch.nn.Linear(2, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 1), torch.nn.Linear(1, 4)
     )
     model[2].requires_grad_(False)
-    groups = parameter_groups(model, lr=0.1, weight_decay=0.01, head={"3.weight", "3.bias"}, head_lr=0.5)
+    groups = parameter_groups(model, Rates(0.1, 0.5, {"3.weight", "3.bias"}), weight_decay=0.01)
     found = {
         (group["lr"], group["weight_decay"]): [tuple(parameter.shape) for parameter in group["params"]]
         for group in groups
