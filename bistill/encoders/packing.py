@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bistill import console
 from bistill.config import Precision
 from bistill.encoders.loading import OFFSET_FAMILIES, longest_input
 from bistill.encoders.precision import autocast
@@ -209,7 +210,8 @@ def _tried(model: nn.Module, precision: Precision) -> bool:
             with packed(base, lengths):
                 found = base(**batch).last_hidden_state
     # What a model that cannot do this raises is its own choice; it then runs padded, as everything did before.
-    except Exception:
+    except Exception as error:
+        console.say(f"{type(base).__name__} runs padded, at the cost of its padding: {error}")
         return False
     finally:
         base.train(was_training)

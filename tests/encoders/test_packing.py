@@ -116,9 +116,11 @@ def test_gradients_equal_those_of_the_padded_batch_in_float64(family: str) -> No
     ],
     ids=["mpnet", "deberta"],
 )
-def test_a_model_with_an_attention_of_its_own_stays_padded(config: Any) -> None:
+def test_a_model_with_an_attention_of_its_own_stays_padded(config: Any, capsys: pytest.CaptureFixture[str]) -> None:
     model, inputs = built(config), batch()
     assert not packing.packs(model, "fp32")
+    said = capsys.readouterr().err
+    assert said.startswith(f"{type(model).__name__} runs padded") and said.endswith("see each other\n")
     with torch.inference_mode():
         expected = model(**inputs).last_hidden_state
         with packing.where_possible(model, LENGTHS, "fp32"):
