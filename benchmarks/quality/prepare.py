@@ -28,8 +28,8 @@ from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
 from bistill.data.version import split_path
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.distillation import training_lists
 from bistill.training.engine import batches
+from bistill.training.list_task import training_lists
 from bistill.training.validation import ValidationLists
 
 

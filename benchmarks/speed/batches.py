@@ -117,6 +117,7 @@ def distillation_options(job: dict[str, Any], student: str, queries: int) -> Dis
         weight_decay=0.0,
         max_len=job["max_len"],
         teacher_max_len=job["max_len"],
+        miners=("labelled", "random"),
         max_negative_ratio=None,
         tau=TAU,
         contrastive_weight=0.0,
