@@ -118,6 +118,7 @@ def distillation_options(job: dict[str, Any], student: str, queries: int) -> Dis
         max_len=job["max_len"],
         teacher_max_len=job["max_len"],
         miners=("labelled", "random"),
+        choice="random",
         max_negative_ratio=None,
         tau=TAU,
         contrastive_weight=0.0,

@@ -10,7 +10,7 @@ import numpy as np
 
 from bistill import console
 from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
-from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine
+from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, parse
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions, DistillationOptions
@@ -57,14 +57,13 @@ def build(
         ModelError: a teacher gives no numbers, or a model cannot be loaded.
         DataError: no query is left, as when scores were imported for other texts.
     """
-    random_depth = options.own_negatives * options.epochs
     mined = mine(
         options,
         options,
         dataset,
         corpus,
         query_ids,
-        random_depth=random_depth,
+        random_depth=_random_depth(options),
         seed=options.seed,
         precision=options.precision,
         teacher=teachers,
@@ -91,6 +90,12 @@ def build(
             todo="import scores of this data's texts, or name other miners",
         )
     return ScoredPools(usable, counts)
+
+
+def _random_depth(options: DistillationOptions | CandidatesOptions) -> int:
+    """Random documents of a query where no depth is given: others in each epoch, unless a retrieval miner adds some."""
+    mined = any(source.name in RETRIEVAL for source in parse(options))
+    return options.own_negatives * (1 if mined else options.epochs)
 
 
 def _gather(drafts: list[Draft], mined: list[Mined], counts: Counts) -> None:

@@ -64,7 +64,7 @@ class ListOptions(Options):
             "Where negatives come from: labelled, random, lexical, dense, cross_encoder; with a number for another "
             "depth than --mining_depth (lexical:100)."
         ),
-    ] = ("labelled", "random")
+    ] = ("labelled", "lexical:20", "random")
     mining_depth: Annotated[int, Option("Documents of each query that a miner gives.", minimum=1)] = 50
     miner_model: Annotated[str | None, Option("Bi-Encoder of the dense miner; unset: the student.")] = None
     lexical_tokens: Annotated[
@@ -118,7 +118,7 @@ class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions
     teacher_path: TeacherPath
     output_dir: Annotated[str, Option("Folder of the lists, their figures and their picture.")] = "candidates"
     epochs: Annotated[
-        int, Option("Epochs that random documents must serve (the own negatives of a list each).", minimum=1)
+        int, Option("Epochs that random documents must serve alone, where no retrieval miner is named.", minimum=1)
     ] = 3
     precision: Arithmetic = "auto"
     seed: Seed = 42

@@ -20,7 +20,7 @@ from bistill.config.shared import (
 from bistill.errors import OptionError
 from bistill.options import Option, Options
 
-Choice = Literal["random", "top", "stratified"]
+Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
@@ -123,8 +123,11 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     output_dir: Annotated[str, Option("Folder of the distilled student.", alters_result=False)]
     choice: Annotated[
         Choice,
-        Option("Which of the scored negatives make the list: by chance, the highest, or one of each score quantile."),
-    ] = "random"
+        Option(
+            "Which of the scored negatives make the list behind the labelled ones: others by chance, or one of each "
+            "quantile of their scores."
+        ),
+    ] = "stratified"
     redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
     score: Annotated[
         Score,

@@ -42,6 +42,7 @@ class Small:
             "epochs": 2,
             "score_batch_size": 8,
             "max_negative_ratio": None,
+            "miners": ("labelled", "random"),
             **changes,
         }
         return CandidatesOptions(**settings)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from bistill.training.engine import batches
 from bistill.training.list_task import ListTask
 from tests.candidates.conftest import Small
 
-COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size")
+COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size", "miners")
 
 
 def distilling(small: Small, teacher: Path | str, student: Path, **changes: object) -> DistillationOptions:

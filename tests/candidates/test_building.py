@@ -74,6 +74,16 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
     assert built(small, options).counts.scored == 0
 
 
+def test_random_documents_serve_all_epochs_where_nothing_else_is_mined(small: Small) -> None:
+    name = import_scores("all", all_scores(small, {}))
+    given = {
+        miners: built(small, small.options(name, miners=miners, K=3, epochs=3)).counts.candidates["random"]
+        for miners in (("random",), ("labelled", "random"), ("lexical:2", "random"), ("lexical:2", "random:4"))
+    }
+    # Ten queries: K - 1 negatives of each of three epochs; of one epoch; the depth that is given.
+    assert list(given.values()) == [60, 60, 20, 40]
+
+
 def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Small) -> None:
     name = import_scores("all", all_scores(small, {}))
     pools = built(small, small.options(name, miners=("lexical:3", "labelled"), lexical_tokens="words"))

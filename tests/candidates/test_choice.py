@@ -15,11 +15,6 @@ def pick(count: int, how: Choice, labelled: np.ndarray = NONE, **keys: int) -> l
     return choose(RELEVANCE, labelled, count, how=how, **settings).tolist()
 
 
-def test_top_takes_the_highest() -> None:
-    assert pick(3, "top") == [1, 3, 7]
-    assert pick(20, "top") == [1, 3, 7, 2, 6, 4, 0, 5]
-
-
 def test_stratified_takes_one_of_each_quantile() -> None:
     ranks = np.argsort(np.argsort(-RELEVANCE))
     for epoch in range(20):
@@ -47,11 +42,19 @@ def test_random_takes_labelled_ones_first_and_repeats_nothing_before_all_came() 
     assert sorted(others) == [0, 1, 3, 4, 6, 7]
 
 
-@pytest.mark.parametrize("how", ["random", "top", "stratified"])
+def test_stratified_takes_labelled_ones_first_and_strata_of_the_others() -> None:
+    labelled = np.isin(np.arange(8), [2, 5])
+    # The others by falling score: 1, 3 and 7; 6, 4 and 0.
+    for epoch in range(20):
+        chosen = pick(4, "stratified", labelled, epoch=epoch)
+        assert set(chosen[:2]) == {2, 5} and chosen[2] in {1, 3, 7} and chosen[3] in {6, 4, 0}
+    assert {pick(1, "stratified", labelled, epoch=epoch)[0] for epoch in range(20)} == {2, 5}
+
+
+@pytest.mark.parametrize("how", ["random", "stratified"])
 def test_a_choice_depends_on_seed_epoch_and_query_alone(how: Choice) -> None:
     assert pick(3, how, epoch=2) == pick(3, how, epoch=2)
     assert pick(0, how) == []
     empty = choose(RELEVANCE[:0], NONE[:0], 3, how=how, seed=0, epoch=0, query_id=0)
     assert empty.tolist() == []
-    if how != "top":
-        assert len({tuple(pick(3, how, query_id=query)) for query in range(30)}) > 10
+    assert len({tuple(pick(3, how, query_id=query)) for query in range(30)}) > 10

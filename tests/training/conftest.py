@@ -45,6 +45,7 @@ def distillation_options(data_root: Path, teacher: Path, student: Path, **change
         "info_nce_weight": 0.0,
         "in_batch": "never",
         "miners": ("labelled", "random"),
+        "choice": "random",
         "merge_with_start": (),
         **changes,
     }

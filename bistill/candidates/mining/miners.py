@@ -70,7 +70,7 @@ def parse(options: ListOptions) -> list[Source]:
         unset = options.mining_depth if name in RETRIEVAL else None
         sources.append(Source(name, int(depth) if colon else unset))
     if not sources:
-        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled random")
+        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled lexical:20 random")
     return sources
 
 

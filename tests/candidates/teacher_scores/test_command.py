@@ -116,6 +116,7 @@ def test_scores_made_elsewhere_are_learned(
             student_name=str(tiny_encoder),
             data_root=str(small.root),
             data_version="small",
+            miners=("labelled", "random"),
             K=4,
             epochs=2,
             max_len=32,
