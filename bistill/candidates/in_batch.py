@@ -29,28 +29,27 @@ class InBatchNegatives:
 
     def __init__(self, dataset: Dataset, corpus: Corpus, pools: ScoredPools) -> None:
         self._dataset, self._corpus, self._pools = dataset, corpus, pools
-        self._order = np.argsort(pools.query_ids)
-        self._rising = pools.query_ids[self._order]
 
-    def extended(self, lists: Sequence[TrainingList]) -> list[TrainingList]:
+    def extended(self, lists: Sequence[TrainingList], rows: np.ndarray) -> list[TrainingList]:
         """What each list of a batch becomes.
 
         Args:
-            lists: the own lists of a batch, of queries that have a pool.
+            lists: the own lists of a batch.
+            rows: of their queries in the pools, integers of shape (lists,).
         """
         beside = documents_beside(lists, self._dataset, self._corpus)
-        return [self._list(item, documents) for item, documents in zip(lists, beside, strict=True)]
+        return [
+            self._list(item, self._pools[int(row)], documents)
+            for item, row, documents in zip(lists, rows, beside, strict=True)
+        ]
 
-    def _list(self, item: TrainingList, documents: np.ndarray) -> TrainingList:
-        pool = self._pool(item.query_id)
+    def _list(self, item: TrainingList, pool: QueryPool, documents: np.ndarray) -> TrainingList:
+        assert pool.query_id == item.query_id
         logits = np.full(len(documents), pool.logits.min(), dtype=np.float32)
         there, candidates, places = np.intersect1d(documents, pool.documents, return_indices=True)[:3]
         logits[candidates] = pool.logits[places]
         removed = there[pool.verdicts[places] != Verdict.KEPT]
         return longer(item, documents, logits, ~np.isin(documents, removed))
-
-    def _pool(self, query_id: int) -> QueryPool:
-        return self._pools[int(self._order[np.searchsorted(self._rising, query_id)])]
 
 
 def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Corpus) -> Iterator[np.ndarray]:

@@ -102,7 +102,7 @@ class ListTask:
         own = training_lists(self._pools, self._options, samples, epoch)
         if self._shared is not None:
             return self._shared.extended(own, epoch)
-        return own if self._in_batch is None else self._in_batch.extended(own)
+        return own if self._in_batch is None else self._in_batch.extended(own, samples)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
         """The losses of a batch of queries on the score of the options, over whole vectors and their prefixes.
