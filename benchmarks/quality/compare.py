@@ -66,7 +66,7 @@ class Board:
             if results := self.results.get(entry):
                 figures = next(iter(results.values()))[0]["figures"]
                 lines += [f"{figures['queries']} test queries, {figures['documents']} documents", ""]
-                lines += [*summary.data_rows(self._rows, results, self._options.forgetting), ""]
+                lines += [*summary.data_rows(self._rows, results, self._options), ""]
         lines += ["## All data sets", "", *summary.summary_rows(self._rows, self.results)]
         return "\n".join(lines) + "\n"
 
@@ -195,6 +195,8 @@ def job_of(entry: str, name: str, recipe: Recipe, seed: int | None, place: Place
         "peers_keep": options.peers_keep if recipe.kind == recipes.SENTENCE_TRANSFORMERS else "",
         "flagembedding_python": options.flagembedding_python,
         "keep_models": options.keep_models,
+        # Not asked for, it is no setting: results without it stay valid.
+        **({"dimensions": options.dimensions} if options.dimensions else {}),
     }
 
 
@@ -257,6 +259,8 @@ def arguments() -> argparse.Namespace:
     ours = "a further row of ours each, with other options of bistill distill: NAME:key=value,key=value"
     add("--ours", nargs="+", type=recipes.further, default=[], help=ours)
     add("--forgetting", nargs="+", default=[], help="data versions whose test queries shall not get worse")
+    cut = "also rank by so many first numbers of each vector, to see what matryoshka=... is good for"
+    add("--dimensions", type=int, nargs="+", default=[], help=cut)
     add("--peers_keep", choices=("last", "best"), default="last", help="weights of sentence-transformers' trainer")
     add("--flagembedding_python", help="Python of an environment that has FlagEmbedding; without it no such row")
     add("--precision", choices=("fp32", "bf16"), default="fp32")

@@ -105,7 +105,9 @@ def measured(job: dict[str, Any]) -> dict[str, Any]:
     """Figures on the test queries, and nDCG@10 of every data version that shall not be forgotten."""
 
     common = job["common"]
-    asking = measure.Asking(common["data_root"], common["precision"], job["test_queries"])
+    asking = measure.Asking(
+        common["data_root"], common["precision"], job["test_queries"], tuple(job.get("dimensions", ()))
+    )
 
     def of(data: str) -> dict[str, Any]:
         if job["kind"] == recipes.TEACHER:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from measure import first
 from recipes import REFERENCE, TEACHER, Recipe
 from tables import markdown
 
@@ -48,16 +50,18 @@ def mean(results: Sequence[Result], name: str) -> float | None:
     return None if not values or None in values else statistics.fmean(values)
 
 
-def data_rows(recipes: dict[str, Recipe], results: Results, forgetting: Sequence[str]) -> list[str]:
+def data_rows(recipes: dict[str, Recipe], results: Results, options: argparse.Namespace) -> list[str]:
     """The table of one data version: a row for each recipe that has a result."""
-    head = ["recipe", "seeds", *TITLES.values(), "gap closed", "ours - it, 95 %"]
+    forgetting = options.forgetting
+    titles = TITLES | {first(size): f"nDCG@10, first {size}" for size in options.dimensions}
+    head = ["recipe", "seeds", *titles.values(), "gap closed", "ours - it, 95 %"]
     rows = [[*head, *(f"{name} - untouched" for name in forgetting), "updates", "wall s", "notes"]]
     for name, recipe in recipes.items():
         own = results.get(name, [])
         if not own:
             continue
         seeds = "-" if own[0]["job"]["seed"] is None else str(len(own))
-        figures = [number(mean(own, figure)) for figure in TITLES]
+        figures = [number(mean(own, figure)) for figure in titles]
         ahead = None if name == REFERENCE else ahead_by(results.get(REFERENCE, []), own)
         rows.append(
             [recipe.label, seeds, *figures, gap_closed(name, results), shown(ahead)]
