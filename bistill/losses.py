@@ -1,10 +1,10 @@
 """The distillation losses and the teacher's loss: pure functions of score tensors.
 
 Shapes: ``queries`` rows, ``candidates`` columns; ``mask`` is True where a candidate exists, ``positive`` where it is
-relevant (a subset of ``mask``). Scores lie in 0..1: the teacher's relevance or its logits between percentiles, the
-student's linear score ``(cosine + 1) / 2`` or its calibrated one. Every loss is a mean, so its size does not depend on
-the batch; a loss with nothing to act on is a zero that keeps the graph. The combination and its constants are the
-contract's (``docs/decisions/0003-losses.md``).
+relevant (a subset of ``mask``). Scores lie in 0..1: the teacher's relevance, the student's linear score
+``(cosine + 1) / 2`` or its calibrated one. Every loss is a mean, so its size does not depend on the batch; a loss with
+nothing to act on is a zero that keeps the graph. The combination and its constants are the contract's
+(``docs/decisions/0003-losses.md``).
 """
 
 from __future__ import annotations

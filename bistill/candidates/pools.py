@@ -22,8 +22,6 @@ from bistill.data.sampling import generator
 
 LABELLED_BIT = 1 << NAMES.index("labelled")
 RANDOM_BIT = 1 << NAMES.index("random")
-# Of the logits of a run's candidates: some of both ends may be outliers.
-PERCENTILES = (1, 99)
 
 
 class TrainingList(NamedTuple):
@@ -201,33 +199,6 @@ class ScoredPools:
         logits = np.concatenate([pool.positive_logits[[first]], pool.logits[chosen]])
         documents = (int(pool.positives[first]), *pool.documents[chosen].tolist())
         return TrainingList(pool.query_id, documents, logits)
-
-
-@dataclass(frozen=True)
-class PercentileScale:
-    """Teacher's logits brought to 0..1 by two percentiles of all candidates', and cut there.
-
-    Relevance, their sigmoid, is 0 or 1 for most pairs of a sure teacher, so that it no longer tells one irrelevant
-    document from another; this scale does (CADET, arXiv 2505.19274).
-
-    Attributes:
-        low: logit that becomes 0.
-        high: logit that becomes 1, above ``low``.
-    """
-
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, pools: ScoredPools) -> PercentileScale:
-        """The scale of all candidates and positives of a run."""
-        logits = np.concatenate([pools.logits, pools.positive_logits]).astype(np.float64)
-        low, high = np.percentile(logits, PERCENTILES)
-        return cls(float(low), max(float(high), float(low) + 1e-6))  # a teacher that finds all pairs alike
-
-    def apply(self, logits: np.ndarray) -> np.ndarray:
-        """Scores in 0..1 of logits, float32 of the same shape."""
-        return np.clip((logits - self.low) / (self.high - self.low), 0, 1).astype(np.float32)
 
 
 def _positive(pool: QueryPool, seed: int, epoch: int) -> int:

@@ -39,7 +39,6 @@ from bistill.config.training import (
     Redraw,
     Score,
     TeacherOptions,
-    TeacherScale,
     TrainingOptions,
 )
 
@@ -74,7 +73,6 @@ __all__ = [
     "SearchOptions",
     "StudentOptions",
     "TeacherOptions",
-    "TeacherScale",
     "TextKind",
     "TrainingOptions",
     "Work",

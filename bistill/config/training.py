@@ -24,7 +24,6 @@ Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
-TeacherScale = Literal["relevance", "percentile"]
 # Numbers of the shortest vectors that can be learned beside the whole ones.
 MATRYOSHKA_LEAST: Final = 8
 
@@ -136,10 +135,6 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "sigmoid(a * cosine + b) with a and b learned, too."
         ),
     ] = "linear"
-    teacher_scale: Annotated[
-        TeacherScale,
-        Option("Teacher's scores in the listwise KL term: relevance, or logits brought to 0..1 by their percentiles."),
-    ] = "relevance"
     tau: Annotated[float, Option("Temperature of the teacher in the listwise KL term.", minimum=1e-4)] = 0.05
     student_tau: Annotated[
         float | None, Option("Temperature of the student, in units of its score; unset: --tau.", minimum=1e-4)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bistill import losses
 from bistill.candidates.in_batch import InBatchNegatives
-from bistill.candidates.pools import PercentileScale, ScoredPools, TrainingList
+from bistill.candidates.pools import ScoredPools, TrainingList
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
@@ -54,7 +54,6 @@ class ListTask:
         assert (shared is None) == (options.own_documents is None)
         whole_batch = options.in_batch == "floor" and shared is None
         self._in_batch = InBatchNegatives(dataset, corpus, pools) if whole_batch else None
-        self._scale = PercentileScale.of(pools) if options.teacher_scale == "percentile" else None
         tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
         self._queries = cached_tokens(
             tokenizer,
@@ -162,12 +161,12 @@ class ListTask:
         return losses.linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
 
     def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Teacher's scores on the scale of the options, positives and mask, each (queries, documents)."""
+        """Teacher's relevance, positives and mask, each (queries, documents)."""
         teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
         positive = np.zeros(teacher.shape, dtype=bool)
         for row, item in enumerate(lists):
             own = np.searchsorted(documents, item.documents)
-            teacher[row, own] = item.relevance if self._scale is None else self._scale.apply(item.logits)
+            teacher[row, own] = item.relevance
             positive[row, own[0]] = True
         mask = ~np.isnan(teacher)
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)

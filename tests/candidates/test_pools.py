@@ -9,7 +9,7 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, PercentileScale, QueryPool, ScoredPools
+from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from tests.candidates.conftest import Small
@@ -130,14 +130,3 @@ def test_lists_of_a_data_version_reach_its_further_documents(small: Small, tiny_
             assert not set(item.documents[1:]) & set(record.positives)
             drawn |= set(item.documents)
     assert min(drawn) >= 0 and len(small.dataset.documents) <= max(drawn) < len(small.corpus)
-
-
-def test_the_percentile_scale_is_linear_in_logits_between_two_percentiles_and_cut_there() -> None:
-    made = ScoredPools(POOLS, Counts())
-    scale = PercentileScale.of(made)
-    logits = np.concatenate([*(pool.logits for pool in POOLS), *(pool.positive_logits for pool in POOLS)])
-    assert (scale.low, scale.high) == pytest.approx(np.percentile(logits, [1, 99]))
-    asked = np.array([scale.low - 1, scale.low, (3 * scale.low + scale.high) / 4, scale.high, scale.high + 1])
-    scores = scale.apply(asked.astype(np.float32))
-    np.testing.assert_allclose(scores, [0, 0, 0.25, 1, 1], atol=1e-5)
-    assert scores.dtype == np.float32
