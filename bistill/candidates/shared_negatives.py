@@ -2,7 +2,7 @@
 
 Which ones is drawn by chance among those that are negatives of the query as far as labels and texts tell. The teacher
 scores them, and its limits remove some. The pairs of all batches are planned before the first update, so that it reads
-each once; they are as many as own candidates would be.
+each once: of each query and epoch as many as documents of its own are not needed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class SharedNegatives:
         batches: epoch and own lists of each batch of the run.
         teachers: who score the pairs.
         kept: file in which the scores of a run lie, so that a run that goes on finds those it began with, whatever has
-            been scored since; written where it is not there.
+            been scored since; written where it is not there, or holds those of other pairs or other pools.
 
     Attributes:
         counts: different ``pairs`` planned; those that a teacher had to read (``scored``), that have no score
@@ -62,12 +63,13 @@ class SharedNegatives:
         self._wanted = options.K - options.own_documents
         self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
         self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
-        logits = None if kept is None else _read(kept, len(self._pairs))
+        asked = hashlib.sha256(self._pairs.tobytes() + pools.fingerprint().encode("ascii")).hexdigest()
+        logits = None if kept is None else _read(kept, asked)
         if logits is None:
             logits = self._scored(teachers)
             if kept is not None:
                 with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
-                    np.save(file, logits, allow_pickle=False)
+                    np.savez(file, asked=np.array(asked), logits=logits)
         self._logits = self._judged(logits, pools)
         self._say()
 
@@ -146,13 +148,13 @@ class SharedNegatives:
             )
 
 
-def _read(path: Path, count: int) -> np.ndarray | None:
-    """Scores that an interrupted run left, None where there are none that can be used."""
+def _read(path: Path, asked: str) -> np.ndarray | None:
+    """Scores that an interrupted run left, None where there are none of just these pairs and pools."""
     try:
-        logits = np.load(path, allow_pickle=False)
-    except (OSError, ValueError):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            return found["logits"] if found["asked"].item() == asked else None
+    except (OSError, ValueError, KeyError, AttributeError, BadZipFile):
         return None
-    return logits if logits.shape == (count,) and logits.dtype == np.float32 else None
 
 
 def _union(parts: Iterable[np.ndarray]) -> np.ndarray:

@@ -36,7 +36,7 @@ def test_a_run_that_goes_on_keeps_the_scores_it_began_with(small: Small, tiny_en
     made = distilling(small, name, tiny_encoder, miners=("labelled", "random:3"), **SHARED)
     with Teachers.open(name, made, "fp32") as teachers:
         pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
-        kept = small.root / "shared_scores.npy"
+        kept = small.root / "shared_scores.npz"
 
         def shared() -> SharedNegatives:
             return SharedNegatives(small.dataset, small.corpus, pools, made, own_lists(pools, made), teachers, kept)
@@ -49,8 +49,27 @@ def test_a_run_that_goes_on_keeps_the_scores_it_began_with(small: Small, tiny_en
         for epoch, lists in own_lists(pools, made):
             pairs = zip(first.extended(lists, epoch), again.extended(lists, epoch), strict=True)
             assert all(one.documents == other.documents for one, other in pairs)
+        kept.write_bytes(kept.read_bytes()[:-40])
+        assert shared().counts["unscored"] == 0
         kept.unlink()
         assert shared().counts["unscored"] == 0
+
+
+def test_kept_scores_are_used_for_the_pairs_and_pools_they_are_of_alone(
+    small: Small, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    kept, every = small.root / "kept.npz", relevances(small, tiny_teacher)
+    for seed in (1, 2):
+        made = distilling(small, tiny_teacher, tiny_encoder, seed=seed, epochs=1, **SHARED)
+        pools = built(small, made)
+        lists = list(own_lists(pools, made))
+        with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+            shared = SharedNegatives(small.dataset, small.corpus, pools, made, lists, teachers, kept)
+        assert (shared.counts["pairs"], shared.counts["unscored"]) == (10 * 4, 0)  # as many, but others
+        for epoch, own in lists:
+            for item in shared.extended(own, epoch):
+                expected = [every[item.query_id, document] for document in item.documents]
+                np.testing.assert_allclose(item.relevance, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("limit", [None, 0.7])
