@@ -3,8 +3,8 @@
 Sources of the peers' settings:
 
 - ``MultipleNegativesRankingLoss``: scale 20 and triplets with in-batch negatives are its documented defaults. The hard
-  negative is the first of the list, with ``--choice stratified`` one of those that the teacher scores highest;
-  ``mnrl-1e-4`` has the learning rate that ours takes for small students.
+  negative is the first of the list: a labelled one where there are any, else with ``--choice stratified`` one of those
+  that the teacher scores highest; ``mnrl-1e-4`` has the learning rate that ours takes for small students.
 - ``MarginMSELoss``: (query, positive, negative) with the difference of the teacher's logits, as its documentation
   trains on MS MARCO; the negative is another place of the list from query to query. A student's vectors mostly have
   length 1, and a margin of logits is out of their reach; ``margin-mse-relevance`` has the difference of relevances.

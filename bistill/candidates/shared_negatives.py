@@ -2,7 +2,7 @@
 
 Which ones is drawn by chance among those that are negatives of the query as far as labels and texts tell. The teacher
 scores them, and its limits remove some. The pairs of all batches are planned before the first update, so that it reads
-each once: of each query and epoch as many as documents of its own are not needed.
+each once: ``K - own_documents`` of each query and epoch.
 """
 
 from __future__ import annotations

@@ -200,6 +200,7 @@ def _tried(model: nn.Module, precision: Precision) -> bool:
     base = transformer(model)
     device = next(base.parameters()).device
     if device.type == "cuda" and precision not in HALF:
+        _say_padded(base, f"the variable-length kernel takes bf16 and fp16, not {precision}")
         return False
     lengths, batch = made_up_texts(base.config, device)
     was_training = base.training
@@ -211,13 +212,19 @@ def _tried(model: nn.Module, precision: Precision) -> bool:
                 found = base(**batch).last_hidden_state
     # What a model that cannot do this raises is its own choice; it then runs padded, as everything did before.
     except Exception as error:
-        console.say(f"{type(base).__name__} runs padded, at the cost of its padding: {error}")
+        _say_padded(base, error)
         return False
     finally:
         base.train(was_training)
     distance = (expected - found).float().norm(dim=-1)[batch["attention_mask"].bool()]
     norm = expected.float().norm(dim=-1)[batch["attention_mask"].bool()]
-    return bool((distance <= TOLERANCES[precision] * norm).all())
+    if not (alike := bool((distance <= TOLERANCES[precision] * norm).all())):
+        _say_padded(base, "without padding its vectors are others")
+    return alike
+
+
+def _say_padded(model: nn.Module, reason: object) -> None:
+    console.say(f"{type(model).__name__} runs padded, at the cost of its padding: {reason}")
 
 
 def made_up_texts(config: Any, device: torch.device) -> tuple[np.ndarray, dict[str, Tensor]]:

@@ -202,3 +202,13 @@ def test_groups_of_packed_texts_count_real_tokens() -> None:
     assert batching.size(lengths[[0, 4, 2]], packed=False) == 15
     padded = batching.buckets(lengths, max_items=10, max_tokens=20)
     assert [group.tolist() for group in padded] == [[1, 3], [0, 4, 2]]
+
+
+def test_a_model_whose_packed_vectors_are_others_stays_padded_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = built(transformers.BertConfig(**COMMON))
+    monkeypatch.setitem(packing.TOLERANCES, "fp32", -1.0)
+    assert not packing.packs(model, "fp32")
+    said = capsys.readouterr().err
+    assert said == "BertModel runs padded, at the cost of its padding: without padding its vectors are others\n"
