@@ -81,6 +81,11 @@ RECIPES: Final = {
         SENTENCE_TRANSFORMERS,
         {"loss": "distill_kl", "student_temperature": 1.0, "teacher_temperature": 1.0, **TRAINER},
     ),
+    "distill-kl-1e-4": Recipe(
+        "sentence-transformers, DistillKLDivLoss, learning rate 1e-4",
+        SENTENCE_TRANSFORMERS,
+        {"loss": "distill_kl", "student_temperature": 1.0, "teacher_temperature": 1.0, **TRAINER, "lr": 1e-4},
+    ),
     "distill-kl-split": Recipe(
         "sentence-transformers, DistillKLDivLoss, two temperatures",
         SENTENCE_TRANSFORMERS,
