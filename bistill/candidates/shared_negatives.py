@@ -153,7 +153,7 @@ def _read(path: Path, asked: str) -> np.ndarray | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             return found["logits"] if found["asked"].item() == asked else None
-    except (OSError, ValueError, KeyError, AttributeError, BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 
