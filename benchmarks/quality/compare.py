@@ -66,7 +66,10 @@ class Board:
             if results := self.results.get(entry):
                 figures = next(iter(results.values()))[0]["figures"]
                 lines += [f"{figures['queries']} test queries, {figures['documents']} documents", ""]
-                lines += [*summary.data_rows(self._rows, results, self._options), ""]
+                lines += [
+                    *summary.data_rows(self._rows, results, self._options.forgetting, self._options.dimensions),
+                    "",
+                ]
         lines += ["## All data sets", "", *summary.summary_rows(self._rows, self.results)]
         return "\n".join(lines) + "\n"
 
@@ -195,8 +198,7 @@ def job_of(entry: str, name: str, recipe: Recipe, seed: int | None, place: Place
         "peers_keep": options.peers_keep if recipe.kind == recipes.SENTENCE_TRANSFORMERS else "",
         "flagembedding_python": options.flagembedding_python,
         "keep_models": options.keep_models,
-        # Not asked for, it is no setting: results without it stay valid.
-        **({"dimensions": options.dimensions} if options.dimensions else {}),
+        "dimensions": options.dimensions,
     }
 
 

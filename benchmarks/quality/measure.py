@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import recipes
 
 from bistill import artifacts, metrics
 from bistill.candidates.teacher_scores.teachers import Settings, Teacher
@@ -19,19 +22,11 @@ FIGURES = ("ndcg_at_10", "mrr_at_10", "recall_at_100")
 
 
 class Asking(NamedTuple):
-    """How all models are asked.
-
-    Attributes:
-        data_root: folder of the data versions.
-        precision: arithmetic.
-        queries: test queries used of each data version, chosen by a seed that is always one; None: all.
-        dimensions: how many first numbers of each vector rank alone, too.
-    """
+    """Folder of the data versions, arithmetic, and test queries used of each (chosen by a seed that is always one)."""
 
     data_root: str
     precision: str
     queries: int | None
-    dimensions: tuple[int, ...] = ()
 
 
 def question(model: str, data: str, asking: Asking) -> tuple[Task, EvaluationOptions]:
@@ -49,18 +44,23 @@ def question(model: str, data: str, asking: Asking) -> tuple[Task, EvaluationOpt
         return task.build(options, Path(folder) / artifacts.REJECTED_FILE), options
 
 
-def answers_of(model: str, asked: Task, options: EvaluationOptions, dimensions: tuple[int, ...] = ()) -> EncoderScores:
+def answers_of(model: str, asked: Task, options: EvaluationOptions, sizes: Sequence[int] = ()) -> EncoderScores:
     """What a student answers."""
     encoder = BiEncoder.load(model, precision=options.precision)
-    return scores.of_encoder(
-        encoder, asked, role="student", name=model, batch_size=options.batch_size, sizes=dimensions
-    )
+    return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=options.batch_size, sizes=sizes)
 
 
-def student(model: str, data: str, asking: Asking) -> dict[str, Any]:
-    """Ranking figures, those of each query, and how far random documents lie below the positives."""
+def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) -> dict[str, Any]:
+    """Ranking figures, those of each query, and how far random documents lie below the positives.
+
+    Args:
+        model: the student.
+        data: data version.
+        asking: how all models are asked.
+        sizes: how many first numbers of each vector shall rank alone, too.
+    """
     asked, options = question(model, data, asking)
-    answers = answers_of(model, asked, options, asking.dimensions)
+    answers = answers_of(model, asked, options, sizes)
     random = separation.linear(asked, answers)["random_negatives"]
     separate = {"random_negative": random["mean_negative"], "margin": random["margin"]}
     if (calibrated := separation.calibrated(asked, answers)) is not None:
@@ -69,13 +69,10 @@ def student(model: str, data: str, asking: Asking) -> dict[str, Any]:
             "calibrated_margin": calibrated["random_negatives"]["margin"],
             "calibration_error": calibrated["reliability"]["random_negatives"]["expected_calibration_error"],
         }
-    cut = {first(size): figures["ndcg_at_10"] for size, figures in (answers.by_dimension or {}).items()}
+    cut = {
+        recipes.figure_of_first(size): figures["ndcg_at_10"] for size, figures in (answers.by_dimension or {}).items()
+    }
     return {**ranking(asked, answers.run(asked)), **separate, **cut}
-
-
-def first(size: int | str) -> str:
-    """Name of the figure that the first numbers of each vector reach alone."""
-    return f"ndcg_at_10_first_{size}"
 
 
 def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max_len: int | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,18 +106,16 @@ def measured(job: dict[str, Any]) -> dict[str, Any]:
     """Figures on the test queries, and nDCG@10 of every data version that shall not be forgotten."""
 
     common = job["common"]
-    asking = measure.Asking(
-        common["data_root"], common["precision"], job["test_queries"], tuple(job.get("dimensions", ()))
-    )
+    asking = measure.Asking(common["data_root"], common["precision"], job["test_queries"])
 
-    def of(data: str) -> dict[str, Any]:
+    def of(data: str, sizes: Sequence[int] = ()) -> dict[str, Any]:
         if job["kind"] == recipes.TEACHER:
             reading = {"depth": job["options"]["depth"], "max_len": common["teacher_max_len"]}
             return measure.teacher(common["teacher_path"], job["start"], data, asking, **reading)
-        return measure.student(job["start"] if job["kind"] == recipes.START else job["output"], data, asking)
+        return measure.student(job["start"] if job["kind"] == recipes.START else job["output"], data, asking, sizes)
 
     other = {} if job["kind"] == recipes.TEACHER else {name: of(name)["ndcg_at_10"] for name in job["forgetting"]}
-    return {"figures": of(common["data_version"]), "forgetting": other}
+    return {"figures": of(common["data_version"], job["dimensions"]), "forgetting": other}
 
 
 if __name__ == "__main__":

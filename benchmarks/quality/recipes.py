@@ -145,6 +145,11 @@ def identity(job: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps({name: value for name, value in job.items() if name not in INCIDENTAL})))
 
 
+def figure_of_first(size: int | str) -> str:
+    """Name, in results, of the nDCG@10 that the first numbers of each vector reach alone."""
+    return f"ndcg_at_10_first_{size}"
+
+
 def command_line(*options: dict[str, Any]) -> list[str]:
     """Options as arguments of ``bistill distill``; of two of one name the later one counts.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from measure import first
-from recipes import REFERENCE, TEACHER, Recipe
+from recipes import REFERENCE, TEACHER, Recipe, figure_of_first
 from tables import markdown
 
 from bistill import bootstrap
@@ -50,10 +48,11 @@ def mean(results: Sequence[Result], name: str) -> float | None:
     return None if not values or None in values else statistics.fmean(values)
 
 
-def data_rows(recipes: dict[str, Recipe], results: Results, options: argparse.Namespace) -> list[str]:
+def data_rows(
+    recipes: dict[str, Recipe], results: Results, forgetting: Sequence[str], dimensions: Sequence[int]
+) -> list[str]:
     """The table of one data version: a row for each recipe that has a result."""
-    forgetting = options.forgetting
-    titles = TITLES | {first(size): f"nDCG@10, first {size}" for size in options.dimensions}
+    titles = TITLES | {figure_of_first(size): f"nDCG@10, first {size}" for size in dimensions}
     head = ["recipe", "seeds", *titles.values(), "gap closed", "ours - it, 95 %"]
     rows = [[*head, *(f"{name} - untouched" for name in forgetting), "updates", "wall s", "notes"]]
     for name, recipe in recipes.items():
