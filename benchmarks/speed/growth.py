@@ -2,11 +2,13 @@
 
 python benchmarks/speed/growth.py [--rows 10000 100000 1000000] [--steps 30] [--student MODEL]
 
-Each size is a process of its own: it reads a synthetic CSV of that many rows (a query of 2 to 6 made-up words and a
-document of 8 to 60 each, of about two tokens a word), draws candidates by chance for every query, scores all of them
-with a function of their ids in place of a teacher, which would need days, and trains so many updates. Prints medians,
-what the process holds after the last update, its highest memory before, and how much each differs from the smallest
-size. The updates of two sizes read other texts, hence also the time by tokens.
+Each size is a process of its own (``growth_side.py``): it reads a synthetic CSV of that many rows (a query of 2 to 6
+made-up words and a document of 8 to 60 each, of about two tokens a word), draws candidates by chance for every query
+and scores all of them with a function of their ids in place of a teacher, which would need days. Then the sizes take
+turns, an update each, so that a machine that gets slower does so for all of them. Prints medians over the updates, and
+how much each differs from the smallest size. What a process holds goes up and down with the texts of an update and with
+what the allocator gives back; of it, mapped pages belong to files and can be taken back by the system. The updates of
+two sizes read other texts, hence also the time by tokens.
 """
 
 from __future__ import annotations
@@ -16,68 +18,30 @@ import csv
 import json
 import os
 import random
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
-
-from bistill.candidates.building import build
-from bistill.candidates.teacher_scores.scoring import Scored
-from bistill.config import DistillationOptions
-from bistill.data.store import load_split
-from bistill.data.version import corpus_of, split_path
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.engine import Engine
-from bistill.training.hook import Hook, Progress
-from bistill.training.list_task import ListTask
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 
-from processes import environment
+from sides import Running, Side
 from tables import markdown
 
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ki", "lo", "mu", "ne", "po", "ra", "su", "ti")
 WORDS = tuple(first + second for first in SYLLABLES for second in SYLLABLES)
-SKIPPED = 3  # updates that warm up
+VERSION = "rows"
+WARMUP = 3  # updates of each size before the first turn
+COMPARED = ("seconds", "thousand", "resident")
 HEADERS = ["rows", "queries", "reading s", "lists s", "step s", "difference", "s / 1,000 tokens", "difference"]
-HEADERS += ["resident MiB", "difference", "peak MiB"]
-
-
-class ChanceTeacher:
-    """Stands where ``Teachers`` stand: logits from -8 to 8 by (query id, document id), nothing read."""
-
-    def logits(self, queries: Any, documents: Any, pairs: np.ndarray, description: str = "") -> Scored:
-        """One logit a pair."""
-        mixed = (pairs[:, 0] * 2_654_435_761 + pairs[:, 1] * 40_503) % 65_536
-        return Scored((mixed / 4096 - 8).astype(np.float32), len(pairs), len(pairs))
-
-
-class Stop(Hook):
-    """Ends the run after some updates, and keeps what they took."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-        self.seconds: list[float] = []
-        self.tokens: list[int] = []
-
-    def after_step(self, progress: Progress) -> None:
-        """Count."""
-        self.seconds.append(progress.seconds)
-        self.tokens.append(progress.tokens)
-        if progress.step == self._steps:
-            progress.stop = "enough"
+HEADERS += ["resident MiB", "difference", "of it mapped MiB", "peak MiB"]
 
 
 def write_rows(path: Path, count: int) -> None:
     """Rows of made-up words, the same each time; numbered, so that no two are equal."""
     draw = random.Random(count)
+    path.parent.mkdir(parents=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["query", "positive"])
@@ -86,93 +50,60 @@ def write_rows(path: Path, count: int) -> None:
             writer.writerow([f"{' '.join(query)} {number}", f"{number} {' '.join(document)}"])
 
 
-def distillation_options(options: argparse.Namespace) -> DistillationOptions:
-    """Lists of documents by chance alone."""
-    return DistillationOptions(
-        teacher_path="none",
-        output_dir=options.child,
-        student_name=options.student,
-        data_root=options.child,
-        data_version="rows",
-        max_len=options.max_len,
-        batch_size=options.batch_size,
-        K=options.K,
-        epochs=1,
-        miners=("random",),
-        max_negative_ratio=None,
+def start(rows: int, options: argparse.Namespace, folder: Path) -> Running:
+    """A size's process that has warmed up."""
+    own = folder / str(rows)
+    write_rows(own / VERSION / "train.csv", rows)
+    names = ("student", "batch_size", "K", "max_len")
+    job = {"folder": str(own), "data_version": VERSION} | {name: getattr(options, name) for name in names}
+    running = Running(
+        Side(str(rows), "growth_side.py"), json.dumps(job), options.threads, folder / f"{rows}.log", WARMUP
     )
+    print(f"{rows:,} rows read", file=sys.stderr, flush=True)
+    return running
 
 
-def child(options: argparse.Namespace) -> dict[str, float]:
-    """Train on one size; figures of this process."""
-    settings = distillation_options(options)
-    started = time.perf_counter()
-    dataset = load_split(split_path(settings, "train"))
-    corpus = corpus_of(settings, dataset)
-    read = time.perf_counter()
-    teacher: Any = ChanceTeacher()
-    pools = build(settings, dataset, corpus, np.arange(len(dataset)), teacher)
-    built = time.perf_counter()
-    encoder = BiEncoder.load(settings.student_name, max_len=settings.max_len, precision=settings.precision)
-    stop = Stop(options.steps)
-    Engine(
-        ListTask(encoder, dataset, corpus, pools, settings), settings, precision=encoder.precision, hooks=[stop]
-    ).run()
-    return {
-        "queries": len(dataset),
-        "reading": read - started,
-        "pools": built - read,
-        "step": statistics.median(stop.seconds[SKIPPED:]),
-        "thousand": 1000 * sum(stop.seconds[SKIPPED:]) / sum(stop.tokens[SKIPPED:]),
-        "resident": psutil.Process().memory_info().rss / 2**20,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
-    }
+def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """The answers of all sizes, put together; the order of the turns is shifted each round."""
+    runnings = [start(rows, options, folder) for rows in options.rows]
+    answers: list[list[dict[str, Any]]] = [[] for _ in runnings]
+    try:
+        for number in range(options.steps):
+            for place in range(len(runnings)):
+                turn = (place + number) % len(runnings)
+                answers[turn].append(runnings[turn].ask(1))
+    finally:
+        for running in runnings:
+            running.close()
+    return [figures(rows, found) for rows, found in zip(options.rows, answers, strict=True)]
 
 
-def measure(rows: int, options: argparse.Namespace, cache: str) -> dict[str, float]:
-    """One size, in a process of its own; of the cache it finds only which library multiplies faster."""
-    with tempfile.TemporaryDirectory(prefix="bistill-growth-") as folder:
-        data = Path(folder) / "rows" / "train.csv"
-        data.parent.mkdir()
-        write_rows(data, rows)
-        command = [sys.executable, __file__, "--child", folder]
-        for name in ("steps", "student", "batch_size", "K", "max_len"):
-            command += [f"--{name}", str(getattr(options, name))]
-        surroundings = environment(options.threads) | {"BISTILL_CACHE": cache}
-        done = subprocess.run(command, check=True, env=surroundings, stdout=subprocess.PIPE, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def figures(rows: int, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the updates of a size; its highest memory."""
+    names = ("queries", "reading", "lists", "seconds", "tokens", "resident", "mapped")
+    every = {name: [value for answer in answers for value in answer[name]] for name in names}
+    found = {name: statistics.median(values) for name, values in every.items()}
+    found["thousand"] = 1000 * sum(every["seconds"]) / sum(every["tokens"])
+    return found | {"rows": rows, "peak": max(answer["memory_mib"] for answer in answers)}
+
+
+def cells(found: dict[str, Any], first: dict[str, Any]) -> list[str]:
+    """The row of a size, beside the first one."""
+    step, thousand, resident = (f"{found[name] / first[name] - 1:+.1%}" for name in COMPARED)
+    return [
+        *(f"{found['rows']:,}", f"{found['queries']:,.0f}", f"{found['reading']:.1f}", f"{found['lists']:.1f}"),
+        *(f"{found['seconds']:.3f}", step, f"{found['thousand']:.3f}", thousand),
+        *(f"{found['resident']:.0f}", resident, f"{found['mapped']:.0f}", f"{found['peak']:.0f}"),
+    ]
 
 
 def main() -> None:
     """Print one row a size."""
     options = arguments()
-    if options.child:
-        print(json.dumps(child(options)))
-        return
-    with tempfile.TemporaryDirectory(prefix="bistill-growth-cache-") as cache:
-        found = []
-        for rows in options.rows:
-            found.append({"rows": rows, **measure(rows, options, cache)})
-            print(f"{rows:,} rows done", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(prefix="bistill-growth-") as folder:
+        os.environ["BISTILL_CACHE"] = f"{folder}/cache"
+        found = measure(options, Path(folder))
     print(os.linesep.join(markdown([HEADERS, *(cells(size, found[0]) for size in found)])))
-
-
-def cells(found: dict[str, float], first: dict[str, float]) -> list[str]:
-    """The row of a size, beside the first one."""
-    step, thousand, resident = (f"{found[name] / first[name] - 1:+.1%}" for name in ("step", "thousand", "resident"))
-    return [
-        f"{found['rows']:,}",
-        f"{found['queries']:,}",
-        f"{found['reading']:.1f}",
-        f"{found['pools']:.1f}",
-        f"{found['step']:.3f}",
-        step,
-        f"{found['thousand']:.3f}",
-        thousand,
-        f"{found['resident']:.0f}",
-        resident,
-        f"{found['peak']:.0f}",
-    ]
 
 
 def arguments() -> argparse.Namespace:
@@ -185,7 +116,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--K", type=int, default=8)
     parser.add_argument("--max_len", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from bistill.candidates.mining.miners import NAMES
 from bistill.candidates.teacher_scores.teachers import relevance
 from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
+from bistill.data.spilled import Spilled
 
+# Queries read between two releases of the pages that reading brought in, up to 64 KiB around each of five arrays.
+READS_BETWEEN_RELEASES: Final = 64
 LABELLED_BIT = 1 << NAMES.index("labelled")
 RANDOM_BIT = 1 << NAMES.index("random")
 
@@ -114,7 +117,9 @@ class Counts:
 
 
 class ScoredPools:
-    """Scored candidates of all queries of a run, in arrays; a row, or a step of an iteration, is one query's pool.
+    """Scored candidates of all queries of a run; a row, or a step of an iteration, is one query's pool.
+
+    They lie in arrays on disk, so that memory does not grow with the number of queries.
 
     Args:
         pools: one a query, in the order of training samples.
@@ -128,15 +133,24 @@ class ScoredPools:
 
     def __init__(self, pools: list[QueryPool], counts: Counts) -> None:
         self.counts = counts
-        self.query_ids = np.array([pool.query_id for pool in pools], dtype=np.int64)
-        self._ends = np.cumsum([0, *(len(pool.documents) for pool in pools)])
-        self._positive_ends = np.cumsum([0, *(len(pool.positives) for pool in pools)])
-        self._documents = _joined([pool.documents for pool in pools], np.int64)
-        self.logits = _joined([pool.logits for pool in pools], np.float32)
-        self.sources = _joined([pool.sources for pool in pools], np.uint8)
-        self.verdicts = _joined([pool.verdicts for pool in pools], np.uint8)
-        self._positives = _joined([pool.positives for pool in pools], np.int64)
-        self.positive_logits = _joined([pool.positive_logits for pool in pools], np.float32)
+        self._reads = 0
+        self._spilled = Spilled(
+            (
+                np.array([pool.query_id for pool in pools], dtype=np.int64),
+                np.cumsum([0, *(len(pool.documents) for pool in pools)]),
+                _joined([pool.documents for pool in pools], np.int64),
+                _joined([pool.logits for pool in pools], np.float32),
+                _joined([pool.sources for pool in pools], np.uint8),
+                _joined([pool.verdicts for pool in pools], np.uint8),
+                np.cumsum([0, *(len(pool.positives) for pool in pools)]),
+                _joined([pool.positives for pool in pools], np.int64),
+                _joined([pool.positive_logits for pool in pools], np.float32),
+            )
+        )
+        self.query_ids, self._ends, self._documents, self.logits, self.sources, self.verdicts, *positives = (
+            self._spilled.arrays
+        )
+        self._positive_ends, self._positives, self.positive_logits = positives
 
     def __len__(self) -> int:
         return len(self.query_ids)
@@ -147,6 +161,9 @@ class ScoredPools:
     def __getitem__(self, row: int) -> QueryPool:
         if not 0 <= row < len(self):
             raise IndexError(f"query {row} of {len(self)}")
+        self._reads += 1
+        if self._reads % READS_BETWEEN_RELEASES == 0:
+            self._spilled.release()
         own, positive = slice(*self._ends[row : row + 2]), slice(*self._positive_ends[row : row + 2])
         return QueryPool(
             int(self.query_ids[row]),
@@ -160,23 +177,16 @@ class ScoredPools:
 
     def document_ids(self) -> np.ndarray:
         """Rising ids of all documents that a list may hold, positives included and none twice: int64 of shape (m,)."""
-        return np.unique(np.concatenate([self._documents, self._positives]))
+        found = np.unique(np.concatenate([self._documents, self._positives]))
+        self._spilled.release()
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 of queries, candidates, scores and verdicts."""
         digest = hashlib.sha256()
-        for values in (
-            self.query_ids,
-            self._ends,
-            self._documents,
-            self.logits,
-            self.sources,
-            self.verdicts,
-            self._positive_ends,
-            self._positives,
-            self.positive_logits,
-        ):
+        for values in self._spilled.arrays:
             digest.update(np.ascontiguousarray(values).data)
+        self._spilled.release()
         return digest.hexdigest()
 
     def training_list(self, row: int, options: DistillationOptions, *, seed: int, epoch: int) -> TrainingList:

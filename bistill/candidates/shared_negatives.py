@@ -24,6 +24,7 @@ from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
+from bistill.data.spilled import Spilled
 
 # Pairs that wait in memory before repeated ones are dropped.
 MERGED_AT_ONCE: Final = 10_000_000
@@ -70,7 +71,8 @@ class SharedNegatives:
             if kept is not None:
                 with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
                     np.savez(file, asked=np.array(asked), logits=logits)
-        self._logits = self._judged(logits, pools)
+        self._spilled = Spilled((self._pairs, self._judged(logits, pools)))
+        self._pairs, self._logits = self._spilled.arrays
         self._say()
 
     def extended(self, lists: Sequence[TrainingList], epoch: int) -> list[TrainingList]:
@@ -87,11 +89,15 @@ class SharedNegatives:
             assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
             values = self._logits[places]
             filled.append(longer(item, documents, values, ~np.isnan(values)))
+        self._spilled.release()
         return filled
 
     def fingerprint(self) -> str:
         """SHA-256 of the pairs and of what is learned of them."""
-        return hashlib.sha256(self._pairs.tobytes() + self._logits.tobytes()).hexdigest()
+        digest = hashlib.sha256(self._pairs.data)
+        digest.update(self._logits.data)
+        self._spilled.release()
+        return digest.hexdigest()
 
     def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
         """For each list of a batch ids, int64, of the first documents beside it in an order by (seed, epoch, query

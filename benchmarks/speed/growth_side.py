@@ -1,0 +1,93 @@
+"""One size of ``growth.py``: distillation on a synthetic CSV, an update whenever the driver asks for one.
+
+Started by ``growth.py``; the first argument is JSON with ``folder``, ``data_version``, ``student``, ``batch_size``,
+``K`` and ``max_len``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+from turn import Turns
+
+from bistill.candidates.building import build
+from bistill.candidates.teacher_scores.scoring import Scored
+from bistill.config import DistillationOptions
+from bistill.data.store import load_split
+from bistill.data.version import corpus_of, split_path
+from bistill.encoders.bi_encoder import BiEncoder
+from bistill.training.engine import Engine
+from bistill.training.hook import Hook, Progress
+from bistill.training.list_task import ListTask
+
+MIB = 2**20
+
+
+class ChanceTeacher:
+    """Stands where ``Teachers`` stand: logits from -8 to 8 by (query id, document id), nothing read."""
+
+    def logits(self, queries: Any, documents: Any, pairs: np.ndarray, description: str = "") -> Scored:
+        """One logit a pair."""
+        mixed = (pairs[:, 0] * 2_654_435_761 + pairs[:, 1] * 40_503) % 65_536
+        return Scored((mixed / 4096 - 8).astype(np.float32), len(pairs), len(pairs))
+
+
+class TakeTurns(Hook):
+    """Waits for the driver after each update, and tells what the process holds."""
+
+    def __init__(self, turns: Turns, facts: dict[str, float]) -> None:
+        self._turns, self._facts = turns, facts
+
+    def at_start(self, progress: Progress) -> None:
+        """Before the first update."""
+        self._turns.ready()
+        self._turns.begin()
+
+    def after_step(self, progress: Progress) -> None:
+        """The weights were changed."""
+        memory = psutil.Process().memory_info()
+        self._turns.done(
+            progress.terms["loss"],
+            tokens=progress.tokens,
+            resident=memory.rss / MIB,
+            mapped=memory.shared / MIB,
+            **self._facts,
+        )
+        self._turns.begin()
+
+
+def main() -> None:
+    """Read the data, make the lists, train until nothing more is asked."""
+    given, turns = json.loads(sys.argv[1]), Turns()
+    options = DistillationOptions(
+        teacher_path="none",
+        output_dir=given["folder"],
+        student_name=given["student"],
+        data_root=given["folder"],
+        data_version=given["data_version"],
+        max_len=given["max_len"],
+        batch_size=given["batch_size"],
+        K=given["K"],
+        epochs=1,
+        miners=("random",),
+        max_negative_ratio=None,
+    )
+    started = time.perf_counter()
+    dataset = load_split(split_path(options, "train"))
+    corpus = corpus_of(options, dataset)
+    read = time.perf_counter()
+    teacher: Any = ChanceTeacher()
+    pools = build(options, dataset, corpus, np.arange(len(dataset)), teacher)
+    facts = {"queries": len(dataset), "reading": read - started, "lists": time.perf_counter() - read}
+    encoder = BiEncoder.load(options.student_name, max_len=options.max_len, precision=options.precision)
+    task = ListTask(encoder, dataset, corpus, pools, options)
+    Engine(task, options, precision=encoder.precision, hooks=[TakeTurns(turns, facts)]).run()
+
+
+if __name__ == "__main__":
+    main()
