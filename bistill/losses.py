@@ -97,6 +97,7 @@ def distillation(
     tau: float,
     contrastive_weight: float,
     negative_penalty_weight: float,
+    listwise_weight: float = 1.0,
     student_tau: float | None = None,
 ) -> dict[str, Tensor]:
     """The weighted sum of the three losses and each of them by name.
@@ -109,6 +110,7 @@ def distillation(
         tau: temperature of the teacher in the listwise term.
         contrastive_weight: weight of the hinge.
         negative_penalty_weight: weight of the penalty.
+        listwise_weight: weight of the listwise term; at 0 the teacher's scores count for nothing.
         student_tau: temperature of the student in the listwise term; None: ``tau``.
 
     Returns:
@@ -120,7 +122,7 @@ def distillation(
         "negative_penalty": negative_penalty(student, positive, mask),
     }
     loss = (
-        terms["listwise_kl"]
+        listwise_weight * terms["listwise_kl"]
         + contrastive_weight * terms["contrastive_hinge"]
         + negative_penalty_weight * terms["negative_penalty"]
     )

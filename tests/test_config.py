@@ -20,10 +20,18 @@ def test_the_recipe_by_default_is_the_best_one_found() -> None:
     """See docs/decisions/0017: the contract's literal recipe has tau 0.2 and weights 0.3 and 0.4."""
     options = DistillationOptions(teacher_path="t", output_dir="s")
     assert (options.tau, options.student_tau, options.score) == (0.05, None, "linear")
+    assert options.listwise_weight == 1
     assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 1)
     assert (options.in_batch, options.info_nce_tau, options.lr) == ("floor", 0.05, None)
     assert (options.miners, options.choice) == (("labelled", "lexical:20", "random"), "stratified")
     assert options.merge_with_start == (0.8, 0.6, 0.4)
+
+
+def test_weights_that_leave_nothing_to_learn_are_refused() -> None:
+    DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0)
+    with pytest.raises(OptionError, match="nothing to learn") as raised:
+        DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, info_nce_weight=0)
+    assert "--listwise_weight" in str(raised.value)
 
 
 def test_a_value_out_of_range_names_flag_value_and_range() -> None:

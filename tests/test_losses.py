@@ -100,6 +100,12 @@ def test_distillation_sums_its_terms_by_weight() -> None:
     expected = terms["listwise_kl"] + 0.3 * terms["contrastive_hinge"] + 0.4 * terms["negative_penalty"]
     assert set(terms) == {"loss", "listwise_kl", "contrastive_hinge", "negative_penalty"}
     torch.testing.assert_close(terms["loss"], expected)
+    # Weight 0: another teacher makes no difference to the loss, only to the term beside it.
+    silent, other = (
+        losses.distillation(t, STUDENT, POSITIVE, MASK, listwise_weight=0, **WEIGHTS) for t in (TEACHER, 1 - TEACHER)
+    )
+    torch.testing.assert_close(silent["loss"], expected - terms["listwise_kl"])
+    assert silent["loss"] == other["loss"] and silent["listwise_kl"] == terms["listwise_kl"] != other["listwise_kl"]
 
 
 def test_pointwise_bce_by_hand() -> None:

@@ -139,6 +139,9 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     student_tau: Annotated[
         float | None, Option("Temperature of the student, in units of its score; unset: --tau.", minimum=1e-4)
     ] = None
+    listwise_weight: Annotated[
+        float, Option("Weight of the listwise KL term; 0: the teacher's scores choose the lists alone.", minimum=0)
+    ] = 1.0
     contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.0
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.0
     info_nce_weight: Annotated[
@@ -175,6 +178,7 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_own_documents()
+        self._check_weights()
         sizes = self.matryoshka
         if sizes and (sizes[-1] < MATRYOSHKA_LEAST or list(sizes) != sorted(set(sizes), reverse=True)):
             raise OptionError(
@@ -189,6 +193,16 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
                 where="--merge_with_start",
                 found=self.merge_with_start,
                 todo="give numbers such as 0.9 0.8 0.7 0.6 0.5; 1 is always tried",
+            )
+
+    def _check_weights(self) -> None:
+        weights = (self.listwise_weight, self.info_nce_weight, self.contrastive_weight, self.negative_penalty_weight)
+        if not any(weights):
+            raise OptionError(
+                "the weights of all losses are 0, so there is nothing to learn",
+                where="--listwise_weight, --info_nce_weight, --contrastive_weight, --negative_penalty_weight",
+                found=weights,
+                todo="leave one of them at its default",
             )
 
     def _check_own_documents(self) -> None:
