@@ -22,25 +22,24 @@ def linear_score(cosine: Tensor) -> Tensor:
     return (cosine + 1) / 2
 
 
-def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float, student_tau: float | None = None) -> Tensor:
-    """Mean over queries of KL(softmax(teacher / tau) || softmax(student / student_tau)) over each query's candidates.
+def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> Tensor:
+    """Mean over queries of KL(softmax(teacher / tau) || softmax(student / tau)) over each query's candidates.
 
     KL(p || q) = sum_d p_d (log p_d - log q_d), in nats; Hinton et al. 2015 without their factor tau^2, as the
-    contract writes it. The contract has one temperature for both; the recipes of today give each scale its own (CADET,
-    arXiv 2505.19274).
+    contract writes it. One temperature stands for both; a second one for the student (CADET, arXiv 2505.19274) ranked
+    no better (``docs/experiments.md``).
 
     Args:
         teacher: (queries, candidates) scores.
         student: (queries, candidates) scores.
         mask: (queries, candidates) bool, at least one True in each row.
-        tau: temperature of the teacher in units of its score, above 0.
-        student_tau: of the student in units of its score; None: ``tau``.
+        tau: temperature in units of score, above 0.
 
     Returns:
         Scalar, at least 0.
     """
     target = _masked_log_softmax(teacher / tau, mask)
-    predicted = _masked_log_softmax(student / (tau if student_tau is None else student_tau), mask)
+    predicted = _masked_log_softmax(student / tau, mask)
     return (target.exp() * (target - predicted)).sum(dim=1).mean()
 
 
@@ -98,7 +97,6 @@ def distillation(
     contrastive_weight: float,
     negative_penalty_weight: float,
     listwise_weight: float = 1.0,
-    student_tau: float | None = None,
 ) -> dict[str, Tensor]:
     """The weighted sum of the three losses and each of them by name.
 
@@ -107,17 +105,16 @@ def distillation(
         student: (queries, candidates) scores.
         positive: (queries, candidates) bool.
         mask: (queries, candidates) bool.
-        tau: temperature of the teacher in the listwise term.
+        tau: temperature of the listwise term.
         contrastive_weight: weight of the hinge.
         negative_penalty_weight: weight of the penalty.
         listwise_weight: weight of the listwise term; at 0 the teacher's scores count for nothing.
-        student_tau: temperature of the student in the listwise term; None: ``tau``.
 
     Returns:
         Scalars ``loss``, ``listwise_kl``, ``contrastive_hinge``, ``negative_penalty``; the last three unweighted.
     """
     terms = {
-        "listwise_kl": listwise_kl(teacher, student, mask, tau, student_tau),
+        "listwise_kl": listwise_kl(teacher, student, mask, tau),
         "contrastive_hinge": contrastive_hinge(student, positive, mask),
         "negative_penalty": negative_penalty(student, positive, mask),
     }

@@ -19,7 +19,7 @@ def test_the_contract_defaults() -> None:
 def test_the_recipe_by_default_is_the_best_one_found() -> None:
     """See docs/decisions/0017: the contract's literal recipe has tau 0.2 and weights 0.3 and 0.4."""
     options = DistillationOptions(teacher_path="t", output_dir="s")
-    assert (options.tau, options.student_tau, options.score) == (0.05, None, "linear")
+    assert (options.tau, options.score) == (0.05, "linear")
     assert options.listwise_weight == 1
     assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 1)
     assert (options.in_batch, options.info_nce_tau, options.lr) == ("floor", 0.05, None)

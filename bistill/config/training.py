@@ -135,10 +135,7 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "sigmoid(a * cosine + b) with a and b learned, too."
         ),
     ] = "linear"
-    tau: Annotated[float, Option("Temperature of the teacher in the listwise KL term.", minimum=1e-4)] = 0.05
-    student_tau: Annotated[
-        float | None, Option("Temperature of the student, in units of its score; unset: --tau.", minimum=1e-4)
-    ] = None
+    tau: Annotated[float, Option("Temperature of the listwise KL term.", minimum=1e-4)] = 0.05
     listwise_weight: Annotated[
         float, Option("Weight of the listwise KL term; 0: the teacher's scores choose the lists alone.", minimum=0)
     ] = 1.0

@@ -148,7 +148,6 @@ class ListTask:
             positive,
             mask,
             tau=options.tau,
-            student_tau=options.student_tau,
             listwise_weight=options.listwise_weight,
             contrastive_weight=options.contrastive_weight,
             negative_penalty_weight=options.negative_penalty_weight,
