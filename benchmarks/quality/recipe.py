@@ -32,26 +32,34 @@ COMMAND = "from bistill import cli; cli.main()"
 def main() -> None:
     """Do what the job says, unless its result is there."""
     path = Path(sys.argv[1])
-    job = json.loads(path.read_text(encoding="utf-8"))
-    result = path.with_name("result.json")
     lock = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    if of_job(result, job):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        do(json.loads(path.read_text(encoding="utf-8")), path, lock)
+    finally:
+        os.close(lock)
+
+
+def do(job: dict[str, Any], path: Path, lock: int) -> None:
+    """Train where no model of the job was kept, measure where there is no result."""
+    result = path.with_name("result.json")
+    if of_job(result, recipes.identity(job)):
         return
-    facts = of_job(path.with_name("trained.json"), job) or trained(job, path, lock)
+    facts = of_job(path.with_name("trained.json"), recipes.training_identity(job)) or trained(job, path, lock)
     started = time.monotonic()
     figures = measured(job)
-    record = {**facts, **figures, "evaluation_seconds": round(time.monotonic() - started, 1)}
+    seconds = round(time.monotonic() - started, 1)
+    record = {**facts, "job": recipes.identity(job), **figures, "evaluation_seconds": seconds}
     artifacts.write_json(result, journal.finite(record))
     if not job["keep_models"]:
         path.with_name("trained.json").unlink(missing_ok=True)
         shutil.rmtree(job["output"], ignore_errors=True)
 
 
-def of_job(path: Path, job: dict[str, Any]) -> dict[str, Any] | None:
-    """What a file holds of a job; None where there is none, or one of another job."""
+def of_job(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """What a file holds of a job, known by its identity; None where there is none, or one of another job."""
     found = artifacts.read_json(path) if path.is_file() else {}
-    return found if found.get("job") == recipes.identity(job) else None
+    return found if found.get("job") == identity else None
 
 
 def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
@@ -60,14 +68,15 @@ def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
     Raises:
         SystemExit: the training failed; what it said stands above in the log.
     """
+    identity = recipes.training_identity(job)
     if job["kind"] in recipes.UNTRAINED:
-        return {"job": recipes.identity(job), "seconds": 0.0, "updates": 0, "notes": []}
+        return {"job": identity, "seconds": 0.0, "updates": 0, "notes": []}
     output, begun = Path(job["output"]), path.with_name("begun.json")
     path.with_name("trained.json").unlink(missing_ok=True)
-    if job["kind"] != recipes.BISTILL or not of_job(begun, job):
+    if job["kind"] != recipes.BISTILL or not of_job(begun, identity):
         shutil.rmtree(output, ignore_errors=True)
     resumed = output.is_dir()
-    artifacts.write_json(begun, {"job": recipes.identity(job)})
+    artifacts.write_json(begun, {"job": identity})
     started = time.monotonic()
     code = subprocess.run(training_command(job, path), check=False, pass_fds=(lock,)).returncode
     if code:
@@ -76,7 +85,7 @@ def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
     facts = of_ours(job) if job["kind"] == recipes.BISTILL else artifacts.read_json(output / "facts.json")
     if resumed:
         facts["notes"].append("resumed: its wall time is that of the last process")
-    facts = {"job": recipes.identity(job), "seconds": seconds, **facts}
+    facts = {"job": identity, "seconds": seconds, **facts}
     artifacts.write_json(path.with_name("trained.json"), facts)
     return facts
 

@@ -33,6 +33,8 @@ UNTRAINED: Final = (START, TEACHER)
 REFERENCE: Final = "ours"
 # Fields of a job that decide nothing of its result.
 INCIDENTAL: Final = ("flagembedding_python", "keep_models")
+# Fields that decide how a model is measured, not which model it is.
+MEASURING: Final = ("forgetting", "test_queries", "dimensions")
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ def further(text: str) -> tuple[str, Recipe]:
 def identity(job: dict[str, Any]) -> dict[str, Any]:
     """What of a job decides its result, as JSON holds it: a result of another identity is made anew."""
     return dict(json.loads(json.dumps({name: value for name, value in job.items() if name not in INCIDENTAL})))
+
+
+def training_identity(job: dict[str, Any]) -> dict[str, Any]:
+    """What of a job decides its model: other questions to the same model train nothing anew, where it was kept."""
+    return {name: value for name, value in identity(job).items() if name not in MEASURING}
 
 
 def figure_of_first(size: int | str) -> str:
