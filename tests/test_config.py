@@ -31,7 +31,10 @@ def test_weights_that_leave_nothing_to_learn_are_refused() -> None:
     DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0)
     with pytest.raises(OptionError, match="nothing to learn") as raised:
         DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, info_nce_weight=0)
-    assert "--listwise_weight" in str(raised.value)
+    assert "--listwise_weight" in str(raised.value) and "--info_nce_weight" in str(raised.value)
+    with pytest.raises(OptionError, match="no loss acts on the score"):
+        DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, score="calibrated")
+    DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, contrastive_weight=0.3, score="calibrated")
 
 
 def test_a_value_out_of_range_names_flag_value_and_range() -> None:

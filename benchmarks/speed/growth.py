@@ -65,9 +65,11 @@ def start(rows: int, options: argparse.Namespace, folder: Path) -> Running:
 
 def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """The answers of all sizes, put together; the order of the turns is shifted each round."""
-    runnings = [start(rows, options, folder) for rows in options.rows]
-    answers: list[list[dict[str, Any]]] = [[] for _ in runnings]
+    runnings: list[Running] = []
+    answers: list[list[dict[str, Any]]] = [[] for _ in options.rows]
     try:
+        for rows in options.rows:
+            runnings.append(start(rows, options, folder))
         for number in range(options.steps):
             for place in range(len(runnings)):
                 turn = (place + number) % len(runnings)
@@ -80,11 +82,11 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 
 def figures(rows: int, answers: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the updates of a size; its highest memory."""
-    names = ("queries", "reading", "lists", "seconds", "tokens", "resident", "mapped")
+    names = ("queries", "reading", "lists", "seconds", "tokens", "resident", "mapped", "peak")
     every = {name: [value for answer in answers for value in answer[name]] for name in names}
     found = {name: statistics.median(values) for name, values in every.items()}
     found["thousand"] = 1000 * sum(every["seconds"]) / sum(every["tokens"])
-    return found | {"rows": rows, "peak": max(answer["memory_mib"] for answer in answers)}
+    return found | {"rows": rows, "peak": max(every["peak"])}
 
 
 def cells(found: dict[str, Any], first: dict[str, Any]) -> list[str]:
@@ -100,6 +102,8 @@ def cells(found: dict[str, Any], first: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Print one row a size."""
     options = arguments()
+    if min(options.rows) < (needed := (WARMUP + options.steps) * options.batch_size):
+        raise SystemExit(f"{options.steps} updates of {options.batch_size} queries need {needed} rows")
     with tempfile.TemporaryDirectory(prefix="bistill-growth-") as folder:
         os.environ["BISTILL_CACHE"] = f"{folder}/cache"
         found = measure(options, Path(folder))

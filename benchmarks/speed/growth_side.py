@@ -7,6 +7,7 @@ Started by ``growth.py``; the first argument is JSON with ``folder``, ``data_ver
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from typing import Any
@@ -56,6 +57,7 @@ class TakeTurns(Hook):
             tokens=progress.tokens,
             resident=memory.rss / MIB,
             mapped=memory.shared / MIB,
+            peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
             **self._facts,
         )
         self._turns.begin()

@@ -21,7 +21,7 @@ from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
 from bistill.data.spilled import Spilled
 
-# Queries read between two releases of the pages that reading brought in, up to 64 KiB around each of five arrays.
+# Queries read between two releases of the pages that reading brought in, up to 64 KiB around each of nine arrays.
 READS_BETWEEN_RELEASES: Final = 64
 LABELLED_BIT = 1 << NAMES.index("labelled")
 RANDOM_BIT = 1 << NAMES.index("random")

@@ -24,6 +24,8 @@ Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
+# Weights of the losses that act on the student's score.
+ON_SCORE: Final = ("listwise_weight", "contrastive_weight", "negative_penalty_weight")
 # Numbers of the shortest vectors that can be learned beside the whole ones.
 MATRYOSHKA_LEAST: Final = 8
 
@@ -137,7 +139,7 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     ] = "linear"
     tau: Annotated[float, Option("Temperature of the listwise KL term.", minimum=1e-4)] = 0.05
     listwise_weight: Annotated[
-        float, Option("Weight of the listwise KL term; 0: the teacher's scores choose the lists alone.", minimum=0)
+        float, Option("Weight of the listwise KL term; 0: the teacher's scores only choose the lists.", minimum=0)
     ] = 1.0
     contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.0
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.0
@@ -193,13 +195,23 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             )
 
     def _check_weights(self) -> None:
-        weights = (self.listwise_weight, self.info_nce_weight, self.contrastive_weight, self.negative_penalty_weight)
-        if not any(weights):
+        on_score = {name: getattr(self, name) for name in ON_SCORE}
+        if any(on_score.values()):
+            return
+        where = ", ".join(f"--{name}" for name in on_score)
+        if not self.info_nce_weight:
             raise OptionError(
                 "the weights of all losses are 0, so there is nothing to learn",
-                where="--listwise_weight, --info_nce_weight, --contrastive_weight, --negative_penalty_weight",
-                found=weights,
-                todo="leave one of them at its default",
+                where=f"{where}, --info_nce_weight",
+                found=0,
+                todo="give one of them a weight above 0",
+            )
+        if self.score == "calibrated":
+            raise OptionError(
+                "no loss acts on the score: the cross-entropy of the labels acts on the cosine",
+                where=where,
+                found=0,
+                todo="give one of them a weight above 0, or leave out --score calibrated",
             )
 
     def _check_own_documents(self) -> None:

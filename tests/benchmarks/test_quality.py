@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-QUALITY = Path(__file__).parents[2] / "benchmarks" / "quality"
 
-
-def test_another_question_to_a_kept_model_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(QUALITY))
-    recipe = importlib.import_module("recipe")
+def test_another_question_to_a_kept_model_trains_nothing(
+    tmp_path: Path, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = script("quality/recipe")
     done: list[str] = []
 
     class Ended:

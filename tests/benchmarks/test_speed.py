@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
 WORDS = "file list sort set map tree graph query key value red blue".split()  # noqa: SIM905
 
 
@@ -18,11 +17,12 @@ def test_ours_sentence_transformers_and_a_plain_loop_have_the_same_losses(
     tiny_encoder: Path,
     tiny_teacher: Path,
     write_csv: Callable[[Path, list[list[str]]], Path],
+    script: Callable[[str], ModuleType],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.syspath_prepend(str(SPEED))
-    compare = importlib.import_module("compare")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    compare = script("speed/compare")
     rows = [[f"how to {word}", f"returns the {word}", f"error in {WORDS[row - 1]}"] for row, word in enumerate(WORDS)]
     write_csv(tmp_path / "tiny" / "train.csv", [["query", "positive", "negative"], *rows])
     options = argparse.Namespace(
@@ -38,6 +38,7 @@ def test_ours_sentence_transformers_and_a_plain_loop_have_the_same_losses(
     left = compare.checked(sides, options, folder, compare.Lines(None))  # losses that differ end it
     assert [side.name for side in left] == ["bistill", "sentence-transformers 6", "plain PyTorch"]
     said = [line.strip("| ").split(" | ") for line in capfd.readouterr().out.splitlines() if line.startswith("| ")]
+    assert len(said) == 4  # head and sides
     for name, first, last, _, largest in said[1:]:
         assert float(largest) < 1e-3 * float(first), name
         assert float(last) != float(first), name  # they train

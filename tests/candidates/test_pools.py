@@ -9,9 +9,17 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
+from bistill.candidates.pools import (
+    LABELLED_BIT,
+    RANDOM_BIT,
+    READS_BETWEEN_RELEASES,
+    Counts,
+    QueryPool,
+    ScoredPools,
+)
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
+from bistill.data.spilled import Spilled
 from tests.candidates.conftest import Small
 
 
@@ -59,6 +67,22 @@ def test_pools_come_back_as_they_were_given() -> None:
         with pytest.raises(IndexError, match=f"query {row} of 3"):
             made[row]
     assert len(ScoredPools([], Counts())) == 0
+
+
+def test_pools_lie_on_disk_and_pages_that_were_read_are_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[None] = []
+    monkeypatch.setattr(Spilled, "release", lambda _: released.append(None))
+    made = ScoredPools(POOLS, Counts())
+    for values in (made.query_ids, made.logits, made.sources, made.verdicts, made.positive_logits, made[1].documents):
+        assert not values.flags.owndata and not values.flags.writeable
+    for _ in range(READS_BETWEEN_RELEASES - 2):
+        made[0]
+    assert len(released) == 0
+    made[0]
+    assert len(released) == 1
+    made.document_ids()
+    made.fingerprint()
+    assert len(released) == 3
 
 
 @pytest.mark.parametrize("choice", ["random", "stratified"])

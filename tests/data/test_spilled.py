@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.data.spilled import Spilled
+from bistill.errors import ArtifactError
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,19 @@ def test_nothing_lies_in_the_cache_folder_by_name_and_nothing_to_keep_needs_no_f
     assert held.arrays[0].sum() == 499500
     empty = Spilled([np.empty(0, dtype=np.float32), np.empty((0, 3), dtype=np.int64)])
     assert [array.shape for array in empty.arrays] == [(0,), (0, 3)]
+    assert not any(array.flags.writeable for array in empty.arrays)
     empty.release()
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(cache: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(ArtifactError, match="8000 bytes of candidates cannot be written") as raised:
+            Spilled([np.arange(1000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(cache) in str(raised.value) and "BISTILL_CACHE" in str(raised.value)
 
 
 def test_a_view_outlives_what_made_it() -> None:

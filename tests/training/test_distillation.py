@@ -34,7 +34,7 @@ def event(made: DistillationOptions, name: str) -> dict[str, Any]:
 
 
 def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    made = options(data_root, tiny_teacher, tiny_encoder)
+    made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = corpus_of(made, dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
@@ -67,6 +67,7 @@ def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder
         tau=0.2,
         contrastive_weight=0.3,
         negative_penalty_weight=0.4,
+        listwise_weight=0.5,
     )
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-5)
