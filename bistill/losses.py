@@ -38,9 +38,49 @@ def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> T
     Returns:
         Scalar, at least 0.
     """
-    target = _masked_log_softmax(teacher / tau, mask)
-    predicted = _masked_log_softmax(student / tau, mask)
-    return (target.exp() * (target - predicted)).sum(dim=1).mean()
+    return _kl_of_queries(teacher, student, mask, tau).mean()
+
+
+def trusted_kl(teacher: Tensor, student: Tensor, positive: Tensor, mask: Tensor, tau: float) -> Tensor:
+    """``listwise_kl`` in which a query counts as much as its teacher finds the positive relevant.
+
+    Mean over queries of t+ * KL(softmax(teacher / tau) || softmax(student / tau)). A teacher that finds nothing of a
+    list relevant has no order to teach: its softmax is flat, and a student that follows it unlearns the label.
+
+    Args:
+        teacher: (queries, candidates) scores.
+        student: (queries, candidates) scores.
+        positive: (queries, candidates) bool, exactly one True in each row.
+        mask: (queries, candidates) bool, at least one True in each row.
+        tau: temperature in units of score, above 0.
+
+    Returns:
+        Scalar, at least 0.
+    """
+    trust = teacher.masked_fill(~positive, 0.0).sum(dim=1)
+    return (trust * _kl_of_queries(teacher, student, mask, tau)).mean()
+
+
+def rank_net(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> Tensor:
+    """Cross-entropy of the order of two candidates; mean over pairs that the teacher tells apart, then over queries.
+
+    -(P log p + (1 - P) log(1 - p)), P = sigmoid((t_i - t_j) / tau), p = sigmoid((s_i - s_j) / tau), t_i > t_j
+    (Burges et al. 2005, "Learning to Rank using Gradient Descent", equation 2).
+
+    Args:
+        teacher: (queries, candidates) scores.
+        student: (queries, candidates) scores.
+        mask: (queries, candidates) bool.
+        tau: temperature in units of score, above 0.
+
+    Returns:
+        Scalar, at least 0; queries whose candidates the teacher finds all alike do not count.
+    """
+    wanted = (teacher[:, :, None] - teacher[:, None, :]) / tau
+    found = (student[:, :, None] - student[:, None, :]) / tau
+    pairs = (mask[:, :, None] & mask[:, None, :] & (wanted > 0)).flatten(1)
+    entropy = functional.binary_cross_entropy_with_logits(found, wanted.sigmoid(), reduction="none")
+    return _mean_where(_row_mean(entropy.flatten(1), pairs), pairs.any(dim=1))
 
 
 def contrastive_hinge(student: Tensor, positive: Tensor, mask: Tensor, margin: float = MARGIN) -> Tensor:
@@ -97,6 +137,7 @@ def distillation(
     contrastive_weight: float,
     negative_penalty_weight: float,
     listwise_weight: float = 1.0,
+    listwise: str = "kl",
 ) -> dict[str, Tensor]:
     """The weighted sum of the three losses and each of them by name.
 
@@ -109,17 +150,25 @@ def distillation(
         contrastive_weight: weight of the hinge.
         negative_penalty_weight: weight of the penalty.
         listwise_weight: weight of the listwise term; at 0 the teacher's scores count for nothing.
+        listwise: the listwise term: ``kl``, ``trusted_kl`` or ``rank_net``.
 
     Returns:
-        Scalars ``loss``, ``listwise_kl``, ``contrastive_hinge``, ``negative_penalty``; the last three unweighted.
+        Scalars ``loss``, the listwise term by its function's name, ``contrastive_hinge``, ``negative_penalty``; the
+        last three unweighted.
     """
+    if listwise == "kl":
+        name, ranked = "listwise_kl", listwise_kl(teacher, student, mask, tau)
+    elif listwise == "trusted_kl":
+        name, ranked = listwise, trusted_kl(teacher, student, positive, mask, tau)
+    else:
+        name, ranked = listwise, rank_net(teacher, student, mask, tau)
     terms = {
-        "listwise_kl": listwise_kl(teacher, student, mask, tau),
+        name: ranked,
         "contrastive_hinge": contrastive_hinge(student, positive, mask),
         "negative_penalty": negative_penalty(student, positive, mask),
     }
     loss = (
-        listwise_weight * terms["listwise_kl"]
+        listwise_weight * ranked
         + contrastive_weight * terms["contrastive_hinge"]
         + negative_penalty_weight * terms["negative_penalty"]
     )
@@ -150,6 +199,12 @@ def info_nce(cosine: Tensor, positive: Tensor, negative: Tensor, tau: float) -> 
 def pointwise_bce(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean binary cross-entropy of sigmoid(logits) against labels in 0..1, both of shape (pairs,); in nats."""
     return functional.binary_cross_entropy_with_logits(logits, labels)
+
+
+def _kl_of_queries(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> Tensor:
+    target = _masked_log_softmax(teacher / tau, mask)
+    predicted = _masked_log_softmax(student / tau, mask)
+    return (target.exp() * (target - predicted)).sum(dim=1)
 
 
 def _masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
