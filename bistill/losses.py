@@ -61,28 +61,6 @@ def trusted_kl(teacher: Tensor, student: Tensor, positive: Tensor, mask: Tensor,
     return (trust * _kl_of_queries(teacher, student, mask, tau)).mean()
 
 
-def rank_net(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> Tensor:
-    """Cross-entropy of the order of two candidates; mean over pairs that the teacher tells apart, then over queries.
-
-    -(P log p + (1 - P) log(1 - p)), P = sigmoid((t_i - t_j) / tau), p = sigmoid((s_i - s_j) / tau), t_i > t_j
-    (Burges et al. 2005, "Learning to Rank using Gradient Descent", equation 2).
-
-    Args:
-        teacher: (queries, candidates) scores.
-        student: (queries, candidates) scores.
-        mask: (queries, candidates) bool.
-        tau: temperature in units of score, above 0.
-
-    Returns:
-        Scalar, at least 0; queries whose candidates the teacher finds all alike do not count.
-    """
-    wanted = (teacher[:, :, None] - teacher[:, None, :]) / tau
-    found = (student[:, :, None] - student[:, None, :]) / tau
-    pairs = (mask[:, :, None] & mask[:, None, :] & (wanted > 0)).flatten(1)
-    entropy = functional.binary_cross_entropy_with_logits(found, wanted.sigmoid(), reduction="none")
-    return _mean_where(_row_mean(entropy.flatten(1), pairs), pairs.any(dim=1))
-
-
 def contrastive_hinge(student: Tensor, positive: Tensor, mask: Tensor, margin: float = MARGIN) -> Tensor:
     """Mean over queries of max(0, margin - (mean positive score - mean negative score)).
 
@@ -150,18 +128,16 @@ def distillation(
         contrastive_weight: weight of the hinge.
         negative_penalty_weight: weight of the penalty.
         listwise_weight: weight of the listwise term; at 0 the teacher's scores count for nothing.
-        listwise: the listwise term: ``kl``, ``trusted_kl`` or ``rank_net``.
+        listwise: the listwise term: ``kl`` or ``trusted_kl``.
 
     Returns:
         Scalars ``loss``, the listwise term by its function's name, ``contrastive_hinge``, ``negative_penalty``; the
         last three unweighted.
     """
-    if listwise == "kl":
-        name, ranked = "listwise_kl", listwise_kl(teacher, student, mask, tau)
-    elif listwise == "trusted_kl":
-        name, ranked = listwise, trusted_kl(teacher, student, positive, mask, tau)
+    if listwise == "trusted_kl":
+        name, ranked = "trusted_kl", trusted_kl(teacher, student, positive, mask, tau)
     else:
-        name, ranked = listwise, rank_net(teacher, student, mask, tau)
+        name, ranked = "listwise_kl", listwise_kl(teacher, student, mask, tau)
     terms = {
         name: ranked,
         "contrastive_hinge": contrastive_hinge(student, positive, mask),

@@ -58,22 +58,6 @@ def test_trusted_kl_weighs_each_query_by_the_relevance_of_its_positive() -> None
     assert blind.item() == 0 < losses.listwise_kl(torch.zeros_like(TEACHER), STUDENT, MASK, tau=0.2).item()
 
 
-def test_rank_net_by_hand_over_the_pairs_that_the_teacher_tells_apart() -> None:
-    # tau 0.5; of the first query the teacher tells two pairs apart, by 0.6 each; the second has a tie, the rest masked.
-    teacher = torch.tensor([[0.9, 0.3, 0.3], [0.5, 0.5, 0.1]], dtype=torch.float64)
-    student = torch.tensor([[0.6, 0.4, 0.1], [0.2, 0.9, 0.3]], dtype=torch.float64)
-    mask = torch.tensor([[True, True, True], [True, True, False]])
-    wanted = 1 / (1 + math.exp(-0.6 / 0.5))
-
-    def entropy(gap: float) -> float:
-        found = 1 / (1 + math.exp(-gap / 0.5))
-        return -(wanted * math.log(found) + (1 - wanted) * math.log(1 - found))
-
-    value = losses.rank_net(teacher, student, mask, tau=0.5)
-    assert value.item() == pytest.approx((entropy(0.2) + entropy(0.5)) / 2, abs=1e-12)
-    assert losses.rank_net(teacher[1:], student[1:], mask[1:], tau=0.5).item() == 0
-
-
 def test_info_nce_by_hand_and_against_the_in_batch_loss_of_sentence_transformers() -> None:
     cosine = torch.tensor([[0.9, 0.4, -0.2], [0.1, 0.3, 0.8]], dtype=torch.float64)
     positive = torch.tensor([[True, False, False], [False, True, False]])
@@ -144,13 +128,11 @@ def case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Ten
     return teacher, student, positive, mask
 
 
-@pytest.mark.parametrize(
-    "term", ["loss", "listwise_kl", "trusted_kl", "rank_net", "contrastive_hinge", "negative_penalty"]
-)
+@pytest.mark.parametrize("term", ["loss", "listwise_kl", "trusted_kl", "contrastive_hinge", "negative_penalty"])
 @pytest.mark.parametrize("seed", range(3))
 def test_gradients_in_float64(term: str, seed: int) -> None:
     teacher, student, positive, mask = case(seed)
-    listwise = term if term in ("trusted_kl", "rank_net") else "kl"
+    listwise = term if term == "trusted_kl" else "kl"
 
     def value(scores: torch.Tensor) -> torch.Tensor:
         return losses.distillation(teacher, scores, positive, mask, listwise=listwise, **WEIGHTS)[term]
@@ -158,7 +140,7 @@ def test_gradients_in_float64(term: str, seed: int) -> None:
     assert torch.autograd.gradcheck(value, student.requires_grad_())
 
 
-@pytest.mark.parametrize("listwise", ["kl", "trusted_kl", "rank_net"])
+@pytest.mark.parametrize("listwise", ["kl", "trusted_kl"])
 @pytest.mark.parametrize("seed", range(3))
 def test_padding_changes_nothing(seed: int, listwise: str) -> None:
     teacher, student, positive, mask = case(seed)
@@ -176,7 +158,7 @@ def test_padding_changes_nothing(seed: int, listwise: str) -> None:
     torch.testing.assert_close(plain, wider)
 
 
-@pytest.mark.parametrize("listwise", ["kl", "trusted_kl", "rank_net"])
+@pytest.mark.parametrize("listwise", ["kl", "trusted_kl"])
 @pytest.mark.parametrize("seed", range(3))
 def test_order_of_candidates_and_queries_changes_nothing(seed: int, listwise: str) -> None:
     tensors = case(seed)

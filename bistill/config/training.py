@@ -24,7 +24,7 @@ Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
-Listwise = Literal["kl", "trusted_kl", "rank_net"]
+Listwise = Literal["kl", "trusted_kl"]
 # Weights of the losses that act on the student's score.
 ON_SCORE: Final = ("listwise_weight", "contrastive_weight", "negative_penalty_weight")
 # Numbers of the shortest vectors that can be learned beside the whole ones.
@@ -143,7 +143,7 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         Listwise,
         Option(
             "What the student learns of the teacher's scores of a list. kl: their distribution; trusted_kl: the same, "
-            "a query counting as much as its teacher finds the positive relevant; rank_net: the order of each two."
+            "a query counting as much as its teacher finds the positive relevant."
         ),
     ] = "kl"
     listwise_weight: Annotated[
