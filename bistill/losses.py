@@ -38,27 +38,9 @@ def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> T
     Returns:
         Scalar, at least 0.
     """
-    return _kl_of_queries(teacher, student, mask, tau).mean()
-
-
-def trusted_kl(teacher: Tensor, student: Tensor, positive: Tensor, mask: Tensor, tau: float) -> Tensor:
-    """``listwise_kl`` in which a query counts as much as its teacher finds the positive relevant.
-
-    Mean over queries of t+ * KL(softmax(teacher / tau) || softmax(student / tau)). A teacher that finds nothing of a
-    list relevant has no order to teach: its softmax is flat, and a student that follows it unlearns the label.
-
-    Args:
-        teacher: (queries, candidates) scores.
-        student: (queries, candidates) scores.
-        positive: (queries, candidates) bool, exactly one True in each row.
-        mask: (queries, candidates) bool, at least one True in each row.
-        tau: temperature in units of score, above 0.
-
-    Returns:
-        Scalar, at least 0.
-    """
-    trust = teacher.masked_fill(~positive, 0.0).sum(dim=1)
-    return (trust * _kl_of_queries(teacher, student, mask, tau)).mean()
+    target = _masked_log_softmax(teacher / tau, mask)
+    predicted = _masked_log_softmax(student / tau, mask)
+    return (target.exp() * (target - predicted)).sum(dim=1).mean()
 
 
 def contrastive_hinge(student: Tensor, positive: Tensor, mask: Tensor, margin: float = MARGIN) -> Tensor:
@@ -115,7 +97,6 @@ def distillation(
     contrastive_weight: float,
     negative_penalty_weight: float,
     listwise_weight: float = 1.0,
-    listwise: str = "kl",
 ) -> dict[str, Tensor]:
     """The weighted sum of the three losses and each of them by name.
 
@@ -128,23 +109,17 @@ def distillation(
         contrastive_weight: weight of the hinge.
         negative_penalty_weight: weight of the penalty.
         listwise_weight: weight of the listwise term; at 0 the teacher's scores count for nothing.
-        listwise: the listwise term: ``kl`` or ``trusted_kl``.
 
     Returns:
-        Scalars ``loss``, the listwise term by its function's name, ``contrastive_hinge``, ``negative_penalty``; the
-        last three unweighted.
+        Scalars ``loss``, ``listwise_kl``, ``contrastive_hinge``, ``negative_penalty``; the last three unweighted.
     """
-    if listwise == "trusted_kl":
-        name, ranked = "trusted_kl", trusted_kl(teacher, student, positive, mask, tau)
-    else:
-        name, ranked = "listwise_kl", listwise_kl(teacher, student, mask, tau)
     terms = {
-        name: ranked,
+        "listwise_kl": listwise_kl(teacher, student, mask, tau),
         "contrastive_hinge": contrastive_hinge(student, positive, mask),
         "negative_penalty": negative_penalty(student, positive, mask),
     }
     loss = (
-        listwise_weight * ranked
+        listwise_weight * terms["listwise_kl"]
         + contrastive_weight * terms["contrastive_hinge"]
         + negative_penalty_weight * terms["negative_penalty"]
     )
@@ -175,12 +150,6 @@ def info_nce(cosine: Tensor, positive: Tensor, negative: Tensor, tau: float) -> 
 def pointwise_bce(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean binary cross-entropy of sigmoid(logits) against labels in 0..1, both of shape (pairs,); in nats."""
     return functional.binary_cross_entropy_with_logits(logits, labels)
-
-
-def _kl_of_queries(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> Tensor:
-    target = _masked_log_softmax(teacher / tau, mask)
-    predicted = _masked_log_softmax(student / tau, mask)
-    return (target.exp() * (target - predicted)).sum(dim=1)
 
 
 def _masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:

@@ -49,15 +49,6 @@ def test_listwise_kl_is_zero_for_equal_scores_shifted_by_a_constant() -> None:
     assert losses.listwise_kl(TEACHER, TEACHER - 0.3, MASK, tau=0.1).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_trusted_kl_weighs_each_query_by_the_relevance_of_its_positive() -> None:
-    p, q = softmax(TEACHER.numpy() / 0.2, axis=1), softmax(STUDENT.numpy() / 0.2, axis=1)
-    first, second = rel_entr(p, q).sum(axis=1)
-    value = losses.trusted_kl(TEACHER, STUDENT, POSITIVE, MASK, tau=0.2)
-    assert value.item() == pytest.approx((0.9 * first + 0.8 * second) / 2, abs=1e-12)
-    blind = losses.trusted_kl(torch.zeros_like(TEACHER), STUDENT, POSITIVE, MASK, tau=0.2)
-    assert blind.item() == 0 < losses.listwise_kl(torch.zeros_like(TEACHER), STUDENT, MASK, tau=0.2).item()
-
-
 def test_info_nce_by_hand_and_against_the_in_batch_loss_of_sentence_transformers() -> None:
     cosine = torch.tensor([[0.9, 0.4, -0.2], [0.1, 0.3, 0.8]], dtype=torch.float64)
     positive = torch.tensor([[True, False, False], [False, True, False]])
@@ -128,44 +119,40 @@ def case(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Ten
     return teacher, student, positive, mask
 
 
-@pytest.mark.parametrize("term", ["loss", "listwise_kl", "trusted_kl", "contrastive_hinge", "negative_penalty"])
+@pytest.mark.parametrize("term", ["loss", "listwise_kl", "contrastive_hinge", "negative_penalty"])
 @pytest.mark.parametrize("seed", range(3))
 def test_gradients_in_float64(term: str, seed: int) -> None:
     teacher, student, positive, mask = case(seed)
-    listwise = term if term == "trusted_kl" else "kl"
 
     def value(scores: torch.Tensor) -> torch.Tensor:
-        return losses.distillation(teacher, scores, positive, mask, listwise=listwise, **WEIGHTS)[term]
+        return losses.distillation(teacher, scores, positive, mask, **WEIGHTS)[term]
 
     assert torch.autograd.gradcheck(value, student.requires_grad_())
 
 
-@pytest.mark.parametrize("listwise", ["kl", "trusted_kl"])
 @pytest.mark.parametrize("seed", range(3))
-def test_padding_changes_nothing(seed: int, listwise: str) -> None:
+def test_padding_changes_nothing(seed: int) -> None:
     teacher, student, positive, mask = case(seed)
     padding = torch.full((4, 3), 1e6, dtype=torch.float64)
     none = torch.zeros(4, 3, dtype=torch.bool)
-    plain = losses.distillation(teacher, student, positive, mask, listwise=listwise, **WEIGHTS)
+    plain = losses.distillation(teacher, student, positive, mask, **WEIGHTS)
     wider = losses.distillation(
         torch.cat([teacher, padding], 1),
         torch.cat([student, -padding], 1),
         torch.cat([positive, none], 1),
         torch.cat([mask, none], 1),
-        listwise=listwise,
         **WEIGHTS,
     )
     torch.testing.assert_close(plain, wider)
 
 
-@pytest.mark.parametrize("listwise", ["kl", "trusted_kl"])
 @pytest.mark.parametrize("seed", range(3))
-def test_order_of_candidates_and_queries_changes_nothing(seed: int, listwise: str) -> None:
+def test_order_of_candidates_and_queries_changes_nothing(seed: int) -> None:
     tensors = case(seed)
     columns = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
     rows = torch.tensor([2, 0, 3, 1])
-    plain = losses.distillation(*tensors, listwise=listwise, **WEIGHTS)
-    moved = losses.distillation(*(tensor[rows][:, columns] for tensor in tensors), listwise=listwise, **WEIGHTS)
+    plain = losses.distillation(*tensors, **WEIGHTS)
+    moved = losses.distillation(*(tensor[rows][:, columns] for tensor in tensors), **WEIGHTS)
     torch.testing.assert_close(plain, moved)
 
 

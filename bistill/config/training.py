@@ -24,7 +24,6 @@ Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
-Listwise = Literal["kl", "trusted_kl"]
 # Weights of the losses that act on the student's score.
 ON_SCORE: Final = ("listwise_weight", "contrastive_weight", "negative_penalty_weight")
 # Numbers of the shortest vectors that can be learned beside the whole ones.
@@ -138,16 +137,9 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "sigmoid(a * cosine + b) with a and b learned, too."
         ),
     ] = "linear"
-    tau: Annotated[float, Option("Temperature of the listwise term.", minimum=1e-4)] = 0.05
-    listwise: Annotated[
-        Listwise,
-        Option(
-            "What the student learns of the teacher's scores of a list. kl: their distribution; trusted_kl: the same, "
-            "a query counting as much as its teacher finds the positive relevant."
-        ),
-    ] = "kl"
+    tau: Annotated[float, Option("Temperature of the listwise KL term.", minimum=1e-4)] = 0.05
     listwise_weight: Annotated[
-        float, Option("Weight of the listwise term; 0: the teacher's scores only choose the lists.", minimum=0)
+        float, Option("Weight of the listwise KL term; 0: the teacher's scores only choose the lists.", minimum=0)
     ] = 1.0
     contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.0
     negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.0

@@ -149,7 +149,6 @@ class ListTask:
             mask,
             tau=options.tau,
             listwise_weight=options.listwise_weight,
-            listwise=options.listwise,
             contrastive_weight=options.contrastive_weight,
             negative_penalty_weight=options.negative_penalty_weight,
         )
