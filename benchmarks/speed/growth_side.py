@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from ours import TakeTurns
 from turn import Turns
 
 from bistill.candidates.building import build
@@ -23,7 +24,6 @@ from bistill.data.store import load_split
 from bistill.data.version import corpus_of, split_path
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.training.engine import Engine
-from bistill.training.hook import Hook, Progress
 from bistill.training.list_task import ListTask
 
 MIB = 2**20
@@ -38,29 +38,11 @@ class ChanceTeacher:
         return Scored((mixed / 4096 - 8).astype(np.float32), len(pairs), len(pairs))
 
 
-class TakeTurns(Hook):
-    """Waits for the driver after each update, and tells what the process holds."""
-
-    def __init__(self, turns: Turns, facts: dict[str, float]) -> None:
-        self._turns, self._facts = turns, facts
-
-    def at_start(self, progress: Progress) -> None:
-        """Before the first update."""
-        self._turns.ready()
-        self._turns.begin()
-
-    def after_step(self, progress: Progress) -> None:
-        """The weights were changed."""
-        memory = psutil.Process().memory_info()
-        self._turns.done(
-            progress.terms["loss"],
-            tokens=progress.tokens,
-            resident=memory.rss / MIB,
-            mapped=memory.shared / MIB,
-            peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
-            **self._facts,
-        )
-        self._turns.begin()
+def held() -> dict[str, float]:
+    """What the process holds now, of it pages of mapped files, and its highest memory, in MiB."""
+    memory = psutil.Process().memory_info()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"resident": memory.rss / MIB, "mapped": memory.shared / MIB, "peak": peak}
 
 
 def main() -> None:
@@ -88,7 +70,7 @@ def main() -> None:
     facts = {"queries": len(dataset), "reading": read - started, "lists": time.perf_counter() - read}
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len, precision=options.precision)
     task = ListTask(encoder, dataset, corpus, pools, options)
-    Engine(task, options, precision=encoder.precision, hooks=[TakeTurns(turns, facts)]).run()
+    Engine(task, options, precision=encoder.precision, hooks=[TakeTurns(turns, lambda: facts | held())]).run()
 
 
 if __name__ == "__main__":

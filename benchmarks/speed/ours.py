@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,15 @@ from bistill.training.teacher import PairTask
 
 
 class TakeTurns(Hook):
-    """Waits for the driver after each update."""
+    """Waits for the driver after each update.
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    Args:
+        turns: the driver's commands.
+        facts: further numbers to tell of an update that has just ended.
+    """
+
+    def __init__(self, turns: Turns, facts: Callable[[], dict[str, float]] = dict) -> None:
+        self._turns, self._facts = turns, facts
 
     def at_start(self, progress: Progress) -> None:
         """Before the first update."""
@@ -49,7 +55,7 @@ class TakeTurns(Hook):
 
     def after_step(self, progress: Progress) -> None:
         """The weights were changed."""
-        self._turns.done(progress.terms["loss"], tokens=progress.tokens)
+        self._turns.done(progress.terms["loss"], tokens=progress.tokens, **self._facts())
         self._turns.begin()
 
 
