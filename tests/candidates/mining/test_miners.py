@@ -166,6 +166,7 @@ def test_an_answer_is_not_given_for_anything_else(
     assert count(mining_depth=5) == both
     assert count(queries=ALL[:5]) == both
     assert count(queries=ALL[::-1]) == both
+    assert count(lexical_tokens="auto") in ([], ["lexical"])  # what auto is for this text decides
     assert count(lexical_tokens="bigrams") == ["lexical"]
     assert count(max_len=8) == ["dense"]
     assert count(query_prompt="find ") == ["dense"]
