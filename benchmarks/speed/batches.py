@@ -23,6 +23,7 @@ from torch import nn
 
 from bistill.candidates.lists import negatives_of
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
+from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
 from bistill.data.store import load_split
@@ -144,7 +145,8 @@ def teacher_steps(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) 
         max_len=job["max_len"],
         precision=job["precision"],
     )
-    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
+    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    task = PairTask(encoder, dataset, Corpus(dataset.documents), query_ids, options)
     steps, tokens = [], []
     for epoch, samples in list(batches(task.order, options))[: job["steps"]]:
         pairs, labels = zip(*(task.pair(int(sample), epoch) for sample in samples), strict=True)
@@ -166,7 +168,7 @@ def scored_pairs(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) -
     queries: list[str] = []
     documents: list[str] = []
     for record in dataset:
-        negatives, _ = negatives_of(dataset, record, count=7, seed=0, epoch=0)
+        negatives, _ = negatives_of(record, len(dataset.documents), count=7, seed=0, epoch=0)
         own = (*record.positives, *negatives)
         queries += [record.query] * len(own)
         documents += [dataset.documents[document] for document in own]

@@ -85,7 +85,7 @@ def draw_lists(dataset: Dataset, options: BenchOptions) -> Lists:
     chosen = subset(options.seed, "train", len(dataset), min(wanted, options.max_samples or wanted))
     query_ids, documents = [], []
     for record in (dataset[int(query)] for query in chosen):
-        negatives, _ = negatives_of(dataset, record, count=options.K - 1, seed=options.seed, epoch=0)
+        negatives, _ = negatives_of(record, len(dataset.documents), count=options.K - 1, seed=options.seed, epoch=0)
         if negatives:
             query_ids.append(record.query_id)
             documents.append((record.positives[0], *negatives))
@@ -101,7 +101,7 @@ def train_teacher(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outc
         encoder = teacher.start(own)
         pair = (dataset.queries[lists.query_ids[0]], dataset.documents[lists.documents[0][0]])
         weights = token_weights(encoder.model, lambda: encoder.logits([pair]))
-        task = teacher.PairTask(encoder, dataset, np.array(lists.query_ids), own)
+        task = teacher.PairTask(encoder, dataset, Corpus(dataset.documents), np.array(lists.query_ids), own)
         measured = _updates(task, encoder, own, options.steps)
     return Outcome(measured, weights, memory.mib)
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 import numpy as np
+
+from bistill.data.corpus import Corpus
 
 
 class Verdict(IntEnum):
@@ -35,6 +37,20 @@ def equal_texts(candidates: Iterable[bytes], positives: Iterable[bytes]) -> np.n
     """True for each candidate whose normal form is that of a positive: bool of shape (candidates,)."""
     known = set(positives)
     return np.fromiter((form in known for form in candidates), dtype=bool)
+
+
+def unlike(documents: Sequence[int], positives: Sequence[int], corpus: Corpus) -> list[int]:
+    """Documents, in their order, that are none of the positives and equal none of them but for case, width or white
+    space.
+
+    Args:
+        documents: ids in the corpus.
+        positives: ids in the corpus.
+        corpus: texts of both.
+    """
+    others = [document for document in documents if document not in positives]
+    equal = equal_texts(map(normal_form, corpus.take(others)), map(normal_form, corpus.take(positives)))
+    return [document for document, same in zip(others, equal, strict=True) if not same]
 
 
 def judge(

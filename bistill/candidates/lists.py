@@ -1,10 +1,11 @@
-"""Candidate lists without a teacher: a query's positives, its labelled negatives, random documents of the data set.
+"""Candidate lists without a teacher: a query's positives, its labelled negatives, mined and random documents.
 
 Every list is a function of (seed, epoch, query id) alone, so a resumed run sees the lists it would have seen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ class CandidateList(NamedTuple):
         labels: relevance in 0..1 of each document, 0 for random ones.
         positives: how many of the first documents are positives.
         labelled: how many of the documents after them are labelled negatives.
+        mined: how many of the documents after those were found by a miner; the others are random documents.
     """
 
     query_id: int
@@ -33,13 +35,14 @@ class CandidateList(NamedTuple):
     labels: tuple[float, ...]
     positives: int
     labelled: int
+    mined: int = 0
 
 
 def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> CandidateList:
     """All positives and enough negatives to make ``size`` documents (at least one negative); the same every time."""
     record = dataset[query_id]
     count = max(size - len(record.positives), 1)
-    negatives, labels = negatives_of(dataset, record, count=count, seed=seed, epoch=0)
+    negatives, labels = negatives_of(record, len(dataset.documents), count=count, seed=seed, epoch=0)
     return CandidateList(
         query_id,
         (*record.positives, *negatives),
@@ -50,23 +53,34 @@ def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> 
 
 
 def negatives_of(
-    dataset: Dataset, record: Record, *, count: int, seed: int, epoch: int
+    record: Record, size: int, *, count: int, seed: int, epoch: int, mined: Sequence[int] = ()
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """``count`` negatives of a query: labelled ones in random order, then random documents.
+    """``count`` negatives of a query: labelled ones in random order, then mined ones for half of the places that are
+    left, then random documents.
 
     A random document is never a positive of the query and never one of its labelled negatives; documents are unique
     by text, so no copy of a positive can slip in either.
 
+    Args:
+        record: the query and what is labelled for it.
+        size: documents of the corpus.
+        count: negatives wanted.
+        seed: of the run.
+        epoch: 0-based.
+        mined: ids of other documents that a miner found for the query.
+
     Returns:
-        Document ids and their labels in 0..1; fewer than ``count`` where the data set has no more.
+        Document ids and their labels in 0..1, 0 where none was given; fewer than ``count`` where the corpus has no
+        more.
     """
     random = generator(seed, "negatives", epoch, record.query_id)
     order = random.permutation(len(record.negatives))[:count]
     documents = [record.negatives[place] for place in order]
     labels = [record.negative_labels[place] for place in order]
-    drawn = random_documents(
-        len(dataset.documents), {*record.positives, *record.negatives}, count - len(documents), random
-    )
+    places = -(-(count - len(documents)) // 2)
+    drawn = [mined[place] for place in random.permutation(len(mined))[:places]]
+    excluded = {*record.positives, *record.negatives, *drawn}
+    drawn += random_documents(size, excluded, count - len(documents) - len(drawn), random)
     return (*documents, *drawn), (*labels, *[0.0] * len(drawn))
 
 

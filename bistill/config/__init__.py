@@ -8,6 +8,7 @@ in the same checks. Nothing heavy is imported here, so that --help answers at on
 from bistill.config.bench import BenchOptions, Work
 from bistill.config.candidates import (
     CandidatesOptions,
+    LexicalOptions,
     LexicalTokens,
     ListOptions,
     ScoresAction,
@@ -55,6 +56,7 @@ __all__ = [
     "EncodeOptions",
     "EvaluationOptions",
     "InBatch",
+    "LexicalOptions",
     "LexicalTokens",
     "ListOptions",
     "LoraOptions",

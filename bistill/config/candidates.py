@@ -46,7 +46,17 @@ class ScoringOptions(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListOptions(Options):
+class LexicalOptions(Options):
+    """What BM25 counts as a word."""
+
+    lexical_tokens: Annotated[
+        LexicalTokens,
+        Option("Tokens of the lexical miner; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(LexicalOptions):
     """Which documents a query is compared with."""
 
     K: ListSize = 16
@@ -67,10 +77,6 @@ class ListOptions(Options):
     ] = ("labelled", "lexical:20", "random")
     mining_depth: Annotated[int, Option("Documents of each query that a miner gives.", minimum=1)] = 50
     miner_model: Annotated[str | None, Option("Bi-Encoder of the dense miner; unset: the student.")] = None
-    lexical_tokens: Annotated[
-        LexicalTokens,
-        Option("Tokens of the lexical miner; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
-    ] = "auto"
     cross_encoder_reads: Annotated[
         int,
         Option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from bistill.config.candidates import ListOptions, ScoringOptions
+from bistill.config.candidates import LexicalOptions, ListOptions, ScoringOptions
 from bistill.config.shared import (
     DEFAULT_TEACHER,
     Arithmetic,
@@ -102,7 +102,7 @@ class TrainingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, DataOptions):
+class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, LexicalOptions, DataOptions):
     """Train a Cross-Encoder teacher on labelled pairs (stage 1)."""
 
     output_dir: Annotated[str, Option("Folder of the trained teacher.", alters_result=False)] = "models/teacher"
@@ -112,8 +112,17 @@ class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, DataOptions):
         float, Option("A head that starts at random learns at this multiple of --lr.", minimum=1)
     ] = 10.0
     negatives_per_positive: Annotated[
-        int, Option("Negatives of each query and epoch: labelled ones first, then random documents.", minimum=1)
+        int,
+        Option("Negatives of each positive and epoch: labelled ones first, then mined and random ones.", minimum=1),
     ] = 4
+    mined_negatives: Annotated[
+        int,
+        Option(
+            "Documents of highest BM25 of each query; of them half of the negatives behind the labelled ones are "
+            "drawn. 0: all of those are random documents.",
+            minimum=0,
+        ),
+    ] = 20
 
 
 @dataclass(frozen=True, kw_only=True)

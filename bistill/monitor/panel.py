@@ -31,7 +31,12 @@ STATE_STYLES: Final = {
 }
 EVENT_STYLES: Final = {"trouble": "yellow", "evaluation": "cyan", "saved": "green"}
 ACT_STYLES: Final = {"give_up": "red", "watching": "dim", "evaluated": "green", "outcome": ""}
-HISTOGRAM_STYLES: Final = {"positive": "blue", "labelled_negative": "red", "random_negative": "yellow"}
+HISTOGRAM_STYLES: Final = {
+    "positive": "blue",
+    "labelled_negative": "red",
+    "mined_negative": "magenta",
+    "random_negative": "yellow",
+}
 NAME_WIDTH: Final = 18
 VALUE_WIDTH: Final = 9
 

@@ -24,6 +24,7 @@ from bistill.journal import Journal
 from bistill.training import gate, matryoshka, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.engine import batches, peak_lr
+from bistill.training.hard_lists import hard_lists
 from bistill.training.hooks import Validate
 from bistill.training.list_task import ListTask, training_lists
 from bistill.training.schedule import Rates
@@ -60,7 +61,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
         documents = corpus_of(options, valid)
-        hard = gate.hard_lists(valid, documents, options)
+        hard = hard_lists(valid, documents, options)
         figures = gate.measure(teachers, encoder, valid, documents, hard)
         if figures is not None:
             journal.write("gate", figures=figures)

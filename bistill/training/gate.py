@@ -1,7 +1,7 @@
 """The teacher gate: distillation helps where the teacher ranks better than the student's start (arXiv 2507.08336).
 
-Before distilling, the teacher and the untouched student rank the same candidate lists of the validation queries. The
-lists hold a query's positives, its labelled negatives and what BM25, which is neither of the two, ranks highest.
+Before distilling, the teacher and the untouched student rank the same hard lists of the validation queries, which hold
+what BM25, which is neither of the two, ranks highest.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import console
-from bistill.candidates.filtering import equal_texts, normal_form
-from bistill.candidates.lists import CandidateList, random_documents
-from bistill.candidates.mining.lexical import LexicalMiner
-from bistill.candidates.mining.miners import kept
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.teacher_scores.teachers import Teachers
-from bistill.config import DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import generator, subset
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ModelError
 from bistill.training.validation import LIST_SIZE, ValidationLists, list_figures
@@ -84,42 +79,6 @@ def check(figures: dict[str, Any], *, allow_weak_teacher: bool) -> None:
     raise ModelError(
         f"the teacher ranks no better than the untouched student: {said}", where="teacher gate", todo=WHAT_TO_DO
     )
-
-
-def hard_lists(valid: Dataset, corpus: Corpus, options: DistillationOptions) -> list[CandidateList]:
-    """Lists of validation queries: positives, labelled negatives, then BM25's first documents, random ones where it
-    finds too few.
-
-    Args:
-        valid: validation queries.
-        corpus: documents to find candidates in, those of ``valid`` first.
-        options: number of queries, seed, and what a word is.
-    """
-    query_ids = subset(options.seed, "valid", len(valid), options.valid_samples)
-    miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
-    ranked = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)
-    return [
-        _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)
-        for query, row in zip(query_ids, ranked, strict=True)
-    ]
-
-
-def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed: int) -> CandidateList:
-    record = valid[query_id]
-    room = max(LIST_SIZE - len(record.positives), 1)
-    negatives = list(dict.fromkeys((*record.negatives, *ranked)))
-    negatives = [document for document in negatives if document not in record.positives]
-    equal = equal_texts(
-        (normal_form(text) for text in corpus.take(negatives)),
-        (normal_form(text) for text in corpus.take(record.positives)),
-    )
-    negatives = [document for document, same in zip(negatives, equal, strict=True) if not same][:room]
-    excluded = {*record.positives, *negatives}
-    stream = generator(seed, "gate", query_id)
-    negatives += random_documents(len(corpus), excluded, room - len(negatives), stream)
-    labels = (*record.positive_labels, *[0.0] * len(negatives))
-    labelled = sum(document in record.negatives for document in negatives)
-    return CandidateList(query_id, (*record.positives, *negatives), labels, len(record.positives), labelled)
 
 
 def _cosines(student: BiEncoder, valid: Dataset, corpus: Corpus, lists: list[CandidateList]) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console, losses
+from bistill.candidates.filtering import unlike
 from bistill.candidates.lists import negatives_of
 from bistill.config import TeacherOptions
+from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import permutation, subset
+from bistill.data.version import corpus_of
 from bistill.encoders import batching, loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder, Pair
 from bistill.errors import shown
@@ -23,6 +27,7 @@ from bistill.journal import Journal
 from bistill.training import stage
 from bistill.training.batch import Batch, Terms
 from bistill.training.engine import peak_lr
+from bistill.training.hard_lists import hard_lists, ranked
 from bistill.training.hooks import Validate
 from bistill.training.schedule import Rates
 from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, measure_teacher
@@ -34,13 +39,25 @@ class PairTask:
 
     Args:
         encoder: the teacher in training.
-        dataset: queries and documents.
+        dataset: queries and labels.
+        corpus: documents, those of ``dataset`` first.
         query_ids: queries trained on.
         options: negatives and seed.
+        ranked: what a miner found for each of ``query_ids``: ids in the corpus, int64 of shape (queries, depth), -1 at
+            the end of a shorter row; None: negatives that nobody labelled are random documents.
     """
 
-    def __init__(self, encoder: CrossEncoder, dataset: Dataset, query_ids: np.ndarray, options: TeacherOptions) -> None:
-        self._encoder, self._dataset, self._query_ids, self._options = encoder, dataset, query_ids, options
+    def __init__(
+        self,
+        encoder: CrossEncoder,
+        dataset: Dataset,
+        corpus: Corpus,
+        query_ids: np.ndarray,
+        options: TeacherOptions,
+        ranked: np.ndarray | None = None,
+    ) -> None:
+        self._encoder, self._dataset, self._corpus, self._query_ids = encoder, dataset, corpus, query_ids
+        self._options, self._ranked = options, ranked
         self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
         self._ends = np.cumsum([self._size(int(query_id)) for query_id in query_ids])
 
@@ -75,12 +92,12 @@ class PairTask:
         place = sample - (int(self._ends[row - 1]) if row else 0)
         record = self._dataset[int(self._query_ids[row])]
         if place < len(record.positives):
-            return (record.query, self._dataset.documents[record.positives[place]]), record.positive_labels[place]
-        documents, labels = self._negatives(record, epoch)
+            return (record.query, self._corpus[record.positives[place]]), record.positive_labels[place]
+        documents, labels = self._negatives(row, record, epoch)
         number = place - len(record.positives)
-        return (record.query, self._dataset.documents[documents[number]]), labels[number]
+        return (record.query, self._corpus[documents[number]]), labels[number]
 
-    def _negatives(self, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def _negatives(self, row: int, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other.
 
         What is kept is replaced as a whole, so that threads which ask at once each get what they asked for.
@@ -88,14 +105,26 @@ class PairTask:
         key, kept = (record.query_id, epoch), self._drawn
         if kept is not None and kept[0] == key:
             return kept[1]
-        count = len(record.positives) * self._options.negatives_per_positive
-        drawn = negatives_of(self._dataset, record, count=count, seed=self._options.seed, epoch=epoch)
+        drawn = negatives_of(
+            record,
+            len(self._corpus),
+            count=len(record.positives) * self._options.negatives_per_positive,
+            seed=self._options.seed,
+            epoch=epoch,
+            mined=self._mined(row, record),
+        )
         self._drawn = (key, drawn)
         return drawn
 
+    def _mined(self, row: int, record: Record) -> list[int]:
+        if self._ranked is None:
+            return []
+        found = [document for document in self._ranked[row].tolist() if document >= 0]
+        return unlike([item for item in found if item not in record.negatives], record.positives, self._corpus)
+
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
-        available = len(self._dataset.documents) - len(record.positives)
+        available = len(self._corpus) - len(record.positives)
         return len(record.positives) + min(len(record.positives) * self._options.negatives_per_positive, available)
 
 
@@ -142,10 +171,13 @@ def train(options: TeacherOptions) -> dict[str, Any]:
 
 def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
+    corpus, documents = corpus_of(options, dataset), corpus_of(options, valid)
+    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    mined = ranked(dataset, corpus, query_ids, options.mined_negatives, options) if options.mined_negatives else None
     encoder = start(options)
-    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
+    task = PairTask(encoder, dataset, corpus, query_ids, options, mined)
     console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
-    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
+    lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, options))
     validation = Validate(
         encoder.model,
         lambda: measure_teacher(encoder, lists),
@@ -168,6 +200,8 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         run={
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
             "models": {"start": loading.model_fingerprint(encoder.source)},
+            "corpus": corpus.fingerprint(),
+            "mined": None if mined is None else hashlib.sha256(np.ascontiguousarray(mined).data).hexdigest(),
         },
     )
 

@@ -29,8 +29,9 @@ class Measured:
 
     Attributes:
         figures: by name.
-        histograms: by kind of pairs, ``positive``, ``labelled_negative`` or ``random_negative``, their number in each
-            of ``HISTOGRAM_BINS`` equal parts of the score's range 0..1; a kind without pairs is missing.
+        histograms: by kind of pairs, ``positive``, ``labelled_negative``, ``mined_negative`` or ``random_negative``,
+            their number in each of ``HISTOGRAM_BINS`` equal parts of the score's range 0..1; a kind without pairs is
+            missing.
     """
 
     figures: dict[str, float]
@@ -140,9 +141,14 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
         figures: that are already known.
         scores: in 0..1, of each list's documents, shape (documents,) each.
     """
-    kinds: dict[str, list[np.ndarray]] = {"positive": [], "labelled_negative": [], "random_negative": []}
+    kinds: dict[str, list[np.ndarray]] = {
+        "positive": [],
+        "labelled_negative": [],
+        "mined_negative": [],
+        "random_negative": [],
+    }
     for own, item in zip(scores, lists.lists, strict=True):
-        parts = np.split(own, [item.positives, item.positives + item.labelled])
+        parts = np.split(own, np.cumsum([item.positives, item.labelled, item.mined]))
         for found, part in zip(kinds.values(), parts, strict=True):
             found.append(part)
     positive, *negatives = (np.concatenate(found) for found in kinds.values())

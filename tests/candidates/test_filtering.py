@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
+from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form, unlike
+from bistill.data.corpus import Corpus
 
 RELEVANCE = np.array([0.90, 0.76, 0.7599, 0.20, 0.99], dtype=np.float32)
 LABELLED = np.array([False, False, False, False, True])
@@ -34,3 +35,10 @@ def test_equal_texts_differ_in_case_width_or_white_space_only() -> None:
     positives = [normal_form("Seoul  is the capital"), normal_form("서울은 수도다")]
     others = ["seoul is the\ncapital", "Ｓｅｏｕｌ is the capital", "Seoul is a capital", " 서울은  수도다 "]
     assert equal_texts(map(normal_form, others), positives).tolist() == [True, True, False, True]
+
+
+def test_unlike_leaves_out_positives_and_their_copies() -> None:
+    corpus = Corpus(["Read a file", "read  a FILE", "Close a file", "Ｒead a file", "read a tree"])
+    assert unlike([4, 1, 0, 3, 2], [0], corpus) == [4, 2]
+    assert unlike([4, 1, 0, 3, 2], [2, 4], corpus) == [1, 0, 3]
+    assert unlike([], [0], corpus) == []

@@ -23,13 +23,13 @@ def dataset(tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]) 
 
 
 def negatives(dataset: Dataset, query_id: int, count: int, seed: int, epoch: int) -> tuple[int, ...]:
-    return negatives_of(dataset, dataset[query_id], count=count, seed=seed, epoch=epoch)[0]
+    return negatives_of(dataset[query_id], len(dataset.documents), count=count, seed=seed, epoch=epoch)[0]
 
 
 def test_labelled_then_random_negatives(dataset: Dataset) -> None:
     for query_id in range(20):
         record = dataset[query_id]
-        documents, labels = negatives_of(dataset, record, count=5, seed=1, epoch=0)
+        documents, labels = negatives_of(record, len(dataset.documents), count=5, seed=1, epoch=0)
         assert len(set(documents)) == 5
         assert documents[0] == record.negatives[0]
         assert labels == (pytest.approx(0.2), 0.0, 0.0, 0.0, 0.0)
@@ -66,3 +66,20 @@ def test_validation_lists_hold_every_positive(dataset: Dataset) -> None:
     assert len(item.documents) == 10
     assert item == for_validation(dataset, 4, size=10, seed=0)
     assert for_validation(dataset, 4, size=1, seed=0).documents[2:] == dataset[4].negatives
+
+
+def test_mined_documents_have_half_of_the_places_behind_the_labelled_ones(dataset: Dataset) -> None:
+    record, mined = dataset[3], [40, 41, 42, 43, 44, 45]
+    seen: set[int] = set()
+    for epoch in range(30):
+        documents, labels = negatives_of(record, 60, count=6, seed=1, epoch=epoch, mined=mined)
+        assert documents[0] == record.negatives[0] and len(set(documents)) == 6
+        assert set(documents[1:4]) <= set(mined)  # 5 places are left: 3 for mined ones, 2 for random ones
+        assert not set(documents[4:]) & {*record.positives, *record.negatives, *documents[1:4]}
+        assert labels == (pytest.approx(0.2), 0.0, 0.0, 0.0, 0.0, 0.0)
+        seen |= set(documents[1:4])
+    assert seen == set(mined)
+    alone = negatives_of(record, 60, count=1, seed=1, epoch=0, mined=mined)[0]
+    assert alone == record.negatives  # no place is left
+    few = negatives_of(record, 60, count=6, seed=1, epoch=0, mined=[40])[0]
+    assert few[1] == 40 and len(set(few)) == 6  # random documents in place of what was not found

@@ -50,3 +50,12 @@ def distillation_options(data_root: Path, teacher: Path, student: Path, **change
         **changes,
     }
     return DistillationOptions(**settings)
+
+
+@pytest.fixture
+def wide(data_root: Path, write_csv: Callable[[Path, list[list[str]]], Path]) -> Path:
+    """``corpus.csv`` with 30 documents, some of which BM25 finds for the validation queries."""
+    words = ["json", "network", "socket", "blue"]
+    rows = [["document"], ["Returns  the JSON"], *[[f"{words[n % 4]} thread {n}"] for n in range(30)]]
+    write_csv(data_root / "tiny" / "corpus.csv", rows)
+    return data_root

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill.config import TeacherOptions
+from bistill.data.corpus import Corpus
 from bistill.data.store import load_split
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import TrainingError
@@ -33,7 +34,8 @@ def encoder(tiny_teacher: Path) -> CrossEncoder:
 
 @pytest.fixture
 def task(data_root: Path, encoder: CrossEncoder) -> PairTask:
-    return PairTask(encoder, load_split(data_root / "tiny" / "train.csv"), np.arange(12), TeacherOptions())
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    return PairTask(encoder, dataset, Corpus(dataset.documents), np.arange(12), TeacherOptions())
 
 
 def diagnosed(model: nn.Module, batch: Batch) -> str:

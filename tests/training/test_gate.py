@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from bistill.errors import ModelError
 from bistill.journal import read
 from bistill.training import gate
 from bistill.training.distillation import train
+from bistill.training.hard_lists import hard_lists
 from tests.training.test_distillation import options
 
 
@@ -36,7 +36,7 @@ def measured(made: DistillationOptions) -> dict[str, Any] | None:
     valid, corpus = valid_of(made)
     student = BiEncoder.load(made.student_name, max_len=made.max_len)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        return gate.measure(teachers, student, valid, corpus, gate.hard_lists(valid, corpus, made))
+        return gate.measure(teachers, student, valid, corpus, hard_lists(valid, corpus, made))
 
 
 def ndcg(scores: list[float], positives: int) -> float:
@@ -50,31 +50,6 @@ def auc(positive: list[float], negative: list[float]) -> float:
     return float(np.mean([(p > n) + 0.5 * (p == n) for p in positive for n in negative]))
 
 
-@pytest.fixture
-def wide(data_root: Path, write_csv: Callable[[Path, list[list[str]]], Path]) -> Path:
-    """``corpus.csv`` with 30 documents, some of which BM25 finds for the validation queries."""
-    words = ["json", "network", "socket", "blue"]
-    rows = [["document"], ["Returns  the JSON"], *[[f"{words[n % 4]} thread {n}"] for n in range(30)]]
-    write_csv(data_root / "tiny" / "corpus.csv", rows)
-    return data_root
-
-
-def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    made = options(wide, tiny_teacher, tiny_encoder)
-    valid, corpus = valid_of(made)
-    for item in gate.hard_lists(valid, corpus, made):
-        record = valid[item.query_id]
-        texts = corpus.take(item.documents)
-        assert len(set(item.documents)) == len(texts) == 20 and item.positives == 1
-        assert item.documents[:2] == (*record.positives, *record.negatives) and item.labelled == 1
-        assert item.labels == (1.0,) + (0.0,) * 19
-        assert "Returns  the JSON" not in texts or record.query != "how to json"
-        word = record.query.split()[-1]
-        sharing = {number for number, text in enumerate(corpus) if word in text.lower().split()}
-        sharing -= {*record.positives, *(number for number in sharing if corpus[number] == "Returns  the JSON")}
-        assert sharing <= set(item.documents)
-
-
 def test_figures_are_those_of_an_independent_loop(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(wide, tiny_teacher, tiny_encoder)
     valid, corpus = valid_of(made)
@@ -82,7 +57,7 @@ def test_figures_are_those_of_an_independent_loop(wide: Path, tiny_encoder: Path
     assert figures is not None and (figures["queries"], figures["documents"]) == (4, 20)
     cross, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
     by_role: dict[str, list[list[float]]] = {"teacher": [], "student": []}
-    for item in gate.hard_lists(valid, corpus, made):
+    for item in hard_lists(valid, corpus, made):
         query, texts = valid.queries[item.query_id], corpus.take(item.documents)
         by_role["teacher"].append(cross.score([(query, text) for text in texts]).tolist())
         by_role["student"].append((student.encode_documents(texts) @ student.encode_queries([query])[0]).tolist())

@@ -26,6 +26,7 @@ STEPS = 200
 HISTOGRAMS = {
     "positive": [0] * 15 + [10, 20, 30, 20, 10],
     "labelled_negative": [0] * 8 + [5, 10, 15, 10, 5] + [0] * 7,
+    "mined_negative": [0] * 3 + [9, 18, 9] + [0] * 14,
     "random_negative": [30, 20, 10] + [0] * 17,
 }
 # How many pixels of all curves of a section have a colour of the style sheet.
@@ -131,7 +132,7 @@ def test_curves_are_drawn_and_nothing_is_asked_of_another_host(page: Browser, mo
             f"({COUNT_PIXELS})('{section}', 'first').every(Boolean) && ({COUNT_PIXELS})('{section}', 'first')"
         )
         assert len(counts) == charts and min(counts) > 30
-    histograms = [page.ask(f"({COUNT_PIXELS})('.scores', '{name}')[0]") for name in ("good", "second", "soft")]
+    histograms = [page.ask(f"({COUNT_PIXELS})('.scores', '{name}')[0]") for name in ("good", "second", "first", "soft")]
     assert min(histograms) > 30
     assert text(page, "#losses figure b") == "loss"
     assert text(page, "#connection") == "live"
@@ -253,7 +254,7 @@ def test_the_slider_goes_through_the_validations(page: Browser) -> None:
     assert "evaluation 3 of 3" in text(page, ".scores output")
     choose(page, ".scores input", "0")
     assert text(page, ".scores output") == "step 0, evaluation 1 of 3"
-    assert page.ask("document.querySelectorAll('.scores .legend > span').length") == 3
+    assert page.ask("document.querySelectorAll('.scores .legend > span').length") == 4
 
 
 def test_the_keyboard_reaches_everything_and_is_seen(page: Browser) -> None:

@@ -7,8 +7,8 @@ import { say, sayOr } from "./texts.js";
 import { colours, pale } from "./theme.js";
 
 const HEIGHT = 220;
-const KINDS = { positive: "good", labelled_negative: "second", random_negative: "soft" };
-const DASHES = { positive: [], labelled_negative: [6, 3], random_negative: [2, 3] };
+const KINDS = { positive: "good", labelled_negative: "second", mined_negative: "first", random_negative: "soft" };
+const DASHES = { positive: [], labelled_negative: [6, 3], mined_negative: [8, 2, 2, 2], random_negative: [2, 3] };
 
 /** The section of score histograms of a run. */
 export class Scores {

@@ -1,0 +1,52 @@
+"""What BM25 ranks highest for a query: the documents that a teacher must learn to tell from the relevant ones, and the
+lists over which teacher and student are measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bistill.candidates.filtering import unlike
+from bistill.candidates.lists import CandidateList, random_documents
+from bistill.candidates.mining.lexical import LexicalMiner
+from bistill.candidates.mining.miners import kept
+from bistill.config import DistillationOptions, LexicalOptions, TeacherOptions
+from bistill.data.corpus import Corpus
+from bistill.data.dataset import Dataset
+from bistill.data.sampling import generator, subset
+from bistill.training.validation import LIST_SIZE
+
+
+def ranked(dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int, options: LexicalOptions) -> np.ndarray:
+    """Documents of highest BM25, out of the cache where they were found before: ids in the corpus, int64 of shape
+    (queries, depth), best first, -1 at the end of a shorter row. A query's positives are among them."""
+    miner = LexicalMiner(dataset.queries, corpus, tokens=options.lexical_tokens)
+    return kept(miner, dataset, corpus, query_ids, depth)
+
+
+def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | DistillationOptions) -> list[CandidateList]:
+    """Lists of validation queries: positives, labelled negatives, then BM25's first documents, random ones where it
+    finds too few; ``LIST_SIZE`` documents where there are as many.
+
+    Args:
+        valid: validation queries.
+        corpus: documents to find candidates in, those of ``valid`` first.
+        options: number of queries, seed, and what a word is.
+    """
+    query_ids = subset(options.seed, "valid", len(valid), options.valid_samples)
+    found = ranked(valid, corpus, query_ids, 2 * LIST_SIZE, options)
+    return [
+        _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)
+        for query, row in zip(query_ids, found, strict=True)
+    ]
+
+
+def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed: int) -> CandidateList:
+    record = valid[query_id]
+    room = max(LIST_SIZE - len(record.positives), 1)
+    hard = unlike(list(dict.fromkeys((*record.negatives, *ranked))), record.positives, corpus)[:room]
+    labelled = sum(document in record.negatives for document in hard)
+    excluded = {*record.positives, *hard}
+    others = random_documents(len(corpus), excluded, room - len(hard), generator(seed, "gate", query_id))
+    labels = (*record.positive_labels, *[0.0] * (len(hard) + len(others)))
+    documents = (*record.positives, *hard, *others)
+    return CandidateList(query_id, documents, labels, len(record.positives), labelled, len(hard) - labelled)
