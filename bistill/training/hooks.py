@@ -76,14 +76,15 @@ class WatchLeaps(Hook):
     """Asks for the last checkpoint when the loss leaps out of all proportion.
 
     A leap is a loss above median + ``LIMIT`` * 1.4826 * MAD of the last ``WINDOW`` updates (the robust z-score of
-    Iglewicz and Hoaglin 1993) that is also ``FACTOR`` times the median: ordinary hard batches stay far below.
+    Iglewicz and Hoaglin 1993) that is also above ``FACTOR`` times their ninth decile and above ``LEAST``, what guessing
+    between two costs: ordinary hard batches stay below, also those of a model that finds most batches easy.
 
     Args:
         limit: how often a run may go back.
     """
 
     name = "leaps"
-    WINDOW, FIRST, LIMIT, FACTOR = 50, 20, 12.0, 3.0
+    WINDOW, FIRST, LIMIT, FACTOR, LEAST = 50, 20, 12.0, 3.0, math.log(2)
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -95,7 +96,8 @@ class WatchLeaps(Hook):
         if len(self._losses) >= self.FIRST:
             median = statistics.median(self._losses)
             deviation = 1.4826 * statistics.median(abs(value - median) for value in self._losses)
-            if loss > max(median + self.LIMIT * deviation, self.FACTOR * median):
+            decile = statistics.quantiles(self._losses, n=10, method="inclusive")[-1]
+            if loss > max(median + self.LIMIT * deviation, self.FACTOR * decile, self.LEAST):
                 leap = f"the loss leapt to {loss:.4g} at step {progress.step} (median before: {median:.4g})"
                 if progress.rollbacks < self._limit:
                     progress.go_back = leap

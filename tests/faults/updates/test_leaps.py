@@ -127,10 +127,10 @@ def test_ordinary_noise_is_no_leap() -> None:
 
 
 def test_leaps_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    """12: median 1, absolute deviations of 0.1: leaps above max(1 + 12 * 1.4826 * 0.1, 3) = 3."""
+    """12: median 1, absolute deviations of 0.1, ninth decile 1.1: leaps above max(1 + 12 * 1.4826 * 0.1, 3.3) = 3.3."""
     steady = [0.9, 1.1] * 10
-    assert leaps([*steady, 2.99]) == []
-    assert leaps([*steady, 3.01]) == [20]
+    assert leaps([*steady, 3.29]) == []
+    assert leaps([*steady, 3.31]) == [20]
     assert leaps([*steady[1:], 100.0]) == []  # 19 losses before: too few to tell
     assert leaps([*[1.0] * 20, 2.99, 3.01]) == [21]  # no deviation at all: the factor alone decides
     wide = [0.5, 1.5] * 10  # 1 + 12 * 1.4826 * 0.5 = 9.9
@@ -138,6 +138,18 @@ def test_leaps_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert leaps([*steady, 50.0], limit=0) == []
     assert "the loss leapt to 50 at step 21 (median before: 1); the run goes on" in capsys.readouterr().err
+
+
+def test_hard_batches_of_a_model_that_finds_most_easy_are_no_leaps() -> None:
+    """12: losses of a re-ranker that is trained further, each batch with or without a pair that it has wrong."""
+    easy = [0.01, 0.0007, 0.0002, 0.02, 0.0005, 0.006, 0.001, 0.002, 0.0045, 0.0005, 0.0015, 0.0003]
+    hard = [0.13, 0.17, 0.06, 0.05, 0.29, 0.34, 0.08, 0.34, 0.22, 0.47, 0.29, 0.49]
+    losses = [value for pair in zip(easy, hard, strict=True) for value in pair]
+    assert leaps(losses) == []
+    decile = np.quantile(losses, 0.9)
+    assert leaps([*losses, 2.99 * decile]) == [] and leaps([*losses, 3.01 * decile]) == [24]
+    low = [value / 10 for value in losses]  # three times the decile is 0.1 here: less than ln 2, a guess between two
+    assert leaps([*low, 0.69]) == [] and leaps([*low, 0.7]) == [24]
 
 
 def test_the_window_holds_the_last_fifty_losses_and_travels_with_the_checkpoint() -> None:
