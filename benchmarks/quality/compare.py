@@ -10,6 +10,7 @@ goes on where it was killed. The tables are written anew after each run. See ``R
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import subprocess
 import sys
@@ -142,8 +143,9 @@ def prepare(entry: str, seed: int, place: Place, options: argparse.Namespace) ->
     own = {"seed": seed, "student_name": str(place.start)}
     job = {"student": options.student, "start": str(place.start), "folder": str(folder)}
     job["common"] = common(entry, options) | own
+    job["files"] = files_of(entry, options)
     done = folder / "prepared.json"
-    if done.is_file() and artifacts.read_json(done)["job"] == recipes.identity(job):
+    if recipes.of_job(done, recipes.identity(job)):
         return
     call("prepare.py", job, folder, options)
     facts = artifacts.read_json(done)
@@ -159,7 +161,7 @@ def run(job: Job, folder: Path, options: argparse.Namespace) -> summary.Result:
         RunFailed: it has none.
     """
     done = folder / "result.json"
-    if not (done.is_file() and artifacts.read_json(done)["job"] == recipes.identity(job)):
+    if not recipes.of_job(done, recipes.identity(job)):
         call("recipe.py", job, folder, options)
     return artifacts.read_json(done)
 
@@ -199,7 +201,29 @@ def job_of(entry: str, name: str, recipe: Recipe, seed: int | None, place: Place
         "flagembedding_python": options.flagembedding_python,
         "keep_models": options.keep_models,
         "dimensions": options.dimensions,
+        "files": files_of(entry, options),
+        "measured_files": {name: data_files(name, options) for name in options.forgetting},
     }
+
+
+def files_of(entry: str, options: argparse.Namespace) -> dict[str, str]:
+    """Fingerprints of the models and of the data version that a run reads: another model of the same name is another."""
+    data = data_files(entry.rsplit(":", 1)[0], options)
+    return {"student": model_files(options.student), "teacher": model_files(options.teacher), "data": data}
+
+
+@functools.cache
+def model_files(path: str) -> str:
+    """Fingerprint of the files of a model folder; of the name where it is none."""
+    folder = Path(path)
+    names = artifacts.model_files(folder) if folder.is_dir() else []
+    return artifacts.fingerprint({"model": path, **{name: artifacts.sha256_of_file(folder / name) for name in names}})
+
+
+def data_files(name: str, options: argparse.Namespace) -> str:
+    """Fingerprint of the files of a data version."""
+    files = sorted((Path(options.data_root) / name).glob("*.csv"))
+    return artifacts.fingerprint({file.name: artifacts.sha256_of_file(file) for file in files})
 
 
 def common(entry: str, options: argparse.Namespace) -> dict[str, Any]:

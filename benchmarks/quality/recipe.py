@@ -43,9 +43,9 @@ def main() -> None:
 def do(job: dict[str, Any], path: Path, lock: int) -> None:
     """Train where no model of the job was kept, measure where there is no result."""
     result = path.with_name("result.json")
-    if of_job(result, recipes.identity(job)):
+    if recipes.of_job(result, recipes.identity(job)):
         return
-    facts = of_job(path.with_name("trained.json"), recipes.training_identity(job)) or trained(job, path, lock)
+    facts = recipes.of_job(path.with_name("trained.json"), recipes.training_identity(job)) or trained(job, path, lock)
     started = time.monotonic()
     figures = measured(job)
     seconds = round(time.monotonic() - started, 1)
@@ -54,12 +54,6 @@ def do(job: dict[str, Any], path: Path, lock: int) -> None:
     if not job["keep_models"]:
         path.with_name("trained.json").unlink(missing_ok=True)
         shutil.rmtree(job["output"], ignore_errors=True)
-
-
-def of_job(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """What a file holds of a job, known by its identity; None where there is none, or one of another job."""
-    found = artifacts.read_json(path) if path.is_file() else {}
-    return found if found.get("job") == identity else None
 
 
 def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
@@ -73,7 +67,7 @@ def trained(job: dict[str, Any], path: Path, lock: int) -> dict[str, Any]:
         return {"job": identity, "seconds": 0.0, "updates": 0, "notes": []}
     output, begun = Path(job["output"]), path.with_name("begun.json")
     path.with_name("trained.json").unlink(missing_ok=True)
-    if job["kind"] != recipes.BISTILL or not of_job(begun, identity):
+    if job["kind"] != recipes.BISTILL or not recipes.of_job(begun, identity):
         shutil.rmtree(output, ignore_errors=True)
     resumed = output.is_dir()
     artifacts.write_json(begun, {"job": identity})

@@ -21,7 +21,10 @@ from __future__ import annotations
 import json
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
+
+from bistill import artifacts
 
 SENTENCE_TRANSFORMERS: Final = "sentence_transformers"
 FLAG_EMBEDDING: Final = "flag_embedding"
@@ -34,7 +37,7 @@ REFERENCE: Final = "ours"
 # Fields of a job that decide nothing of its result.
 INCIDENTAL: Final = ("flagembedding_python", "keep_models")
 # Fields that decide how a model is measured, not which model it is.
-MEASURING: Final = ("forgetting", "test_queries", "dimensions")
+MEASURING: Final = ("forgetting", "test_queries", "dimensions", "measured_files")
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ RECIPES: Final = {
             "in_batch": "never",
             "info_nce_weight": 0,
             "lr": 2e-5,
-            "merge_with_start": "",
+            "merge_with_start": [],
         },
     ),
     REFERENCE: Recipe("bistill distill", BISTILL),
@@ -137,8 +140,8 @@ def further(text: str) -> tuple[str, Recipe]:
         raise ArgumentTypeError(f"NAME:key=value,key=value is expected, found {text!r}")
     if name in RECIPES:
         raise ArgumentTypeError(f"{name!r} is the name of another row")
-    options = {key.strip().removeprefix("--"): value.strip() for key, _, value in pairs}
-    shown = ", ".join(f"{key}={value}" for key, value in options.items())
+    options = {key.strip().removeprefix("--"): value.split() for key, _, value in pairs}
+    shown = ", ".join(f"{key}={' '.join(words)}" for key, words in options.items())
     return name, Recipe(f"{name}: bistill distill, {shown}" if shown else f"{name}: bistill distill", BISTILL, options)
 
 
@@ -152,6 +155,12 @@ def training_identity(job: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in identity(job).items() if name not in MEASURING}
 
 
+def of_job(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """What a file holds of a job, known by its identity; None where there is none, or one of another job."""
+    found = artifacts.read_json(path) if path.is_file() else {}
+    return found if found.get("job") == identity else None
+
+
 def figure_of_first(size: int | str) -> str:
     """Name, in results, of the nDCG@10 that the first numbers of each vector reach alone."""
     return f"ndcg_at_10_first_{size}"
@@ -160,17 +169,17 @@ def figure_of_first(size: int | str) -> str:
 def command_line(*options: dict[str, Any]) -> list[str]:
     """Options as arguments of ``bistill distill``; of two of one name the later one counts.
 
-    True, and the text "true", is a switch that is on, False and "false" one that is off; None is an option left out,
-    and words of a text are several values.
+    True, and the word "true" alone, is a switch that is on, False and "false" one that is off; None is an option left
+    out.
     """
     merged: dict[str, Any] = {}
     for group in options:
         merged |= group
     arguments: list[str] = []
     for name, value in merged.items():
-        if value is None or str(value).lower() == "false":
+        words = list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]
+        switch = words[0].lower() if len(words) == 1 else ""
+        if value is None or switch == "false":
             continue
-        arguments.append(f"--{name}")
-        if str(value).lower() != "true":
-            arguments += list(map(str, value)) if isinstance(value, list | tuple) else str(value).split()
+        arguments += [f"--{name}", *([] if switch == "true" else words)]
     return arguments

@@ -55,3 +55,49 @@ def test_another_question_to_a_kept_model_trains_nothing(
     assert json.loads((tmp_path / "result.json").read_text())["job"]["forgetting"] == ["other"]
     assert call(common={"seed": 2}) == ["trained", "measured"]
     assert call() == ["trained", "measured"]  # the model of seed 2 stands there now
+
+
+def test_another_model_or_data_version_of_the_same_name_is_another_job(
+    tmp_path: Path, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = script("quality/compare")
+    recipes = compare.recipes
+    for name in ("student", "teacher"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+    for name in ("data", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test.csv").write_text("query,positive\na,b\n")
+    given = (
+        f"compare.py --data data:64 --data_root {tmp_path} --student {tmp_path}/student --teacher {tmp_path}/teacher"
+    )
+    monkeypatch.setattr(sys, "argv", f"{given} --output_dir {tmp_path}/out --forgetting other".split())
+
+    def job() -> dict[str, Any]:
+        compare.model_files.cache_clear()
+        options = compare.arguments()
+        made = compare.job_of("data:64", "ours", recipes.RECIPES["ours"], 1, compare.Place(tmp_path / "out"), options)
+        return dict(made)
+
+    first = job()
+    assert recipes.identity(job()) == recipes.identity(first)
+    (tmp_path / "other" / "test.csv").write_text("query,positive\na,c\n")
+    assert recipes.identity(job()) != recipes.identity(first)
+    assert recipes.training_identity(job()) == recipes.training_identity(first)
+    for place in ("teacher/model.safetensors", "student/model.safetensors", "data/test.csv"):
+        before = job()
+        with (tmp_path / place).open("a") as file:
+            file.write("changed")
+        assert recipes.training_identity(job()) != recipes.training_identity(before), place
+
+
+def test_options_of_rows_and_paths_with_spaces(script: Callable[[str], ModuleType]) -> None:
+    recipes = script("quality/recipes")
+    _, row = recipes.further("mine:merge_with_start=0.8 0.6,use_lora=true,matryoshka=,score=calibrated")
+    common = {"teacher_path": "/my models/t", "max_samples": None, "allow_weak_teacher": True, "miners": ["a", "b"]}
+    assert recipes.command_line(common, row.options, {"use_lora": False}) == [
+        *("--teacher_path", "/my models/t", "--allow_weak_teacher", "--miners", "a", "b"),
+        *("--merge_with_start", "0.8", "0.6", "--matryoshka", "--score", "calibrated"),
+    ]
+    assert recipes.command_line(row.options)[3] == "--use_lora"
+    assert "mine: bistill distill, merge_with_start=0.8 0.6, use_lora=true" in row.label
