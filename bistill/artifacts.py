@@ -201,6 +201,15 @@ def move_model(unfinished: Path, folder: Path) -> None:
     shutil.rmtree(unfinished)
 
 
+def model_files(folder: Path) -> list[str]:
+    """Paths, below a model's folder, of the files that make it up: weights, configuration, tokenizer, records, adapter;
+    not what the run, a monitor or a pipeline keeps beside them."""
+    patterns = ("*.safetensors", "*.pt", "*.json", "*.txt", "*.model", "*_*/*.json", f"{ADAPTER_DIR}/*")
+    beside = {STAGE_RECORD, RUN_OWNER, STACKS_FILE, RUN_OUTPUT, EVALUATION_OUTPUT}
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return sorted(str(path.relative_to(folder)) for path in found if path.name not in beside)
+
+
 def share_weights(folder: Path) -> None:
     """Give a model's weights the permissions of an ordinary new file; safetensors writes 0600."""
     for path in (*folder.glob("*.safetensors"), *folder.glob(f"{ADAPTER_DIR}/*.safetensors")):

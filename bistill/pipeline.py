@@ -15,7 +15,7 @@ from typing import Any
 from bistill import __version__, artifacts, console
 from bistill.candidates.teacher_scores.teachers import IMPORTED
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
-from bistill.data.store import load_documents
+from bistill.data.store import load_split
 from bistill.encoders import loading
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.evaluate import evaluate
@@ -37,7 +37,6 @@ DECIDED_BY = {
     "teacher_path": "give --teacher.output_dir; for a teacher trained elsewhere use bistill distill",
     "model_path": "give --distillation.output_dir",
 }
-MODEL_FILES = (artifacts.WEIGHTS_FILE, artifacts.MODEL_RECORD)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Stage:
         name: shown to the user.
         options: its options, joined with those of the other stages.
         output_dir: where it writes.
-        outputs: files that must be whole for the stage to be skipped.
+        outputs: files that must be whole for the stage to be skipped; () for all that make up the model it wrote.
         action: runs it.
         needs: names of the data files and earlier stages that it reads.
         model: model it starts from; "" for none.
@@ -75,16 +74,16 @@ def run(options: PipelineOptions) -> None:
             "teacher",
             teacher,
             teacher.output_dir,
-            MODEL_FILES,
+            (),
             train_teacher,
-            needs=("train", "valid"),
+            needs=("train", "valid", "corpus"),
             model=teacher.model_name,
         ),
         Stage(
             "distillation",
             distillation,
             distillation.output_dir,
-            MODEL_FILES,
+            (),
             train_student,
             needs=("train", "valid", "corpus", "miners", "teacher"),
             model=distillation.student_name,
@@ -194,7 +193,7 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
         {"bistill": __version__, "options": altering(stage.options), "inputs": inputs, "model": model}
     )
     folder = Path(stage.output_dir)
-    if not force and _unchanged(folder, wanted, stage.outputs):
+    if not force and _unchanged(folder, wanted):
         console.say(f"{stage.name}: inputs unchanged, {folder} is reused")
         if artifacts.EVALUATION_JSON in stage.outputs:
             _show(folder)
@@ -202,26 +201,29 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
     console.say(f"{stage.name}: started")
     (folder / artifacts.STAGE_RECORD).unlink(missing_ok=True)
     stage.action(stage.options)
-    hashes = {file: artifacts.sha256_of_file(folder / file) for file in stage.outputs}
+    files = stage.outputs or artifacts.model_files(folder)
+    hashes = {file: artifacts.sha256_of_file(folder / file) for file in files}
     artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
     return artifacts.fingerprint(hashes)
 
 
-def _unchanged(folder: Path, wanted: str, outputs: tuple[str, ...]) -> bool:
+def _unchanged(folder: Path, wanted: str) -> bool:
+    """Whether the stage's last run had the same inputs, and what it wrote is all there as it wrote it."""
     try:
         record = artifacts.read_json(folder / artifacts.STAGE_RECORD)
     except ArtifactError:
         return False
-    if record.get("inputs") != wanted:
+    written = record.get("outputs")
+    if record.get("inputs") != wanted or not isinstance(written, dict):
         return False
-    written = record.get("outputs", {})
     return all(
-        (folder / file).is_file() and artifacts.sha256_of_file(folder / file) == written.get(file) for file in outputs
+        (folder / file).is_file() and artifacts.sha256_of_file(folder / file) == hashed
+        for file, hashed in written.items()
     )
 
 
 def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluation: EvaluationOptions) -> None:
-    documents = load_documents(evaluation.test_data)
+    documents = load_split(evaluation.test_data, on_bad_rows=evaluation.on_bad_rows).documents
     answer(
         queries,
         distillation.output_dir,
