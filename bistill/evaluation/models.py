@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from bistill import artifacts
 from bistill.candidates.teacher_scores.teachers import IMPORTED, Settings
 from bistill.config import EvaluationOptions
 from bistill.console import say
 from bistill.encoders import loading
-from bistill.errors import ModelError
+from bistill.errors import ModelError, OptionError
 
 T = TypeVar("T")
+ONLY_IMPORTED: Final = "its scores were imported: it cannot read other pairs"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,15 @@ def choose(options: EvaluationOptions) -> tuple[Choice, Choice, Choice]:
 
     Raises:
         ModelError: the student's folder does not exist, or a model that the options name does not.
+        OptionError: imported scores are named as the teacher.
     """
+    if (options.teacher_path or "").startswith(IMPORTED):
+        raise OptionError(
+            ONLY_IMPORTED,
+            where="--teacher_path",
+            found=options.teacher_path,
+            todo="give the folder or hub name of a re-ranker, or leave the option out",
+        )
     record = _record(options.model_path)
     base = _choice("base", options.base_model, record.get("base_model"), options.model_path)
     teacher = (
@@ -118,7 +127,7 @@ def _choice(role: str, given: str | None, recorded: Any, model_path: str) -> Cho
     if given is not None:
         return Choice(role, given, demanded=True)
     if isinstance(recorded, str) and recorded.startswith(IMPORTED):
-        return Choice(role, recorded, reason="its scores were imported: it cannot read other pairs")
+        return Choice(role, recorded, reason=ONLY_IMPORTED)
     if isinstance(recorded, str) and recorded:
         return Choice(role, recorded)
     return Choice(role, reason=f"neither the options nor {artifacts.MODEL_RECORD} of {model_path} name one")

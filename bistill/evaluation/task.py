@@ -107,7 +107,7 @@ def build(options: EvaluationOptions, rejected_to: Path) -> Task:
     rows = subset(options.seed, "evaluation", len(dataset), options.max_samples)
     records = [dataset[int(row)] for row in rows]
     corpus = Corpus(dataset.documents, load_documents(options.corpus_data) if options.corpus_data else ())
-    chosen = (random_negatives(record, len(corpus), options.seed) for record in records)
+    chosen = (random_negatives(record, corpus, options.seed) for record in records)
     return Task(
         dataset=dataset,
         records=records,

@@ -18,7 +18,7 @@ from bistill import artifacts
 from bistill.config import EvaluationOptions
 from bistill.data.store import load_split
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ModelError
+from bistill.errors import ModelError, OptionError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked, write
@@ -112,7 +112,7 @@ def test_separation_equals_brute_force(options: dict, tiny_encoder: Path, test_f
     records = list(dataset)
     positives = [linear[record.query_id, list(record.positives)] for record in records]
     negatives = [linear[record.query_id, list(record.negatives)] for record in records]
-    random = [linear[record.query_id, task.random_negatives(record, len(dataset.documents), 42)] for record in records]
+    random = [linear[record.query_id, task.random_negatives(record, dataset.documents, 42)] for record in records]
     for kind, others in (("labelled_negatives", negatives), ("random_negatives", random)):
         high, low = np.concatenate(positives), np.concatenate(others)
         found = result["separation"]["student"][kind]
@@ -252,6 +252,11 @@ def test_imported_scores_are_no_teacher_of_an_evaluation(options: dict, tiny_enc
     del options["teacher_path"]
     entry = evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))["models"]["teacher"]
     assert entry == {"path": "scores:llm", "left_out": "its scores were imported: it cannot read other pairs"}
+
+
+def test_imported_scores_are_refused_as_the_teacher_that_an_option_names(options: dict) -> None:
+    with pytest.raises(OptionError, match="--teacher_path: its scores were imported"):
+        evaluate(EvaluationOptions(**{**options, "teacher_path": "scores:llm"}))
 
 
 def test_depth_zero_leaves_the_teacher_out(options: dict) -> None:
