@@ -168,7 +168,7 @@ def scored_pairs(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) -
     queries: list[str] = []
     documents: list[str] = []
     for record in dataset:
-        negatives, _ = negatives_of(record, len(dataset.documents), count=7, seed=0, epoch=0)
+        negatives, _ = negatives_of(record, dataset.documents, count=7, seed=0, epoch=0)
         own = (*record.positives, *negatives)
         queries += [record.query] * len(own)
         documents += [dataset.documents[document] for document in own]

@@ -85,7 +85,7 @@ def draw_lists(dataset: Dataset, options: BenchOptions) -> Lists:
     chosen = subset(options.seed, "train", len(dataset), min(wanted, options.max_samples or wanted))
     query_ids, documents = [], []
     for record in (dataset[int(query)] for query in chosen):
-        negatives, _ = negatives_of(record, len(dataset.documents), count=options.K - 1, seed=options.seed, epoch=0)
+        negatives, _ = negatives_of(record, dataset.documents, count=options.K - 1, seed=options.seed, epoch=0)
         if negatives:
             query_ids.append(record.query_id)
             documents.append((record.positives[0], *negatives))

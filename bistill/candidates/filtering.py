@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 
 import numpy as np
-
-from bistill.data.corpus import Corpus
 
 
 class Verdict(IntEnum):
@@ -39,18 +37,15 @@ def equal_texts(candidates: Iterable[bytes], positives: Iterable[bytes]) -> np.n
     return np.fromiter((form in known for form in candidates), dtype=bool)
 
 
-def unlike(documents: Sequence[int], positives: Sequence[int], corpus: Corpus) -> list[int]:
-    """Documents, in their order, that are none of the positives and equal none of them but for case, width or white
-    space.
+def like(positives: Sequence[int], corpus: Sequence[str]) -> Callable[[int], bool]:
+    """Says of a document whether it is one of the positives, or equals one but for case, width or white space.
 
     Args:
-        documents: ids in the corpus.
         positives: ids in the corpus.
-        corpus: texts of both.
+        corpus: texts by id.
     """
-    others = [document for document in documents if document not in positives]
-    equal = equal_texts(map(normal_form, corpus.take(others)), map(normal_form, corpus.take(positives)))
-    return [document for document, same in zip(others, equal, strict=True) if not same]
+    known, forms = set(positives), {normal_form(corpus[document]) for document in positives}
+    return lambda document: document in known or normal_form(corpus[document]) in forms
 
 
 def judge(

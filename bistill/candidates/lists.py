@@ -1,15 +1,17 @@
 """Candidate lists without a teacher: a query's positives, its labelled negatives, mined and random documents.
 
-Every list is a function of (seed, epoch, query id) alone, so a resumed run sees the lists it would have seen.
+Every list is a function of (seed, epoch, query id), the corpus and what was mined alone, so a resumed run sees the
+lists it would have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from bistill.candidates.filtering import like
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import generator
@@ -42,7 +44,7 @@ def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> 
     """All positives and enough negatives to make ``size`` documents (at least one negative); the same every time."""
     record = dataset[query_id]
     count = max(size - len(record.positives), 1)
-    negatives, labels = negatives_of(record, len(dataset.documents), count=count, seed=seed, epoch=0)
+    negatives, labels = negatives_of(record, dataset.documents, count=count, seed=seed, epoch=0)
     return CandidateList(
         query_id,
         (*record.positives, *negatives),
@@ -53,21 +55,21 @@ def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> 
 
 
 def negatives_of(
-    record: Record, size: int, *, count: int, seed: int, epoch: int, mined: Sequence[int] = ()
+    record: Record, corpus: Sequence[str], *, count: int, seed: int, epoch: int, mined: Sequence[int] = ()
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """``count`` negatives of a query: labelled ones in random order, then mined ones for half of the places that are
     left, then random documents.
 
-    A random document is never a positive of the query and never one of its labelled negatives; documents are unique
-    by text, so no copy of a positive can slip in either.
+    A mined or random document is never a positive of the query, nor equal to one but for case, width or white space,
+    and never one of its labelled negatives.
 
     Args:
         record: the query and what is labelled for it.
-        size: documents of the corpus.
+        corpus: documents by id.
         count: negatives wanted.
         seed: of the run.
         epoch: 0-based.
-        mined: ids of other documents that a miner found for the query.
+        mined: ids of what a miner found for the query.
 
     Returns:
         Document ids and their labels in 0..1, 0 where none was given; fewer than ``count`` where the corpus has no
@@ -78,35 +80,43 @@ def negatives_of(
     documents = [record.negatives[place] for place in order]
     labels = [record.negative_labels[place] for place in order]
     places = -(-(count - len(documents)) // 2)
-    drawn = [mined[place] for place in random.permutation(len(mined))[:places]]
-    excluded = {*record.positives, *record.negatives, *drawn}
-    drawn += random_documents(size, excluded, count - len(documents) - len(drawn), random)
+    refused = like(record.positives, corpus)
+    hard = [document for document in mined if document not in record.negatives and not refused(document)]
+    drawn = [hard[place] for place in random.permutation(len(hard))[:places]]
+    excluded = {*record.negatives, *drawn}
+    drawn += random_documents(len(corpus), excluded, count - len(documents) - len(drawn), random, refused)
     return (*documents, *drawn), (*labels, *[0.0] * len(drawn))
 
 
-def random_negatives(record: Record, documents: int, seed: int, count: int = RANDOM_NEGATIVES) -> list[int]:
-    """Different documents of the corpus that are no positives of the query; fewer where there are fewer.
+def random_negatives(record: Record, corpus: Sequence[str], seed: int, count: int = RANDOM_NEGATIVES) -> list[int]:
+    """Different documents of the corpus that are no positives of the query, nor like one; fewer where there are fewer.
 
     Args:
         record: the query; its id, not its place, decides the choice.
-        documents: documents of the corpus.
+        corpus: documents by id.
         seed: of the evaluation.
         count: documents wanted.
     """
     stream = generator(seed, "evaluation negatives", record.query_id)
-    return random_documents(documents, set(record.positives), count, stream)
+    return random_documents(len(corpus), set(), count, stream, like(record.positives, corpus))
 
 
-def random_documents(size: int, excluded: set[int], count: int, random: np.random.Generator) -> list[int]:
-    """``count`` different ids below ``size`` that are not excluded, or all there are; uniformly drawn."""
-    available = size - len(excluded)
-    if count >= available:
-        return [document for document in range(size) if document not in excluded]
+def random_documents(
+    size: int,
+    excluded: set[int],
+    count: int,
+    random: np.random.Generator,
+    refused: Callable[[int], bool] = lambda _: False,
+) -> list[int]:
+    """``count`` different ids below ``size`` that are neither excluded nor refused, or all there are, by chance."""
     drawn: list[int] = []
     taken = set(excluded)
     while len(drawn) < count:
+        if count - len(drawn) >= size - len(taken):
+            return drawn + [document for document in range(size) if document not in taken and not refused(document)]
         document = int(random.integers(size))
         if document not in taken:
             taken.add(document)
-            drawn.append(document)
+            if not refused(document):
+                drawn.append(document)
     return drawn

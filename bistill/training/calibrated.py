@@ -110,7 +110,7 @@ class LabelledPairs:
         for place, query in enumerate(chosen):
             record = valid[int(query)]
             rows += [(place, document, True) for document in record.positives]
-            irrelevant = (*record.negatives, *random_negatives(record, len(corpus), seed))
+            irrelevant = (*record.negatives, *random_negatives(record, corpus, seed))
             rows += [(place, document, False) for document in dict.fromkeys(irrelevant)]
         used = sorted({document for _, document, _ in rows})
         place_of = {document: place for place, document in enumerate(used)}

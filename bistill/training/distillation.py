@@ -19,7 +19,6 @@ from bistill.data.sampling import permutation, subset
 from bistill.data.version import corpus_of
 from bistill.encoders import calibration_file, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.errors import OptionError
 from bistill.journal import Journal
 from bistill.training import gate, matryoshka, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
@@ -44,10 +43,11 @@ def train(options: DistillationOptions) -> dict[str, Any]:
     Raises:
         BistillError: data or a model cannot be used.
     """
-    output_dir = Path(options.output_dir)
     teachers = [name for name in (options.teacher_path, *options.more_teachers) if not name.startswith(IMPORTED)]
-    if output_dir.resolve() in {Path(loading.resolve(name)).resolve() for name in teachers}:
-        raise OptionError("the student would overwrite its teacher", where="--output_dir", found=options.output_dir)
+    stage.refuse_overwriting(options.output_dir, teachers, "the student would overwrite its teacher")
+    stage.refuse_overwriting(options.output_dir, [options.student_name], "the student would overwrite its start")
+    if options.miner_model is not None:
+        stage.refuse_overwriting(options.output_dir, [options.miner_model], "the student would overwrite its miner")
     with stage.recorded("distillation", options) as journal:
         return _train(options, journal)
 
@@ -97,6 +97,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
             "models": {"start": loading.model_fingerprint(encoder.source)},
             "candidates": task.fingerprints(),
+            "validation": {"lists": lists.fingerprint()},
         },
         rates=Rates(student_lr(options, encoder.dim), LINE_LR, task.line_parameters()),
         settle=lambda: _merge(encoder, options, validation, lists, journal),

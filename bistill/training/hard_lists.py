@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bistill.candidates.filtering import unlike
+from bistill.candidates.filtering import like
 from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import kept
@@ -24,8 +24,8 @@ def ranked(dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int, 
 
 
 def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | DistillationOptions) -> list[CandidateList]:
-    """Lists of validation queries: positives, labelled negatives, then BM25's first documents, random ones where it
-    finds too few; ``LIST_SIZE`` documents where there are as many.
+    """Lists of validation queries: positives (at most half of a list), labelled negatives, then BM25's first documents,
+    random ones where it finds too few; ``LIST_SIZE`` documents where there are as many.
 
     Args:
         valid: validation queries.
@@ -42,11 +42,13 @@ def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | Distill
 
 def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed: int) -> CandidateList:
     record = valid[query_id]
-    room = max(LIST_SIZE - len(record.positives), 1)
-    hard = unlike(list(dict.fromkeys((*record.negatives, *ranked))), record.positives, corpus)[:room]
-    labelled = sum(document in record.negatives for document in hard)
-    excluded = {*record.positives, *hard}
-    others = random_documents(len(corpus), excluded, room - len(hard), generator(seed, "gate", query_id))
-    labels = (*record.positive_labels, *[0.0] * (len(hard) + len(others)))
-    documents = (*record.positives, *hard, *others)
-    return CandidateList(query_id, documents, labels, len(record.positives), labelled, len(hard) - labelled)
+    positives = record.positives[: LIST_SIZE // 2]
+    labelled = record.negatives[: LIST_SIZE - len(positives)]
+    room = LIST_SIZE - len(positives) - len(labelled)
+    refused = like(record.positives, corpus)
+    mined = [document for document in ranked if document not in record.negatives and not refused(document)][:room]
+    stream = generator(seed, "gate", query_id)
+    others = random_documents(len(corpus), {*record.negatives, *mined}, room - len(mined), stream, refused)
+    documents = (*positives, *labelled, *mined, *others)
+    labels = (*record.positive_labels[: len(positives)], *[0.0] * (len(documents) - len(positives)))
+    return CandidateList(query_id, documents, labels, len(positives), len(labelled), len(mined))

@@ -27,8 +27,8 @@ class Saving:
     Args:
         output_dir: folder of the run.
         options: how often, and how many are kept.
-        run: what the run is, by part: ``options``, ``data``, ``models``, ``task`` must be the same for it to go on;
-            ``versions`` may differ.
+        run: what the run is, by part: ``options``, ``data``, ``models``, ``candidates``, ``validation`` must be the
+            same for it to go on; ``versions`` may differ.
         journal: of the run.
     """
 

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from bistill import artifacts, console
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
 from bistill.data.dataset import Dataset
 from bistill.data.version import load_training
+from bistill.encoders import loading
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ArtifactError
+from bistill.errors import ArtifactError, OptionError
 from bistill.journal import Journal, finite, versions
 from bistill.options import altering
 from bistill.training import saving
@@ -41,6 +42,23 @@ def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple
     splits = load_training(options, output_dir)
     journal.write("data", train=splits[0].fingerprint, valid=splits[1].fingerprint)
     return splits
+
+
+def refuse_overwriting(output_dir: str, models: Sequence[str], what: str) -> None:
+    """Raise where a run would write its model over one that it reads: what the record names would not be there any
+    more, and an interrupted run could not go on.
+
+    Args:
+        output_dir: folder of the run.
+        models: folders or hub names.
+        what: would happen.
+
+    Raises:
+        OptionError: one of the models lies in the folder of the run.
+        ModelError: a folder that is named does not exist.
+    """
+    if Path(output_dir).resolve() in {Path(loading.resolve(name)).resolve() for name in models}:
+        raise OptionError(what, where="--output_dir", found=output_dir, todo="give another folder")
 
 
 @contextmanager

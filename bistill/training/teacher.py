@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console, losses
-from bistill.candidates.filtering import unlike
 from bistill.candidates.lists import negatives_of
 from bistill.config import TeacherOptions
 from bistill.data.corpus import Corpus
@@ -107,7 +106,7 @@ class PairTask:
             return kept[1]
         drawn = negatives_of(
             record,
-            len(self._corpus),
+            self._corpus,
             count=len(record.positives) * self._options.negatives_per_positive,
             seed=self._options.seed,
             epoch=epoch,
@@ -117,15 +116,18 @@ class PairTask:
         return drawn
 
     def _mined(self, row: int, record: Record) -> list[int]:
-        if self._ranked is None:
-            return []
-        found = [document for document in self._ranked[row].tolist() if document >= 0]
-        return unlike([item for item in found if item not in record.negatives], record.positives, self._corpus)
+        """The first ``mined_negatives`` documents that a miner found beside the positives."""
+        found = [] if self._ranked is None else self._ranked[row].tolist()
+        others = [document for document in found if document >= 0 and document not in record.positives]
+        return others[: self._options.mined_negatives]
 
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
-        available = len(self._corpus) - len(record.positives)
-        return len(record.positives) + min(len(record.positives) * self._options.negatives_per_positive, available)
+        wanted = len(record.positives) * self._options.negatives_per_positive
+        if wanted < (len(self._corpus) - len(record.positives)) // 2:
+            return len(record.positives) + wanted
+        # A small corpus may have fewer: as many in every epoch, whatever is mined.
+        return len(record.positives) + len(negatives_of(record, self._corpus, count=wanted, seed=0, epoch=0)[0])
 
 
 def pair_batch(
@@ -165,6 +167,7 @@ def train(options: TeacherOptions) -> dict[str, Any]:
     Raises:
         BistillError: data or model cannot be used.
     """
+    stage.refuse_overwriting(options.output_dir, [options.model_name], "the teacher would overwrite its start")
     with stage.recorded("teacher", options) as journal:
         return _train(options, journal)
 
@@ -173,7 +176,9 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     corpus, documents = corpus_of(options, dataset), corpus_of(options, valid)
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
-    mined = ranked(dataset, corpus, query_ids, options.mined_negatives, options) if options.mined_negatives else None
+    # Twice as deep as is drawn from, since a query's positives are among what is found.
+    depth = 2 * options.mined_negatives
+    mined = ranked(dataset, corpus, query_ids, depth, options) if depth else None
     encoder = start(options)
     task = PairTask(encoder, dataset, corpus, query_ids, options, mined)
     console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
@@ -200,8 +205,11 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         run={
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
             "models": {"start": loading.model_fingerprint(encoder.source)},
-            "corpus": corpus.fingerprint(),
-            "mined": None if mined is None else hashlib.sha256(np.ascontiguousarray(mined).data).hexdigest(),
+            "candidates": {
+                "corpus": corpus.fingerprint(),
+                "mined": None if mined is None else hashlib.sha256(np.ascontiguousarray(mined).data).hexdigest(),
+            },
+            "validation": {"lists": lists.fingerprint()},
         },
     )
 

@@ -3,6 +3,8 @@ and how far the scores of relevant and irrelevant documents lie apart."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -73,6 +75,16 @@ class ValidationLists:
         """
         further = frozenset(document for item in others for document in item.documents)
         return ValidationLists(self.queries, corpus, self.lists, further)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of queries, documents and labels, by which best weights are chosen."""
+        digest = hashlib.sha256()
+        for item in self.lists:
+            texts = [self.queries[item.query_id], *(self.documents[document] for document in item.documents)]
+            digest.update(json.dumps([*texts, item.labels, *item[-3:]]).encode("ascii"))
+        for document in sorted(self.further):
+            digest.update(json.dumps(self.documents[document]).encode("ascii"))
+        return digest.hexdigest()
 
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the positives by query and document."""

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form, unlike
-from bistill.data.corpus import Corpus
+from bistill.candidates.filtering import Verdict, equal_texts, judge, like, normal_form
 
 RELEVANCE = np.array([0.90, 0.76, 0.7599, 0.20, 0.99], dtype=np.float32)
 LABELLED = np.array([False, False, False, False, True])
@@ -37,8 +36,8 @@ def test_equal_texts_differ_in_case_width_or_white_space_only() -> None:
     assert equal_texts(map(normal_form, others), positives).tolist() == [True, True, False, True]
 
 
-def test_unlike_leaves_out_positives_and_their_copies() -> None:
-    corpus = Corpus(["Read a file", "read  a FILE", "Close a file", "Ｒead a file", "read a tree"])
-    assert unlike([4, 1, 0, 3, 2], [0], corpus) == [4, 2]
-    assert unlike([4, 1, 0, 3, 2], [2, 4], corpus) == [1, 0, 3]
-    assert unlike([], [0], corpus) == []
+def test_like_says_of_positives_and_their_copies_that_they_are() -> None:
+    corpus = ["Read a file", "read  a FILE", "Close a file", "Ｒead a file", "read a tree"]
+    assert [like([0], corpus)(document) for document in range(5)] == [True, True, False, True, False]
+    assert [like([2, 4], corpus)(document) for document in range(5)] == [False, False, True, False, True]
+    assert not like([], corpus)(0)

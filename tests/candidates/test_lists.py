@@ -23,13 +23,13 @@ def dataset(tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]) 
 
 
 def negatives(dataset: Dataset, query_id: int, count: int, seed: int, epoch: int) -> tuple[int, ...]:
-    return negatives_of(dataset[query_id], len(dataset.documents), count=count, seed=seed, epoch=epoch)[0]
+    return negatives_of(dataset[query_id], dataset.documents, count=count, seed=seed, epoch=epoch)[0]
 
 
 def test_labelled_then_random_negatives(dataset: Dataset) -> None:
     for query_id in range(20):
         record = dataset[query_id]
-        documents, labels = negatives_of(record, len(dataset.documents), count=5, seed=1, epoch=0)
+        documents, labels = negatives_of(record, dataset.documents, count=5, seed=1, epoch=0)
         assert len(set(documents)) == 5
         assert documents[0] == record.negatives[0]
         assert labels == (pytest.approx(0.2), 0.0, 0.0, 0.0, 0.0)
@@ -72,14 +72,27 @@ def test_mined_documents_have_half_of_the_places_behind_the_labelled_ones(datase
     record, mined = dataset[3], [40, 41, 42, 43, 44, 45]
     seen: set[int] = set()
     for epoch in range(30):
-        documents, labels = negatives_of(record, 60, count=6, seed=1, epoch=epoch, mined=mined)
+        documents, labels = negatives_of(record, dataset.documents, count=6, seed=1, epoch=epoch, mined=mined)
         assert documents[0] == record.negatives[0] and len(set(documents)) == 6
         assert set(documents[1:4]) <= set(mined)  # 5 places are left: 3 for mined ones, 2 for random ones
         assert not set(documents[4:]) & {*record.positives, *record.negatives, *documents[1:4]}
         assert labels == (pytest.approx(0.2), 0.0, 0.0, 0.0, 0.0, 0.0)
         seen |= set(documents[1:4])
     assert seen == set(mined)
-    alone = negatives_of(record, 60, count=1, seed=1, epoch=0, mined=mined)[0]
+    alone = negatives_of(record, dataset.documents, count=1, seed=1, epoch=0, mined=mined)[0]
     assert alone == record.negatives  # no place is left
-    few = negatives_of(record, 60, count=6, seed=1, epoch=0, mined=[40])[0]
+    few = negatives_of(record, dataset.documents, count=6, seed=1, epoch=0, mined=[40])[0]
     assert few[1] == 40 and len(set(few)) == 6  # random documents in place of what was not found
+
+
+def test_a_copy_of_a_positive_is_no_negative_but_one_that_a_person_labelled_is(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "positive", "negative"], ["what is red", "Red is a colour", "red is a  COLOUR"]]
+    dataset = load_split(write_csv(tmp_path / "copies.csv", rows))
+    corpus = [*dataset.documents, "ＲED is a colour", "blue is one", "green is one", "pink is one"]
+    record = dataset[0]
+    for epoch in range(20):
+        documents = negatives_of(record, corpus, count=4, seed=0, epoch=epoch, mined=[0, 1, 2, 3])[0]
+        assert documents[:2] == (1, 3) and set(documents) == {1, 3, 4, 5}
+        assert set(negatives_of(record, corpus, count=9, seed=0, epoch=epoch)[0]) == {1, 3, 4, 5}

@@ -29,7 +29,7 @@ def cosines(everything: Evaluated) -> dict[str, list[np.ndarray]]:
         "positives": [found[record.query_id, list(record.positives)] for record in records],
         "labelled_negatives": [found[record.query_id, list(record.negatives)] for record in records],
         "random_negatives": [
-            found[record.query_id, task.random_negatives(record, len(dataset.documents), 42)] for record in records
+            found[record.query_id, task.random_negatives(record, dataset.documents, 42)] for record in records
         ],
     }
 
@@ -134,7 +134,7 @@ def test_shuffled_queries_equal_brute_force(everything: Evaluated) -> None:
         documents = {
             "positives": record.positives,
             "labelled_negatives": record.negatives,
-            "random_negatives": task.random_negatives(record, len(dataset.documents), 42),
+            "random_negatives": task.random_negatives(record, dataset.documents, 42),
         }
         for kind, ids in documents.items():
             asked[kind] += [float(found[other, place]) for place in ids if place not in records[other].positives]

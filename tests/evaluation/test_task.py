@@ -15,24 +15,36 @@ def record(query_id: int, positives: tuple[int, ...]) -> Record:
     return Record(query_id, "q", positives, (1.0,) * len(positives), (), ())
 
 
+def texts(count: int) -> list[str]:
+    return [f"document {number}" for number in range(count)]
+
+
 def test_random_negatives_are_never_positives_and_reach_every_other_document() -> None:
     seen: set[int] = set()
     for query in range(200):
-        chosen = random_negatives(record(query, (7, 0, 3, 9)), 10, seed=1)
+        chosen = random_negatives(record(query, (7, 0, 3, 9)), texts(10), seed=1)
         assert len(set(chosen)) == 4
         seen |= set(chosen)
     assert seen == {1, 2, 4, 5, 6, 8}
 
 
 def test_random_negatives_depend_on_seed_and_query_only() -> None:
-    assert random_negatives(record(3, (1,)), 100, seed=1) == random_negatives(record(3, (1,)), 100, seed=1)
-    assert random_negatives(record(3, (1,)), 100, seed=1) != random_negatives(record(4, (1,)), 100, seed=1)
-    assert random_negatives(record(3, (1,)), 100, seed=1) != random_negatives(record(3, (1,)), 100, seed=2)
+    corpus = texts(100)
+    assert random_negatives(record(3, (1,)), corpus, seed=1) == random_negatives(record(3, (1,)), corpus, seed=1)
+    assert random_negatives(record(3, (1,)), corpus, seed=1) != random_negatives(record(4, (1,)), corpus, seed=1)
+    assert random_negatives(record(3, (1,)), corpus, seed=1) != random_negatives(record(3, (1,)), corpus, seed=2)
 
 
 def test_fewer_random_negatives_where_there_are_fewer_documents() -> None:
-    assert sorted(random_negatives(record(0, (1,)), 3, seed=1)) == [0, 2]
-    assert random_negatives(record(0, (0,)), 1, seed=1) == []
+    assert sorted(random_negatives(record(0, (1,)), texts(3), seed=1)) == [0, 2]
+    assert random_negatives(record(0, (0,)), texts(1), seed=1) == []
+
+
+def test_a_copy_of_a_positive_is_no_random_negative() -> None:
+    corpus = ["Red is a colour", "red is  a COLOUR", "Ｒed is a colour", "blue is one", "green is one"]
+    for query in range(20):
+        assert sorted(random_negatives(record(query, (0,)), corpus, seed=1)) == [3, 4]
+        assert random_negatives(record(query, (0,)), corpus, seed=1, count=1)[0] in (3, 4)
 
 
 def test_pairs_are_cut_by_query() -> None:

@@ -60,7 +60,7 @@ def test_labelled_pairs_are_positives_labelled_negatives_and_random_documents(da
         record = next(valid[row] for row in range(len(valid)) if valid[row].query == text)
         own = made.pairs[:, 0] == query
         irrelevant = {made.documents[row] for row in made.pairs[own & ~made.relevant, 1]}
-        expected = {*record.negatives, *random_negatives(record, len(corpus), 3)}
+        expected = {*record.negatives, *random_negatives(record, corpus, 3)}
         assert irrelevant == {corpus[document] for document in expected}
         assert [made.documents[row] for row in made.pairs[own & made.relevant, 1]] == list(
             corpus.take(record.positives)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,19 @@ def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
 def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     with pytest.raises(OptionError, match="the student would overwrite its teacher"):
         train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_teacher)))
+
+
+def test_a_student_never_overwrites_its_start_nor_its_miner(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    before = (tiny_encoder / "model.safetensors").read_bytes()
+    with pytest.raises(OptionError, match="the student would overwrite its start"):
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_encoder)))
+    assert (tiny_encoder / "model.safetensors").read_bytes() == before
+    miner = tmp_path / "miner"
+    shutil.copytree(tiny_encoder, miner)
+    with pytest.raises(OptionError, match="the student would overwrite its miner"):
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(miner), miner_model=str(miner)))
 
 
 def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:

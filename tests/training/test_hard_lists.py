@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from bistill.config import TeacherOptions
+from bistill.data.corpus import Corpus
+from bistill.data.store import load_split
 from bistill.training.hard_lists import hard_lists
 from tests.training.test_distillation import options
 from tests.training.test_gate import valid_of
@@ -26,3 +30,25 @@ def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_enco
         mined = item.documents[2 : 2 + item.mined]
         assert sharing - set(record.negatives) <= set(mined)
         assert all(set(record.query.split()) & set(corpus[number].lower().split()) for number in mined)
+
+
+def test_a_labelled_copy_of_a_positive_stays_and_no_other_copy_comes_in(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "positive", "negative"], ["what is red", "Red is a colour", "red is a  COLOUR"]]
+    valid = load_split(write_csv(tmp_path / "valid.csv", rows))
+    corpus = Corpus(valid.documents, ["ＲED is a colour", "what is red", "blue is one"])
+    (item,) = hard_lists(valid, corpus, TeacherOptions())
+    assert item == (0, (0, 1, 3, 4), (1.0, 0.0, 0.0, 0.0), 1, 1, 2 if item.mined == 2 else 1)
+    assert corpus[item.documents[2]] == "what is red"
+
+
+def test_many_positives_leave_half_of_a_list_to_negatives(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "passage", "label"], *[["read", f"read file {number}", "1"] for number in range(30)]]
+    valid = load_split(write_csv(tmp_path / "valid.csv", rows))
+    corpus = Corpus(valid.documents, [f"read tree {number}" for number in range(7)] + [f"key {n}" for n in range(50)])
+    (item,) = hard_lists(valid, corpus, TeacherOptions())
+    assert (len(item.documents), item.positives, item.labelled) == (20, 10, 0)
+    assert not {*valid[0].positives} & {*item.documents[10:]}

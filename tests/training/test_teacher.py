@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from bistill.data.corpus import Corpus
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import DataError
+from bistill.errors import DataError, OptionError
 from bistill.journal import read
 from bistill.training.hard_lists import hard_lists
 from bistill.training.teacher import PairTask, train
@@ -137,6 +138,31 @@ def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: 
     for name in ("model.safetensors", "best_model.pt"):
         first, second = ((folder / name).read_bytes() for folder in folders)
         assert first == second, name
+
+
+def test_a_teacher_never_overwrites_its_start(data_root: Path, tiny_encoder: Path) -> None:
+    before = sorted(path.name for path in tiny_encoder.iterdir())
+    with pytest.raises(OptionError, match="the teacher would overwrite its start"):
+        train(options(data_root, tiny_encoder, output_dir=str(tiny_encoder)))
+    assert sorted(path.name for path in tiny_encoder.iterdir()) == before
+
+
+def test_what_is_mined_and_what_chooses_the_weights_are_part_of_the_run(data_root: Path, tiny_encoder: Path) -> None:
+    def inputs(**changes: object) -> dict[str, Any]:
+        made = options(data_root, tiny_encoder, epochs=1, **changes)
+        train(made)
+        return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "inputs"][-1]
+
+    plain = inputs()
+    assert inputs(mined_negatives=0) == plain | {
+        "time": pytest.approx(plain["time"], abs=600),
+        "candidates": {"corpus": plain["candidates"]["corpus"], "mined": None},
+    }
+    (data_root / "tiny" / "corpus.csv").write_text("document\nhow to json\n", encoding="utf-8")
+    further = inputs()
+    for name in ("corpus", "mined"):
+        assert plain["candidates"][name] != further["candidates"][name]
+    assert plain["validation"] != further["validation"] and plain["data"] == further["data"]
 
 
 def test_max_samples_limits_queries(data_root: Path, tiny_encoder: Path) -> None:
