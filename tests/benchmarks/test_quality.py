@@ -68,10 +68,9 @@ def test_another_model_or_data_version_of_the_same_name_is_another_job(
     for name in ("data", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "test.csv").write_text("query,positive\na,b\n")
-    given = (
-        f"compare.py --data data:64 --data_root {tmp_path} --student {tmp_path}/student --teacher {tmp_path}/teacher"
-    )
-    monkeypatch.setattr(sys, "argv", f"{given} --output_dir {tmp_path}/out --forgetting other".split())
+    models = f"--student {tmp_path}/student --teacher {tmp_path}/teacher --output_dir {tmp_path}/out"
+    given = f"compare.py --data data:64 --data_root {tmp_path} {models} --forgetting other"
+    monkeypatch.setattr(sys, "argv", given.split())
 
     def job() -> dict[str, Any]:
         compare.model_files.cache_clear()
