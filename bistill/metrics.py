@@ -227,6 +227,22 @@ def top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
     return candidates[np.argsort(-scores[candidates], kind="stable")[:depth]]
 
 
+def run_of(
+    query_ids: Iterable[int], documents: Iterable[Sequence[int]], scores: Iterable[Sequence[float]]
+) -> dict[str, dict[str, float]]:
+    """Rankings in the form that ``ranking_metrics`` takes: query id -> document id -> score.
+
+    Args:
+        query_ids: of the rankings.
+        documents: ids of each ranking's documents; -1 is no document.
+        scores: of the same documents.
+    """
+    return {
+        str(query): {str(place): score for place, score in zip(*row, strict=True) if place >= 0}
+        for query, *row in zip(query_ids, documents, scores, strict=True)
+    }
+
+
 def ranking_metrics(qrels: Qrels, run: Run) -> dict[str, float]:
     """Mean over the queries of ``qrels`` of every measure in ``RANKING_MEASURES``.
 

@@ -207,7 +207,7 @@ def job_of(entry: str, name: str, recipe: Recipe, seed: int | None, place: Place
 
 
 def files_of(entry: str, options: argparse.Namespace) -> dict[str, str]:
-    """Fingerprints of the models and of the data version that a run reads: another model of the same name is another."""
+    """Fingerprints of the models and of the data version that a run reads: another model of one name is another."""
     data = data_files(entry.rsplit(":", 1)[0], options)
     return {"student": model_files(options.student), "teacher": model_files(options.teacher), "data": data}
 

@@ -98,9 +98,9 @@ def ranking(asked: Task, run: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Means of the ranking figures, and nDCG@10 by query."""
     qrels = asked.qrels()
     by_query = metrics.ranking_metrics_by_query(qrels, run)
-    means = {name: sum(values[name] for values in by_query.values()) / len(by_query) for name in FIGURES}
+    means = metrics.means(by_query)
     return {
-        **means,
+        **{name: means[name] for name in FIGURES},
         "queries": len(by_query),
         "documents": len(asked.corpus),
         "ndcg_by_query": {query: by_query[query]["ndcg_at_10"] for query in qrels},

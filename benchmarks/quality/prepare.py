@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lists import list_task
 from recipes import command_line, identity
 
@@ -81,11 +80,8 @@ def updates_of(task: Any, corpus: Any, dataset: Dataset, options: DistillationOp
     pools = task._pools
     for epoch, samples in batches(task.order, options):
         update: dict[str, Any] = {"epoch": epoch, "queries": [], "documents": [], "logits": [], "short": 0}
-        for row, item in zip(samples, training_lists(pools, options, samples, epoch), strict=True):
-            pool = pools[int(row)]
-            ids = np.concatenate([pool.positives, pool.documents]).tolist()
-            logits = np.concatenate([pool.positive_logits, pool.logits]).tolist()
-            logit_of = dict(zip(ids, logits, strict=True))
+        for item in training_lists(pools, options, samples, epoch):
+            logit_of = dict(zip(item.documents, item.logits.tolist(), strict=True))
             update["queries"].append(dataset.queries[item.query_id])
             negatives = itertools.islice(itertools.cycle(item.documents[1:]), options.K - 1)
             documents = [item.documents[0], *negatives]

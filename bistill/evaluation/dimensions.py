@@ -28,10 +28,7 @@ def rankings(
     figures = {}
     for size in (size for size in sizes if size < queries.shape[1]):
         ids, cosines = metrics.top_documents(_prefix(queries, size), _prefix(documents, size), depth)
-        run = {
-            str(record.query_id): dict(zip(map(str, row), found, strict=True))
-            for record, row, found in zip(task.records, ids.tolist(), cosines.tolist(), strict=True)
-        }
+        run = metrics.run_of((record.query_id for record in task.records), ids.tolist(), cosines.tolist())
         figures[str(size)] = metrics.ranking_metrics(task.qrels(), run)
     return figures or None
 

@@ -227,10 +227,7 @@ def _ndcg(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int)
 
 def _run(task: Task, ids: np.ndarray, scores: np.ndarray) -> dict[str, dict[str, float]]:
     """Query id -> document id -> score of ranked documents, both (queries, depth); -1 is no document."""
-    return {
-        str(record.query_id): {str(place): score for place, score in zip(*row, strict=True) if place >= 0}
-        for record, row in zip(task.records, zip(ids.tolist(), scores.tolist(), strict=True), strict=True)
-    }
+    return metrics.run_of((record.query_id for record in task.records), ids.tolist(), scores.tolist())
 
 
 def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:

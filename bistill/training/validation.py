@@ -116,10 +116,8 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, 
         lists: queries and documents.
         scores: of each list's documents, shape (documents,) each.
     """
-    run = {
-        str(item.query_id): dict(zip(map(str, item.documents), own.tolist(), strict=True))
-        for item, own in zip(lists.lists, scores, strict=True)
-    }
+    query_ids, documents = zip(*((item.query_id, item.documents) for item in lists.lists), strict=True)
+    run = metrics.run_of(query_ids, documents, (own.tolist() for own in scores))
     ranking = metrics.ranking_metrics(lists.qrels(), run)
     return {"rerank_ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, scores)}
 
@@ -132,10 +130,8 @@ def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
     queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
     documents = encoder.encode_documents([lists.documents[document] for document in pool], description="validation")
     ids, scores = metrics.top_documents(queries, documents, RANKING_DEPTH)
-    run = {
-        str(item.query_id): {str(pool[row]): score for row, score in zip(rows, found, strict=True)}
-        for item, rows, found in zip(lists.lists, ids.tolist(), scores.tolist(), strict=True)
-    }
+    found = np.array(pool)[ids]
+    run = metrics.run_of((item.query_id for item in lists.lists), found.tolist(), scores.tolist())
     own = [
         documents[[place[document] for document in item.documents]] @ query
         for query, item in zip(queries, lists.lists, strict=True)
