@@ -217,10 +217,14 @@ def local_folder(name: str) -> str:
 
 
 def model_fingerprint(path: str) -> str:
-    """SHA-256 over weights, configuration, tokenizer and code of a model folder; of the name for a hub model."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return artifacts.fingerprint({"hub": path})
+    """SHA-256 over weights, configuration, tokenizer and code: another revision of a hub model is another model.
+
+    A hub model is fetched first, so that it is the same before and after its first use.
+
+    Raises:
+        ModelError: as ``local_folder``.
+    """
+    folder = Path(local_folder(path))
     patterns = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model", "*.py", "*/config.json")
     ours = {artifacts.MODEL_RECORD, artifacts.CALIBRATION_FILE, artifacts.STAGE_RECORD, artifacts.LORA_CONFIG}
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
