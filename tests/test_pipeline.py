@@ -156,7 +156,7 @@ def test_what_only_the_candidates_come_from_runs_the_distillation_again(
     pipeline.run(options)
     Path("preprocessed/tiny/corpus.csv").write_text("document\nsomething else\n")
     pipeline.run(options)
-    assert runs() == (2, 2)  # a teacher mines its negatives there, too
+    assert runs() == (2, 2)  # a teacher is measured on documents of it, too
     with (model / "config.json").open("a") as file:
         file.write("\n")
     pipeline.run(options)

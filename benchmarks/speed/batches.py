@@ -23,7 +23,6 @@ from torch import nn
 
 from bistill.candidates.lists import negatives_of
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
-from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
 from bistill.data.store import load_split
@@ -146,7 +145,7 @@ def teacher_steps(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) 
         precision=job["precision"],
     )
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
-    task = PairTask(encoder, dataset, Corpus(dataset.documents), query_ids, options)
+    task = PairTask(encoder, dataset, query_ids, options)
     steps, tokens = [], []
     for epoch, samples in list(batches(task.order, options))[: job["steps"]]:
         pairs, labels = zip(*(task.pair(int(sample), epoch) for sample in samples), strict=True)

@@ -25,7 +25,6 @@ from turn import Turns, workload
 from bistill.candidates.teacher_scores.cache import ScoreCache
 from bistill.candidates.teacher_scores.teachers import Settings, Teacher, relevance
 from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data.corpus import Corpus
 from bistill.data.sampling import subset
 from bistill.data.store import load_split
 from bistill.data.version import split_path
@@ -91,7 +90,7 @@ def teach(given: dict[str, Any], turns: Turns) -> None:
     encoder = CrossEncoder.start(given["model"], max_len=given["max_len"], precision=options.precision, seed=0)
     dataset = load_split(split_path(options, "train"))
     query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
-    train(PairTask(encoder, dataset, Corpus(dataset.documents), query_ids, options), options, encoder, turns)
+    train(PairTask(encoder, dataset, query_ids, options), options, encoder, turns)
 
 
 def train(task: Any, options: Any, encoder: Any, turns: Turns) -> None:

@@ -101,7 +101,7 @@ def train_teacher(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outc
         encoder = teacher.start(own)
         pair = (dataset.queries[lists.query_ids[0]], dataset.documents[lists.documents[0][0]])
         weights = token_weights(encoder.model, lambda: encoder.logits([pair]))
-        task = teacher.PairTask(encoder, dataset, Corpus(dataset.documents), np.array(lists.query_ids), own)
+        task = teacher.PairTask(encoder, dataset, np.array(lists.query_ids), own)
         measured = _updates(task, encoder, own, options.steps)
     return Outcome(measured, weights, memory.mib)
 

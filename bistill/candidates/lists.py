@@ -1,7 +1,7 @@
-"""Candidate lists without a teacher: a query's positives, its labelled negatives, mined and random documents.
+"""Candidate lists without a teacher: a query's positives, its labelled negatives, random documents.
 
-Every list is a function of (seed, epoch, query id), the corpus and what was mined alone, so a resumed run sees the
-lists it would have seen.
+Every list is a function of (seed, epoch, query id) and the corpus alone, so a resumed run sees the lists it would have
+seen.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> 
 
 
 def negatives_of(
-    record: Record, corpus: Sequence[str], *, count: int, seed: int, epoch: int, mined: Sequence[int] = ()
+    record: Record, corpus: Sequence[str], *, count: int, seed: int, epoch: int
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """``count`` negatives of a query: labelled ones in random order, then mined ones for half of the places that are
-    left, then random documents.
+    """``count`` negatives of a query: labelled ones in random order, then random documents.
 
-    A mined or random document is never a positive of the query, nor equal to one but for case, width or white space,
-    and never one of its labelled negatives.
+    A random document is never a positive of the query, nor equal to one but for case, width or white space, and never
+    one of its labelled negatives.
 
     Args:
         record: the query and what is labelled for it.
@@ -69,7 +68,6 @@ def negatives_of(
         count: negatives wanted.
         seed: of the run.
         epoch: 0-based.
-        mined: ids of what a miner found for the query.
 
     Returns:
         Document ids and their labels in 0..1, 0 where none was given; fewer than ``count`` where the corpus has no
@@ -79,12 +77,8 @@ def negatives_of(
     order = random.permutation(len(record.negatives))[:count]
     documents = [record.negatives[place] for place in order]
     labels = [record.negative_labels[place] for place in order]
-    places = -(-(count - len(documents)) // 2)
     refused = like(record.positives, corpus)
-    hard = [document for document in mined if document not in record.negatives and not refused(document)]
-    drawn = [hard[place] for place in random.permutation(len(hard))[:places]]
-    excluded = {*record.negatives, *drawn}
-    drawn += random_documents(len(corpus), excluded, count - len(documents) - len(drawn), random, refused)
+    drawn = random_documents(len(corpus), {*record.negatives}, count - len(documents), random, refused)
     return (*documents, *drawn), (*labels, *[0.0] * len(drawn))
 
 

@@ -51,7 +51,7 @@ class LexicalOptions(Options):
 
     lexical_tokens: Annotated[
         LexicalTokens,
-        Option("Tokens of the lexical miner; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
+        Option("What BM25 counts as a word; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
     ] = "auto"
 
 

@@ -113,16 +113,8 @@ class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, LexicalOptions,
     ] = 10.0
     negatives_per_positive: Annotated[
         int,
-        Option("Negatives of each positive and epoch: labelled ones first, then mined and random ones.", minimum=1),
+        Option("Negatives of each positive and epoch: labelled ones first, then random documents.", minimum=1),
     ] = 4
-    mined_negatives: Annotated[
-        int,
-        Option(
-            "Documents of highest BM25 of each query; of them half of the negatives behind the labelled ones are "
-            "drawn. 0: all of those are random documents.",
-            minimum=0,
-        ),
-    ] = 20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,26 +1,16 @@
-"""What BM25 ranks highest for a query: the documents that a teacher must learn to tell from the relevant ones, and the
-lists over which teacher and student are measured."""
+"""Lists of what BM25 ranks highest for a query, over which a teacher and a student's start are measured."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from bistill.candidates.filtering import like
 from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import kept
-from bistill.config import DistillationOptions, LexicalOptions, TeacherOptions
+from bistill.config import DistillationOptions, TeacherOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator, subset
 from bistill.training.validation import LIST_SIZE
-
-
-def ranked(dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int, options: LexicalOptions) -> np.ndarray:
-    """Documents of highest BM25, out of the cache where they were found before: ids in the corpus, int64 of shape
-    (queries, depth), best first, -1 at the end of a shorter row. A query's positives are among them."""
-    miner = LexicalMiner(dataset.queries, corpus, tokens=options.lexical_tokens)
-    return kept(miner, dataset, corpus, query_ids, depth)
 
 
 def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | DistillationOptions) -> list[CandidateList]:
@@ -33,7 +23,8 @@ def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | Distill
         options: number of queries, seed, and what a word is.
     """
     query_ids = subset(options.seed, "valid", len(valid), options.valid_samples)
-    found = ranked(valid, corpus, query_ids, 2 * LIST_SIZE, options)
+    miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
+    found = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)
     return [
         _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)
         for query, row in zip(query_ids, found, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 from bistill import console, losses
 from bistill.candidates.lists import negatives_of
 from bistill.config import TeacherOptions
-from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import permutation, subset
@@ -26,7 +24,7 @@ from bistill.journal import Journal
 from bistill.training import stage
 from bistill.training.batch import Batch, Terms
 from bistill.training.engine import peak_lr
-from bistill.training.hard_lists import hard_lists, ranked
+from bistill.training.hard_lists import hard_lists
 from bistill.training.hooks import Validate
 from bistill.training.schedule import Rates
 from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, measure_teacher
@@ -39,24 +37,12 @@ class PairTask:
     Args:
         encoder: the teacher in training.
         dataset: queries and labels.
-        corpus: documents, those of ``dataset`` first.
         query_ids: queries trained on.
         options: negatives and seed.
-        ranked: what a miner found for each of ``query_ids``: ids in the corpus, int64 of shape (queries, depth), -1 at
-            the end of a shorter row; None: negatives that nobody labelled are random documents.
     """
 
-    def __init__(
-        self,
-        encoder: CrossEncoder,
-        dataset: Dataset,
-        corpus: Corpus,
-        query_ids: np.ndarray,
-        options: TeacherOptions,
-        ranked: np.ndarray | None = None,
-    ) -> None:
-        self._encoder, self._dataset, self._corpus, self._query_ids = encoder, dataset, corpus, query_ids
-        self._options, self._ranked = options, ranked
+    def __init__(self, encoder: CrossEncoder, dataset: Dataset, query_ids: np.ndarray, options: TeacherOptions) -> None:
+        self._encoder, self._dataset, self._query_ids, self._options = encoder, dataset, query_ids, options
         self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
         self._ends = np.cumsum([self._size(int(query_id)) for query_id in query_ids])
 
@@ -91,12 +77,12 @@ class PairTask:
         place = sample - (int(self._ends[row - 1]) if row else 0)
         record = self._dataset[int(self._query_ids[row])]
         if place < len(record.positives):
-            return (record.query, self._corpus[record.positives[place]]), record.positive_labels[place]
-        documents, labels = self._negatives(row, record, epoch)
+            return (record.query, self._dataset.documents[record.positives[place]]), record.positive_labels[place]
+        documents, labels = self._negatives(record, epoch)
         number = place - len(record.positives)
-        return (record.query, self._corpus[documents[number]]), labels[number]
+        return (record.query, self._dataset.documents[documents[number]]), labels[number]
 
-    def _negatives(self, row: int, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def _negatives(self, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other.
 
         What is kept is replaced as a whole, so that threads which ask at once each get what they asked for.
@@ -104,30 +90,20 @@ class PairTask:
         key, kept = (record.query_id, epoch), self._drawn
         if kept is not None and kept[0] == key:
             return kept[1]
-        drawn = negatives_of(
-            record,
-            self._corpus,
-            count=len(record.positives) * self._options.negatives_per_positive,
-            seed=self._options.seed,
-            epoch=epoch,
-            mined=self._mined(row, record),
-        )
+        count = len(record.positives) * self._options.negatives_per_positive
+        drawn = negatives_of(record, self._dataset.documents, count=count, seed=self._options.seed, epoch=epoch)
         self._drawn = (key, drawn)
         return drawn
-
-    def _mined(self, row: int, record: Record) -> list[int]:
-        """The first ``mined_negatives`` documents that a miner found beside the positives."""
-        found = [] if self._ranked is None else self._ranked[row].tolist()
-        others = [document for document in found if document >= 0 and document not in record.positives]
-        return others[: self._options.mined_negatives]
 
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
         wanted = len(record.positives) * self._options.negatives_per_positive
-        if wanted < (len(self._corpus) - len(record.positives)) // 2:
+        if wanted < (len(self._dataset.documents) - len(record.positives)) // 2:
             return len(record.positives) + wanted
-        # A small corpus may have fewer: as many in every epoch, whatever is mined.
-        return len(record.positives) + len(negatives_of(record, self._corpus, count=wanted, seed=0, epoch=0)[0])
+        # A small data set may have fewer: as many in every epoch, whichever they are.
+        return len(record.positives) + len(
+            negatives_of(record, self._dataset.documents, count=wanted, seed=0, epoch=0)[0]
+        )
 
 
 def pair_batch(
@@ -174,14 +150,10 @@ def train(options: TeacherOptions) -> dict[str, Any]:
 
 def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
-    corpus, documents = corpus_of(options, dataset), corpus_of(options, valid)
-    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
-    # Twice as deep as is drawn from, since a query's positives are among what is found.
-    depth = 2 * options.mined_negatives
-    mined = ranked(dataset, corpus, query_ids, depth, options) if depth else None
     encoder = start(options)
-    task = PairTask(encoder, dataset, corpus, query_ids, options, mined)
+    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
     console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
+    documents = corpus_of(options, valid)
     lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, options))
     validation = Validate(
         encoder.model,
@@ -205,10 +177,6 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         run={
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
             "models": {"start": loading.model_fingerprint(encoder.source)},
-            "candidates": {
-                "corpus": corpus.fingerprint(),
-                "mined": None if mined is None else hashlib.sha256(np.ascontiguousarray(mined).data).hexdigest(),
-            },
             "validation": {"lists": lists.fingerprint()},
         },
     )

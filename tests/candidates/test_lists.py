@@ -68,23 +68,6 @@ def test_validation_lists_hold_every_positive(dataset: Dataset) -> None:
     assert for_validation(dataset, 4, size=1, seed=0).documents[2:] == dataset[4].negatives
 
 
-def test_mined_documents_have_half_of_the_places_behind_the_labelled_ones(dataset: Dataset) -> None:
-    record, mined = dataset[3], [40, 41, 42, 43, 44, 45]
-    seen: set[int] = set()
-    for epoch in range(30):
-        documents, labels = negatives_of(record, dataset.documents, count=6, seed=1, epoch=epoch, mined=mined)
-        assert documents[0] == record.negatives[0] and len(set(documents)) == 6
-        assert set(documents[1:4]) <= set(mined)  # 5 places are left: 3 for mined ones, 2 for random ones
-        assert not set(documents[4:]) & {*record.positives, *record.negatives, *documents[1:4]}
-        assert labels == (pytest.approx(0.2), 0.0, 0.0, 0.0, 0.0, 0.0)
-        seen |= set(documents[1:4])
-    assert seen == set(mined)
-    alone = negatives_of(record, dataset.documents, count=1, seed=1, epoch=0, mined=mined)[0]
-    assert alone == record.negatives  # no place is left
-    few = negatives_of(record, dataset.documents, count=6, seed=1, epoch=0, mined=[40])[0]
-    assert few[1] == 40 and len(set(few)) == 6  # random documents in place of what was not found
-
-
 def test_a_copy_of_a_positive_is_no_negative_but_one_that_a_person_labelled_is(
     tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
 ) -> None:
@@ -93,6 +76,6 @@ def test_a_copy_of_a_positive_is_no_negative_but_one_that_a_person_labelled_is(
     corpus = [*dataset.documents, "ＲED is a colour", "blue is one", "green is one", "pink is one"]
     record = dataset[0]
     for epoch in range(20):
-        documents = negatives_of(record, corpus, count=4, seed=0, epoch=epoch, mined=[0, 1, 2, 3])[0]
-        assert documents[:2] == (1, 3) and set(documents) == {1, 3, 4, 5}
+        documents = negatives_of(record, corpus, count=4, seed=0, epoch=epoch)[0]
+        assert documents[0] == 1 and set(documents) == {1, 3, 4, 5}
         assert set(negatives_of(record, corpus, count=9, seed=0, epoch=epoch)[0]) == {1, 3, 4, 5}

@@ -85,7 +85,7 @@ def teacher_case(data_root: Path, start: Path, *, use_lora: bool) -> Case:
     dataset = load_split(data_root / "tiny" / "train.csv")
     encoder = CrossEncoder.start(str(start), max_len=64, precision="fp32", seed=0)
     prepare(encoder, options)
-    task = PairTask(encoder, dataset, Corpus(dataset.documents), np.arange(12), options)
+    task = PairTask(encoder, dataset, np.arange(12), options)
     samples = task.order(3, 1)[:11]
     pairs = [task.pair(int(sample), 1) for sample in samples]
 

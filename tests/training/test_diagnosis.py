@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from bistill.config import TeacherOptions
-from bistill.data.corpus import Corpus
 from bistill.data.store import load_split
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import TrainingError
@@ -35,7 +34,7 @@ def encoder(tiny_teacher: Path) -> CrossEncoder:
 @pytest.fixture
 def task(data_root: Path, encoder: CrossEncoder) -> PairTask:
     dataset = load_split(data_root / "tiny" / "train.csv")
-    return PairTask(encoder, dataset, Corpus(dataset.documents), np.arange(12), TeacherOptions())
+    return PairTask(encoder, dataset, np.arange(12), TeacherOptions())
 
 
 def diagnosed(model: nn.Module, batch: Batch) -> str:

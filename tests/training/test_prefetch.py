@@ -270,7 +270,7 @@ def test_batches_are_made_without_the_global_generator_of_torch(
     teacher = CrossEncoder.load(str(tiny_teacher))
     tasks = [
         ListTask(BiEncoder.load(str(tiny_encoder)), dataset, corpus, pools, made),
-        PairTask(teacher, dataset, corpus, np.arange(12), TeacherOptions(data_version="tiny", output_dir="")),
+        PairTask(teacher, dataset, np.arange(12), TeacherOptions(data_version="tiny", output_dir="")),
     ]
     before = torch.get_rng_state()
     for task in tasks:

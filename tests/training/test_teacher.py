@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 
 from bistill.config import TeacherOptions
-from bistill.data.corpus import Corpus
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of
 from bistill.encoders.cross_encoder import CrossEncoder
@@ -38,7 +38,7 @@ def options(data_root: Path, tiny_encoder: Path, **changes: object) -> TeacherOp
 def test_an_epoch_holds_every_positive_once_and_three_negatives_each(data_root: Path, tiny_encoder: Path) -> None:
     dataset = load_split(data_root / "tiny" / "train.csv")
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
-    task = PairTask(encoder, dataset, Corpus(dataset.documents), np.arange(12), options(data_root, tiny_encoder))
+    task = PairTask(encoder, dataset, np.arange(12), options(data_root, tiny_encoder))
     assert task.samples == 12 * 4
     pairs = [task.pair(sample, epoch=0) for sample in range(task.samples)]
     assert len({pair for pair, _ in pairs}) == 48
@@ -54,51 +54,9 @@ def test_an_epoch_holds_every_positive_once_and_three_negatives_each(data_root: 
     assert pairs != [task.pair(sample, epoch=1) for sample in range(task.samples)]
 
 
-def test_half_of_the_negatives_that_nobody_labelled_are_mined(data_root: Path, tiny_encoder: Path) -> None:
-    dataset = load_split(data_root / "tiny" / "train.csv")
-    encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
-    corpus = Corpus(dataset.documents, ["Returns  the RED", "red of all", "red and more", "nothing alike"])
-    first = len(dataset.documents)
-    row = next(number for number in range(12) if dataset.queries[number] == "how to red")
-    positive, negative = dataset[row].positives[0], dataset[row].negatives[0]
-    # A positive, a copy of it and a labelled negative, which a miner finds as well, are no mined negatives.
-    ranked = np.full((12, 6), -1)
-    ranked[row, :5] = positive, first, negative, first + 1, first + 2
-    made = options(data_root, tiny_encoder, negatives_per_positive=5)
-    task = PairTask(encoder, dataset, corpus, np.arange(12), made, ranked)
-    assert task.samples == 12 * 6
-    for epoch in range(20):
-        pairs = [task.pair(sample, epoch) for sample in range(row * 6, row * 6 + 6)]
-        assert {query for (query, _), _ in pairs} == {"how to red"}
-        texts = [document for (_, document), _ in pairs]
-        assert texts[:2] == [dataset.documents[positive], dataset.documents[negative]]
-        assert set(texts[2:4]) == {"red of all", "red and more"} and len(set(texts)) == 6
-        assert [label for _, label in pairs] == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    others = [task.pair(sample, 0)[0][1] for sample in range(72) if sample // 6 != row]
-    assert len(set(others)) > 6  # rows without a document have random ones
-
-
-def test_a_teacher_learns_from_and_is_measured_on_what_bm25_finds(
-    wide: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tasks, plain = [], PairTask.__init__
-
-    def init(own: PairTask, *given: object) -> None:
-        plain(own, *given)
-        tasks.append(own)
-
-    monkeypatch.setattr(PairTask, "__init__", init)
-    made = options(wide, tiny_encoder, epochs=1, mined_negatives=20, negatives_per_positive=5)
+def test_a_teacher_is_measured_on_what_bm25_finds(wide: Path, tiny_encoder: Path) -> None:
+    made = options(wide, tiny_encoder, epochs=1)
     record = train(made)
-    corpus = corpus_of(made, load_split(wide / "tiny" / "train.csv"))
-    blue = {text for text in corpus if "blue" in text.split()} - {"returns the blue"}
-    seen: set[str] = set()
-    for epoch in range(30):
-        pairs = [tasks[0].pair(sample, epoch) for sample in range(tasks[0].samples)]
-        negatives = [document for (query, document), label in pairs if query == "how to blue" and not label]
-        assert len(negatives) == 5 and len(blue & {*negatives}) >= 2
-        seen |= blue & {*negatives}
-    assert seen == blue
     valid = load_split(wide / "tiny" / "valid.csv")
     documents = corpus_of(made, valid)
     lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, made))
@@ -147,22 +105,29 @@ def test_a_teacher_never_overwrites_its_start(data_root: Path, tiny_encoder: Pat
     assert sorted(path.name for path in tiny_encoder.iterdir()) == before
 
 
-def test_what_is_mined_and_what_chooses_the_weights_are_part_of_the_run(data_root: Path, tiny_encoder: Path) -> None:
-    def inputs(**changes: object) -> dict[str, Any]:
-        made = options(data_root, tiny_encoder, epochs=1, **changes)
+def test_what_chooses_the_best_weights_is_part_of_the_run(data_root: Path, tiny_encoder: Path) -> None:
+    def inputs() -> dict[str, Any]:
+        made = options(data_root, tiny_encoder, epochs=1)
         train(made)
         return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "inputs"][-1]
 
     plain = inputs()
-    assert inputs(mined_negatives=0) == plain | {
-        "time": pytest.approx(plain["time"], abs=600),
-        "candidates": {"corpus": plain["candidates"]["corpus"], "mined": None},
-    }
     (data_root / "tiny" / "corpus.csv").write_text("document\nhow to json\n", encoding="utf-8")
     further = inputs()
-    for name in ("corpus", "mined"):
-        assert plain["candidates"][name] != further["candidates"][name]
-    assert plain["validation"] != further["validation"] and plain["data"] == further["data"]
+    assert plain["validation"] != further["validation"]
+    assert (plain["data"], plain["models"]) == (further["data"], further["models"])
+
+
+def test_a_data_set_with_few_documents_gives_as_many_pairs_as_it_has(
+    tmp_path: Path, tiny_encoder: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "positive"], ["what is red", "Red is a colour"], ["what is blue", "red is a  COLOUR"]]
+    dataset = load_split(write_csv(tmp_path / "few.csv", [*rows, ["what is green", "green is one"]]))
+    encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
+    task = PairTask(encoder, dataset, np.arange(3), TeacherOptions(data_version="few"))
+    assert task.samples == 2 + 2 + 3  # a copy of a positive is no negative of its query
+    pairs = [task.pair(sample, 1) for sample in range(7)]
+    assert [document for (_, document), label in pairs[:4] if not label] == ["green is one", "green is one"]
 
 
 def test_max_samples_limits_queries(data_root: Path, tiny_encoder: Path) -> None:
