@@ -19,6 +19,8 @@ from bistill.errors import ModelError
 
 # Pairs of one transaction, in forwards: what a killed process loses at most.
 FORWARDS_OF_A_BATCH: Final = 4
+# Pairs looked up at once: a key and what the cache says of it take about 300 bytes of Python objects.
+PAIRS_OF_A_LOOKUP: Final = 65_536
 
 
 class Scored(NamedTuple):
@@ -79,14 +81,17 @@ class _Job:
     """
 
     def __init__(self, cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> None:
-        self._cache, self._queries, self._documents, self._pairs = cache, queries, documents, pairs
-        self._keys, self._lengths = _keys_and_lengths(cache, queries, documents, pairs)
-        self.logits = cache.get(self._keys)
+        self._cache = cache
+        self._queries, self._documents = _Asked(queries, pairs[:, 0]), _Asked(documents, pairs[:, 1])
+        self.logits = np.full(len(pairs), np.nan, dtype=np.float32)
+        for start in range(0, len(pairs), PAIRS_OF_A_LOOKUP):
+            rows = np.arange(start, min(start + PAIRS_OF_A_LOOKUP, len(pairs)))
+            self.logits[rows] = cache.get(self._keys(rows))
         self.missing = np.isnan(self.logits)
 
     def run(self, reranker: Reranker, batch_size: int, description: str) -> int:
         """Score what is missing, batch by batch; the number of pairs read."""
-        order = np.argsort(-self._lengths, kind="stable")
+        order = np.argsort(-(self._queries.lengths() + self._documents.lengths()), kind="stable")
         size = FORWARDS_OF_A_BATCH * batch_size
         scored = 0
         with console.progress(description, int(self.missing.sum()), "pairs") as advance:
@@ -100,11 +105,11 @@ class _Job:
 
     def _fill(self, reranker: Reranker, rows: np.ndarray, batch_size: int) -> int:
         """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""
-        self.logits[rows] = self._cache.get([self._keys[row] for row in rows])
+        self.logits[rows] = self._cache.get(self._keys(rows))
         unread = rows[np.isnan(self.logits[rows])]
         if not len(unread):
             return 0
-        texts = [(self._queries[int(query)], self._documents[int(item)]) for query, item in self._pairs[unread]]
+        texts = list(zip(self._queries.texts(unread), self._documents.texts(unread), strict=True))
         found = reranker.score(texts, batch_size=batch_size)
         if not np.isfinite(found).all():
             raise ModelError(
@@ -113,26 +118,41 @@ class _Job:
                 found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
                 todo="train the teacher again, or give --precision fp32",
             )
-        self._cache.put([self._keys[row] for row in unread], found)
+        self._cache.put(self._keys(unread), found)
         self.logits[unread] = found
         return len(unread)
 
-
-def _keys_and_lengths(
-    cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray
-) -> tuple[list[bytes], np.ndarray]:
-    """Cache keys and character lengths of pairs; each different text is read once."""
-    query_digests, query_lengths = _digests_and_lengths(queries, pairs[:, 0])
-    document_digests, document_lengths = _digests_and_lengths(documents, pairs[:, 1])
-    return cache.keys(query_digests, document_digests), query_lengths + document_lengths
+    def _keys(self, rows: np.ndarray) -> list[bytes]:
+        """Cache keys of rows."""
+        return self._cache.keys(self._queries.digests(rows), self._documents.digests(rows))
 
 
-def _digests_and_lengths(texts: Sequence[str], ids: np.ndarray) -> tuple[list[bytes], np.ndarray]:
-    unique, places = np.unique(ids, return_inverse=True)
-    digests: list[bytes] = []
-    lengths = np.empty(len(unique), dtype=np.int64)
-    for row, item in enumerate(unique):
-        text = texts[int(item)]
-        digests.append(digest(text))
-        lengths[row] = len(text)
-    return [digests[place] for place in places], lengths[places]
+class _Asked:
+    """The texts of one side of all pairs; each different one is read once.
+
+    Args:
+        texts: by id.
+        ids: of each pair, shape (pairs,).
+    """
+
+    def __init__(self, texts: Sequence[str], ids: np.ndarray) -> None:
+        self._texts = texts
+        self._unique, self._places = np.unique(ids, return_inverse=True)
+        self._digests: list[bytes] = []
+        self._lengths = np.empty(len(self._unique), dtype=np.int64)
+        for row, item in enumerate(self._unique):
+            text = texts[int(item)]
+            self._digests.append(digest(text))
+            self._lengths[row] = len(text)
+
+    def lengths(self) -> np.ndarray:
+        """Characters of the text of each pair."""
+        return self._lengths[self._places]
+
+    def digests(self, rows: np.ndarray) -> list[bytes]:
+        """Digests of the texts of some pairs."""
+        return [self._digests[place] for place in self._places[rows]]
+
+    def texts(self, rows: np.ndarray) -> list[str]:
+        """Texts of some pairs."""
+        return [self._texts[int(self._unique[place])] for place in self._places[rows]]
