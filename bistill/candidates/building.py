@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from bistill import console
 from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
 from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, parse
-from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, Counts, QueryPool, ScoredPools
+from bistill.candidates.pools import LABELLED_BIT, POOLS_OF_A_BLOCK, RANDOM_BIT, Counts, QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions, DistillationOptions
 from bistill.data.corpus import Corpus
@@ -69,6 +70,38 @@ def build(
         teacher=teachers,
     )
     counts = Counts()
+
+    def pools() -> Iterator[QueryPool]:
+        for start in range(0, len(query_ids), POOLS_OF_A_BLOCK):
+            rows = slice(start, start + POOLS_OF_A_BLOCK)
+            found = [Mined(answer.source, answer.documents[rows]) for answer in mined]
+            yield from _block(options, dataset, corpus, query_ids[rows], found, teachers, counts)
+
+    made = ScoredPools(pools(), counts)
+    counts.queries, counts.left_out = len(made), len(query_ids) - len(made)
+    positives = sum(len(dataset[int(query)].positives) for query in query_ids)
+    counts.found_positives = {name: found / max(positives, 1) for name, found in counts.found_positives.items()}
+    _say(counts, options)
+    if not len(made):
+        raise DataError(
+            "no query has a scored positive and a negative",
+            where=str(dataset.path),
+            found=f"{len(query_ids)} queries, {counts.unscored} pairs without a score",
+            todo="import scores of this data's texts, or name other miners",
+        )
+    return made
+
+
+def _block(
+    options: DistillationOptions | CandidatesOptions,
+    dataset: Dataset,
+    corpus: Corpus,
+    query_ids: np.ndarray,
+    mined: list[Mined],
+    teachers: Teachers,
+    counts: Counts,
+) -> list[QueryPool]:
+    """Pools of those of some queries that can be learned from; what happened to them is added to the counts."""
     records = (dataset[int(query)] for query in query_ids)
     drafts = [Draft(record.query_id, record.positives, record.negatives, {}) for record in records]
     _gather(drafts, mined, counts)
@@ -76,20 +109,12 @@ def build(
     pools = _scored(drafts, dataset, corpus, teachers, options, counts)
     pools = _topped_up(pools, drafts, dataset, corpus, teachers, options, counts)
     wanted = sum(len(draft.positives) + len(draft.sources) for draft in drafts)
-    counts.unscored = wanted - sum(len(pool.positives) + len(pool.documents) for pool in pools)
+    counts.unscored += wanted - sum(len(pool.positives) + len(pool.documents) for pool in pools)
     pools = [_with_one_negative(pool, counts) for pool in pools]
     needed = min(options.own_negatives, 1)
     usable = [pool for pool in pools if len(pool.kept) >= needed and len(pool.positives)]
-    _count(usable, len(query_ids), options, counts)
-    _say(counts, options)
-    if not usable:
-        raise DataError(
-            "no query has a scored positive and a negative",
-            where=str(dataset.path),
-            found=f"{len(query_ids)} queries, {counts.unscored} pairs without a score",
-            todo="import scores of this data's texts, or name other miners",
-        )
-    return ScoredPools(usable, counts)
+    _count(usable, options, counts)
+    return usable
 
 
 def _random_depth(options: DistillationOptions | CandidatesOptions) -> int:
@@ -100,7 +125,6 @@ def _random_depth(options: DistillationOptions | CandidatesOptions) -> int:
 
 def _gather(drafts: list[Draft], mined: list[Mined], counts: Counts) -> None:
     """Put the miners' answers into the drafts, without what is labelled relevant for the query."""
-    positives = sum(len(draft.positives) for draft in drafts)
     for answer in mined:
         found = given = 0
         for draft, row in zip(drafts, answer.documents, strict=True):
@@ -112,10 +136,11 @@ def _gather(drafts: list[Draft], mined: list[Mined], counts: Counts) -> None:
                     given += 1
                     label = LABELLED_BIT if document in irrelevant else 0
                     draft.sources[document] = draft.sources.get(document, 0) | answer.source.bit | label
-        counts.candidates[answer.source.name] = given
-        if answer.source.name in RETRIEVAL:
+        name = answer.source.name
+        counts.candidates[name] = counts.candidates.get(name, 0) + given
+        if name in RETRIEVAL:
             counts.labelled_positive += found
-            counts.found_positives[answer.source.name] = found / max(positives, 1)
+            counts.found_positives[name] = counts.found_positives.get(name, 0) + found
 
 
 def _remove_equal_texts(drafts: list[Draft], corpus: Corpus, counts: Counts) -> None:
@@ -146,7 +171,6 @@ def _scored(
     documents = (document for draft in drafts for document in (*draft.positives, *draft.sources))
     pairs = np.stack([queries, np.fromiter(documents, dtype=np.int64, count=len(queries))], axis=1)
     scored = teachers.logits(dataset.queries, corpus, pairs)
-    counts.pairs += scored.requested
     counts.scored += scored.scored
     own = np.split(scored.logits, np.cumsum(sizes)[:-1])
     return [_pool(draft, logits, options) for draft, logits in zip(drafts, own, strict=True)]
@@ -211,14 +235,11 @@ def _with_one_negative(pool: QueryPool, counts: Counts) -> QueryPool:
     return dataclasses.replace(pool, verdicts=verdicts)
 
 
-def _count(
-    usable: list[QueryPool], wanted: int, options: DistillationOptions | CandidatesOptions, counts: Counts
-) -> None:
-    counts.queries, counts.left_out = len(usable), wanted - len(usable)
-    counts.pairs = sum(len(pool.documents) + len(pool.positives) for pool in usable)
-    counts.ratio = sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
-    counts.absolute = sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
-    counts.short = sum(len(pool.kept) < options.own_negatives for pool in usable)
+def _count(usable: list[QueryPool], options: DistillationOptions | CandidatesOptions, counts: Counts) -> None:
+    counts.pairs += sum(len(pool.documents) + len(pool.positives) for pool in usable)
+    counts.ratio += sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
+    counts.absolute += sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
+    counts.short += sum(len(pool.kept) < options.own_negatives for pool in usable)
 
 
 def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> None:

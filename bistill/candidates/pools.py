@@ -7,7 +7,7 @@ teacher and seed; making it a second time reads the caches and calls no model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -20,9 +20,14 @@ from bistill.candidates.teacher_scores.teachers import relevance
 from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
 from bistill.data.spilled import Spilled
+from bistill.data.texts import windows
 
 # Queries read between two releases of the pages that reading brought in, up to 64 KiB around each of nine arrays.
 READS_BETWEEN_RELEASES: Final = 64
+# Queries whose pools are Python objects at once.
+POOLS_OF_A_BLOCK: Final = 8_192
+# Places, among the arrays, of those that say where each query's part of the others ends.
+ENDS, POSITIVE_ENDS = 1, 6
 LABELLED_BIT = 1 << NAMES.index("labelled")
 RANDOM_BIT = 1 << NAMES.index("random")
 
@@ -122,7 +127,7 @@ class ScoredPools:
     They lie in arrays on disk, so that memory does not grow with the number of queries.
 
     Args:
-        pools: one a query, in the order of training samples.
+        pools: one a query, in the order of training samples; taken block by block.
         counts: what happened on the way.
 
     Attributes:
@@ -131,22 +136,14 @@ class ScoredPools:
         positive_logits: of all queries' positives, float32.
     """
 
-    def __init__(self, pools: list[QueryPool], counts: Counts) -> None:
+    def __init__(self, pools: Iterable[QueryPool], counts: Counts) -> None:
         self.counts = counts
         self._reads = 0
-        self._spilled = Spilled(
-            (
-                np.array([pool.query_id for pool in pools], dtype=np.int64),
-                np.cumsum([0, *(len(pool.documents) for pool in pools)]),
-                _joined([pool.documents for pool in pools], np.int64),
-                _joined([pool.logits for pool in pools], np.float32),
-                _joined([pool.sources for pool in pools], np.uint8),
-                _joined([pool.verdicts for pool in pools], np.uint8),
-                np.cumsum([0, *(len(pool.positives) for pool in pools)]),
-                _joined([pool.positives for pool in pools], np.int64),
-                _joined([pool.positive_logits for pool in pools], np.float32),
-            )
-        )
+        blocks = [_arrays(block) for block in windows(pools, POOLS_OF_A_BLOCK)] or [_arrays([])]
+        joined = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+        for place in (ENDS, POSITIVE_ENDS):
+            joined[place] = np.cumsum([0, *joined[place]])
+        self._spilled = Spilled(joined)
         self.query_ids, self._ends, self._documents, self.logits, self.sources, self.verdicts, *positives = (
             self._spilled.arrays
         )
@@ -214,6 +211,21 @@ class ScoredPools:
 def _positive(pool: QueryPool, seed: int, epoch: int) -> int:
     """Place of the epoch's positive."""
     return int(generator(seed, "positive", epoch, pool.query_id).integers(len(pool.positives)))
+
+
+def _arrays(pools: Sequence[QueryPool]) -> list[np.ndarray]:
+    """The arrays of ``ScoredPools`` for some queries; in place of ends the number of candidates and of positives."""
+    return [
+        np.array([pool.query_id for pool in pools], dtype=np.int64),
+        np.array([len(pool.documents) for pool in pools], dtype=np.int64),
+        _joined([pool.documents for pool in pools], np.int64),
+        _joined([pool.logits for pool in pools], np.float32),
+        _joined([pool.sources for pool in pools], np.uint8),
+        _joined([pool.verdicts for pool in pools], np.uint8),
+        np.array([len(pool.positives) for pool in pools], dtype=np.int64),
+        _joined([pool.positives for pool in pools], np.int64),
+        _joined([pool.positive_logits for pool in pools], np.float32),
+    ]
 
 
 def _joined(arrays: list[np.ndarray], kind: type) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill.candidates import building, pools
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.miners import NAMES, LabelledMiner, RandomMiner
@@ -72,6 +73,22 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
     assert (counts.topped_up, counts.lowest_kept, counts.short, counts.left_out) == (0, 0, 0, 0)
     assert counts.found_positives == {}
     assert built(small, options).counts.scored == 0
+
+
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_blocks_of_queries_change_nothing(small: Small, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Neither pools nor counts, whatever is mined, removed, topped up or left out."""
+    scores = all_scores(small, {("how to list", "returns the list"): 0.01, ("how to graph", "error in graph"): 0.999})
+    del scores["how to map", "returns the map"]  # a query without a scored positive is left out
+    teacher = import_scores("blocks", scores)
+    options = small.options(teacher, miners=("labelled", "lexical:4", "random:2"), K=8, max_negative_score=0.5)
+    whole = built(small, options)
+    for module in (building, pools):
+        monkeypatch.setattr(module, "POOLS_OF_A_BLOCK", size)
+    parts = built(small, options)
+    assert parts.fingerprint() == whole.fingerprint()
+    assert parts.counts == whole.counts
+    assert whole.counts.left_out and whole.counts.topped_up and whole.counts.found_positives["lexical"] > 0
 
 
 def test_random_documents_serve_all_epochs_where_nothing_else_is_mined(small: Small) -> None:
