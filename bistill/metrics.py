@@ -7,7 +7,7 @@ Pure functions of numbers, without models and files. Cosines lie in -1..1; the l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,9 @@ GAIN_SCALE: Final = 100
 # Blocks of the exact ranking: their scores (float32) take 16 MiB, whatever the number of documents.
 QUERY_BLOCK: Final = 256
 DOCUMENT_BLOCK: Final = 16_384
+
+# Queries whose rankings are text at once, up to 100 KiB each.
+RANKINGS_AT_ONCE: Final = 256
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
@@ -227,20 +230,33 @@ def top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
     return candidates[np.argsort(-scores[candidates], kind="stable")[:depth]]
 
 
-def run_of(
-    query_ids: Iterable[int], documents: Iterable[Sequence[int]], scores: Iterable[Sequence[float]]
-) -> dict[str, dict[str, float]]:
-    """Rankings in the form that ``ranking_metrics`` takes: query id -> document id -> score.
+class Rankings(Mapping[str, dict[str, float]]):
+    """Rankings in the form that ``ranking_metrics`` takes: query id -> document id -> score. A ranking is made of the
+    numbers when it is asked for, so that those of many queries are not held as text.
 
     Args:
         query_ids: of the rankings.
         documents: ids of each ranking's documents; -1 is no document.
         scores: of the same documents.
     """
-    return {
-        str(query): {str(place): score for place, score in zip(*row, strict=True) if place >= 0}
-        for query, *row in zip(query_ids, documents, scores, strict=True)
-    }
+
+    def __init__(
+        self, query_ids: Iterable[int], documents: Sequence[Any] | np.ndarray, scores: Sequence[Any] | np.ndarray
+    ) -> None:
+        self._rows = {str(query): row for row, query in enumerate(query_ids)}
+        self._documents, self._scores = documents, scores
+        assert len(self._rows) == len(documents) == len(scores)
+
+    def __getitem__(self, query: str) -> dict[str, float]:
+        row = self._rows[query]
+        ids, scores = (np.asarray(values[row]).tolist() for values in (self._documents, self._scores))
+        return {str(document): score for document, score in zip(ids, scores, strict=True) if document >= 0}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def ranking_metrics(qrels: Qrels, run: Run) -> dict[str, float]:
@@ -274,10 +290,12 @@ def ranking_metrics_by_query(qrels: Qrels, run: Run) -> dict[str, dict[str, floa
 
     names = {ir_measures.parse_measure(theirs): ours for ours, theirs in RANKING_MEASURES.items()}
     values = {query: dict.fromkeys(RANKING_MEASURES, 0.0) for query in qrels}
-    ordered = {query: _strictly_ordered(run[query], qrels[query]) for query in qrels if run.get(query)}
-    if ordered:
-        judged: Any = {query: dict(documents) for query, documents in qrels.items()}
-        for metric in ir_measures.iter_calc(list(names), judged, ordered):
+    queries = [query for query in qrels if query in run]
+    for start in range(0, len(queries), RANKINGS_AT_ONCE):
+        window = queries[start : start + RANKINGS_AT_ONCE]
+        judged: Any = {query: dict(qrels[query]) for query in window}
+        ordered = {query: found for query in window if (found := _strictly_ordered(run[query], qrels[query]))}
+        for metric in ir_measures.iter_calc(list(names), judged, ordered) if ordered else ():
             values[metric.query_id][names[metric.measure]] = float(metric.value)
     return values
 

@@ -243,3 +243,24 @@ def test_top_documents_equals_a_full_sort(monkeypatch: pytest.MonkeyPatch, depth
 def test_top_documents_of_none() -> None:
     ids, scores = metrics.top_documents(np.ones((2, 3), np.float32), np.empty((0, 3), np.float32), 5)
     assert ids.shape == scores.shape == (2, 0)
+
+
+def test_rankings_are_the_dictionaries_that_are_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    documents = np.stack([random.permutation(30)[:12] for _ in range(20)])
+    documents[:, 10:] = -1  # places without a document
+    scores = random.integers(4, size=documents.shape).astype(np.float32)
+    ids = random.permutation(100)[:20].tolist()
+    written = {
+        str(query): {str(place): float(score) for place, score in zip(row[:10], own[:10], strict=True)}
+        for query, row, own in zip(ids, documents.tolist(), scores.tolist(), strict=True)
+    }
+    found = metrics.Rankings(ids, documents, scores)
+    assert found == written and list(found) == list(map(str, ids)) and len(found) == 20
+    qrels = {str(query): {str(place): 100 for place in random.integers(30, size=3)} for query in [*ids[:15], 1000]}
+    expected = metrics.ranking_metrics_by_query(qrels, written)
+    assert metrics.ranking_metrics_by_query(qrels, found) == expected
+    assert expected["1000"] == dict.fromkeys(metrics.RANKING_MEASURES, 0.0)
+    for size in (1, 4, 15):
+        monkeypatch.setattr(metrics, "RANKINGS_AT_ONCE", size)
+        assert metrics.ranking_metrics_by_query(qrels, found) == expected

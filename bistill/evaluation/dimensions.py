@@ -28,7 +28,7 @@ def rankings(
     figures = {}
     for size in (size for size in sizes if size < queries.shape[1]):
         ids, cosines = metrics.top_documents(_prefix(queries, size), _prefix(documents, size), depth)
-        run = metrics.run_of((record.query_id for record in task.records), ids.tolist(), cosines.tolist())
+        run = metrics.Rankings(task.query_ids(), ids, cosines)
         figures[str(size)] = metrics.ranking_metrics(task.qrels(), run)
     return figures or None
 

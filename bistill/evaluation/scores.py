@@ -52,9 +52,9 @@ class EncoderScores:
     elsewhere: tuple[np.ndarray, ...] = ()
     by_dimension: dimensions.ByDimension | None = None
 
-    def run(self, task: Task) -> dict[str, dict[str, float]]:
+    def run(self, task: Task) -> metrics.Rankings:
         """The ranking as ``metrics.ranking_metrics`` takes it."""
-        return _run(task, self.ids, self.cosines)
+        return metrics.Rankings(task.query_ids(), self.ids, self.cosines)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class LexicalScores:
     ids: np.ndarray
     scores: np.ndarray
 
-    def run(self, task: Task) -> dict[str, dict[str, float]]:
+    def run(self, task: Task) -> metrics.Rankings:
         """The ranking as ``metrics.ranking_metrics`` takes it."""
-        return _run(task, self.ids, self.scores)
+        return metrics.Rankings(task.query_ids(), self.ids, self.scores)
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class RerankedScores:
     ids: np.ndarray
     relevance: dict[tuple[int, int], float]
 
-    def run(self, task: Task) -> dict[str, dict[str, float]]:
+    def run(self, task: Task) -> metrics.Rankings:
         """The ranking as ``metrics.ranking_metrics`` takes it: places, since below the depth there are no scores."""
         places = np.broadcast_to(-np.arange(self.ids.shape[1], dtype=np.float64), self.ids.shape)
-        return _run(task, self.ids, places)
+        return metrics.Rankings(task.query_ids(), self.ids, places)
 
 
 @dataclass(frozen=True)
@@ -221,13 +221,8 @@ def _encoded(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: i
 def _ndcg(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int) -> np.ndarray:
     """nDCG@10 of each query of a task: float64 of shape (queries,)."""
     ranked = metrics.top_documents(*_encoded(encoder, task, f"{role}, forgetting", name, batch_size), RANKING_DEPTH)
-    by_query = metrics.ranking_metrics_by_query(task.qrels(), _run(task, *ranked))
-    return np.array([by_query[str(record.query_id)]["ndcg_at_10"] for record in task.records])
-
-
-def _run(task: Task, ids: np.ndarray, scores: np.ndarray) -> dict[str, dict[str, float]]:
-    """Query id -> document id -> score of ranked documents, both (queries, depth); -1 is no document."""
-    return metrics.run_of((record.query_id for record in task.records), ids.tolist(), scores.tolist())
+    by_query = metrics.ranking_metrics_by_query(task.qrels(), metrics.Rankings(task.query_ids(), *ranked))
+    return np.array([by_query[str(query)]["ndcg_at_10"] for query in task.query_ids()])
 
 
 def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:

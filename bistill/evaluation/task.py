@@ -83,6 +83,10 @@ class Task:
         rows = rows[np.argsort(queries[rows], kind="stable")]
         return Pairs(queries[rows], pairs.documents[rows], np.full(len(rows), np.nan))
 
+    def query_ids(self) -> list[int]:
+        """Of the queries asked, in their order."""
+        return [record.query_id for record in self.records]
+
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the relevant documents, as ``metrics.ranking_metrics`` takes them; ids as text."""
         return {

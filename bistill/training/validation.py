@@ -116,8 +116,7 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, 
         lists: queries and documents.
         scores: of each list's documents, shape (documents,) each.
     """
-    query_ids, documents = zip(*((item.query_id, item.documents) for item in lists.lists), strict=True)
-    run = metrics.run_of(query_ids, documents, (own.tolist() for own in scores))
+    run = metrics.Rankings((item.query_id for item in lists.lists), [item.documents for item in lists.lists], scores)
     ranking = metrics.ranking_metrics(lists.qrels(), run)
     return {"rerank_ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, scores)}
 
@@ -131,7 +130,7 @@ def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
     documents = encoder.encode_documents([lists.documents[document] for document in pool], description="validation")
     ids, scores = metrics.top_documents(queries, documents, RANKING_DEPTH)
     found = np.array(pool)[ids]
-    run = metrics.run_of((item.query_id for item in lists.lists), found.tolist(), scores.tolist())
+    run = metrics.Rankings((item.query_id for item in lists.lists), found, scores)
     own = [
         documents[[place[document] for document in item.documents]] @ query
         for query, item in zip(queries, lists.lists, strict=True)
