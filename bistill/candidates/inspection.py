@@ -13,7 +13,7 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.miners import NAMES
-from bistill.candidates.pools import ScoredPools
+from bistill.candidates.pools import QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import relevance
 from bistill.config import CandidatesOptions
 from bistill.data.corpus import Corpus
@@ -91,18 +91,19 @@ def by_miner(pools: ScoredPools) -> dict[str, dict[str, float]]:
 
 def filtered(pools: ScoredPools, seed: int) -> list[Removed]:
     """Candidates that the limits removed, at most ``WRITTEN`` of them, chosen and ordered by the seed."""
-    found = []
-    for pool in pools:
-        best = int(np.argmax(pool.positive_logits))
-        scores, positive = relevance(pool.logits), float(relevance(pool.positive_logits)[best])
-        found += [
-            Removed(
-                pool.query_id, int(pool.positives[best]), positive, int(pool.documents[place]), float(scores[place])
-            )
-            for place in np.flatnonzero(pool.verdicts != Verdict.KEPT)
-        ]
-    order = generator(seed, "filtered").permutation(len(found))[:WRITTEN]
-    return [found[place] for place in order]
+    places = [np.flatnonzero(pool.verdicts != Verdict.KEPT) for pool in pools]
+    rows = np.repeat(np.arange(len(places)), [len(own) for own in places])
+    found = np.concatenate([np.empty(0, dtype=np.int64), *places])
+    chosen = generator(seed, "filtered").permutation(len(found))[:WRITTEN]
+    return [
+        _removed(pools[row], place) for row, place in zip(rows[chosen].tolist(), found[chosen].tolist(), strict=True)
+    ]
+
+
+def _removed(pool: QueryPool, place: int) -> Removed:
+    best = int(np.argmax(pool.positive_logits))
+    positive, own = relevance(pool.positive_logits)[best], relevance(pool.logits)[place]
+    return Removed(pool.query_id, int(pool.positives[best]), float(positive), int(pool.documents[place]), float(own))
 
 
 def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
