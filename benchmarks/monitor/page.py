@@ -78,7 +78,8 @@ def write(folder: Path, updates: int) -> int:
     journal = Journal(path)
     started = psutil.Process().create_time()
     journal.write("start", stage="distillation", pid=os.getpid(), process_started=started, options={"lr": 2e-5})
-    bins = {name: [number * 3 for number in range(20)] for name in ("positive", "labelled_negative", "random_negative")}
+    kinds = ("positive", "labelled_negative", "mined_negative", "random_negative")
+    bins = {kind: [number * 3 for number in range(20)] for kind in kinds}
     for first in range(1, updates + 1, BLOCK_LINES):
         last = min(first + BLOCK_LINES, updates + 1)
         numbers = range(first, last)

@@ -87,7 +87,7 @@ class WrittenRun:
         )
         if step % 20 == 0:
             counts = [(step + bin_) % 50 for bin_ in range(20)]
-            kinds = ("positive", "labelled_negative", "random_negative")
+            kinds = ("positive", "labelled_negative", "mined_negative", "random_negative")
             figures = {"ndcg_at_10": 1 - 1 / step, "auc": 0.9, "margin": 0.2}
             self._journal.write(
                 "evaluation", step=step, epoch=0, figures=figures, histograms=dict.fromkeys(kinds, counts)
