@@ -39,7 +39,7 @@ def test_a_labelled_copy_of_a_positive_stays_and_no_other_copy_comes_in(
     valid = load_split(write_csv(tmp_path / "valid.csv", rows))
     corpus = Corpus(valid.documents, ["ＲED is a colour", "what is red", "blue is one"])
     (item,) = hard_lists(valid, corpus, TeacherOptions())
-    assert item == (0, (0, 1, 3, 4), (1.0, 0.0, 0.0, 0.0), 1, 1, 2 if item.mined == 2 else 1)
+    assert item == (0, (0, 1, 3, 4), (1.0, 0.0, 0.0, 0.0), 1, 1, 2)
     assert corpus[item.documents[2]] == "what is red"
 
 
