@@ -204,7 +204,17 @@ def move_model(unfinished: Path, folder: Path) -> None:
 def model_files(folder: Path) -> list[str]:
     """Paths, below a model's folder, of the files that make it up: weights, configuration, tokenizer, records, adapter;
     not what the run, a monitor or a pipeline keeps beside them."""
-    patterns = ("*.safetensors", "*.pt", "*.json", "*.txt", "*.model", "*_*/*.json", f"{ADAPTER_DIR}/*")
+    patterns = (
+        "*.safetensors",
+        "*.bin",
+        "*.pt",
+        "*.json",
+        "*.txt",
+        "*.model",
+        "*.py",
+        "*_*/*.json",
+        f"{ADAPTER_DIR}/*",
+    )
     beside = {STAGE_RECORD, RUN_OWNER, STACKS_FILE, RUN_OUTPUT, EVALUATION_OUTPUT}
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     return sorted(str(path.relative_to(folder)) for path in found if path.name not in beside)

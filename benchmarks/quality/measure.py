@@ -94,7 +94,7 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
     return ranking(asked, answers.run(asked))
 
 
-def ranking(asked: Task, run: dict[str, dict[str, float]]) -> dict[str, Any]:
+def ranking(asked: Task, run: metrics.Rankings) -> dict[str, Any]:
     """Means of the ranking figures, and nDCG@10 by query."""
     qrels = asked.qrels()
     by_query = metrics.ranking_metrics_by_query(qrels, run)

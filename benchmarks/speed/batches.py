@@ -144,8 +144,7 @@ def teacher_steps(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) 
         max_len=job["max_len"],
         precision=job["precision"],
     )
-    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
-    task = PairTask(encoder, dataset, query_ids, options)
+    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
     steps, tokens = [], []
     for epoch, samples in list(batches(task.order, options))[: job["steps"]]:
         pairs, labels = zip(*(task.pair(int(sample), epoch) for sample in samples), strict=True)

@@ -69,17 +69,20 @@ def build(
         precision=options.precision,
         teacher=teachers,
     )
-    counts = Counts()
+    counts, positives = Counts(), 0
 
     def pools() -> Iterator[QueryPool]:
+        nonlocal positives
         for start in range(0, len(query_ids), POOLS_OF_A_BLOCK):
             rows = slice(start, start + POOLS_OF_A_BLOCK)
-            found = [Mined(answer.source, answer.documents[rows]) for answer in mined]
-            yield from _block(options, dataset, corpus, query_ids[rows], found, teachers, counts)
+            records = (dataset[int(query)] for query in query_ids[rows])
+            drafts = [Draft(record.query_id, record.positives, record.negatives, {}) for record in records]
+            positives += sum(len(draft.positives) for draft in drafts)
+            _gather(drafts, [Mined(answer.source, answer.documents[rows]) for answer in mined], counts)
+            yield from _pools(drafts, dataset, corpus, teachers, options, counts)
 
     made = ScoredPools(pools(), counts)
     counts.queries, counts.left_out = len(made), len(query_ids) - len(made)
-    positives = sum(len(dataset[int(query)].positives) for query in query_ids)
     counts.found_positives = {name: found / max(positives, 1) for name, found in counts.found_positives.items()}
     _say(counts, options)
     if not len(made):
@@ -92,19 +95,15 @@ def build(
     return made
 
 
-def _block(
-    options: DistillationOptions | CandidatesOptions,
+def _pools(
+    drafts: list[Draft],
     dataset: Dataset,
     corpus: Corpus,
-    query_ids: np.ndarray,
-    mined: list[Mined],
     teachers: Teachers,
+    options: DistillationOptions | CandidatesOptions,
     counts: Counts,
 ) -> list[QueryPool]:
-    """Pools of those of some queries that can be learned from; what happened to them is added to the counts."""
-    records = (dataset[int(query)] for query in query_ids)
-    drafts = [Draft(record.query_id, record.positives, record.negatives, {}) for record in records]
-    _gather(drafts, mined, counts)
+    """Pools of those drafts that can be learned from; what happened to them is added to the counts."""
     _remove_equal_texts(drafts, corpus, counts)
     pools = _scored(drafts, dataset, corpus, teachers, options, counts)
     pools = _topped_up(pools, drafts, dataset, corpus, teachers, options, counts)

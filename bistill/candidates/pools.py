@@ -26,8 +26,6 @@ from bistill.data.texts import windows
 READS_BETWEEN_RELEASES: Final = 64
 # Queries whose pools are Python objects at once.
 POOLS_OF_A_BLOCK: Final = 8_192
-# Places, among the arrays, of those that say where each query's part of the others ends.
-ENDS, POSITIVE_ENDS = 1, 6
 LABELLED_BIT = 1 << NAMES.index("labelled")
 RANDOM_BIT = 1 << NAMES.index("random")
 
@@ -140,10 +138,10 @@ class ScoredPools:
         self.counts = counts
         self._reads = 0
         blocks = [_arrays(block) for block in windows(pools, POOLS_OF_A_BLOCK)] or [_arrays([])]
-        joined = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-        for place in (ENDS, POSITIVE_ENDS):
-            joined[place] = np.cumsum([0, *joined[place]])
-        self._spilled = Spilled(joined)
+        query_ids, sizes, *candidates, positive_sizes, documents, logits = (
+            np.concatenate(parts) for parts in zip(*blocks, strict=True)
+        )
+        self._spilled = Spilled((query_ids, _ends(sizes), *candidates, _ends(positive_sizes), documents, logits))
         self.query_ids, self._ends, self._documents, self.logits, self.sources, self.verdicts, *positives = (
             self._spilled.arrays
         )
@@ -214,7 +212,8 @@ def _positive(pool: QueryPool, seed: int, epoch: int) -> int:
 
 
 def _arrays(pools: Sequence[QueryPool]) -> list[np.ndarray]:
-    """The arrays of ``ScoredPools`` for some queries; in place of ends the number of candidates and of positives."""
+    """The arrays of ``ScoredPools`` for some queries; in place of ends the number of candidates and of positives of
+    each."""
     return [
         np.array([pool.query_id for pool in pools], dtype=np.int64),
         np.array([len(pool.documents) for pool in pools], dtype=np.int64),
@@ -226,6 +225,11 @@ def _arrays(pools: Sequence[QueryPool]) -> list[np.ndarray]:
         _joined([pool.positives for pool in pools], np.int64),
         _joined([pool.positive_logits for pool in pools], np.float32),
     ]
+
+
+def _ends(sizes: np.ndarray) -> np.ndarray:
+    """0 and where each query's part of an array ends."""
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
 
 
 def _joined(arrays: list[np.ndarray], kind: type) -> np.ndarray:

@@ -36,7 +36,7 @@ class PairTask:
 
     Args:
         encoder: the teacher in training.
-        dataset: queries and labels.
+        dataset: queries and documents.
         query_ids: queries trained on.
         options: negatives and seed.
     """
@@ -101,9 +101,8 @@ class PairTask:
         if wanted < (len(self._dataset.documents) - len(record.positives)) // 2:
             return len(record.positives) + wanted
         # A small data set may have fewer: as many in every epoch, whichever they are.
-        return len(record.positives) + len(
-            negatives_of(record, self._dataset.documents, count=wanted, seed=0, epoch=0)[0]
-        )
+        negatives, _ = negatives_of(record, self._dataset.documents, count=wanted, seed=0, epoch=0)
+        return len(record.positives) + len(negatives)
 
 
 def pair_batch(

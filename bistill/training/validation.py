@@ -81,7 +81,8 @@ class ValidationLists:
         digest = hashlib.sha256()
         for item in self.lists:
             texts = [self.queries[item.query_id], *(self.documents[document] for document in item.documents)]
-            digest.update(json.dumps([*texts, item.labels, *item[-3:]]).encode("ascii"))
+            kinds = (item.positives, item.labelled, item.mined)
+            digest.update(json.dumps([*texts, item.labels, *kinds]).encode("ascii"))
         for document in sorted(self.further):
             digest.update(json.dumps(self.documents[document]).encode("ascii"))
         return digest.hexdigest()

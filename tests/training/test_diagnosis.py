@@ -33,8 +33,7 @@ def encoder(tiny_teacher: Path) -> CrossEncoder:
 
 @pytest.fixture
 def task(data_root: Path, encoder: CrossEncoder) -> PairTask:
-    dataset = load_split(data_root / "tiny" / "train.csv")
-    return PairTask(encoder, dataset, np.arange(12), TeacherOptions())
+    return PairTask(encoder, load_split(data_root / "tiny" / "train.csv"), np.arange(12), TeacherOptions())
 
 
 def diagnosed(model: nn.Module, batch: Batch) -> str:
