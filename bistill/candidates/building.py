@@ -213,12 +213,9 @@ def _topped_up(
             drafts[row].sources |= dict.fromkeys(drawn, RANDOM_BIT)
             wanting.append(row)
     if wanting:
-        again = Counts()
-        _remove_equal_texts([drafts[row] for row in wanting], corpus, again)
-        scored = _scored([drafts[row] for row in wanting], dataset, corpus, teachers, options, again)
-        counts.scored += again.scored
+        scored = _scored([drafts[row] for row in wanting], dataset, corpus, teachers, options, counts)
         for row, pool in zip(wanting, scored, strict=True):
-            # What was drawn may have equalled a positive, or lack an imported score.
+            # What was drawn may lack an imported score.
             counts.topped_up += len(pool.documents) > len(pools[row].documents)
             pools[row] = pool
     return pools

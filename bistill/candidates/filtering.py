@@ -44,8 +44,17 @@ def like(positives: Sequence[int], corpus: Sequence[str]) -> Callable[[int], boo
         positives: ids in the corpus.
         corpus: texts by id.
     """
-    known, forms = set(positives), {normal_form(corpus[document]) for document in positives}
-    return lambda document: document in known or normal_form(corpus[document]) in forms
+    known = set(positives)
+    forms: set[bytes] = set()  # filled when first asked: most queries need no document by chance
+
+    def alike(document: int) -> bool:
+        if document in known:
+            return True
+        if not forms:
+            forms.update(normal_form(corpus[positive]) for positive in positives)
+        return normal_form(corpus[document]) in forms
+
+    return alike
 
 
 def judge(

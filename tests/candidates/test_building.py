@@ -47,11 +47,8 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
     random = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.arange(10), 6)  # (K - 1) * epochs
     assert pools.query_ids.tolist() == list(range(10))
     teacher = CrossEncoder.load(str(tiny_teacher))
-    equal = 0
     for row, record in enumerate(small.dataset):
         expected = dict.fromkeys(record.negatives, LABELLED_BIT) | dict.fromkeys(random[row].tolist(), RANDOM_BIT)
-        if row == 1:
-            equal = expected.pop(small.id("Returns  THE list"), 0)  # equals its positive "returns the list"
         pool = pools[row]
         assert dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True)) == expected
         assert pool.positives.tolist() == list(record.positives)
@@ -61,8 +58,8 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
             np.testing.assert_allclose(logits, teacher.score(asked), atol=1e-5)
     counts = pools.counts
     assert counts.candidates == {"labelled": 6, "random": 60}
-    assert counts.equal_text == bool(equal)
-    assert counts.pairs == counts.scored == 11 + 6 + 60 - bool(equal)
+    assert counts.equal_text == 0  # what equals a positive is not drawn
+    assert counts.pairs == counts.scored == 11 + 6 + 60
     assert (counts.queries, counts.labelled_positive, counts.ratio, counts.absolute, counts.unscored) == (
         10,
         0,
@@ -141,13 +138,14 @@ def test_a_labelled_negative_that_equals_a_positive_stays(
     rows = [["query", "positive", "negative"], ["how to list", "the list", "THE  list"], ["how to map", "map", "tree"]]
     dataset = load_split(write_csv(tmp_path / "other.csv", rows))  # type: ignore[operator]
     corpus = Corpus(dataset.documents, ["ｔｈｅ list", "red"])
-    options = small.options(tiny_teacher, miners=("labelled", "random:9"))
-    with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
-        pools = build(options, dataset, corpus, np.arange(2), teachers)
-    assert corpus.take(pools[0].documents) == ["THE  list", "map", "tree", "red"]
-    assert pools[0].sources[0] == LABELLED_BIT
-    assert pools.counts.equal_text == 1  # the full-width one
-    assert "ｔｈｅ list" in corpus.take(pools[1].documents)
+    for miners, removed in ((("labelled", "random:9"), 0), (("labelled", "lexical:9", "random:9"), 1)):
+        options = small.options(tiny_teacher, miners=miners)
+        with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
+            pools = build(options, dataset, corpus, np.arange(2), teachers)
+        assert sorted(corpus.take(pools[0].documents)) == ["THE  list", "map", "red", "tree"]
+        assert corpus[int(pools[0].documents[0])] == "THE  list" and pools[0].labelled[0]
+        assert pools.counts.equal_text == removed  # the full-width one, which is not drawn, but found by its words
+        assert "ｔｈｅ list" in corpus.take(pools[1].documents)
 
 
 def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) -> None:
@@ -173,7 +171,7 @@ def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) 
     assert verdict("set", "returns the red") == Verdict.KEPT
     assert verdict("set", "returns the map") == Verdict.RATIO
     assert (pools.counts.ratio, pools.counts.absolute) == (3, 0)
-    assert pools.counts.pairs == 10 * 21 - pools.counts.equal_text == 209
+    assert (pools.counts.pairs, pools.counts.equal_text) == (209, 0)  # a copy of a positive is not drawn
     options = small.options(name, miners=("labelled", "random:99"), max_negative_score=0.84)
     other = built(small, options)
     assert (other.counts.ratio, other.counts.absolute) == (0, 3)
@@ -185,13 +183,12 @@ def test_queries_with_too_few_candidates_get_random_ones(small: Small, capsys: p
     name = import_scores("all", all_scores(small, {}))
     options = small.options(name, miners=("labelled",), K=6)
     pools = built(small, options)
-    assert (pools.counts.topped_up, pools.counts.short) == (10, pools.counts.equal_text)
+    assert (pools.counts.topped_up, pools.counts.short, pools.counts.equal_text) == (10, 0, 0)
     miner = RandomMiner(small.dataset, small.corpus, options.seed)
     for row, record in enumerate(small.dataset):
         drawn = miner.draw(row, 5 - len(record.negatives))
-        if row != 1:
-            assert pools[row].documents.tolist() == [*record.negatives, *drawn]
-            assert pools[row].sources.tolist() == [LABELLED_BIT] * len(record.negatives) + [RANDOM_BIT] * len(drawn)
+        assert pools[row].documents.tolist() == [*record.negatives, *drawn]
+        assert pools[row].sources.tolist() == [LABELLED_BIT] * len(record.negatives) + [RANDOM_BIT] * len(drawn)
     assert pools.counts.candidates == {"labelled": 6}
     assert "10 of 10 queries had too few candidates and got random documents" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.candidates.filtering import like
 from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Miner
 from bistill.config import ListOptions, Precision, StudentOptions
@@ -86,10 +87,11 @@ class LabelledMiner:
 
 
 class RandomMiner:
-    """Documents by chance, never one that is labelled for the query; a larger depth only adds documents."""
+    """Documents by chance, never one that is labelled for the query, nor one that equals a positive but for case, width
+    or white space; a larger depth only adds documents."""
 
     def __init__(self, dataset: Dataset, corpus: Corpus, seed: int) -> None:
-        self._dataset, self._size, self._seed = dataset, len(corpus), seed
+        self._dataset, self._corpus, self._seed = dataset, corpus, seed
 
     def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
         """``depth`` documents of each query, drawn by (seed, query id)."""
@@ -99,7 +101,8 @@ class RandomMiner:
         """``count`` documents of a query, fewer where the corpus has no more; none of ``but``."""
         record = self._dataset[query_id]
         excluded = {*record.positives, *record.negatives, *but}
-        return random_documents(self._size, excluded, count, generator(self._seed, "random candidates", query_id))
+        stream = generator(self._seed, "random candidates", query_id)
+        return random_documents(len(self._corpus), excluded, count, stream, like(record.positives, self._corpus))
 
 
 def mine(
