@@ -22,11 +22,12 @@ from bistill.encoders.bi_encoder import BiEncoder
 from bistill.journal import Journal
 from bistill.training import gate, matryoshka, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
-from bistill.training.engine import batches, peak_lr
+from bistill.training.engine import peak_lr
 from bistill.training.hard_lists import hard_lists
 from bistill.training.hooks import Validate
 from bistill.training.list_task import ListTask, training_lists
 from bistill.training.schedule import Rates
+from bistill.training.updates import Updates
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
 
 # Dimensions of the largest students that learn at SMALL_LR unless told otherwise: MiniLM, e5-small, bge-small.
@@ -122,10 +123,8 @@ def _task(
     counts = dataclasses.asdict(pools.counts)
     shared = None
     if options.own_documents is not None:
-        order = partial(permutation, size=len(pools))
-        planned = (
-            (epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in batches(order, options)
-        )
+        updates = Updates(partial(permutation, size=len(pools)), len(pools), options)
+        planned = ((epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in updates)
         kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
         shared = SharedNegatives(dataset, corpus, pools, options, planned, teachers, kept)
         counts["shared"] = shared.counts

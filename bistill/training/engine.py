@@ -9,9 +9,8 @@ from a checkpoint.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +30,7 @@ from bistill.training.prefetch import Prefetch
 from bistill.training.run_folder import refuse_several
 from bistill.training.saving import Saving
 from bistill.training.update import Update
+from bistill.training.updates import Updates
 
 
 class Task(Protocol):
@@ -86,14 +86,13 @@ class Engine:
         AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision=precision if precision in ("bf16", "fp16") else "no")
         refuse_several(self.accelerator.num_processes)
-        self.steps_per_epoch = math.ceil(task.samples / options.batch_size)
-        self.progress = Progress(total_steps=self.steps_per_epoch * options.epochs)
+        self._updates = Updates(task.order, task.samples, options)
+        self.progress = Progress(total_steps=len(self._updates))
         rates = rates or schedule.Rates(peak_lr(options))
         groups = schedule.parameter_groups(task.model, rates, weight_decay=options.weight_decay)
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
         self._batches = Prefetch(self._batch, self.progress.total_steps)
-        self._order: tuple[int, np.ndarray] | None = None
         self._leapt_to = -1  # step of the checkpoint that the last leap led back to
 
     def run(self) -> Progress:
@@ -162,7 +161,7 @@ class Engine:
         random_state.restore(state.random)
         progress = self.progress
         progress.step, progress.stop = state.step, state.schedule["stop"]
-        progress.epoch = max(state.step - 1, 0) // self.steps_per_epoch
+        progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch
         progress.lr_factor = min(state.schedule["lr_factor"], self.options.resume_lr_factor)
         progress.rollbacks = state.schedule["rollbacks"]
         self.update.budget = min(self.update.budget, state.schedule["micro_batch_tokens"])
@@ -187,7 +186,7 @@ class Engine:
         progress = self.progress
         started = time.perf_counter()
         step = progress.step
-        epoch, samples = self._samples(step)
+        epoch, samples = self._updates[step]
         lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.options.warmup_ratio)
         progress.lr = optimizer.set_rate(self.optimizer, lr * progress.lr_factor)
         seed = int(generator(self.options.seed, "step", progress.step).integers(2**62))
@@ -203,7 +202,7 @@ class Engine:
             return
         progress.step += 1
         progress.epoch = epoch
-        progress.epoch_ended = progress.step % self.steps_per_epoch == 0
+        progress.epoch_ended = progress.step % self._updates.of_an_epoch == 0
         progress.terms, progress.grad_norm = done.terms, done.grad_norm
         progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
         progress.micro_batch_tokens = self.update.budget
@@ -218,17 +217,8 @@ class Engine:
 
     def _batch(self, step: int) -> Batch:
         """Batch of a 0-based update."""
-        epoch, samples = self._samples(step)
+        epoch, samples = self._updates[step]
         return self.task.batch(samples, epoch)
-
-    def _samples(self, step: int) -> tuple[int, np.ndarray]:
-        """Epoch and samples of a 0-based update; asked for by two threads, so the order is taken over as a whole."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        order = self._order
-        if order is None or order[0] != epoch:
-            order = self._order = (epoch, self.task.order(self.options.seed, epoch))
-        start = number * self.options.batch_size
-        return epoch, order[1][start : start + self.options.batch_size]
 
     def _leap_back(self) -> None:
         """Answer a leap of the loss: the first time by doing the same again, later with half the learning rate.
@@ -266,14 +256,6 @@ class Engine:
         yield from ((name, value) for name, value in model.named_parameters() if value.requires_grad)
         kept = model.state_dict().keys()
         yield from ((name, value) for name, value in model.named_buffers() if name in kept)
-
-
-def batches(order: Callable[[int, int], np.ndarray], options: TrainingOptions) -> Iterator[tuple[int, np.ndarray]]:
-    """(epoch, sample ids) of each update of a run, from the order of the samples by (seed, epoch)."""
-    for epoch in range(options.epochs):
-        samples = order(options.seed, epoch)
-        for start in range(0, len(samples), options.batch_size):
-            yield epoch, samples[start : start + options.batch_size]
 
 
 def peak_lr(options: TrainingOptions) -> float:

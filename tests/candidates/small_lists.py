@@ -14,8 +14,8 @@ from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.sampling import permutation
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.engine import batches
 from bistill.training.list_task import ListTask
+from bistill.training.updates import Updates
 from tests.candidates.conftest import Small
 
 COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size", "miners")
@@ -36,7 +36,7 @@ def losses_of(task: ListTask, rows: np.ndarray, epoch: int) -> dict[str, torch.T
 
 def own_lists(pools: ScoredPools, made: DistillationOptions) -> Iterator[tuple[int, list[TrainingList]]]:
     """Epoch and own lists of each batch."""
-    for epoch, rows in batches(lambda seed, epoch: permutation(seed, epoch, len(pools)), made):
+    for epoch, rows in Updates(lambda seed, epoch: permutation(seed, epoch, len(pools)), len(pools), made):
         yield epoch, [pools.training_list(int(row), made, seed=made.seed, epoch=epoch) for row in rows]
 
 

@@ -9,8 +9,8 @@ import torch
 
 from bistill import losses
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.engine import batches
 from bistill.training.list_task import ListTask
+from bistill.training.updates import Updates
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import built, distilling, is_relevant, losses_of, own_lists, relevances
 
@@ -25,7 +25,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(small: Small, tiny_enco
     task = ListTask(student, small.dataset, small.corpus, pools, made)
     assert task.fingerprints() == {"pools": pools.fingerprint()}
     removed = relevant = unknown = 0
-    for (epoch, lists), (_, rows) in zip(own_lists(pools, made), batches(task.order, made), strict=True):
+    for (epoch, lists), (_, rows) in zip(own_lists(pools, made), Updates(task.order, task.samples, made), strict=True):
         documents = sorted({document for item in lists for document in item.documents})
         shape = (len(lists), len(documents))
         teacher, positive, mask = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool), torch.zeros(shape) > 0
@@ -68,6 +68,6 @@ def test_imported_scores_that_are_missing_leave_finite_losses(small: Small, tiny
     made = distilling(small, name, tiny_encoder, miners=("labelled",), K=2)
     pools = built(small, made)
     task = ListTask(BiEncoder.load(str(tiny_encoder)), small.dataset, small.corpus, pools, made)
-    for epoch, rows in batches(task.order, made):
+    for epoch, rows in Updates(task.order, task.samples, made):
         assert any(len(item.documents) > 2 for item in task.lists(rows, epoch))
         assert all(torch.isfinite(value) for value in losses_of(task, rows, epoch).values())

@@ -16,8 +16,8 @@ from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.engine import batches
 from bistill.training.list_task import ListTask
+from bistill.training.updates import Updates
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import as_pool, built, distilling, is_relevant, losses_of, own_lists, relevances
 
@@ -152,7 +152,7 @@ def test_a_batch_of_shared_documents_is_that_of_own_ones_with_fewer_texts(
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
     task = ListTask(student, small.dataset, small.corpus, pools, made, shared)
     student.model.eval()
-    planned = list(batches(task.order, made))
+    planned = list(Updates(task.order, task.samples, made))
     lists = {(epoch, *rows): task.lists(rows, epoch) for epoch, rows in planned[::-1]}
     for epoch, rows in planned:
         extended = task.lists(rows, epoch)
