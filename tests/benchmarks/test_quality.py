@@ -10,6 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+
+from bistill.encoders.bi_encoder import BiEncoder
 
 
 def test_another_question_to_a_kept_model_trains_nothing(
@@ -100,3 +103,28 @@ def test_options_of_rows_and_paths_with_spaces(script: Callable[[str], ModuleTyp
     ]
     assert recipes.command_line(row.options)[3] == "--use_lora"
     assert "mine: bistill distill, merge_with_start=0.8 0.6, use_lora=true" in row.label
+
+
+@pytest.mark.parametrize(("kept", "layers"), [(0.5, None), (None, None), (0.5, [1])])
+def test_shares_of_the_whole_training(
+    tmp_path: Path,
+    script: Callable[[str], ModuleType],
+    tiny_encoder: Path,
+    kept: float | None,
+    layers: list[int] | None,
+) -> None:
+    """A student that kept half of what was trained is half a step from its start; a whole one is two halves."""
+    start = BiEncoder.load(str(tiny_encoder), layer_count=layers and len(layers))
+    first = {name: value.detach().clone() for name, value in start.model.named_parameters()}
+    student = BiEncoder.load(str(tiny_encoder), layer_count=layers and len(layers))
+    with torch.no_grad():
+        for value in student.model.parameters():
+            value.add_(0.25)
+    record = {"base_model": str(tiny_encoder), "start_layers": layers, "merged_share": kept}
+    (tmp_path / "bistill.json").write_text(json.dumps(record), encoding="utf-8")
+    way, end = script("quality/shares").between(tmp_path, student)
+    assert end == (kept or 1.0)
+    for share, moved in ((0.0, 0.0), (end, 0.25), (2 * end, 0.5), (0.5 * end, 0.125)):
+        way.go_to(share / end)
+        for name, value in student.model.named_parameters():
+            torch.testing.assert_close(value, first[name] + moved)
