@@ -24,7 +24,7 @@ def test_the_recipe_by_default_is_the_best_one_found() -> None:
     assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 1)
     assert (options.in_batch, options.info_nce_tau, options.lr) == ("floor", 0.05, None)
     assert (options.miners, options.choice) == (("labelled", "lexical:20", "random"), "stratified")
-    assert options.merge_with_start == (0.8, 0.6, 0.4)
+    assert options.merge_with_start == (0.8, 0.6, 0.4, 0.2)
 
 
 def test_weights_that_leave_nothing_to_learn_are_refused() -> None:

@@ -170,7 +170,7 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "Shares of what the training changed that are tried at its end beside all of it; the smallest that ranks "
             "the validation queries as well is kept. Given without a number: all of it is."
         ),
-    ] = (0.8, 0.6, 0.4)
+    ] = (0.8, 0.6, 0.4, 0.2)
     allow_weak_teacher: Annotated[
         bool, Option("Go on where the teacher ranks no better than the untouched student.")
     ] = False
