@@ -74,6 +74,19 @@ BENCH_JSON: Final = "bench.json"
 
 # pipeline
 STAGE_RECORD: Final = "stage.json"
+# What runs, monitor, pipeline, evaluation and bench may leave in a model's folder: no part of the model.
+BESIDE_MODEL: Final = frozenset(
+    {
+        STAGE_RECORD,
+        RUN_OWNER,
+        STACKS_FILE,
+        RUN_OUTPUT,
+        EVALUATION_OUTPUT,
+        EVALUATION_JSON,
+        CANDIDATES_RECORD,
+        BENCH_JSON,
+    }
+)
 
 # model directories of the ecosystem
 CONFIG_FILE: Final = "config.json"
@@ -215,9 +228,8 @@ def model_files(folder: Path) -> list[str]:
         "*_*/*.json",
         f"{ADAPTER_DIR}/*",
     )
-    beside = {STAGE_RECORD, RUN_OWNER, STACKS_FILE, RUN_OUTPUT, EVALUATION_OUTPUT}
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return sorted(str(path.relative_to(folder)) for path in found if path.name not in beside)
+    return sorted(str(path.relative_to(folder)) for path in found if path.name not in BESIDE_MODEL)
 
 
 def share_weights(folder: Path) -> None:

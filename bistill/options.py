@@ -96,8 +96,9 @@ def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:
 def _converted(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_converted(item, get_args(hint)[0], where) for item in value)
+    if get_origin(hint) is tuple:
+        items = value if isinstance(value, list) else [value]  # a list of one may be written without brackets
+        return tuple(_converted(item, get_args(hint)[0], where) for item in items)
     if get_origin(hint) is Literal:
         if value in get_args(hint):
             return value

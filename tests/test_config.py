@@ -72,6 +72,16 @@ def test_from_mapping_fills_sections_and_keeps_other_defaults() -> None:
     assert options.teacher.batch_size == 16
 
 
+def test_a_list_of_one_needs_no_brackets() -> None:
+    distillation = {"miners": "labelled", "matryoshka": 256, "merge_with_start": 0.5, "more_teachers": "models/b"}
+    mapping = {"searches": "how do I wait", "distillation": distillation}
+    options = from_mapping(PipelineOptions(), mapping, where="x.yaml")
+    assert options.searches == ("how do I wait",)
+    found = options.distillation
+    assert (found.miners, found.matryoshka, found.merge_with_start) == (("labelled",), (256,), (0.5,))
+    assert found.more_teachers == ("models/b",)
+
+
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
@@ -79,6 +89,8 @@ def test_from_mapping_fills_sections_and_keeps_other_defaults() -> None:
         ({"teacher": 3}, "x.yaml, teacher: a section of options is expected here\n  found: 3"),
         ({"teacher": {"epochs": "two"}}, "x.yaml, teacher, epochs: a value of another type is expected"),
         ({"teacher": {"epochs": True}}, "found: True"),
+        ({"searches": {"one": 1}}, "x.yaml, searches: a value of another type is expected"),
+        ({"distillation": {"matryoshka": [256, "x"]}}, "x.yaml, distillation, matryoshka: a value of another type"),
         ({"teacher": {"precision": "int8"}}, "x.yaml, teacher, precision: not one of the choices"),
         ({"teacher": {"epochs": 0}}, "--epochs: the value is out of range"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -78,7 +77,7 @@ def build(
             records = (dataset[int(query)] for query in query_ids[rows])
             drafts = [Draft(record.query_id, record.positives, record.negatives, {}) for record in records]
             positives += sum(len(draft.positives) for draft in drafts)
-            _gather(drafts, [Mined(answer.source, answer.documents[rows]) for answer in mined], counts)
+            _gather(drafts, mined, rows, counts)
             yield from _pools(drafts, dataset, corpus, teachers, options, counts)
 
     made = ScoredPools(pools(), counts)
@@ -122,13 +121,14 @@ def _random_depth(options: DistillationOptions | CandidatesOptions) -> int:
     return options.own_negatives * (1 if mined else options.epochs)
 
 
-def _gather(drafts: list[Draft], mined: list[Mined], counts: Counts) -> None:
-    """Put the miners' answers into the drafts, without what is labelled relevant for the query."""
+def _gather(drafts: list[Draft], mined: list[Mined], rows: slice, counts: Counts) -> None:
+    """Put the miners' answers to a slice of the queries into their drafts, without what is labelled relevant for the
+    query."""
     for answer in mined:
         found = given = 0
-        for draft, row in zip(drafts, answer.documents, strict=True):
+        for draft, documents in zip(drafts, answer.rows(rows), strict=True):
             relevant, irrelevant = set(draft.positives), set(draft.negatives)
-            for document in itertools.takewhile(lambda item: item >= 0, row.tolist()):
+            for document in documents:
                 if document in relevant:
                     found += 1
                 else:

@@ -89,17 +89,29 @@ def _target(options: PrepareOptions) -> Path:
 
 
 def _refuse_foreign_files(folder: Path) -> None:
-    """Files that somebody put there by hand are never overwritten."""
-    if (folder / artifacts.PREPARE_RECORD).exists():
+    """Files that somebody put there or changed by hand are never overwritten.
+
+    Where a run was broken off while it wrote, what lies there was its own when it began.
+    """
+    try:
+        record = artifacts.read_json(folder / artifacts.PREPARE_RECORD)
+    except ArtifactError:
+        record = {}
+    if record.get("complete") is False:
         return
+    written = record.get("files", {})
     for name in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
-        if (folder / name).exists():
-            raise OptionError(
-                "the folder holds files that `bistill prepare` did not write",
-                where="--data_version",
-                found=str(folder / name),
-                todo="give another name, or move the files away",
-            )
+        file = folder / name
+        if not file.exists() or written.get(name) == artifacts.sha256_of_file(file):
+            continue
+        raise OptionError(
+            "the file was changed since `bistill prepare` wrote it"
+            if name in written
+            else "the folder holds files that `bistill prepare` did not write",
+            where="--data_version",
+            found=str(file),
+            todo="give another name, or move the file away",
+        )
 
 
 def _resolve_and_write(

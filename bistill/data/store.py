@@ -15,7 +15,7 @@ from bistill.data.readers import RowReader, ending_of, open_file
 from bistill.data.rejections import Rejections, read_rejections, write_rejected
 from bistill.data.texts import Texts
 from bistill.data.validation import ReadingOptions
-from bistill.errors import ArtifactError
+from bistill.errors import ArtifactError, DataError
 
 
 def load_split(
@@ -39,6 +39,7 @@ def load_split(
         DataError: the file is missing or empty, its columns are not recognised, or its labels are of two scales.
     """
     path = Path(path)
+    _refuse_broken_off(path)
     reading = reading or _reading_of_prepared(path)
     reader = open_file(path, reading)
     key = _key(path, reading, "records")
@@ -78,6 +79,7 @@ def load_queries(path: str | Path, *, reading: ReadingOptions | None = None) -> 
 
 def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Texts:
     path = Path(path)
+    _refuse_broken_off(path)
     reader = open_file(path, reading, only=kind)
     key = _key(path, reading, {"document": "documents", "query": "queries"}[kind])
 
@@ -118,15 +120,34 @@ def _key(path: Path, reading: ReadingOptions, kind: str) -> str:
     )
 
 
+def label_maximum(dataset: Dataset) -> float:
+    """The label of the file that counts as 1.0."""
+    return float(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["label_maximum"])
+
+
+def _refuse_broken_off(path: Path) -> None:
+    """Raise for a file of a data version that ``bistill prepare`` did not write to its end: it may be another's."""
+    if _prepare_record(path).get("complete") is False:
+        raise DataError(
+            "`bistill prepare` was broken off here: the files of this data version may not belong together",
+            where=str(path),
+            todo="run `bistill prepare` with the same options again",
+        )
+
+
+def _prepare_record(path: Path) -> dict[str, Any]:
+    """What ``bistill prepare`` says of a file of a data version; nothing of any other file."""
+    if path.name not in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE):
+        return {}
+    try:
+        return artifacts.read_json(path.parent / artifacts.PREPARE_RECORD)
+    except ArtifactError:
+        return {}
+
+
 def _reading_of_prepared(path: Path) -> ReadingOptions:
     """Reading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
-    record = path.parent / artifacts.PREPARE_RECORD
-    if path.name not in artifacts.SPLIT_FILES.values() or not record.exists():
-        return ReadingOptions()
-    try:
-        options = artifacts.read_json(record).get("options", {})
-    except ArtifactError:
-        return ReadingOptions()
+    options = _prepare_record(path).get("options", {})
     threshold = options.get("positive_from") if isinstance(options, dict) else None
     return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
 

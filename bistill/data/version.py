@@ -8,7 +8,7 @@ from bistill import artifacts, console
 from bistill.config import DataOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.store import load_documents, load_split
+from bistill.data.store import label_maximum, load_documents, load_split
 from bistill.errors import DataError
 
 
@@ -32,7 +32,20 @@ def load_training(options: DataOptions, output_dir: Path) -> tuple[Dataset, Data
         rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
         splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
         console.say(f"{path}: {len(splits[-1])} queries, {len(splits[-1].documents)} documents")
+    _refuse_two_scales(*splits)
     return splits[0], splits[1]
+
+
+def _refuse_two_scales(*splits: Dataset) -> None:
+    """Raise where files are graded by whole numbers up to different ones: 2 of 2 and 2 of 3 differ."""
+    graded = {str(split.path): highest for split in splits if (highest := label_maximum(split)) > 1}
+    if len(set(graded.values())) > 1:
+        raise DataError(
+            "the highest labels differ, so that the same label would mean different relevance",
+            where=", ".join(graded),
+            found=", ".join(f"{highest:g}" for highest in graded.values()),
+            todo="bring the files in together with `bistill prepare` and --label_maximum, or divide the labels by it",
+        )
 
 
 def corpus_of(options: DataOptions, dataset: Dataset) -> Corpus:

@@ -219,14 +219,15 @@ def local_folder(name: str) -> str:
 def model_fingerprint(path: str) -> str:
     """SHA-256 over weights, configuration, tokenizer and code: another revision of a hub model is another model.
 
-    A hub model is fetched first, so that it is the same before and after its first use.
+    What a run or a monitor writes into the folder beside them does not count: it grows while scores are asked for. A
+    hub model is fetched first, so that it is the same before and after its first use.
 
     Raises:
         ModelError: as ``local_folder``.
     """
     folder = Path(local_folder(path))
     patterns = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model", "*.py", "*/config.json")
-    ours = {artifacts.MODEL_RECORD, artifacts.CALIBRATION_FILE, artifacts.STAGE_RECORD, artifacts.LORA_CONFIG}
+    ours = {artifacts.MODEL_RECORD, artifacts.CALIBRATION_FILE, artifacts.LORA_CONFIG, *artifacts.BESIDE_MODEL}
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})
 

@@ -284,4 +284,4 @@ def test_pools_of_some_queries_are_those_of_all(small: Small, tiny_teacher: Path
     for row, query in enumerate((7, 2)):
         assert np.array_equal(some[row].documents, every[query].documents)
         assert np.array_equal(some[row].logits, every[query].logits)
-    assert LabelledMiner(small.dataset).mine(np.array([2]), None)[0, 0] in some[1].documents
+    assert LabelledMiner(small.dataset).mine(np.array([2]), None)[0][0] in some[1].documents

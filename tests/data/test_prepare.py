@@ -11,6 +11,7 @@ import pytest
 
 from bistill.config import PrepareOptions
 from bistill.data import prepare as prepare_module
+from bistill.data import prepare_writing
 from bistill.data.prepare import PreparedData, prepare
 from bistill.data.store import load_documents, load_split
 from bistill.errors import ArtifactError, DataError, OptionError, RowError
@@ -185,7 +186,7 @@ def test_a_second_run_does_nothing_until_something_changes(
         assert "nothing to do" in capsys.readouterr().err
         with pytest.raises(ArtifactError):
             run(file, tmp_path, seed=1)
-    (first.folder / "test.csv").write_text("broken", encoding="utf-8")
+    (first.folder / "test.csv").unlink()
     assert not run(file, tmp_path).reused
     assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
     file.write_text(file.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
@@ -193,6 +194,53 @@ def test_a_second_run_does_nothing_until_something_changes(
     record = json.loads((first.folder / "prepare.json").read_text(encoding="utf-8"))
     assert sorted(record["files"]) == ["test.csv", "train.csv", "valid.csv"]
     assert sum(record["queries"].values()) == 41
+
+
+def test_files_changed_or_added_by_hand_stay(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path, valid_share=0).folder
+    whole = (folder / "train.csv").read_bytes()
+    write("out/v/train.csv", whole + b"mine,p,1\n")
+    with pytest.raises(OptionError, match="changed since"):
+        run(file, tmp_path, valid_share=0)
+    assert (folder / "train.csv").read_bytes() == whole + b"mine,p,1\n"
+    write("out/v/train.csv", whole)
+    write("out/v/valid.csv", "mine")
+    with pytest.raises(OptionError, match="did not write") as raised:
+        run(file, tmp_path, valid_share=0)
+    assert str(folder / "valid.csv") in str(raised.value)
+    assert (folder / "valid.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_data_version_whose_writing_was_broken_off_is_refused_until_it_is_whole(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    written: list[str] = []
+    write_csv = prepare_writing._write_csv
+
+    def broken_off(path: Path, *rest: Any) -> None:
+        if path.name == "test.csv":
+            raise KeyboardInterrupt
+        written.append(path.name)
+        write_csv(path, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare_writing, "_write_csv", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(file, tmp_path, seed=1)
+    assert written == ["train.csv", "valid.csv"]
+    for name in ("train.csv", "test.csv"):
+        with pytest.raises(DataError, match="broken off") as raised:
+            load_split(folder / name)
+        assert str(folder / name) in str(raised.value) and "again" in str(raised.value)
+    write("out/v/corpus.csv", "passage\nold\n")
+    with pytest.raises(DataError, match="broken off"):
+        load_documents(folder / "corpus.csv")
+    assert not run(file, tmp_path, seed=1).reused
+    assert sum(len(queries) for queries in queries_by_split(folder).values()) == 40
+    assert not (folder / "corpus.csv").exists()
 
 
 def test_foreign_files_and_bad_options_are_refused(write: Write, tmp_path: Path) -> None:

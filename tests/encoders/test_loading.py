@@ -117,3 +117,15 @@ def test_model_fingerprint_follows_the_weights(tmp_path: Path, tiny_encoder: Pat
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
     assert loading.model_fingerprint(str(folder)) != before
+
+
+def test_what_runs_and_monitor_write_beside_a_model_is_no_part_of_it(tmp_path: Path, tiny_encoder: Path) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    before = loading.model_fingerprint(str(folder)), artifacts.model_files(folder)
+    for name in ("run_output.txt", "evaluation_output.txt", "stacks.txt", "run.json", "stage.json", "bench.json"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    (folder / "bi_encoder_evaluation_results.json").write_text("{}", encoding="utf-8")
+    assert (loading.model_fingerprint(str(folder)), artifacts.model_files(folder)) == before
+    (folder / "added_tokens.json").write_text("{}", encoding="utf-8")
+    assert loading.model_fingerprint(str(folder)) != before[0]
+    assert artifacts.model_files(folder) == sorted([*before[1], "added_tokens.json"])

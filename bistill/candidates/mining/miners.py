@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,11 +47,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Mined:
-    """The answer of one miner: document ids of the corpus, int64 of shape (queries, depth), best first, -1 at the end
-    of a shorter row."""
+    """The answer of one miner. Of miners that need no search it is made when it is asked for: some query may have
+    thousands of labelled negatives.
+
+    Attributes:
+        source: the miner.
+        answer: of a slice of the queries, document ids of the corpus: rows of integers, best first, -1 at the end of a
+            shorter row of an array.
+    """
 
     source: Source
-    documents: np.ndarray
+    answer: Callable[[slice], np.ndarray | list[list[int]]]
+
+    def rows(self, queries: slice) -> Iterator[list[int]]:
+        """Document ids of each query of a slice, best first."""
+        for row in self.answer(queries):
+            yield [document for document in (row if isinstance(row, list) else row.tolist()) if document >= 0]
 
 
 def parse(options: ListOptions) -> list[Source]:
@@ -81,9 +93,9 @@ class LabelledMiner:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
-    def mine(self, query_ids: np.ndarray, depth: int | None) -> np.ndarray:
-        """Labelled negatives; all of them where ``depth`` is None."""
-        return _rows([self._dataset[int(query)].negatives[:depth] for query in query_ids])
+    def mine(self, query_ids: np.ndarray, depth: int | None) -> list[list[int]]:
+        """Labelled negatives of each query; all of them where ``depth`` is None."""
+        return [list(self._dataset[int(query)].negatives[:depth]) for query in query_ids]
 
 
 class RandomMiner:
@@ -133,10 +145,10 @@ def mine(
     found = []
     for source in parse(options):
         if source.name == "labelled":
-            documents = LabelledMiner(dataset).mine(query_ids, source.depth)
+            found.append(Mined(source, _asked(LabelledMiner(dataset), query_ids, source.depth)))
         elif source.name == "random":
             source = Source(source.name, source.depth or random_depth)
-            documents = RandomMiner(dataset, corpus, seed).mine(query_ids, source.depth or random_depth)
+            found.append(Mined(source, _asked(RandomMiner(dataset, corpus, seed), query_ids, source.depth)))
         else:
             miner = retrieval_miner(source.name, options, student, dataset, corpus, precision, teacher)
             depth = source.depth or options.mining_depth
@@ -144,8 +156,12 @@ def mine(
                 documents = miner.mine(query_ids, depth)  # more scores of the same name give another ranking
             else:
                 documents = kept(miner, dataset, corpus, query_ids, depth)
-        found.append(Mined(source, documents))
+            found.append(Mined(source, documents.__getitem__))
     return found
+
+
+def _asked(miner: Any, query_ids: np.ndarray, depth: int | None) -> Callable[[slice], Any]:
+    return lambda queries: miner.mine(query_ids[queries], depth)
 
 
 def retrieval_miner(
@@ -180,9 +196,26 @@ def retrieval_miner(
     from bistill.candidates.mining.reranking import CrossEncoderMiner
 
     first = [
-        retrieval_miner(other, options, student, dataset, corpus, precision, teacher) for other in ("lexical", "dense")
+        Kept(retrieval_miner(other, options, student, dataset, corpus, precision, teacher), dataset, corpus)
+        for other in ("lexical", "dense")
     ]
     return CrossEncoderMiner(dataset.queries, corpus, teacher, first, reads=options.cross_encoder_reads)
+
+
+class Kept:
+    """A retrieval miner whose answers are ``kept``."""
+
+    def __init__(self, miner: Miner, dataset: Dataset, corpus: Corpus) -> None:
+        self.name = miner.name
+        self._miner, self._dataset, self._corpus = miner, dataset, corpus
+
+    def fingerprint(self) -> str:
+        """The miner's own."""
+        return self._miner.fingerprint()
+
+    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+        """See ``Miner.mine``."""
+        return kept(self._miner, self._dataset, self._corpus, query_ids, depth)
 
 
 def kept(miner: Miner, dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int) -> np.ndarray:

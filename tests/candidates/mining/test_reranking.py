@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill.candidates.mining.dense import DenseMiner
+from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import mine
 from bistill.candidates.mining.reranking import CrossEncoderMiner
 from bistill.candidates.teacher_scores.teachers import Teachers
@@ -92,10 +94,40 @@ def test_scores_imported_later_change_what_is_mined(small: Small) -> None:
                 options, options, small.dataset, small.corpus, np.array([3]),
                 random_depth=1, seed=0, precision="fp32", teacher=teachers,
             )  # fmt: skip
-        return answer.documents[0].tolist()
+        return next(answer.rows(slice(1)))
 
-    assert found() == [4, -1]
+    assert found() == [4]
     import_scores("growing", {(query, small.corpus[9]): 2.0})
     assert found() == [9, 4]
     import_scores("growing", {(query, small.corpus[4]): 3.0})
     assert found() == [4, 9]
+
+
+def test_what_the_first_miners_found_is_kept_when_the_teacher_is_broken_off(
+    small: Small, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = import_scores("kept", {(small.dataset.queries[3], small.corpus[4]): 1.0})
+    options = small.options(name, tiny_encoder, miners=("cross_encoder:2",), cross_encoder_reads=5)
+
+    def mined() -> list[list[int]]:
+        with Teachers.open(name, options, "fp32") as teachers:
+            (answer,) = mine(
+                options, options, small.dataset, small.corpus, np.arange(5),
+                random_depth=1, seed=0, precision="fp32", teacher=teachers,
+            )  # fmt: skip
+        return list(answer.rows(slice(5)))
+
+    def broken_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Teachers, "logits", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            mined()
+
+    def searched_again(*_: object) -> np.ndarray:
+        raise AssertionError("searched again")
+
+    for miner in (LexicalMiner, DenseMiner):
+        monkeypatch.setattr(miner, "mine", searched_again)
+    assert len(mined()) == 5

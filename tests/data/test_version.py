@@ -1,0 +1,43 @@
+"""Training and validation files belong together, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bistill.config import DataOptions
+from bistill.data.version import load_training
+from bistill.errors import DataError
+
+Write = Callable[[Path, list[list[str]]], Path]
+HEADER = ["query", "passage", "label"]
+
+
+def graded(write: Write, folder: Path, train: list[str], valid: list[str]) -> DataOptions:
+    """A data version whose files have these labels, a document each."""
+    for name, labels in (("train", train), ("valid", valid)):
+        rows = [["a question", f"{name} document {number}", label] for number, label in enumerate(labels)]
+        write(folder / "v" / f"{name}.csv", [HEADER, *rows])
+    return DataOptions(data_version="v", data_root=str(folder))
+
+
+def test_files_graded_up_to_different_labels_are_refused(tmp_path: Path, write_csv: Write) -> None:
+    options = graded(write_csv, tmp_path, ["3", "1", "0"], ["2", "1", "0"])
+    with pytest.raises(DataError, match="the highest labels differ") as raised:
+        load_training(options, tmp_path / "out")
+    message = str(raised.value)
+    assert "train.csv" in message and "valid.csv" in message and "3, 2" in message and "--label_maximum" in message
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "relevance"),
+    [(["3", "1", "0"], ["3", "2", "0"], 2 / 3), (["3", "1", "0"], ["1", "0.5", "0"], 0.5), (["1", "0"], ["1", "1"], 1)],
+)
+def test_files_of_one_scale_and_files_graded_from_0_to_1_belong_together(
+    tmp_path: Path, write_csv: Write, train: list[str], valid: list[str], relevance: float
+) -> None:
+    training, validation = load_training(graded(write_csv, tmp_path, train, valid), tmp_path / "out")
+    assert training[0].positive_labels == (1.0,)
+    assert validation[0].positive_labels == (1.0, pytest.approx(relevance))
