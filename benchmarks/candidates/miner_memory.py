@@ -124,7 +124,7 @@ def lexical(kind: str) -> Callable[[Path, int], dict[str, float]]:
 
 def dense(file: Path, queries: int) -> dict[str, float]:
     """Measure the search of the dense miner; its first query carries the building of the index."""
-    from bistill.candidates import nearest
+    from bistill.candidates.mining import nearest
 
     start = peak()
     documents = np.load(file, mmap_mode="r")

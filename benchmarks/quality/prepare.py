@@ -27,8 +27,8 @@ from bistill.data.dataset import Dataset
 from bistill.data.store import load_split
 from bistill.data.version import split_path
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.engine import batches
 from bistill.training.list_task import training_lists
+from bistill.training.updates import Updates
 from bistill.training.validation import ValidationLists
 
 
@@ -78,7 +78,7 @@ def updates_of(task: Any, corpus: Any, dataset: Dataset, options: DistillationOp
     as FlagEmbedding has it by itself.
     """
     pools = task._pools
-    for epoch, samples in batches(task.order, options):
+    for epoch, samples in Updates(task.order, task.samples, options):
         update: dict[str, Any] = {"epoch": epoch, "queries": [], "documents": [], "logits": [], "short": 0}
         for item in training_lists(pools, options, samples, epoch):
             logit_of = dict(zip(item.documents, item.logits.tolist(), strict=True))

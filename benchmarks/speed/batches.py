@@ -31,8 +31,8 @@ from bistill.encoders import batching
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.options import from_mapping
-from bistill.training.engine import batches
 from bistill.training.teacher import PairTask
+from bistill.training.updates import Updates
 
 # The factor (2 tau)**2 of sentence-transformers' loss is 1 for it.
 TAU = 0.5
@@ -69,7 +69,7 @@ def distillation_steps(job: dict[str, Any], encoder: BiEncoder, dataset: Dataset
     options = distillation_options(job, str(Path(job["folder"]) / "timed"), len(dataset))
     task, corpus = list_task(options, encoder, dataset)
     steps = []
-    for epoch, samples in list(batches(task.order, options))[: job["steps"]]:
+    for epoch, samples in list(Updates(task.order, task.samples, options))[: job["steps"]]:
         lists = task.lists(samples, epoch)
         if any(len(item.documents) != options.K for item in lists):
             raise SystemExit(f"{job['data']} has queries with fewer than {options.K - 1} negatives: lower --K")
@@ -146,7 +146,7 @@ def teacher_steps(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) 
     )
     task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
     steps, tokens = [], []
-    for epoch, samples in list(batches(task.order, options))[: job["steps"]]:
+    for epoch, samples in list(Updates(task.order, task.samples, options))[: job["steps"]]:
         pairs, labels = zip(*(task.pair(int(sample), epoch) for sample in samples), strict=True)
         queries, documents = zip(*pairs, strict=True)
         steps.append({"queries": queries, "documents": documents, "labels": labels})

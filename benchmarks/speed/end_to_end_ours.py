@@ -66,7 +66,7 @@ def write_lists(target: Path, options: Any) -> None:
     from bistill.data.store import load_split
     from bistill.data.version import split_path
     from bistill.encoders.bi_encoder import BiEncoder
-    from bistill.training.engine import batches
+    from bistill.training.updates import Updates
 
     dataset = load_split(split_path(options, "train"))
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len)
@@ -78,7 +78,7 @@ def write_lists(target: Path, options: Any) -> None:
     ]
     updates = [
         [(dataset.queries[item.query_id], [corpus[document] for document in item.documents]) for item in lists]
-        for lists in (task.lists(samples, epoch) for epoch, samples in batches(task.order, options))
+        for lists in (task.lists(samples, epoch) for epoch, samples in Updates(task.order, task.samples, options))
     ]
     target.write_text(json.dumps({"pairs": pairs, "updates": updates}), encoding="utf-8")
 
