@@ -245,6 +245,24 @@ def _umask() -> int:
     return mask
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Make a folder and write into it, before hours of work that is to be written there.
+
+    Raises:
+        ArtifactError: that is impossible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
+            pass
+    except OSError as error:
+        raise ArtifactError(
+            f"the output folder cannot be written ({error.strerror})",
+            where=str(folder),
+            todo="give another --output_dir, or make it writable",
+        ) from None
+
+
 def flush(path: Path) -> None:
     """Have the disk write a file, or the names in a folder, now."""
     handle = os.open(path, os.O_RDONLY)

@@ -141,7 +141,8 @@ def margin_ceiling(mean_negative_cosine: float) -> float:
     Over all pairs of n unit vectors q of queries and d of their documents the mean cosine m is the product of their
     means. The mean positive cosine is at most ``1 - |mean(q) - mean(d)|^2 / 2`` (convexity of the square), hence at
     most 1, and at most ``1 + 2 m`` where m is negative: mean positive cosine minus m never passes ``1 - |m|``. Random
-    negatives, which leave the positive pairs out, may pass by 2 / (n - 1) on the linear score.
+    negatives, which leave the positive pairs out, may pass by 2 / (n - 1) on the linear score; documents that are
+    nobody's positive are not bound.
     """
     return 0.5 * (1 - abs(mean_negative_cosine))
 

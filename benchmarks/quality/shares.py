@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
     parser.add_argument("--data_root", default="preprocessed")
     parser.add_argument("--test_queries", type=int)
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -64,8 +64,8 @@ def main() -> None:
     for share in given.shares:
         way.go_to(share / end)
         found = (
-            ndcg(encoder, name, measure.Asking(given.data_root, given.precision, queries), given.model)
-            for name, queries in zip(data, [given.test_queries, *[None] * len(given.forgetting)], strict=True)
+            ndcg(encoder, name, measure.Asking(given.data_root, given.precision, given.test_queries), given.model)
+            for name in data
         )
         print(f"| {share:g} | {' | '.join(f'{value:.4f}' for value in found)} |", flush=True)
 

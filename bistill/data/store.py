@@ -54,6 +54,8 @@ def load_split(
         say(f"{path}: {note}")
     if manifest["rejected"]:
         _report_rejected(folder, path, int(manifest["rejected"]), rejected_to)
+    elif rejected_to is not None and rejected_to.exists():  # rows of this file that were mended since
+        write_rejected(rejected_to, (), files=[str(path)])
     return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
 
 

@@ -16,6 +16,7 @@ from bistill.data.texts import windows
 from bistill.encoders import batching, directories, layers, loading, lora, packing, pooling, prompts
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.products import fast_products
+from bistill.errors import DataError, ModelError
 
 
 def family_name(name: str, path: str) -> str:
@@ -172,7 +173,14 @@ class BiEncoder:
         return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
 
     def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[np.ndarray]:
-        """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream."""
+        """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream.
+
+        Raises:
+            DataError: one text stands where several are expected; its letters would be taken for texts.
+            ModelError: a vector holds values that are no numbers.
+        """
+        if isinstance(texts, str):
+            raise DataError("several texts are expected", where="texts", found=texts, todo="give a list: [text]")
         total = len(texts) if isinstance(texts, Sequence) else 0
         with progress(description, total, "texts") as advance:
             for window in windows((prompt + text for text in texts), 16 * batch_size):
@@ -182,7 +190,18 @@ class BiEncoder:
                 with torch.inference_mode(), fast_products(self.device):
                     vectors = self._embed(window, batch_size, advance).cpu().numpy()
                 self.model.train(was_training)
+                self._check_finite(vectors)
                 yield vectors
+
+    def _check_finite(self, vectors: np.ndarray) -> None:
+        broken = ~np.isfinite(vectors.sum(axis=1))
+        if broken.any():
+            raise ModelError(
+                "the model gives values that are no numbers",
+                where=self.source,
+                found=f"{int(broken.sum())} of {len(vectors)} texts",
+                todo="try --precision fp32; if that does not help, train the model again",
+            )
 
     def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None]) -> Tensor:
         encodings = batching.tokenize(self.tokenizer, texts, self.max_len)

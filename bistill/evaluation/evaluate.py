@@ -30,9 +30,10 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     Raises:
         DataError: a test file cannot be used; RowError names the row.
         ModelError: the student, or a model that the options name, cannot be loaded or gives no numbers.
-        ArtifactError: the calibration beside a model is no rising line.
+        ArtifactError: the calibration beside a model is no rising line, or ``output_dir`` cannot be written.
     """
     output = Path(options.output_dir)
+    artifacts.refuse_unwritable(output)
     choices = models.choose(options)
     rejected = output / artifacts.REJECTED_FILE
     asked, elsewhere = task.build(options, rejected), task.build_forgetting(options, rejected)

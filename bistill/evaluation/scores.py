@@ -15,7 +15,6 @@ from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.console import progress
 from bistill.encoders import calibration_file, loading
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.errors import ModelError
 from bistill.evaluation import dimensions
 from bistill.evaluation.task import Pairs, Task
 
@@ -136,7 +135,8 @@ def of_encoder(
         ModelError: a vector has a value that is no number.
         ArtifactError: the calibration beside the model is no rising line.
     """
-    queries, documents = _encoded(encoder, task, role, name, batch_size)
+    calibration = calibration_file.read(name)
+    queries, documents = _encoded(encoder, task, role, batch_size)
     with progress(f"{role}: ranking", len(queries), "queries") as advance:
         ids, cosines = metrics.top_documents(queries, documents, RANKING_DEPTH, advance=advance)
     pairs = {"positives": task.positives, "negatives": task.negatives, "random": task.random}
@@ -147,8 +147,8 @@ def of_encoder(
         ids=ids,
         cosines=cosines,
         shuffled=shuffled,
-        calibration=calibration_file.read(name),
-        elsewhere=tuple(_ndcg(encoder, further, role, name, batch_size) for further in elsewhere),
+        calibration=calibration,
+        elsewhere=tuple(_ndcg(encoder, further, role, batch_size) for further in elsewhere),
         by_dimension=dimensions.rankings(queries, documents, task, sizes, RANKING_DEPTH),
     )
 
@@ -209,18 +209,16 @@ def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.n
     return metrics.pair_cosines(queries, documents, pairs.queries, pairs.documents)
 
 
-def _encoded(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors of the task's queries and documents."""
     queries = encoder.encode_queries(task.queries, batch_size=batch_size, description=f"{role}: queries")
     documents = encoder.encode_documents(task.corpus, batch_size=batch_size, description=f"{role}: documents")
-    for vectors in (queries, documents):
-        _check_finite(vectors.sum(axis=1), name)
     return queries, documents
 
 
-def _ndcg(encoder: BiEncoder, task: Task, role: str, name: str, batch_size: int) -> np.ndarray:
+def _ndcg(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> np.ndarray:
     """nDCG@10 of each query of a task: float64 of shape (queries,)."""
-    ranked = metrics.top_documents(*_encoded(encoder, task, f"{role}, forgetting", name, batch_size), RANKING_DEPTH)
+    ranked = metrics.top_documents(*_encoded(encoder, task, f"{role}, forgetting", batch_size), RANKING_DEPTH)
     by_query = metrics.ranking_metrics_by_query(task.qrels(), metrics.Rankings(task.query_ids(), *ranked))
     return np.array([by_query[str(query)]["ndcg_at_10"] for query in task.query_ids()])
 
@@ -242,13 +240,3 @@ def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:
 def describe_teacher(teacher: Teacher) -> dict[str, Any]:
     """Identity of a teacher and what decides its scores."""
     return {"path": teacher.name, **teacher.identity}
-
-
-def _check_finite(values: np.ndarray, name: str) -> None:
-    if not np.isfinite(values).all():
-        raise ModelError(
-            "the model gives values that are no numbers",
-            where=name,
-            found=f"{int((~np.isfinite(values)).sum())} of {len(values)} texts",
-            todo="try --precision fp32; if that does not help, train the model again",
-        )

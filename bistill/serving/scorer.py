@@ -42,11 +42,16 @@ class Student:
         self.encoder, self.calibration = encoder, calibration
 
     def encode_queries(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
-        """Unit vectors of queries, prompt included: float32 of shape (queries, dim)."""
+        """Unit vectors of queries, prompt included: float32 of shape (queries, dim).
+
+        Raises:
+            DataError: one text was given where several are expected.
+            ModelError: a vector holds values that are no numbers.
+        """
         return self.encoder.encode_queries(texts, batch_size=batch_size)
 
     def encode_documents(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
-        """Unit vectors of documents, prompt included: float32 of shape (documents, dim)."""
+        """Unit vectors of documents, prompt included: float32 of shape (documents, dim); raises as above."""
         return self.encoder.encode_documents(texts, batch_size=batch_size)
 
     def score(self, query: str, documents: Sequence[str], *, batch_size: int = 64) -> Scores:
@@ -58,8 +63,10 @@ class Student:
             batch_size: documents encoded at once.
 
         Raises:
-            DataError: one text was given where several documents are expected.
+            DataError: one text was given where several documents are expected, or several where one query is.
         """
+        if not isinstance(query, str):
+            raise DataError("one query is expected", where="query", found=query, todo="ask for each by itself")
         if isinstance(documents, str):
             raise DataError(
                 "several documents are expected", where="documents", found=documents, todo="give a list: [document]"

@@ -76,7 +76,10 @@ class Between:
 
     def __init__(self, model: nn.Module, start: Mapping[str, Tensor]) -> None:
         own = dict(model.named_parameters())
-        self._ends = [(own[name], value, own[name].detach().to("cpu", copy=True)) for name, value in start.items()]
+        self._ends = [
+            (own[name], value.detach().to("cpu"), own[name].detach().to("cpu", copy=True))
+            for name, value in start.items()
+        ]
 
     def go_to(self, share: float) -> None:
         """Make the weights start + share * (trained - start); with 1 they are the trained ones to the bit."""
@@ -86,7 +89,7 @@ class Between:
 
 
 def _start_weights(model: Any, start: Callable[[], BiEncoder]) -> dict[str, Tensor]:
-    """Start of the parameters on which the trained weights depend linearly, on the CPU.
+    """Start of the parameters on which the trained weights depend linearly.
 
     Adapters add B A to a weight, and B begins as zero: a share of B is that share of what was added.
     """
@@ -94,4 +97,4 @@ def _start_weights(model: Any, start: Callable[[], BiEncoder]) -> dict[str, Tens
     if lora.is_lora(model):
         return {name: torch.zeros_like(value, device="cpu") for name, value in trained if ".lora_B." in name}
     first = dict(start().model.named_parameters())
-    return {name: first[name].detach().to("cpu") for name, _ in trained}
+    return {name: first[name] for name, _ in trained}

@@ -170,6 +170,16 @@ def test_skip_of_several_files_keeps_the_others_rows(write: Write, tmp_path: Pat
     assert files == [str(second), str(second), str(first)]
 
 
+def test_rows_that_were_mended_are_no_longer_listed(write: Write, tmp_path: Path) -> None:
+    rejected = tmp_path / "rejected.csv"
+    for name in ("one.csv", "two.csv"):
+        load_split(write(name, TRIPLETS + "a,b,c\nd,e,\n"), on_bad_rows="skip", rejected_to=rejected)
+    mended = write("one.csv", TRIPLETS + "a,b,c\nd,e,f\n")
+    assert load_split(mended, on_bad_rows="skip", rejected_to=rejected).rejected == 0
+    with rejected.open(encoding="utf-8", newline="") as text:
+        assert [row[0] for row in csv.reader(text)][1:] == [str(tmp_path / "two.csv")]
+
+
 def test_nothing_left_after_skipping_is_an_error(write: Write) -> None:
     with pytest.raises(DataError, match="no row is left: 1 bad rows"):
         load_split(write("rows.csv", TRIPLETS + "a,b\n"), on_bad_rows="skip")

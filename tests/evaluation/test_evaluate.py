@@ -17,8 +17,9 @@ from sklearn.metrics import roc_auc_score
 from bistill import artifacts
 from bistill.config import EvaluationOptions
 from bistill.data.store import load_split
+from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ModelError, OptionError
+from bistill.errors import ArtifactError, ModelError, OptionError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked, write
@@ -280,5 +281,20 @@ def test_a_broken_student_is_an_error(options: dict, tmp_path: Path, tiny_encode
     with torch.no_grad():
         model.embeddings.word_embeddings.weight.fill_(float("nan"))
     model.save_pretrained(broken)
-    with pytest.raises(ModelError, match="no numbers"):
+    with pytest.raises(ModelError, match="no numbers") as raised:
         evaluate(EvaluationOptions(**{**options, "model_path": str(broken)}))
+    assert str(broken) in str(raised.value) and "--precision fp32" in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_model_is_asked(
+    options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(BiEncoder, "load", asked)
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="cannot be written") as raised:
+        evaluate(EvaluationOptions(**{**options, "output_dir": str(tmp_path / "file" / "results")}))
+    assert str(tmp_path / "file" / "results") in str(raised.value) and "--output_dir" in str(raised.value)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import bistill
 from bistill.calibration import Calibration
 from bistill.encoders import calibration_file
 from bistill.encoders.bi_encoder import BiEncoder
-from bistill.errors import DataError
+from bistill.errors import DataError, ModelError
 
 QUERY, DOCUMENTS = "read a file", ["file of the list", "red tree", "서울 날씨"]
 
@@ -40,6 +41,27 @@ def test_a_model_without_calibration_has_no_calibrated_score(tiny_encoder: Path)
 def test_one_text_instead_of_several_documents_is_refused(tiny_encoder: Path) -> None:
     with pytest.raises(DataError, match="several documents"):
         bistill.load(str(tiny_encoder)).score(QUERY, "red tree")
+
+
+def test_one_text_is_not_taken_for_its_letters(tiny_encoder: Path) -> None:
+    student = bistill.load(str(tiny_encoder))
+    for encode in (student.encode_queries, student.encode_documents):
+        with pytest.raises(DataError, match="several texts are expected") as raised:
+            encode("red tree")
+        assert "red tree" in str(raised.value) and "[text]" in str(raised.value)
+    with pytest.raises(DataError, match="one query is expected"):
+        student.score([QUERY], DOCUMENTS)  # type: ignore[arg-type]
+
+
+def test_vectors_that_are_no_numbers_are_an_error(tiny_encoder: Path) -> None:
+    student = bistill.load(str(tiny_encoder), precision="fp32")
+    token = student.encoder.tokenizer.convert_tokens_to_ids("tree")
+    with torch.no_grad():
+        student.encoder.model.get_input_embeddings().weight[token] = torch.nan
+    assert np.isfinite(student.encode_documents(["red"])).all()
+    with pytest.raises(ModelError, match="no numbers") as raised:
+        student.encode_documents(["red", "red tree", "map"])
+    assert "1 of 3 texts" in str(raised.value)
 
 
 def test_importing_the_package_loads_no_torch() -> None:
