@@ -39,7 +39,8 @@ class TrainingOptions(Options):
     lr: Annotated[
         float | None,
         Option(
-            "Peak learning rate; unset: 2e-5, for students of at most 384 dimensions 1e-4, with LoRA 2e-4.", minimum=0
+            "Peak learning rate; unset: 2e-5, with LoRA 2e-4, for students of at most 384 dimensions 1e-4 and 1e-3.",
+            minimum=0,
         ),
     ] = None
     warmup_ratio: Annotated[

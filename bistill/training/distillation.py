@@ -30,9 +30,10 @@ from bistill.training.schedule import Rates
 from bistill.training.updates import Updates
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
 
-# Dimensions of the largest students that learn at SMALL_LR unless told otherwise: MiniLM, e5-small, bge-small.
+# Dimensions of the largest students that learn at these rates unless told otherwise: MiniLM, e5-small, bge-small.
 SMALL: Final = 384
 SMALL_LR: Final = 1e-4
+SMALL_LORA_LR: Final = 1e-3
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
@@ -151,10 +152,11 @@ def student(options: DistillationOptions) -> BiEncoder:
 def student_lr(options: DistillationOptions, dimensions: int) -> float:
     """The peak learning rate of a student whose vectors have so many dimensions; small ones learn faster.
 
-    The rate of ``SMALL`` ones is measured (``docs/experiments.md``, "Labels beside the teacher"), the others' is usual.
+    The rates of ``SMALL`` ones are measured (``docs/experiments.md``, "Labels beside the teacher" and "LoRA's learning
+    rate"), the others' are usual.
     """
-    if options.lr is None and not options.use_lora and dimensions <= SMALL:
-        return SMALL_LR
+    if options.lr is None and dimensions <= SMALL:
+        return SMALL_LORA_LR if options.use_lora else SMALL_LR
     return peak_lr(options)
 
 

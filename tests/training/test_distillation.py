@@ -234,7 +234,8 @@ def test_documents_of_the_batch_are_learned_as_negatives(
 def test_small_students_learn_faster_unless_told_otherwise() -> None:
     plain = DistillationOptions(teacher_path="t", output_dir="s")
     assert [student_lr(plain, dimensions) for dimensions in (384, 385, 1024)] == [1e-4, 2e-5, 2e-5]
-    assert student_lr(dataclasses.replace(plain, use_lora=True), 384) == 2e-4
+    adapters = dataclasses.replace(plain, use_lora=True)
+    assert [student_lr(adapters, dimensions) for dimensions in (384, 385, 1024)] == [1e-3, 2e-4, 2e-4]
     assert student_lr(dataclasses.replace(plain, lr=3e-5), 384) == 3e-5
 
 
