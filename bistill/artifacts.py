@@ -256,11 +256,16 @@ def refuse_unwritable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
             pass
     except OSError as error:
-        raise ArtifactError(
-            f"the output folder cannot be written ({error.strerror})",
-            where=str(folder),
-            todo="give another --output_dir, or make it writable",
-        ) from None
+        raise unwritable(folder, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> ArtifactError:
+    """What is said where an output folder cannot be written."""
+    return ArtifactError(
+        f"the output folder cannot be written ({error.strerror})",
+        where=str(folder),
+        todo="give another --output_dir, or make it writable",
+    )
 
 
 def flush(path: Path) -> None:

@@ -52,7 +52,7 @@ def owned(folder: Path, command: str) -> Iterator[None]:
         try:
             artifacts.write_json(owner, _this_run(command))
         except OSError as error:
-            raise _unwritable(folder, error) from None
+            raise artifacts.unwritable(folder, error) from None
         yield
     finally:
         with contextlib.suppress(OSError):  # an error of the run itself says more
@@ -112,7 +112,7 @@ def _try_writing(folder: Path) -> bool:
             os.fsync(probe.fileno())
             return _locks(probe.fileno(), folder)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise artifacts.unwritable(folder, error) from None
 
 
 def _locks(handle: int, folder: Path) -> bool:
@@ -139,7 +139,7 @@ def _lock(folder: Path) -> BaseFileLock:
             todo="wait for it, stop it, or give another --output_dir",
         ) from None
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise artifacts.unwritable(folder, error) from None
     return lock
 
 
@@ -166,14 +166,6 @@ def _owner(folder: Path) -> str:
         return f"pid {note['pid']} on host {note['host']}, started {note['started']}, command {note['command']}"
     except (BistillError, OSError, KeyError):
         return f"a run whose name is not known (no readable {artifacts.RUN_OWNER})"
-
-
-def _unwritable(folder: Path, error: OSError) -> ArtifactError:
-    return ArtifactError(
-        f"the output folder cannot be written ({error.strerror})",
-        where=str(folder),
-        todo="give another --output_dir, or make it writable",
-    )
 
 
 def _readable(count: int) -> str:
