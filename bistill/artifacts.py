@@ -245,16 +245,25 @@ def _umask() -> int:
     return mask
 
 
-def refuse_unwritable(folder: Path) -> None:
-    """Make a folder and write into it, before hours of work that is to be written there.
+# More than file systems keep inside an inode, so that a full disk shows.
+PROBE_BYTES: Final = 1 << 16
+
+
+@contextmanager
+def probe(folder: Path) -> Iterator[int]:
+    """Make a folder and write into it, before hours of work that is to be written there: permissions alone tell nothing
+    about root, full disks and read-only mounts. Gives the handle of a file that is gone afterwards.
 
     Raises:
-        ArtifactError: that is impossible.
+        ArtifactError: the folder cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe."):
-            pass
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+            yield file.fileno()
     except OSError as error:
         raise unwritable(folder, error) from None
 

@@ -10,15 +10,16 @@ ones. Each share is measured as in ``compare.py``: nDCG@10 of the test queries, 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import measure
 import torch
 
 from bistill import artifacts
+from bistill.config import EvaluationOptions
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.evaluation import scores
+from bistill.evaluation.task import Task
 from bistill.training.merging import Between
 
 
@@ -29,16 +30,16 @@ def between(model: Path, encoder: BiEncoder) -> tuple[Between, float]:
         model: folder of the student.
         encoder: the same, loaded; its weights are to change.
     """
-    record = json.loads((model / artifacts.MODEL_RECORD).read_text(encoding="utf-8"))
+    record = artifacts.read_json(model / artifacts.MODEL_RECORD)
     start = BiEncoder.load(record["base_model"], layer_count=record["start_layers"] and len(record["start_layers"]))
     share = record["merged_share"]
     return Between(encoder.model, dict(start.model.named_parameters())), 1.0 if share is None else share
 
 
-def ndcg(encoder: BiEncoder, data: str, asking: measure.Asking, model: str) -> float:
+def ndcg(encoder: BiEncoder, asked: Task, options: EvaluationOptions) -> float:
     """nDCG@10 of the student on the test queries of a data version."""
-    asked, options = measure.question(model, data, asking)
-    answers = scores.of_encoder(encoder, asked, role="student", name=model, batch_size=options.batch_size)
+    name = options.model_path
+    answers = scores.of_encoder(encoder, asked, role="student", name=name, batch_size=options.batch_size)
     found: float = measure.ranking(asked, answers.run(asked))["ndcg_at_10"]
     return found
 
@@ -59,14 +60,13 @@ def main() -> None:
     encoder = BiEncoder.load(given.model, precision=given.precision)
     way, end = between(Path(given.model), encoder)
     data = [given.data, *given.forgetting]
+    asking = measure.Asking(given.data_root, given.precision, given.test_queries)
+    questions = [measure.question(given.model, name, asking) for name in data]
     print(f"| share | {' | '.join(data)} |")
     print(f"|{'---|' * (len(data) + 1)}")
     for share in given.shares:
         way.go_to(share / end)
-        found = (
-            ndcg(encoder, name, measure.Asking(given.data_root, given.precision, given.test_queries), given.model)
-            for name in data
-        )
+        found = (ndcg(encoder, *question) for question in questions)
         print(f"| {share:g} | {' | '.join(f'{value:.4f}' for value in found)} |", flush=True)
 
 

@@ -143,17 +143,21 @@ def _gather(drafts: list[Draft], mined: list[Mined], rows: slice, counts: Counts
 
 
 def _remove_equal_texts(drafts: list[Draft], corpus: Corpus, counts: Counts) -> None:
-    """Drop candidates that equal a positive of their query but for case, width or white space."""
-    used = sorted({document for draft in drafts for document in (*draft.positives, *draft.sources)})
+    """Drop candidates that equal a positive of their query but for case, width or white space.
+
+    A label stands above likeness: what a person called irrelevant stays. Documents by chance were asked when drawn.
+    """
+    doubted = [
+        [document for document, bits in draft.sources.items() if not bits & LABELLED_BIT and bits != RANDOM_BIT]
+        for draft in drafts
+    ]
+    used = sorted({item for draft, own in zip(drafts, doubted, strict=True) for item in (*draft.positives, *own)})
     form = {document: normal_form(corpus[document]) for document in used}
-    for draft in drafts:
-        candidates = list(draft.sources)
-        equal = equal_texts((form[item] for item in candidates), (form[item] for item in draft.positives))
+    for draft, own in zip(drafts, doubted, strict=True):
+        equal = equal_texts((form[item] for item in own), (form[item] for item in draft.positives))
         for place in np.flatnonzero(equal):
-            # A label stands above likeness: what a person called irrelevant stays.
-            if not draft.sources[candidates[place]] & LABELLED_BIT:
-                del draft.sources[candidates[place]]
-                counts.equal_text += 1
+            del draft.sources[own[place]]
+            counts.equal_text += 1
 
 
 def _scored(

@@ -56,11 +56,11 @@ def prepare(options: PrepareOptions) -> PreparedData:
             not write, or the shares leave nothing for training.
     """
     folder = _target(options)
-    _refuse_foreign_files(folder)
+    record = _own_record(folder)
     source = open_prepared_source(options)
     chosen = asdict(options) | {"negative_columns": list(options.negative_columns)}
     identity = {"version": RECORD_VERSION, "options": chosen, "source": source.fingerprint}
-    if done := _already_done(folder, identity):
+    if done := _already_done(folder, record, identity):
         say(f"{folder}: nothing to do, source, options and files are unchanged")
         return done
     artifacts.cache_dir().mkdir(parents=True, exist_ok=True)
@@ -88,17 +88,21 @@ def _target(options: PrepareOptions) -> Path:
     return folder
 
 
-def _refuse_foreign_files(folder: Path) -> None:
-    """Files that somebody put there or changed by hand are never overwritten.
+def _own_record(folder: Path) -> dict[str, Any]:
+    """What an earlier run says of a folder whose files are all as it wrote them; nothing where there was none.
 
-    Where a run was broken off while it wrote, what lies there was its own when it began.
+    Files that somebody put there or changed by hand are never overwritten. Where a run was broken off while it wrote,
+    what lies there was its own when it began.
+
+    Raises:
+        OptionError: a file is another's, or was changed.
     """
     try:
         record = artifacts.read_json(folder / artifacts.PREPARE_RECORD)
     except ArtifactError:
         record = {}
     if record.get("complete") is False:
-        return
+        return record
     written = record.get("files", {})
     for name in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
         file = folder / name
@@ -112,6 +116,7 @@ def _refuse_foreign_files(folder: Path) -> None:
             found=str(file),
             todo="give another name, or move the file away",
         )
+    return record
 
 
 def _resolve_and_write(
@@ -207,14 +212,9 @@ def _unjudged(splits: Mapping[str, list[merging.Judged]], same: Duplicates) -> l
     return [int(number) for number in np.flatnonzero(first & ~used)]
 
 
-def _already_done(folder: Path, identity: Mapping[str, Any]) -> PreparedData | None:
-    try:
-        record = artifacts.read_json(folder / artifacts.PREPARE_RECORD)
-    except ArtifactError:
-        return None
+def _already_done(folder: Path, record: Mapping[str, Any], identity: Mapping[str, Any]) -> PreparedData | None:
     if any(record.get(name) != value for name, value in identity.items()):
         return None
-    for name, sha256 in record["files"].items():
-        if not (folder / name).exists() or artifacts.sha256_of_file(folder / name) != sha256:
-            return None
+    if not all((folder / name).exists() for name in record["files"]):
+        return None
     return PreparedData(folder, record["queries"], record["report"], reused=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def load_split(
         DataError: the file is missing or empty, its columns are not recognised, or its labels are of two scales.
     """
     path = Path(path)
-    _refuse_broken_off(path)
-    reading = reading or _reading_of_prepared(path)
+    prepared = _prepare_record(path)
+    reading = reading or _reading_of_prepared(prepared)
     reader = open_file(path, reading)
     key = _key(path, reading, "records")
 
@@ -81,7 +82,7 @@ def load_queries(path: str | Path, *, reading: ReadingOptions | None = None) -> 
 
 def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Texts:
     path = Path(path)
-    _refuse_broken_off(path)
+    _prepare_record(path)
     reader = open_file(path, reading, only=kind)
     key = _key(path, reading, {"document": "documents", "query": "queries"}[kind])
 
@@ -127,29 +128,30 @@ def label_maximum(dataset: Dataset) -> float:
     return float(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["label_maximum"])
 
 
-def _refuse_broken_off(path: Path) -> None:
-    """Raise for a file of a data version that ``bistill prepare`` did not write to its end: it may be another's."""
-    if _prepare_record(path).get("complete") is False:
+def _prepare_record(path: Path) -> dict[str, Any]:
+    """What ``bistill prepare`` says of a file of a data version; nothing of any other file.
+
+    Raises:
+        DataError: it did not write the data version to its end: the file may be another's.
+    """
+    if path.name not in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE):
+        return {}
+    try:
+        record = artifacts.read_json(path.parent / artifacts.PREPARE_RECORD)
+    except ArtifactError:
+        return {}
+    if record.get("complete") is False:
         raise DataError(
             "`bistill prepare` was broken off here: the files of this data version may not belong together",
             where=str(path),
             todo="run `bistill prepare` with the same options again",
         )
+    return record
 
 
-def _prepare_record(path: Path) -> dict[str, Any]:
-    """What ``bistill prepare`` says of a file of a data version; nothing of any other file."""
-    if path.name not in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE):
-        return {}
-    try:
-        return artifacts.read_json(path.parent / artifacts.PREPARE_RECORD)
-    except ArtifactError:
-        return {}
-
-
-def _reading_of_prepared(path: Path) -> ReadingOptions:
+def _reading_of_prepared(record: Mapping[str, Any]) -> ReadingOptions:
     """Reading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
-    options = _prepare_record(path).get("options", {})
+    options = record.get("options", {})
     threshold = options.get("positive_from") if isinstance(options, dict) else None
     return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
 

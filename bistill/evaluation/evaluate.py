@@ -33,7 +33,8 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         ArtifactError: the calibration beside a model is no rising line, or ``output_dir`` cannot be written.
     """
     output = Path(options.output_dir)
-    artifacts.refuse_unwritable(output)
+    with artifacts.probe(output):
+        pass  # what is found now is not lost at the end
     choices = models.choose(options)
     rejected = output / artifacts.REJECTED_FILE
     asked, elsewhere = task.build(options, rejected), task.build_forgetting(options, rejected)

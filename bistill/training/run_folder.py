@@ -9,7 +9,6 @@ import getpass
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,8 +23,6 @@ from bistill.errors import ArtifactError, BistillError, OptionError
 
 # What file systems without flock answer: of the network, of FUSE, of some containers.
 WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
-# More than file systems keep inside an inode, so that a full disk shows.
-PROBE_BYTES: Final = 1 << 16
 
 
 @contextmanager
@@ -98,21 +95,14 @@ def check_space(folder: Path, needed: int, what: str) -> None:
 
 
 def _try_writing(folder: Path) -> bool:
-    """Make the folder and write into it: permissions alone tell nothing about root, full disks and read-only mounts.
+    """Make the folder and write into it.
 
     Returns:
         Whether the file system locks files, which is said where it does not. Asked here, since filelock would take a
         file that outlives a killed process for a lock there, which is worse than none.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.") as probe:
-            probe.write(bytes(PROBE_BYTES))
-            probe.flush()
-            os.fsync(probe.fileno())
-            return _locks(probe.fileno(), folder)
-    except OSError as error:
-        raise artifacts.unwritable(folder, error) from None
+    with artifacts.probe(folder) as handle:
+        return _locks(handle, folder)
 
 
 def _locks(handle: int, folder: Path) -> bool:

@@ -196,7 +196,7 @@ def test_a_failed_probe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     target, name = {
         "mkdir": (Path, "mkdir"),
-        "open": (run_folder.tempfile, "NamedTemporaryFile"),
+        "open": (artifacts.tempfile, "NamedTemporaryFile"),
         "fsync": (os, "fsync"),
     }[call]
     monkeypatch.setattr(target, name, fail)
