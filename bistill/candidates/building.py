@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bistill import console
-from bistill.candidates.filtering import Verdict, equal_texts, judge, normal_form
+from bistill.candidates.filtering import Verdict, equal_texts, judge
 from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, parse
 from bistill.candidates.pools import LABELLED_BIT, POOLS_OF_A_BLOCK, RANDOM_BIT, Counts, QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions, DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
+from bistill.data.same_text import text_key
 from bistill.errors import DataError
 
 
@@ -152,7 +153,7 @@ def _remove_equal_texts(drafts: list[Draft], corpus: Corpus, counts: Counts) -> 
         for draft in drafts
     ]
     used = sorted({item for draft, own in zip(drafts, doubted, strict=True) for item in (*draft.positives, *own)})
-    form = {document: normal_form(corpus[document]) for document in used}
+    form = {document: text_key(corpus[document]) for document in used}
     for draft, own in zip(drafts, doubted, strict=True):
         equal = equal_texts((form[item] for item in own), (form[item] for item in draft.positives))
         for place in np.flatnonzero(equal):

@@ -9,12 +9,12 @@ nothing says nothing.
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 
 import numpy as np
+
+from bistill.data.same_text import text_key
 
 
 class Verdict(IntEnum):
@@ -25,20 +25,14 @@ class Verdict(IntEnum):
     ABSOLUTE = 2
 
 
-def normal_form(text: str) -> bytes:
-    """Eight bytes that are equal for texts that differ in case, width or white space only (NFKC, case-folded)."""
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return hashlib.blake2b(plain.encode("utf-8"), digest_size=8).digest()
-
-
 def equal_texts(candidates: Iterable[bytes], positives: Iterable[bytes]) -> np.ndarray:
-    """True for each candidate whose normal form is that of a positive: bool of shape (candidates,)."""
+    """True for each candidate whose ``text_key`` is that of a positive: bool of shape (candidates,)."""
     known = set(positives)
     return np.fromiter((form in known for form in candidates), dtype=bool)
 
 
 def like(positives: Sequence[int], corpus: Sequence[str]) -> Callable[[int], bool]:
-    """Says of a document whether it is one of the positives, or equals one but for case, width or white space.
+    """Says of a document whether it is one of the positives, or is the same text as one.
 
     Args:
         positives: ids in the corpus.
@@ -51,8 +45,8 @@ def like(positives: Sequence[int], corpus: Sequence[str]) -> Callable[[int], boo
         if document in known:
             return True
         if not forms:
-            forms.update(normal_form(corpus[positive]) for positive in positives)
-        return normal_form(corpus[document]) in forms
+            forms.update(text_key(corpus[positive]) for positive in positives)
+        return text_key(corpus[document]) in forms
 
     return alike
 

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bistill.candidates.filtering import Verdict, normal_form
+from bistill.candidates.filtering import Verdict
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
+from bistill.data.same_text import text_key
 
 
 class InBatchNegatives:
@@ -64,7 +65,7 @@ def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Co
     documents = np.unique(np.concatenate([item.documents for item in lists]))
     records = [dataset[item.query_id] for item in lists]
     read = np.union1d(documents, [number for record in records for number in record.positives])
-    forms = np.frombuffer(b"".join(map(normal_form, corpus.take(read))), dtype=np.uint64)
+    forms = np.frombuffer(b"".join(map(text_key, corpus.take(read))), dtype=np.uint64)
     form = forms[np.searchsorted(read, documents)]
     for item, record in zip(lists, records, strict=True):
         # A positive equals itself; a negative label stands above likeness, as in the pools.

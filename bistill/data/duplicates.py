@@ -13,6 +13,8 @@ import numpy as np
 import xxhash
 from datasketch import MinHash, MinHashLSH
 
+from bistill.data.same_text import without_invisible
+
 SHINGLE: Final = 5
 PERMUTATIONS: Final = 64
 LEAST_RECALL: Final = 0.999
@@ -44,8 +46,12 @@ class Duplicates:
 
 
 def normalised_text(text: str) -> str:
-    """NFKC, case folded, runs of blanks and punctuation as one space; the folded text where nothing else is left."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    """NFKC, case folded, without invisible characters, runs of blanks and punctuation as one space.
+
+    Punctuation stays where nothing else is left. This goes further than ``same_text``: it asks whether two texts of a
+    data set need both be kept.
+    """
+    folded = without_invisible(unicodedata.normalize("NFKC", text).casefold())
     if folded.isascii():
         kept = re.sub(r"[!\"'(),.:;?\[\]{}\s]+", " ", folded)
     else:
