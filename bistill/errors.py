@@ -42,6 +42,10 @@ class DataError(BistillError):
     """Input data cannot be used: a file is missing or empty, or its columns are not recognised."""
 
 
+class EmptyFileError(DataError):
+    """A file of rows has none."""
+
+
 class RowError(DataError):
     """One row of a file is wrong.
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 from bistill.data.columns import normalised_name
 from bistill.data.jsonl import objects
 from bistill.data.records import Judgement, Row
-from bistill.data.validation import EDIT, ReadingOptions, checked_label, checked_text, refuse_bad_characters
-from bistill.errors import DataError, RowError
+from bistill.data.structured import titled_text
+from bistill.data.validation import EDIT, ReadingOptions, checked_label, refuse_bad_characters
+from bistill.errors import DataError, EmptyFileError, RowError
 
 QREL_COLUMNS: Final = ("query_id", "corpus_id", "score")
 PAGE_CACHE_KIB: Final = 16_384
@@ -25,6 +26,7 @@ class BeirTexts:
         self.corpus_file = _plain_or_gzipped(folder, "corpus.jsonl")
         self.queries_file = _plain_or_gzipped(folder, "queries.jsonl")
         self.errors: list[RowError] = []
+        self.told_by: BeirReader | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._database: sqlite3.Connection | None = None
 
@@ -80,31 +82,39 @@ class BeirReader:
         file: the qrels file.
         texts: queries and documents of the folder.
         reading: how labels are understood.
-        with_text_errors: bad lines of the corpus and the queries are yielded before the rows; one reader of a folder
-            does that.
     """
 
-    def __init__(self, file: Path, texts: BeirTexts, reading: ReadingOptions, *, with_text_errors: bool) -> None:
+    def __init__(self, file: Path, texts: BeirTexts, reading: ReadingOptions) -> None:
         self.file, self.texts, self.reading = file, texts, reading
-        self.with_text_errors = with_text_errors
         self.notes: list[str] = []
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every judgement, or what is wrong with it.
 
+        Bad lines of the corpus and of the queries come before the first judgement; of the readers of a folder, only
+        the first one that has judgements yields them.
+
         Raises:
-            DataError: a file is missing or damaged, or the header does not name the three columns.
+            DataError: a file is missing, empty or damaged, or the header does not name the three columns.
         """
         self.texts.database()
-        if self.with_text_errors:
-            yield from self.texts.errors
+        told = False
         with self.file.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
             places = self._places(next(lines, ""))
             for number, line in enumerate(lines, start=2):
                 if line.strip():
+                    if not told:
+                        yield from self._errors_of_texts()
+                        told = True
                     yield self._row(line.rstrip("\r\n").split("\t"), places, number)
 
+    def _errors_of_texts(self) -> list[RowError]:
+        self.texts.told_by = self.texts.told_by or self
+        return self.texts.errors if self.texts.told_by is self else []
+
     def _places(self, header: str) -> tuple[int, int, int]:
+        if not header.strip():
+            raise EmptyFileError("an empty file", where=str(self.file), todo="write the header and judgements")
         names = [normalised_name(name) for name in header.rstrip("\r\n").split("\t")]
         if sorted(names) != sorted(QREL_COLUMNS):
             raise DataError(
@@ -158,10 +168,4 @@ def _id_and_text(cells: dict[str, Any], file: Path, number: int) -> tuple[str, s
     key = cells["_id"]
     if not isinstance(key, str | int) or isinstance(key, bool) or key == "":
         raise RowError("the id is not text", file=file, row=number, column="_id", found=key, todo=EDIT)
-    title = cells.get("title")
-    if title is None or title == "":
-        return str(key), checked_text(cells["text"], file=file, row=number, column="text")
-    if cells["text"] in (None, ""):
-        return str(key), checked_text(title, file=file, row=number, column="title")
-    title = checked_text(title, file=file, row=number, column="title")
-    return str(key), f"{title} {checked_text(cells['text'], file=file, row=number, column='text')}"
+    return str(key), titled_text(cells.get("title"), cells["text"], file=file, row=number)

@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from bistill import artifacts
 from bistill.data.records import Row
-from bistill.data.rejections import Rejections
+from bistill.data.rejections import Rejections, set_aside
 from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts
 from bistill.data.validation import LabelScale, ReadingOptions
-from bistill.errors import DataError, RowError
+from bistill.errors import DataError, EmptyFileError, RowError
 
 PAGE_CACHE_KIB: Final = 16_384
 WAITING_JUDGEMENTS: Final = 4096
@@ -129,7 +129,7 @@ def build(
         judged = _judged(database, columns)
         kept = _write_records(judged, folder, Texts(unordered), file, reading, scale, rejections)
         if kept == 0:
-            raise _nothing_left(file, rejections.count)
+            raise _nothing_left(file, rejections)
         return Built(kept, queries.rows - kept, documents.rows, rejections.count, scale)
     finally:
         database.close()
@@ -160,7 +160,7 @@ def build_documents(
                 for judgement in outcome.judgements:
                     ids.of(judgement.document)
         if writer.rows == 0:
-            raise _nothing_left(file, rejections.count)
+            raise _nothing_left(file, rejections)
         return writer.rows
     finally:
         database.close()
@@ -288,9 +288,9 @@ def _both(item: Judged, positive_row: int, query: str, file: str | Path) -> RowE
     )
 
 
-def _nothing_left(file: str | Path, rejected: int) -> DataError:
-    if rejected:
-        return DataError(
-            f"no row is left: {rejected} bad rows were set aside", where=str(file), todo="correct the rows"
-        )
-    return DataError("an empty file: there is no row below the names of the columns", where=str(file), todo="add rows")
+def _nothing_left(file: str | Path, rejections: Rejections) -> DataError:
+    if rejections.first is not None:
+        what = f"no row is left: {set_aside(rejections.count, *rejections.first)}"
+        return DataError(what, where=str(file), todo="correct the rows")
+    what = "an empty file: there is no row below the names of the columns"
+    return EmptyFileError(what, where=str(file), todo="add rows")

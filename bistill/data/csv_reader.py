@@ -14,7 +14,7 @@ from bistill.config import TextKind
 from bistill.data.columns import RESOLVERS, ColumnMap
 from bistill.data.records import Row
 from bistill.data.validation import EDIT, SURROGATE, ReadingOptions, refuse_bad_characters, row_from_cells
-from bistill.errors import DataError, RowError
+from bistill.errors import DataError, EmptyFileError, RowError
 
 LONGEST_FIELD: Final = 1 << 24
 CHUNK_BYTES: Final = 1 << 20
@@ -70,11 +70,10 @@ class CsvReader:
         except csv.Error as error:
             raise DataError(f"the header cannot be read ({error})", where=f"{self.file}, row 1", todo=EDIT) from None
         if not header:
-            raise DataError(
-                "an empty file" if lines.count == 0 else "the first row, which must name the columns, is empty",
-                where=str(self.file),
-                todo="write the names of the columns in the first row and the data below it",
-            )
+            todo = "write the names of the columns in the first row and the data below it"
+            if lines.count == 0:
+                raise EmptyFileError("an empty file", where=str(self.file), todo=todo)
+            raise DataError("the first row, which must name the columns, is empty", where=str(self.file), todo=todo)
         for name in header:
             refuse_bad_characters(name, file=self.file, row=1, column=name)
         columns = RESOLVERS[self.only](header, self.file, self.reading.columns)

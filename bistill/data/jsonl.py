@@ -13,7 +13,7 @@ from bistill.config import TextKind
 from bistill.data.columns import RESOLVERS, ColumnMap, role_of
 from bistill.data.records import Row
 from bistill.data.validation import EDIT, ReadingOptions, refuse_bad_characters, row_from_cells
-from bistill.errors import DataError, RowError
+from bistill.errors import DataError, EmptyFileError, RowError
 
 
 class JsonlReader:
@@ -38,7 +38,7 @@ class JsonlReader:
             any_line = True
             yield outcome if isinstance(outcome, RowError) else rows.row(*outcome)
         if not any_line:
-            raise DataError("an empty file", where=str(self.file), todo="write one JSON object per line")
+            raise EmptyFileError("an empty file", where=str(self.file), todo="write one JSON object per line")
 
 
 class ObjectRows:

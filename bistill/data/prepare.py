@@ -130,7 +130,7 @@ def _resolve_and_write(
     same_documents = _compare("documents", documents, options.near_duplicates)
     merged = merging.merge(loaded.splits, queries.offsets, documents.offsets, same_queries, same_documents)
     splits = _split(merged.splits, queries, same_queries, options)
-    if not splits.get("train"):
+    if not splits.get("train") and loaded.splits.keys() & {UNSPLIT, "train"}:
         raise DataError("no query is left for training", where=options.source, todo="give more rows or smaller shares")
     unjudged = _unjudged(splits, same_documents)
     written = write_splits(folder, splits, unjudged, queries, documents)
@@ -183,10 +183,18 @@ def _compare(what: str, texts: Sequence[str], threshold: float) -> Duplicates:
 def _split(
     splits: dict[str, list[merging.Judged]], queries: Chain, same: Duplicates, options: PrepareOptions
 ) -> dict[str, list[merging.Judged]]:
-    """Splits that the source lacks are taken from train, or from all where there are none."""
+    """Splits that the source lacks are taken from train, or from all where there are none.
+
+    Without train nothing is taken from what is there: it is prepared as it is, for evaluation and search.
+    """
     rest = UNSPLIT if UNSPLIT in splits else "train"
+    splits = {split: found for split, found in splits.items() if found or split == rest}
     if rest not in splits:
-        raise DataError("there is no training split", where=options.source, found=sorted(splits), todo="add train")
+        say(
+            f"{options.source}: no training split; only {' and '.join(sorted(splits))} "
+            f"{'is' if len(splits) == 1 else 'are'} prepared, for evaluation and search"
+        )
+        return splits
     shares = {"test": options.test_share, "valid": options.valid_share}
     missing = {split: share for split, share in shares.items() if split not in splits}
     if not missing or options.source == SOURCE_NAME:  # python-docs is split by module

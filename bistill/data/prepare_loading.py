@@ -23,7 +23,7 @@ from bistill.data.rejections import Rejections
 from bistill.data.sources import Source, open_source
 from bistill.data.texts import Texts
 from bistill.data.validation import LabelScale, ReadingOptions
-from bistill.errors import RowError
+from bistill.errors import EmptyFileError, RowError
 
 CORPUS: Final = "corpus"
 
@@ -90,22 +90,27 @@ def open_prepared_source(options: PrepareOptions) -> Source:
 
 
 def load_source(source: Source, options: PrepareOptions, scratch: Path) -> LoadedSource:
-    """Parse every split; where labels of several splits have several maxima, the highest counts for all."""
+    """Parse every split that has rows; graded splits share one scale, the highest label of them all.
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+        DataError: no split has a row, or the labels of graded splits cannot share a scale.
+    """
     readers = dict(source.readers) if options.source != SOURCE_NAME else dict(python_docs(options))
     reading = _reading(options)
-    built: dict[str, building.Built] = {}
+    built = _build_all(readers, scratch, reading, options)
+    readers = {split: reader for split, reader in readers.items() if split in built}
     scale = LabelScale(options.label_maximum)
+    for item in built.values():
+        if item.scale.graded:
+            scale.join(item.scale)
+    folders = {split: scratch / split for split in readers}
     for split, reader in readers.items():
-        built[split] = _build(reader, reader.file, scratch / split, reading, options)
-        scale.join(built[split].scale)
-    for split, reader in readers.items():
-        if built[split].scale.maximum != scale.maximum:
+        if built[split].scale.graded and built[split].scale.maximum != scale.maximum:
             wider = replace(reading, label_maximum=scale.maximum)
-            built[split] = _build(reader, reader.file, scratch / f"{split}-wider", wider, options)
-    folders = {
-        split: scratch / f"{split}-wider" if (scratch / f"{split}-wider").exists() else scratch / split
-        for split in readers
-    }
+            folders[split] = scratch / f"{split}-wider"
+            built[split] = _build(reader, reader.file, folders[split], wider, options)
+    _say_scales({readers[split].file.name: item.scale for split, item in built.items()}, options)
     corpus, corpus_rejected = _build_corpus(source, scratch / CORPUS, options)
     for reader in readers.values():
         for note in reader.notes:
@@ -120,6 +125,33 @@ def load_source(source: Source, options: PrepareOptions, scratch: Path) -> Loade
         sum(item.dropped for item in built.values()),
         [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
     )
+
+
+def _build_all(
+    readers: Mapping[str, RowReader], scratch: Path, reading: ReadingOptions, options: PrepareOptions
+) -> dict[str, building.Built]:
+    """What every split with rows was built to; an empty one is said, as long as another has rows."""
+    built: dict[str, building.Built] = {}
+    empty: dict[str, EmptyFileError] = {}
+    for split, reader in readers.items():
+        try:
+            built[split] = _build(reader, reader.file, scratch / split, reading, options)
+        except EmptyFileError as error:
+            empty[split] = error
+    if empty and not built:
+        raise next(iter(empty.values()))
+    for split in empty:
+        say(f"{readers[split].file}: no rows; taken as if the file were not there")
+    return built
+
+
+def _say_scales(scales: Mapping[str, LabelScale], options: PrepareOptions) -> None:
+    """Say in one line what labels were taken for, where that is not plain: some are graded, or a highest was given."""
+    if not any(scale.graded or scale.maximum != 1 for scale in scales.values()):
+        return
+    lost = [name for name, scale in scales.items() if scale.seen and scale.relevance < options.positive_from]
+    end = f"; no document is relevant in {', '.join(lost)}" if lost else ""
+    say("labels: " + "; ".join(f"{name}: {scale}" for name, scale in scales.items()) + end)
 
 
 def _build(

@@ -10,7 +10,7 @@ from bistill import artifacts
 from bistill.console import say, table
 from bistill.data.merging import Judged
 from bistill.data.prepare_loading import Chain
-from bistill.data.rejections import read_rejections, write_rejected
+from bistill.data.rejections import read_rejections, set_aside, write_rejected
 
 
 def write_splits(
@@ -59,7 +59,7 @@ def write_rejected_rows(folder: Path, collections: Sequence[Path]) -> int:
     entries = [entry for file in collections for entry in read_rejections(file)]
     if entries:
         write_rejected(path, entries, files=[])
-        say(f"{len(entries)} bad rows set aside, see {path}")
+        say(f"{set_aside(len(entries), *entries[0])}; see {path}")
     return len(entries)
 
 

@@ -24,18 +24,37 @@ class Rejection(NamedTuple):
     found: str
 
 
+def set_aside(count: int, file: str, first: Rejection) -> str:
+    """What is said wherever rows were set aside: how many, and where and why the first.
+
+    Args:
+        count: rows set aside.
+        file: the file of the first, as the user named it.
+        first: the first of them.
+    """
+    rows = "1 bad row was" if count == 1 else f"{count:,} bad rows were"
+    column = f", column {first.column!r}" if first.column else ""
+    found = f" ({first.found})" if first.found else ""
+    return f"{rows} set aside; the first: {file}, row {first.row}{column}: {first.reason}{found}"
+
+
 class Rejections:
     """Raises bad rows, or appends them to a JSONL file so that their number does not fill memory.
 
     Args:
         policy: "stop" raises, "skip" collects.
         file: JSONL file of this collection.
+
+    Attributes:
+        count: rows set aside so far.
+        first: the first of them, with the file's name.
     """
 
     def __init__(self, policy: BadRows, file: Path) -> None:
         self.policy = policy
         self.file = file
         self.count = 0
+        self.first: tuple[str, Rejection] | None = None
         self._out = file.open("w", encoding="utf-8")
 
     def handle(self, error: RowError) -> None:
@@ -43,9 +62,11 @@ class Rejections:
         if self.policy == "stop":
             raise error
         found = "" if error.found is None else shown(error.found)
-        entry = (error.file, error.row, error.column, error.what, found)
-        self._out.write(json.dumps(entry) + "\n")  # ASCII: lone surrogates of undecodable bytes stay readable
+        entry = Rejection(error.row, error.column, error.what, found)
+        # ASCII: lone surrogates of undecodable bytes stay readable
+        self._out.write(json.dumps((error.file, *entry)) + "\n")
         self.count += 1
+        self.first = self.first or (error.file, entry)
 
     def close(self) -> None:
         """Write what is buffered."""

@@ -90,7 +90,7 @@ def _beir(folder: Path, reading: ReadingOptions) -> Source:
                 where=str(file),
                 todo="rename or remove it",
             )
-        readers[split] = beir.BeirReader(file, texts, reading, with_text_errors=not readers)
+        readers[split] = beir.BeirReader(file, texts, reading)
     if not readers:
         raise DataError(
             "no .tsv file in the folder", where=str(folder / "qrels"), todo="add train.tsv, dev.tsv, test.tsv"

@@ -13,7 +13,7 @@ from bistill.console import say
 from bistill.data import building, cache
 from bistill.data.dataset import Dataset
 from bistill.data.readers import RowReader, ending_of, open_file
-from bistill.data.rejections import Rejections, read_rejections, write_rejected
+from bistill.data.rejections import Rejections, read_rejections, set_aside, write_rejected
 from bistill.data.texts import Texts
 from bistill.data.validation import ReadingOptions
 from bistill.errors import ArtifactError, DataError
@@ -162,4 +162,5 @@ def _report_rejected(folder: Path, path: Path, count: int, rejected_to: Path | N
     # The same content may have been parsed under another path: the file is named as it is named now.
     entries = ((str(path), entry) for _, entry in read_rejections(stored))
     write_rejected(target, entries, files=[str(path)])
-    say(f"{path}: {count} bad rows set aside, see {target}")
+    _, first = next(read_rejections(stored))
+    say(f"{set_aside(count, str(path), first)}; see {target}")

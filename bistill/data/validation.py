@@ -25,7 +25,8 @@ class ReadingOptions:
 
     Attributes:
         columns: names of columns given by the user.
-        label_maximum: highest label of the scale; None: 1, or the highest found in the file.
+        label_maximum: highest label of the scale; None: 1, or the highest found in the file (for whole numbers above
+            1, the highest of all such files of the source).
         positive_from: labels of at least this share of the highest are positives.
     """
 
@@ -159,11 +160,15 @@ class LabelScale:
 
     Labels are 0 and 1, or graded 0..1, or whole numbers 0..n; with a given maximum n any number in 0..n. Without one,
     a fraction and a label above 1 in the same file contradict each other: nobody can tell 0.5 of 1 from 0.5 of 3.
+
+    A file of 0 and 1 alone has a scale of its own: its 1 is a positive, whatever other files of the source are graded
+    up to. Graded files of a source share one.
     """
 
     def __init__(self, maximum: float | None) -> None:
         self.given = maximum
         self.highest = 0.0
+        self.seen = False
         self.above_one: tuple[str, int, float] | None = None
         self.fraction: tuple[str, int, float] | None = None
 
@@ -173,6 +178,7 @@ class LabelScale:
         Raises:
             DataError: the file mixes fractions with labels above 1.
         """
+        self.seen = True
         self.highest = max(self.highest, label)
         if self.above_one is None and label > 1:
             self.above_one = (str(file), row, label)
@@ -181,11 +187,12 @@ class LabelScale:
         self._refuse_mixture()
 
     def join(self, other: LabelScale) -> None:
-        """Take note of the labels of another file of the same source.
+        """Take note of the labels of another graded file of the same source.
 
         Raises:
             DataError: the files together mix fractions with labels above 1.
         """
+        self.seen = self.seen or other.seen
         self.highest = max(self.highest, other.highest)
         self.above_one = self.above_one or other.above_one
         self.fraction = self.fraction or other.fraction
@@ -195,6 +202,25 @@ class LabelScale:
     def maximum(self) -> float:
         """The label that counts as 1.0."""
         return self.given if self.given is not None else max(1.0, self.highest)
+
+    @property
+    def graded(self) -> bool:
+        """Whether a label other than 0 and 1 was seen."""
+        return self.above_one is not None or self.fraction is not None
+
+    @property
+    def relevance(self) -> float:
+        """Relevance in 0..1 of the highest label that was seen."""
+        return self.highest / self.maximum
+
+    def __str__(self) -> str:
+        """Which labels were found and what they are taken for, for users."""
+        if not self.seen:
+            return "no labels: positives and negatives by column"
+        if not self.graded and self.maximum == 1:
+            return "labels 0 and 1"
+        found = f"labels 0 to {self.highest:g}" if self.graded else "labels 0 and 1"
+        return f"{found}, divided by {self.maximum:g}"
 
     def _refuse_mixture(self) -> None:
         if self.given is not None or self.above_one is None or self.fraction is None:

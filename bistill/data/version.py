@@ -22,18 +22,33 @@ def load_training(options: DataOptions, output_dir: Path) -> tuple[Dataset, Data
     for split in ("train", "valid"):
         path = split_path(options, split)
         if not path.is_file():
-            known = sorted(file.parent.name for file in Path(options.data_root).glob(f"*/{path.name}"))
-            raise DataError(
-                "the file does not exist",
-                where=str(path),
-                found=f"data versions below {options.data_root}: {', '.join(known) or 'none'}",
-                todo=f"bistill prepare SOURCE --data_version {options.data_version}",
-            )
+            raise _missing(options, path)
         rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
         splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
         console.say(f"{path}: {len(splits[-1])} queries, {len(splits[-1].documents)} documents")
     _refuse_two_scales(*splits)
     return splits[0], splits[1]
+
+
+def _missing(options: DataOptions, path: Path) -> DataError:
+    """What is said where a training or validation file is not there."""
+    name = options.data_version
+    if there := [split for split in artifacts.SPLITS if split_path(options, split).is_file()]:
+        return DataError(
+            f"the data version {name} has no {path.name}: training needs train.csv and valid.csv",
+            where=str(path),
+            found=", ".join(artifacts.SPLIT_FILES[split] for split in there),
+            todo=f"bistill prepare SOURCE --data_version {name}, from a source with rows for training (rows for "
+            "validation are taken from these by --valid_share where it has none); what is there serves evaluation "
+            "and search",
+        )
+    known = sorted(file.parent.name for file in Path(options.data_root).glob(f"*/{path.name}"))
+    return DataError(
+        "the file does not exist",
+        where=str(path),
+        found=f"data versions below {options.data_root}: {', '.join(known) or 'none'}",
+        todo=f"bistill prepare SOURCE --data_version {name}",
+    )
 
 
 def _refuse_two_scales(*splits: Dataset) -> None:

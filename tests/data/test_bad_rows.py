@@ -149,7 +149,8 @@ def test_skip_sets_rows_aside_and_says_how_many(
     ]
     assert rows[0]["reason"] == "the cell is empty"
     assert rows[3]["reason"] == "a document is positive (row 2) and negative (row 7) of one query"
-    assert f"4 bad rows set aside, see {rejected}" in capsys.readouterr().err
+    first = f"{file}, row 3, column 'query': the cell is empty ('')"
+    assert f"4 bad rows were set aside; the first: {first}; see {rejected}\n" in capsys.readouterr().err
 
 
 def test_skip_drops_all_rows_of_a_query_without_positive(write: Write, tmp_path: Path) -> None:
@@ -181,8 +182,11 @@ def test_rows_that_were_mended_are_no_longer_listed(write: Write, tmp_path: Path
 
 
 def test_nothing_left_after_skipping_is_an_error(write: Write) -> None:
-    with pytest.raises(DataError, match="no row is left: 1 bad rows"):
-        load_split(write("rows.csv", TRIPLETS + "a,b\n"), on_bad_rows="skip")
+    file = write("rows.csv", TRIPLETS + "a,b\n")
+    with pytest.raises(DataError) as caught:
+        load_split(file, on_bad_rows="skip")
+    first = f"{file}, row 2, column 'negative': a short row: 2 fields where the header has 3 (['a', 'b'])"
+    assert caught.value.what == f"no row is left: 1 bad row was set aside; the first: {first}"
 
 
 def test_undecodable_found_value_is_readable_in_rejected(write: Write, tmp_path: Path) -> None:

@@ -41,3 +41,16 @@ def test_files_of_one_scale_and_files_graded_from_0_to_1_belong_together(
     training, validation = load_training(graded(write_csv, tmp_path, train, valid), tmp_path / "out")
     assert training[0].positive_labels == (1.0,)
     assert validation[0].positive_labels == (1.0, pytest.approx(relevance))
+
+
+@pytest.mark.parametrize(("there", "lacks"), [(["test"], "train"), (["train", "test"], "valid")])
+def test_a_version_that_lacks_a_split_for_training_says_which(
+    there: list[str], lacks: str, tmp_path: Path, write_csv: Write
+) -> None:
+    for name in there:
+        write_csv(tmp_path / "v" / f"{name}.csv", [HEADER, ["a question", f"{name} document", "1"]])
+    with pytest.raises(DataError) as raised:
+        load_training(DataOptions(data_version="v", data_root=str(tmp_path)), tmp_path / "out")
+    assert raised.value.what == f"the data version v has no {lacks}.csv: training needs train.csv and valid.csv"
+    assert raised.value.found == ", ".join(f"{name}.csv" for name in there)
+    assert "bistill prepare SOURCE --data_version v" in raised.value.todo
