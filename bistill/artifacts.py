@@ -115,6 +115,8 @@ MANIFEST: Final = "manifest.json"
 DOCUMENTS_FILE: Final = "documents.arrow"
 QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
+# Beside a file of texts: what each text is the same as (data/copies.py).
+KEYS_SUFFIX: Final = ".keys.npy"
 REJECTIONS_FILE: Final = "rejections.jsonl"
 COMMANDS_FOLDER: Final = "commands"
 PRODUCTS_FOLDER: Final = "products"

@@ -2,7 +2,7 @@
 
 Memory while building does not depend on the number of rows: a text is in memory only while its row is, the map from
 text digests to ids and the judgements are tables of a temporary database with a fixed page cache, and grouping by
-query is the database's external sort.
+query is the database's external sort. Only what a text is the same as is held, eight bytes for each different text.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from bistill import artifacts
 from bistill.data.records import Row
 from bistill.data.rejections import Rejections, set_aside
-from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts
+from bistill.data.repeated import LeftOut, judged_once
+from bistill.data.same_text import text_key
+from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts, keys_file
 from bistill.data.validation import LabelScale, ReadingOptions
 from bistill.errors import DataError, EmptyFileError, RowError
 
@@ -66,6 +70,7 @@ class Built:
         documents: unique documents.
         rejected: rows set aside.
         scale: the labels seen.
+        left_out: judgements that are none.
     """
 
     records: int
@@ -73,14 +78,24 @@ class Built:
     documents: int
     rejected: int
     scale: LabelScale
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+class _Keys(NamedTuple):
+    """The ``text_key`` of each query and of each document, uint64."""
+
+    queries: np.ndarray
+    documents: np.ndarray
 
 
 class _Ids:
-    """Ids of unique texts in order of appearance; new texts go to an Arrow file."""
+    """Ids of unique texts in order of appearance; new texts go to an Arrow file, what they are the same as to
+    ``keys``."""
 
     def __init__(self, database: sqlite3.Connection, table: str, writer: ArrowWriter) -> None:
         self.database = database
         self.writer = writer
+        self._keys = bytearray()
         self.insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"
         self.select = f"SELECT id FROM {table} WHERE digest = ?"
 
@@ -90,8 +105,14 @@ class _Ids:
         new = self.writer.rows
         if self.database.execute(self.insert, (digest, new)).rowcount == 1:
             self.writer.append(text)
+            self._keys += text_key(text)
             return new
         return int(self.database.execute(self.select, (digest,)).fetchone()[0])
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The ``text_key`` of each text so far, uint64."""
+        return np.frombuffer(bytes(self._keys), dtype=np.uint64)
 
 
 def build(
@@ -125,12 +146,13 @@ def build(
             ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
             ArrowWriter(unordered, TEXT_SCHEMA) as queries,
         ):
-            scale, columns = _collect(outcomes, database, documents, queries, file, reading, rejections)
+            scale, columns, keys = _collect(outcomes, database, documents, queries, file, reading, rejections)
         judged = _judged(database, columns)
-        kept = _write_records(judged, folder, Texts(unordered), file, reading, scale, rejections)
+        left_out = LeftOut()
+        kept = _write_records(judged, folder, Texts(unordered), keys, file, reading, scale, rejections, left_out)
         if kept == 0:
             raise _nothing_left(file, rejections)
-        return Built(kept, queries.rows - kept, documents.rows, rejections.count, scale)
+        return Built(kept, queries.rows - kept, documents.rows, rejections.count, scale, left_out)
     finally:
         database.close()
         scratch.unlink(missing_ok=True)
@@ -159,6 +181,7 @@ def build_documents(
                     continue
                 for judgement in outcome.judgements:
                     ids.of(judgement.document)
+        _write_keys(folder / artifacts.DOCUMENTS_FILE, ids.keys)
         if writer.rows == 0:
             raise _nothing_left(file, rejections)
         return writer.rows
@@ -175,8 +198,8 @@ def _collect(
     file: str | Path,
     reading: ReadingOptions,
     rejections: Rejections,
-) -> tuple[LabelScale, list[str]]:
-    """Fill the database; returns the labels' scale and the names of columns by number."""
+) -> tuple[LabelScale, list[str], _Keys]:
+    """Fill the database; returns the labels' scale, the names of columns by number, and what texts are the same as."""
     scale = LabelScale(reading.label_maximum)
     query_ids, document_ids = _Ids(database, "query", queries), _Ids(database, "document", documents)
     columns: dict[str, int] = {}
@@ -197,7 +220,7 @@ def _collect(
             database.executemany(insert, waiting)
             waiting.clear()
     database.executemany(insert, waiting)
-    return scale, list(columns)
+    return scale, list(columns), _Keys(query_ids.keys, document_ids.keys)
 
 
 def _judged(database: sqlite3.Connection, columns: list[str]) -> Iterator[Judged]:
@@ -210,25 +233,36 @@ def _write_records(
     judged: Iterator[Judged],
     folder: Path,
     queries: Texts,
+    keys: _Keys,
     file: str | Path,
     reading: ReadingOptions,
     scale: LabelScale,
     rejections: Rejections,
+    left_out: LeftOut,
 ) -> int:
-    """Write records and the queries that have one, in order of the queries' first appearance."""
-    texts = iter(queries)
+    """Write records and the queries that have one, in order of the queries' first appearance; the keys of all texts."""
+    texts, rows = iter(queries), array("q")
     with (
         ArrowWriter(folder / artifacts.RECORDS_FILE, RECORD_SCHEMA) as records,
         ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as kept,
     ):
-        for (_, group), text in zip(itertools.groupby(judged, key=lambda item: item.query), texts, strict=True):
+        for (query, group), text in zip(itertools.groupby(judged, key=lambda item: item.query), texts, strict=True):
             positives, negatives, problems = _merged(list(group), text, file, reading, scale.maximum)
             for problem in problems:
                 rejections.handle(problem)
+            negatives = judged_once(int(keys.queries[query]), positives, negatives, keys.documents, left_out)
             if positives:
                 records.append(list(positives), list(positives.values()), list(negatives), list(negatives.values()))
                 kept.append(text)
-        return kept.rows
+                rows.append(query)
+        count = kept.rows
+    _write_keys(folder / artifacts.QUERIES_FILE, keys.queries[np.asarray(rows, dtype=np.int64)])
+    _write_keys(folder / artifacts.DOCUMENTS_FILE, keys.documents)
+    return count
+
+
+def _write_keys(texts: Path, keys: np.ndarray) -> None:
+    np.save(keys_file(texts), keys, allow_pickle=False)
 
 
 def _merged(

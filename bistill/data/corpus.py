@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import overload
 
 import numpy as np
 
-from bistill.data.texts import digest, fingerprint_of_texts, windows
+from bistill.data.copies import Copies, Selection
+from bistill.data.texts import digest, fingerprint_of_texts, keys_of, windows
 
 
 class Corpus(Sequence[str]):
     """Documents by id; texts stay where they are (memory-mapped, where they are ``Texts``), only numbers are held.
 
     Args:
-        own: documents that keep their ids, no text twice.
-        further: documents of another file, no text twice; those that are among ``own`` are left out.
+        own: documents that keep their ids, no text twice but for its spelling.
+        further: documents of another file, likewise; those that are among ``own`` are left out.
     """
 
     def __init__(self, own: Sequence[str], further: Sequence[str] = ()) -> None:
@@ -24,6 +26,21 @@ class Corpus(Sequence[str]):
         added = (row for row, text in enumerate(further) if digest(text) not in known)
         self._added = np.fromiter(added, dtype=np.int64)
         self._fingerprint: str | None = None
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """The ``text_key`` of each document, uint64 of shape (n,)."""
+        return np.concatenate([keys_of(self.own), keys_of(self.further)[self._added]])
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which documents are the same text; counted out when it is first asked for."""
+        return Copies(self)
+
+    def different(self) -> Corpus | Selection:
+        """Every text once: the corpus itself where it holds no copies, else those that are no copy of an earlier one,
+        under numbers of their own (``Selection.ids`` says which document each is)."""
+        return Selection(self, self.copies.different) if self.copies.count else self
 
     def __len__(self) -> int:
         return len(self.own) + len(self._added)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bistill import artifacts
 from bistill.config import BadRows, TextKind
@@ -17,6 +17,9 @@ from bistill.data.rejections import Rejections, read_rejections, set_aside, writ
 from bistill.data.texts import Texts
 from bistill.data.validation import ReadingOptions
 from bistill.errors import ArtifactError, DataError
+
+# Changes whenever the same file becomes other records than before.
+PARSED_VERSION: Final = 2
 
 
 def load_split(
@@ -107,20 +110,26 @@ def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows:
     finally:
         rejections.close()
     counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}
-    return {**counts, "label_maximum": built.scale.maximum, "notes": list(reader.notes)}
+    notes = [*reader.notes, *built.left_out.notes()]
+    return {**counts, "label_maximum": built.scale.maximum, "notes": notes, "left_out": asdict(built.left_out)}
 
 
 def _key(path: Path, reading: ReadingOptions, kind: str) -> str:
     """Key of a file's content and of everything that decides how it is read, its name's ending included."""
     return artifacts.fingerprint(
         {
-            "version": cache.FORMAT_VERSION,
+            "version": PARSED_VERSION,
             "kind": kind,
             "sha256": artifacts.sha256_of_file(path),
             "ending": ending_of(path),
             "reading": asdict(reading),
         }
     )
+
+
+def left_out(dataset: Dataset) -> dict[str, int]:
+    """How many judgements are none since texts are the same, by kind; see ``repeated.LeftOut``."""
+    return dict(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["left_out"])
 
 
 def label_maximum(dataset: Dataset) -> float:

@@ -13,6 +13,8 @@ from typing import Final, Self, TypeVar, overload
 import numpy as np
 import pyarrow as pa
 
+from bistill import artifacts
+from bistill.data.same_text import text_key
 from bistill.errors import ArtifactError
 
 Item = TypeVar("Item")
@@ -118,6 +120,15 @@ class Texts(Sequence[str]):
     def __init__(self, file: Path) -> None:
         self.file = file
         self._column = Column(Mapped(file), "text")
+        self._keys: np.ndarray | None = None
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The ``text_key`` of each text, uint64 of shape (n,): memory-mapped where they lie beside the texts."""
+        if self._keys is None:
+            stored = keys_file(self.file)
+            self._keys = np.load(stored, mmap_mode="r", allow_pickle=False) if stored.exists() else _keys(self)
+        return self._keys
 
     def __len__(self) -> int:
         return self._column.rows
@@ -154,6 +165,21 @@ class Texts(Sequence[str]):
 
     def _text(self, row: int) -> str:
         return str(self._column.value(row))
+
+
+def keys_file(file: Path) -> Path:
+    """Where the keys of a file of texts lie."""
+    return file.with_name(file.name + artifacts.KEYS_SUFFIX)
+
+
+def keys_of(texts: Sequence[str]) -> np.ndarray:
+    """The ``text_key`` of each text, uint64 of shape (n,); those that the texts carry with them are not made again."""
+    carried = getattr(texts, "keys", None)
+    return carried if isinstance(carried, np.ndarray) else _keys(texts)
+
+
+def _keys(texts: Iterable[str]) -> np.ndarray:
+    return np.frombuffer(b"".join(map(text_key, texts)), dtype=np.uint64)
 
 
 def windows(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -129,7 +129,7 @@ def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Smal
             assert sources[document] == both
 
 
-def test_a_labelled_negative_that_equals_a_positive_stays(
+def test_a_labelled_negative_that_is_the_text_of_a_positive_is_none(
     small: Small, tmp_path: Path, write_csv: object, tiny_teacher: Path
 ) -> None:
     from bistill.data.corpus import Corpus
@@ -138,13 +138,13 @@ def test_a_labelled_negative_that_equals_a_positive_stays(
     rows = [["query", "positive", "negative"], ["how to list", "the list", "THE  list"], ["how to map", "map", "tree"]]
     dataset = load_split(write_csv(tmp_path / "other.csv", rows))  # type: ignore[operator]
     corpus = Corpus(dataset.documents, ["ｔｈｅ list", "red"])
-    for miners, removed in ((("labelled", "random:9"), 0), (("labelled", "lexical:9", "random:9"), 1)):
+    for miners, removed in ((("labelled", "random:9"), 0), (("labelled", "lexical:9", "random:9"), 2)):
         options = small.options(tiny_teacher, miners=miners)
         with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
             pools = build(options, dataset, corpus, np.arange(2), teachers)
-        assert sorted(corpus.take(pools[0].documents)) == ["THE  list", "map", "red", "tree"]
-        assert corpus[int(pools[0].documents[0])] == "THE  list" and pools[0].labelled[0]
-        assert pools.counts.equal_text == removed  # the full-width one, which is not drawn, but found by its words
+        assert sorted(corpus.take(pools[0].documents)) == ["map", "red", "tree"]
+        assert not pools[0].labelled.any() and pools[1].labelled.sum() == 1
+        assert pools.counts.equal_text == removed  # other spellings, which are not drawn, but found by their words
         assert "ｔｈｅ list" in corpus.take(pools[1].documents)
 
 

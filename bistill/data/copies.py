@@ -1,0 +1,94 @@
+"""Documents that are the same text: which ones they are, and a corpus in which every text stands once.
+
+Two texts are the same where ``same_text`` says so. Of documents that are, the one of lowest id stands for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+
+from bistill.data.texts import fingerprint_of_texts, keys_of, windows
+
+
+class Copies:
+    """Which of some documents are the same text.
+
+    Args:
+        documents: texts by id; of them, 24 bytes a document are held.
+
+    Attributes:
+        first: lowest id of the same text, of each document: int64 of shape (n,).
+        different: rising ids of the documents that are no copy of an earlier one: int64 of shape (m,).
+    """
+
+    def __init__(self, documents: Sequence[str]) -> None:
+        keys = keys_of(documents)
+        order = np.argsort(keys, kind="stable")  # of equal keys, ids rise
+        ordered = keys[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(keys) else order
+        self._keys, self._firsts = ordered[starts], order[starts]
+        self.first = np.empty(len(keys), dtype=np.int64)
+        self.first[order] = np.repeat(self._firsts, np.diff(starts, append=len(keys)))
+        self.different = np.sort(self._firsts)
+
+    @property
+    def count(self) -> int:
+        """Documents that are the same text as an earlier one."""
+        return len(self.first) - len(self.different)
+
+    def find(self, texts: Sequence[str]) -> np.ndarray:
+        """The first document that is the same text as each of some texts, int64; -1 where none is."""
+        keys = keys_of(texts)
+        if not len(self._keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[places] == keys, self._firsts[places], -1)
+
+
+class Selection(Sequence[str]):
+    """Some texts of a sequence, under numbers of their own.
+
+    Args:
+        texts: all of them.
+        ids: of the chosen ones in ``texts``, int64 of shape (n,).
+    """
+
+    def __init__(self, texts: Sequence[str], ids: np.ndarray) -> None:
+        self._texts, self.ids = texts, ids
+        self._fingerprint: str | None = None
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The ``text_key`` of each text, uint64 of shape (n,)."""
+        found: np.ndarray = keys_of(self._texts)[self.ids]
+        return found
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self.take(np.arange(len(self))[index]) if isinstance(index, slice) else self._texts[int(self.ids[index])]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._texts[int(row)] for row in self.ids)
+
+    def take(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+        """Texts of ids, in the order of the ids."""
+        return [self[int(item)] for item in ids]
+
+    def batches(self, size: int) -> Iterator[list[str]]:
+        """All texts in order, ``size`` at a time."""
+        return windows(self, size)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the texts in order, read once."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint_of_texts(self)
+        return self._fingerprint
