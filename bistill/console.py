@@ -15,6 +15,9 @@ from typing import Protocol
 PLAIN_INTERVAL_SECONDS = 5.0
 
 
+_said: set[str] = set()
+
+
 class Advance(Protocol):
     """Report that ``count`` more units are done; ``note`` is shown beside the progress."""
 
@@ -24,6 +27,13 @@ class Advance(Protocol):
 def say(message: str) -> None:
     """Print one message about the run to standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+def say_once(message: str) -> None:
+    """``say``, unless this process has said the same before."""
+    if message not in _said:
+        _said.add(message)
+        say(message)
 
 
 @contextmanager

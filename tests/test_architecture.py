@@ -16,7 +16,7 @@ PACKAGE = Path(bistill.__file__).parent
 LAYERS = (
     ("errors",),
     ("options",),
-    ("config", "artifacts", "journal", "console", "packaged"),
+    ("config", "artifacts", "journal", "console", "packaged", "hub"),
     ("data", "losses", "metrics", "calibration", "reliability", "thresholds", "bootstrap"),
     ("encoders",),
     ("candidates",),

@@ -176,7 +176,8 @@ def _updates(task: Task, encoder: CrossEncoder | BiEncoder, options: T, steps: i
 def _reranker(options: BenchOptions) -> tuple[rerankers.Reranker, nn.Module]:
     """The teacher as it scores, and its module that reads tokens; a missing head is drawn, since it alters no time."""
     name, trusted = options.teacher_path, options.trust_remote_code
-    config = loading.load_config(loading.resolve(name), trust_remote_code=trusted)
+    name = loading.local_folder(name, "start")
+    config = loading.load_config(name, trust_remote_code=trusted)
     settings: dict[str, Any] = {
         "max_len": options.max_len,
         "precision": options.precision,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bistill import artifacts
+from bistill import artifacts, hub
 from bistill.data.jsonl import ObjectRows
 from bistill.data.records import Row
 from bistill.data.validation import ReadingOptions
@@ -42,20 +43,25 @@ def load(source: str, reading: ReadingOptions) -> tuple[dict[str, HuggingFaceRea
         reading: how columns and labels are understood.
 
     Raises:
-        DataError: the data set does not exist, or the hub cannot be reached.
+        DataError: the data set does not exist, or neither lies in the cache nor can be had from the hub.
+        ArtifactError: the cache cannot be written.
     """
     import datasets
 
+    cache = artifacts.cache_dir() / "datasets"
+    artifacts.check_cache(cache)
     name, _, configuration = (source, "", "") if Path(source).exists() else source.partition(":")
     folder = Path(source)
     try:
         if (folder / "dataset_dict.json").exists() or (folder / "state.json").exists():
             loaded = datasets.load_from_disk(source)
         else:
-            cache = str(artifacts.cache_dir() / "datasets")
-            loaded = datasets.load_dataset(name, configuration or None, cache_dir=cache)
+            with hub.offline() if not folder.exists() and hub.silence() else nullcontext():
+                loaded = datasets.load_dataset(name, configuration or None, cache_dir=str(cache))
     except Exception as error:  # the library raises its own, the hub's, requests' and the system's errors
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if not folder.exists() and (silence := hub.silence()):
+            reason = silence
         raise DataError(
             f"the data set cannot be loaded ({reason})",
             where=source,

@@ -31,7 +31,7 @@ class BiEncoder:
 
     Attributes:
         model: transformers model, or the ``PeftModel`` around it.
-        source: folder or hub name it was loaded from.
+        source: folder it was loaded from.
         mode: key of ``pooling.POOLINGS``.
         max_len: tokens of a text, prompt included.
         prompts: text in front of queries and of documents.
@@ -83,7 +83,7 @@ class BiEncoder:
         """
         from transformers import AutoModel
 
-        path = loading.resolve(name)
+        path = loading.local_folder(name, "bi-encoder")
         with loading.explained(path):
             layout = directories.read_layout(path)
         with torch.random.fork_rng():

@@ -50,7 +50,7 @@ class CausalReranker:
 
     Attributes:
         model: transformers model.
-        source: folder or hub name it was loaded from.
+        source: folder it was loaded from.
         max_len: tokens of the whole prompt; what exceeds it is cut from the document's end, then from the query's.
         precision: arithmetic of the forward pass, made concrete.
         prompt: the whole prompt, its instruction filled in.
@@ -105,7 +105,7 @@ class CausalReranker:
         """
         from transformers import AutoModelForCausalLM
 
-        path = loading.resolve(name)
+        path = loading.local_folder(name, "re-ranker")
         model, report = loading.load_model(AutoModelForCausalLM, path, trust_remote_code=trust_remote_code)
         if missing := sorted(report["missing_keys"]):
             raise ModelError("weights are missing from the model", where=name, found=missing, todo="fetch it again")

@@ -24,7 +24,7 @@ class CrossEncoder:
 
     Attributes:
         model: transformers model, or the ``PeftModel`` around it.
-        source: folder or hub name it was loaded from.
+        source: folder it was loaded from.
         max_len: tokens of query and document together; a pair's longer text is cut first.
         new_keys: parameters that were random after loading.
         prompt: text around a pair; none, since such a model reads query and document alone.
@@ -67,7 +67,8 @@ class CrossEncoder:
         Raises:
             ModelError: it cannot be loaded, has no trained head, or has several outputs.
         """
-        encoder = cls.start(name, max_len=max_len, precision=precision, seed=0, trust_remote_code=trust_remote_code)
+        folder = loading.local_folder(name, "re-ranker")
+        encoder = cls.start(folder, max_len=max_len, precision=precision, seed=0, trust_remote_code=trust_remote_code)
         if encoder.new_keys:
             raise ModelError(
                 "the model is no trained Cross-Encoder: its head is missing",
@@ -94,7 +95,7 @@ class CrossEncoder:
         """
         from transformers import AutoModelForSequenceClassification
 
-        path = loading.resolve(name)
+        path = loading.local_folder(name, "start")
         config = loading.load_config(path, trust_remote_code=trust_remote_code)
         classifies = any("ForSequenceClassification" in kind for kind in config.architectures or [])
         if classifies and config.num_labels != 1:

@@ -38,7 +38,7 @@ class Layout:
 
 
 def read_layout(path: str) -> Layout:
-    """Layout of a folder or hub model; mean pooling where it is a bare transformer.
+    """Layout of a model folder; mean pooling where it is a bare transformer.
 
     Raises:
         ModelError: it has a module that is no transformer, pooling or normalisation of sentence-transformers (its
@@ -107,21 +107,16 @@ def write_layout(folder: Path, *, mode: str, dim: int, max_len: int, prompts: Pr
 
 
 def json_of(path: str, name: str) -> Any:
-    """Content of a JSON file of a model folder or hub model, None where it has none.
+    """Content of a JSON file of a model folder, None where it has none.
 
     Raises:
         ModelError: the file is not JSON.
-        OSError: the hub cannot be asked.
     """
-    file: str | None = str(Path(path) / name)
-    if not Path(path).is_dir():
-        from transformers.utils import cached_file
-
-        file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-    if file is None or not Path(file).is_file():
+    file = Path(path) / name
+    if not file.is_file():
         return None
     try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"the file is not JSON ({error})", where=f"{path}/{name}") from None
 

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 
 from bistill import artifacts
 from bistill.config import PACKAGED_MODEL
-from bistill.encoders import untrusted
+from bistill.encoders import fetching, untrusted
+from bistill.encoders.fetching import Wanted
 from bistill.errors import BistillError, ModelError
 
 # SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its hub page shows it.
@@ -33,8 +34,12 @@ OFFSET_FAMILIES: Final = (
 )
 
 
-def resolve(name: str) -> str:
-    """Folder of a model that is on this machine, or the hub name as it was given.
+def resolve(name: str, wanted: Wanted | None = None) -> str:
+    """Folder of a model that is on this machine, or the hub name as it was given; the hub is not asked.
+
+    Args:
+        name: the packaged model's, a folder, the ``best_model.pt`` in it, or a hub name.
+        wanted: of which kind the models are that an error names instead.
 
     Raises:
         ModelError: the packaged model's weights are not the published ones, a path-like name does not exist, or a
@@ -42,14 +47,16 @@ def resolve(name: str) -> str:
     """
     if name == PACKAGED_MODEL:
         return str(packaged_model())
-    path = Path(name).expanduser()
+    path = Path(name)
+    with contextlib.suppress(RuntimeError):  # there is no home
+        path = path.expanduser()
     if path.name == artifacts.BEST_MODEL:
         untrusted.check_weights(path)
         path = path.parent
     if path.is_dir():
         return str(path.absolute())
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise ModelError("no such model folder", where=name, todo=alternatives())
+        raise ModelError("no such model folder", where=name, todo=fetching.alternatives(wanted))
     return name
 
 
@@ -77,21 +84,9 @@ def packaged_model() -> Path:
     return folder
 
 
-def alternatives() -> str:
-    """What a user whose model cannot be reached can name instead, found on this machine."""
-    folders = sorted({str(config.parent) for config in Path("models").glob("*/config.json")})
-    cached: list[str] = []
-    with contextlib.suppress(Exception):  # an unreadable cache only shortens the list
-        from huggingface_hub import scan_cache_dir
-
-        cached = sorted(repo.repo_id for repo in scan_cache_dir().repos if repo.repo_type == "model")
-    choices = [PACKAGED_MODEL, *folders, *cached]
-    return f"give a model that is on this machine: {', '.join(choices)}, or any folder with a config.json"
-
-
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn what transformers raises while loading ``name`` into a ModelError with the way out."""
+    """Turn what transformers raises while it loads a folder into a ModelError with the way out."""
     try:
         yield
     except BistillError:
@@ -104,17 +99,11 @@ def explained(name: str) -> Iterator[None]:
         if "trust_remote_code" in str(error):
             what = "the model needs code of its own, which is never run unless --trust_remote_code is given"
             raise ModelError(what, where=name) from error
-        if Path(name).is_dir():
-            raise ModelError(f"the folder does not hold a loadable model ({first})", where=name) from error
-        raise ModelError(
-            f"the model is neither on this machine nor could it be fetched from the hub ({first})",
-            where=name,
-            todo=alternatives(),
-        ) from error
+        raise ModelError(f"the folder does not hold a loadable model ({first})", where=name) from error
 
 
 def load_config(path: str, *, trust_remote_code: bool = False) -> Any:
-    """Configuration of a model folder or hub name.
+    """Configuration of a model folder.
 
     Raises:
         ModelError: it cannot be loaded, or the model brings code that must not run.
@@ -127,10 +116,10 @@ def load_config(path: str, *, trust_remote_code: bool = False) -> Any:
 
 
 def load_tokenizer(path: str, *, pad_with_end: bool = False, trust_remote_code: bool = False) -> Any:
-    """The fast tokenizer of a model folder or hub name.
+    """The fast tokenizer of a model folder.
 
     Args:
-        path: folder or hub name.
+        path: the folder.
         pad_with_end: whether the end-of-text token stands in for a missing padding token.
         trust_remote_code: whether code that it brings along may run.
 
@@ -188,32 +177,18 @@ def pair_length(wanted: int | None, tokenizer: Any, config: Any) -> int:
     return min(wanted or limit, limit)
 
 
-def local_folder(name: str) -> str:
-    """Folder that holds the files of a model: its own, or of a hub model the snapshot in the local hub cache.
+def local_folder(name: str, wanted: Wanted | None = None) -> str:
+    """Folder that holds the files of a model: its own, or of a hub model the newest snapshot (``fetching.fetched``).
 
-    A hub model is fetched first where the cache lacks it or the hub has a newer one; without the hub the cached one
-    is taken as it is. Weights are fetched in one format only, safetensors where there are any.
+    Args:
+        name: as of ``resolve``.
+        wanted: likewise.
 
     Raises:
-        ModelError: the model is neither here nor could it be fetched, or what is here has no weights.
+        ModelError: the model is neither here nor could it be fetched.
     """
-    path = resolve(name)
-    if Path(path).is_dir():
-        return path
-    from huggingface_hub import snapshot_download
-
-    quiet()
-    for weights in ("*.safetensors", "*.bin"):
-        with explained(path):
-            # Patterns match across "/"; weights in subfolders are exports for other runtimes.
-            folder = snapshot_download(
-                path,
-                allow_patterns=[weights, "*.json", "*.txt", "*.model", "*.py"],
-                ignore_patterns=[f"*/{weights}"],
-            )
-        if any(Path(folder).glob(weights)):
-            return folder
-    raise ModelError("the model has no weights on this machine", where=name, found=folder, todo="fetch it again")
+    path = resolve(name, wanted)
+    return path if Path(path).is_dir() else fetching.fetched(path, wanted)
 
 
 def model_fingerprint(path: str) -> str:

@@ -73,14 +73,13 @@ def fastest() -> Fastest:
     same bits again.
     """
     threads = torch.get_num_threads()
-    file = record(threads)
     try:
-        kept = artifacts.read_json(file)
+        kept = artifacts.read_json(record(threads))
         return Fastest(*(bool(kept[name]) for name in Fastest._fields))
     except (ArtifactError, KeyError):
         found = _measured()
-    with contextlib.suppress(OSError):  # without a cache folder that can be written, each process measures
-        artifacts.write_json(file, {**_machine(threads), **found._asdict()})
+    with contextlib.suppress(OSError, ArtifactError):  # without a cache that can be written, each process measures
+        artifacts.write_json(record(threads), {**_machine(threads), **found._asdict()})
     return found
 
 

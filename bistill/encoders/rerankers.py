@@ -22,7 +22,7 @@ class Reranker(Protocol):
     """What scores pairs, whatever its kind.
 
     Attributes:
-        source: folder or hub name it was loaded from.
+        source: folder it was loaded from.
         max_len: tokens of a pair, those of the prompt included.
         precision: arithmetic of the forward pass, made concrete.
         prompt: text around a pair with ``{query}`` and ``{document}``; "" for none.
@@ -65,7 +65,8 @@ def load(
         ModelError: it cannot be loaded or is no re-ranker.
         OptionError: an instruction for a model that takes none, or no room for the texts in ``max_len``.
     """
-    config = loading.load_config(loading.resolve(name), trust_remote_code=trust_remote_code)
+    name = loading.local_folder(name, "re-ranker")
+    config = loading.load_config(name, trust_remote_code=trust_remote_code)
     settings: dict[str, Any] = {"max_len": max_len, "precision": precision, "trust_remote_code": trust_remote_code}
     if is_causal(config, name, instruction):
         return CausalReranker.load(name, instruction=instruction, **settings)
@@ -93,7 +94,7 @@ def identity(
         ModelError: the model is not at hand, or its configuration or tokenizer cannot be loaded.
         OptionError: as ``load``.
     """
-    folder = loading.local_folder(name)
+    folder = loading.local_folder(name, "re-ranker")
     config = loading.load_config(folder, trust_remote_code=trust_remote_code)
     causal = is_causal(config, name, instruction)
     tokenizer = loading.load_tokenizer(folder, pad_with_end=causal, trust_remote_code=trust_remote_code)

@@ -25,13 +25,13 @@ PICKLED_WEIGHTS: Final = "pytorch_model*.bin"
 
 
 def check_model(path: str, *, trust_remote_code: bool) -> None:
-    """Refuse a model folder or hub model that would run code, or load another model than itself.
+    """Refuse a model folder that would run code, or load another model than itself.
 
     A model with ``auto_map`` is refused also where transformers has a class of its own for the model's type: that
     class may compute something else than the model's own one.
 
     Args:
-        path: folder or hub name.
+        path: the folder.
         trust_remote_code: whether code that the model brings along may run.
 
     Raises:

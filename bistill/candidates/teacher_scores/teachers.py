@@ -78,7 +78,7 @@ class Teacher:
         if name.startswith(IMPORTED):
             return cls._open_imported(name, settings)
         identity = rerankers.identity(name, **settings.for_loading())
-        adapters = lora.read_config(Path(loading.resolve(name)))
+        adapters = lora.read_config(Path(loading.local_folder(name, "re-ranker")))
         if adapters.get("use_lora"):
             console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
         return cls(name, identity, settings)
