@@ -124,13 +124,80 @@ TOKENS_FOLDER: Final = "tokens"
 TEXT_IDS_FILE: Final = "text_ids.bin"
 OFFSETS_FILE: Final = "offsets.bin"
 
+CACHE_VARIABLE: Final = "BISTILL_CACHE"
+CACHE_TODO: Final = f"set {CACHE_VARIABLE} to a folder that can be written"
+
 
 def cache_dir() -> Path:
     """Folder of everything that can be made again: ``$BISTILL_CACHE``, else ``$XDG_CACHE_HOME/bistill``, else
-    ``~/.cache/bistill``."""
-    if explicit := os.environ.get("BISTILL_CACHE"):
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bistill"
+    ``~/.cache/bistill``.
+
+    Raises:
+        ArtifactError: there is no home folder, as for a user without an entry in the system, and no variable.
+    """
+    try:
+        if explicit := os.environ.get(CACHE_VARIABLE):
+            return Path(explicit).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bistill"
+    except RuntimeError:  # of pathlib, about "~" without a home
+        raise ArtifactError("there is no home folder to keep the cache in", todo=CACHE_TODO) from None
+
+
+@contextmanager
+def writing_cache(folder: Path) -> Iterator[None]:
+    """Say of a folder of the cache that cannot be written which variable names another one.
+
+    Only what writes into the cache belongs into the block: any error of the system there counts as the cache's.
+
+    Raises:
+        ArtifactError: the folder cannot be made or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cache_unwritable(folder, error) from None
+
+
+def check_cache(folder: Path) -> None:
+    """Make a folder of the cache and see that it can be written, before work whose result is to lie there.
+
+    Raises:
+        ArtifactError: it cannot.
+    """
+    with writing_cache(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def cache_unwritable(folder: Path, error: OSError) -> ArtifactError:
+    """What is said where the cache cannot be written."""
+    return ArtifactError(
+        f"the cache folder cannot be written ({error.strerror or error})", where=str(folder), todo=CACHE_TODO
+    )
+
+
+@contextmanager
+def scratch(otherwise: Path) -> Iterator[Path]:
+    """A folder for what is needed no longer than the block: in the cache, or where that cannot be written, in a folder
+    that the command writes anyway.
+
+    Raises:
+        ArtifactError: neither can be written.
+    """
+    try:
+        folder = cache_dir()
+        with writing_cache(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            made = tempfile.TemporaryDirectory(prefix="scratch-", dir=folder)
+    except ArtifactError:
+        try:
+            otherwise.mkdir(parents=True, exist_ok=True)
+            made = tempfile.TemporaryDirectory(prefix=".scratch-", dir=otherwise)
+        except OSError as error:
+            raise unwritable(otherwise, error) from None
+    with made as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -168,7 +235,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ArtifactError: the file is missing, no JSON, or no object.
+        ArtifactError: the file is missing, cannot be read, is no JSON, or no object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -178,6 +245,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ArtifactError(
             f"the file is not JSON ({error})", where=str(path), todo="delete it and run again"
         ) from None
+    except OSError as error:  # no permission, or a file where a folder is expected
+        raise ArtifactError(f"the file cannot be read ({error.strerror})", where=str(path)) from None
     if not isinstance(value, dict):
         raise ArtifactError("the file does not hold a JSON object", where=str(path), found=value)
     return value

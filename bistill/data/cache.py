@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from bistill.console import say
 from bistill.errors import ArtifactError
 
 FORMAT_VERSION: Final = 1
+# What the system says of a disk or a share of it that has no room; other errors may be those of a file that is read.
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 PARSED: Final = "data"
@@ -43,22 +46,37 @@ def obtain(
         accept: whether the manifest of an intact folder will do.
         part: subfolder of the cache.
         what: subject and verb for the message about a damaged folder.
+
+    Raises:
+        ArtifactError: the folder is to be made and the cache cannot be written, or its disk is full.
     """
     final = entry_folder(key, part)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(final.parent / f"{final.name}.lock"):
+    lock = FileLock(final.parent / f"{final.name}.lock")
+    try:
+        with artifacts.writing_cache(final.parent):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+    except ArtifactError:  # nobody writes there: what a read-only cache holds whole can be used without a lock
+        if (opened := _open(final, key, what)) is not None and accept(opened[1]):
+            return opened
+        raise
+    try:
         opened = _open(final, key, what)
         if opened is not None and accept(opened[1]):
             return opened
         return _write(final, key, fill)
+    finally:
+        lock.release()
 
 
 def _open(folder: Path, key: str, what: str) -> tuple[Path, dict[str, Any]] | None:
-    if not folder.exists():
-        return None
     try:
+        if not folder.exists():
+            return None
         manifest = artifacts.read_json(folder / artifacts.MANIFEST)
         _verify(folder, key, manifest)
+    except OSError:  # asking is not allowed
+        return None
     except ArtifactError as error:
         say(f"{what} damaged and made again: {error.what} ({folder})")
         return None
@@ -66,7 +84,8 @@ def _open(folder: Path, key: str, what: str) -> tuple[Path, dict[str, Any]] | No
 
 
 def _write(final: Path, key: str, fill: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
-    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    with artifacts.writing_cache(final.parent):
+        temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     try:
         manifest = fill(temporary)
         files = {
@@ -78,6 +97,10 @@ def _write(final: Path, key: str, fill: Callable[[Path], dict[str, Any]]) -> tup
         temporary.chmod(0o755)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
+    except OSError as error:
+        if error.errno in FULL:
+            raise artifacts.cache_unwritable(final.parent, error) from None
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return final, manifest

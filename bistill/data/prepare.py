@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -63,9 +62,8 @@ def prepare(options: PrepareOptions) -> PreparedData:
     if done := _already_done(folder, record, identity):
         say(f"{folder}: nothing to do, source, options and files are unchanged")
         return done
-    artifacts.cache_dir().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="prepare-", dir=artifacts.cache_dir()) as scratch:
-        loaded = load_source(source, options, Path(scratch))
+    with artifacts.scratch(folder.parent) as scratch:
+        loaded = load_source(source, options, scratch)
         return _resolve_and_write(loaded, options, folder, identity)
 
 

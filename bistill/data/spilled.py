@@ -65,7 +65,7 @@ def _mapped(arrays: Sequence[np.ndarray], places: Sequence[int]) -> mmap.mmap:
         raise ArtifactError(
             f"{sum(array.nbytes for array in arrays)} bytes of candidates cannot be written there ({error.strerror})",
             where=str(folder),
-            todo="free space, or set BISTILL_CACHE to a folder that has some",
+            todo=f"free space, or set {artifacts.CACHE_VARIABLE} to a folder that has some",
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 import psutil
 
 from bistill import artifacts
-from bistill.errors import OptionError
+from bistill.errors import ArtifactError, OptionError
 from bistill.monitor import launching
 from bistill.monitor.care import is_same
 from bistill.monitor.processes import Identity, identity_of_child, named_in
@@ -36,7 +37,7 @@ class Commanded:
 
     def __init__(self, command: Sequence[str], runs: Runs) -> None:
         self._runs = runs
-        self.output = artifacts.cache_dir() / artifacts.COMMANDS_FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}.txt"
+        self.output = _output_file()
         try:
             self.child: subprocess.Popen[bytes] = launching.start(command, self.output)
         except (OSError, ValueError) as error:
@@ -93,6 +94,17 @@ class Commanded:
 
 def _goes_on(view: RunView) -> bool:
     return view.state.live or (view.care.process is not None and view.care.process.is_alive())
+
+
+def _output_file() -> Path:
+    """Where everything goes that the command says: in the cache, or where that cannot be written, among the system's
+    temporary files."""
+    try:
+        folder = artifacts.cache_dir() / artifacts.COMMANDS_FOLDER
+        artifacts.check_cache(folder)
+    except ArtifactError:
+        folder = Path(tempfile.mkdtemp(prefix="bistill-"))
+    return folder / f"{time.strftime('%Y%m%d-%H%M%S')}.txt"
 
 
 def _with_children(process: Identity) -> list[psutil.Process]:

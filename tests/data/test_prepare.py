@@ -277,3 +277,12 @@ def test_texts_survive_being_written_and_read(write: Write, tmp_path: Path) -> N
     write("set/test.csv", "query,positive\nfurther,two\n")
     made = run(tmp_path / "set", tmp_path)
     assert list(load_split(made.folder / "train.csv").documents) == texts
+
+
+def test_data_are_prepared_without_a_cache(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write("data.csv", "query,positive,negative\n" + "".join(unsplit()))
+    counts = run(source, tmp_path).queries
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "file"))
+    assert run(source, tmp_path, data_version="other").queries == counts
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["other", "v"]

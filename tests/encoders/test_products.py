@@ -112,6 +112,15 @@ def test_the_choice_is_measured_once_a_machine(monkeypatch: pytest.MonkeyPatch, 
     assert found == [measured[0], measured[0], measured[1]]
 
 
+def test_without_a_cache_the_choice_is_measured_by_each_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(products, "_measured", lambda: products.Fastest(False, True, False))
+    assert products.fastest.__wrapped__() == products.Fastest(False, True, False)
+
+
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 def test_all_is_measured_in_whatever_mode_the_first_to_ask_is(mode: Any) -> None:
     with mode():

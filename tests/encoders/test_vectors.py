@@ -13,6 +13,7 @@ from bistill import artifacts
 from bistill.data.texts import fingerprint_of_texts
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.vectors import cached_vectors, vectors_key
+from bistill.errors import ArtifactError
 
 WORDS = "file list set map tree 서울 부산 날씨 red"
 DOCUMENTS = [f"{word} of the {number}" for number, word in enumerate(WORDS.split())]
@@ -121,3 +122,18 @@ def test_training_mode_is_put_back_between_windows(encoder: BiEncoder) -> None:
 
 def test_no_documents(encoder: BiEncoder) -> None:
     assert cached_vectors(encoder, []).shape == (0, 32)
+
+
+def test_vectors_of_a_cache_that_nobody_can_write_are_used_where_they_are_whole(
+    encoder: BiEncoder, windows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = cached_vectors(encoder, DOCUMENTS).copy()
+
+    def refuse(folder: Path) -> None:
+        raise artifacts.cache_unwritable(folder, PermissionError(13, "Permission denied"))
+
+    monkeypatch.setattr(artifacts, "check_cache", refuse)
+    np.testing.assert_array_equal(cached_vectors(encoder, DOCUMENTS), kept)
+    assert windows == [len(DOCUMENTS)]
+    with pytest.raises(ArtifactError, match=r"the cache folder cannot be written \(Permission denied\)"):
+        cached_vectors(encoder, DOCUMENTS[1:])
