@@ -17,6 +17,7 @@ from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import negatives_of
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
 from bistill.config import BenchOptions, DistillationOptions, ScoringOptions, TeacherOptions
+from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
@@ -79,10 +80,10 @@ def draw_lists(dataset: Dataset, options: BenchOptions) -> Lists:
     """Lists of as many queries as the updates need, or of all there are: labelled negatives, then random documents.
 
     Raises:
-        DataError: no query has a negative.
+        DataError: no query has a positive, or none a negative.
     """
     wanted = options.batch_size * (options.steps + UNTIMED)
-    chosen = subset(options.seed, "train", len(dataset), min(wanted, options.max_samples or wanted))
+    chosen = choice.with_positive(dataset, options.seed, "train", min(wanted, options.max_samples or wanted))
     query_ids, documents = [], []
     for record in (dataset[int(query)] for query in chosen):
         negatives, _ = negatives_of(record, dataset.documents, count=options.K - 1, seed=options.seed, epoch=0)

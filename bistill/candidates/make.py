@@ -6,14 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from bistill import artifacts
+from bistill import artifacts, console
 from bistill.candidates import inspection, picture
 from bistill.candidates.building import build
 from bistill.candidates.listing import write_pools
 from bistill.candidates.mining.miners import parse
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import CandidatesOptions
-from bistill.data.sampling import subset
+from bistill.data import choice
 from bistill.data.version import corpus_of, load_training
 from bistill.journal import finite, versions
 
@@ -36,7 +36,8 @@ def make(options: CandidatesOptions) -> dict[str, Any]:
     parse(options)  # a wrong miner is said before anything is read
     dataset, valid = load_training(options, output_dir)
     corpus = corpus_of(options, dataset)
-    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
+    console.say(f"candidates: {choice.chosen_for_lists(dataset, query_ids)}")
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
         pools = build(options, dataset, corpus, query_ids, teachers)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sqlite3
-from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +35,7 @@ RECORD_SCHEMA: Final = pa.schema(
         ("positive_labels", pa.list_(pa.float64())),
         ("negatives", pa.list_(pa.int64())),
         ("negative_labels", pa.list_(pa.float64())),
+        ("rows", pa.int64()),
     ]
 )
 TABLES: Final = """
@@ -65,8 +65,7 @@ class Built:
     """What a building run found.
 
     Attributes:
-        records: queries kept.
-        dropped: queries without a positive, set aside.
+        records: queries.
         documents: unique documents.
         rejected: rows set aside.
         scale: the labels seen.
@@ -74,7 +73,6 @@ class Built:
     """
 
     records: int
-    dropped: int
     documents: int
     rejected: int
     scale: LabelScale
@@ -137,26 +135,23 @@ def build(
         DataError: there is no row, or labels of two scales.
     """
     scratch = folder / "scratch.sqlite"
-    unordered = folder / "queries.unordered.arrow"
     database = sqlite3.connect(scratch, isolation_level=None)
     try:
         database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
         database.execute("BEGIN")
         with (
             ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
-            ArrowWriter(unordered, TEXT_SCHEMA) as queries,
+            ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as queries,
         ):
             scale, columns, keys = _collect(outcomes, database, documents, queries, file, reading, rejections)
-        judged = _judged(database, columns)
-        left_out = LeftOut()
-        kept = _write_records(judged, folder, Texts(unordered), keys, file, reading, scale, rejections, left_out)
-        if kept == 0:
+        if queries.rows == 0:
             raise _nothing_left(file, rejections)
-        return Built(kept, queries.rows - kept, documents.rows, rejections.count, scale, left_out)
+        left_out = LeftOut()
+        _write_records(_judged(database, columns), folder, keys, file, reading, scale, rejections, left_out)
+        return Built(queries.rows, documents.rows, rejections.count, scale, left_out)
     finally:
         database.close()
         scratch.unlink(missing_ok=True)
-        unordered.unlink(missing_ok=True)
 
 
 def build_documents(
@@ -232,33 +227,26 @@ def _judged(database: sqlite3.Connection, columns: list[str]) -> Iterator[Judged
 def _write_records(
     judged: Iterator[Judged],
     folder: Path,
-    queries: Texts,
     keys: _Keys,
     file: str | Path,
     reading: ReadingOptions,
     scale: LabelScale,
     rejections: Rejections,
     left_out: LeftOut,
-) -> int:
-    """Write records and the queries that have one, in order of the queries' first appearance; the keys of all texts."""
-    texts, rows = iter(queries), array("q")
-    with (
-        ArrowWriter(folder / artifacts.RECORDS_FILE, RECORD_SCHEMA) as records,
-        ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as kept,
-    ):
-        for (query, group), text in zip(itertools.groupby(judged, key=lambda item: item.query), texts, strict=True):
-            positives, negatives, problems = _merged(list(group), text, file, reading, scale.maximum)
+) -> None:
+    """Write a record for every query, in order of the queries' first appearance, and the keys of all texts."""
+    queries = Texts(folder / artifacts.QUERIES_FILE)
+    with ArrowWriter(folder / artifacts.RECORDS_FILE, RECORD_SCHEMA) as records:
+        for query, judgements in itertools.groupby(judged, key=lambda item: item.query):
+            assert query == records.rows, "a query without a judgement"
+            positives, negatives, rows, problems = _merged(judgements, queries[query], file, reading, scale.maximum)
             for problem in problems:
                 rejections.handle(problem)
             negatives = judged_once(int(keys.queries[query]), positives, negatives, keys.documents, left_out)
-            if positives:
-                records.append(list(positives), list(positives.values()), list(negatives), list(negatives.values()))
-                kept.append(text)
-                rows.append(query)
-        count = kept.rows
-    _write_keys(folder / artifacts.QUERIES_FILE, keys.queries[np.asarray(rows, dtype=np.int64)])
+            labels = (list(positives), list(positives.values()), list(negatives), list(negatives.values()))
+            records.append(*labels, rows)
+    _write_keys(folder / artifacts.QUERIES_FILE, keys.queries)
     _write_keys(folder / artifacts.DOCUMENTS_FILE, keys.documents)
-    return count
 
 
 def _write_keys(texts: Path, keys: np.ndarray) -> None:
@@ -266,9 +254,10 @@ def _write_keys(texts: Path, keys: np.ndarray) -> None:
 
 
 def _merged(
-    group: list[Judged], query: str, file: str | Path, reading: ReadingOptions, maximum: float
-) -> tuple[dict[int, float], dict[int, float], list[RowError]]:
-    """Labels in 0..1 of a query's positives and negatives by document id, and what is wrong with its rows.
+    group: Iterable[Judged], query: str, file: str | Path, reading: ReadingOptions, maximum: float
+) -> tuple[dict[int, float], dict[int, float], int, list[RowError]]:
+    """Labels in 0..1 of a query's positives and negatives by document id, how many of its rows are kept, and what is
+    wrong with the others.
 
     A document judged twice the same way keeps its highest label; one judged both ways stays positive and the
     negative judgement is a problem.
@@ -276,15 +265,15 @@ def _merged(
     positives: dict[int, float] = {}
     positive_rows: dict[int, int] = {}
     negative: list[tuple[Judged, float]] = []
+    rows: set[int] = set()
     for item in group:
         label = item.label / maximum if item.positive < 0 else float(item.positive)
         if item.positive == 1 or (item.positive < 0 and label >= reading.positive_from and label > 0):
             positives[item.document] = max(label, positives.get(item.document, 0.0))
             positive_rows.setdefault(item.document, item.row)
+            rows.add(item.row)
         else:
             negative.append((item, label))
-    if not positives:
-        return {}, {}, [_no_positive(item, query, file) for item in _first_of_rows(group)]
     negatives: dict[int, float] = {}
     problems: list[RowError] = []
     for item, label in negative:
@@ -292,23 +281,8 @@ def _merged(
             problems.append(_both(item, positive_rows[item.document], query, file))
         else:
             negatives[item.document] = max(label, negatives.get(item.document, 0.0))
-    return positives, negatives, problems
-
-
-def _first_of_rows(group: list[Judged]) -> list[Judged]:
-    return list({item.row: item for item in reversed(group)}.values())[::-1]
-
-
-def _no_positive(item: Judged, query: str, file: str | Path) -> RowError:
-    return RowError(
-        "a query with no positive: none of its documents is labelled relevant",
-        file=file,
-        row=item.row,
-        column=item.column,
-        found=query,
-        todo="add a row with a relevant document for this query, remove its rows, or set them aside with "
-        "--on_bad_rows skip",
-    )
+            rows.add(item.row)
+    return positives, negatives, len(rows), problems
 
 
 def _both(item: Judged, positive_row: int, query: str, file: str | Path) -> RowError:

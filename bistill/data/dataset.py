@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Final, overload
+
+import numpy as np
 
 from bistill import artifacts
-from bistill.data import building
 from bistill.data.records import Record
 from bistill.data.texts import Column, Mapped, Texts
+
+JUDGEMENTS: Final = ("positives", "positive_labels", "negatives", "negative_labels")
 
 
 class Dataset(Sequence[Record]):
     """The records of one file, with its unique queries and documents.
+
+    A record may have no positive: its documents teach a teacher what is irrelevant and are documents like others, but
+    no list and no ranking can be made of it.
 
     Args:
         folder: folder with the Arrow files.
@@ -28,8 +35,8 @@ class Dataset(Sequence[Record]):
         self.rejected, self.notes = rejected, notes
         self.queries = Texts(folder / artifacts.QUERIES_FILE)
         self.documents = Texts(folder / artifacts.DOCUMENTS_FILE)
-        mapped = Mapped(folder / artifacts.RECORDS_FILE)
-        self._columns = [Column(mapped, name) for name in building.RECORD_SCHEMA.names]
+        self._mapped = Mapped(folder / artifacts.RECORDS_FILE)
+        self._columns = [Column(self._mapped, name) for name in JUDGEMENTS]
 
     def __len__(self) -> int:
         return self._columns[0].rows
@@ -47,6 +54,20 @@ class Dataset(Sequence[Record]):
 
     def __iter__(self) -> Iterator[Record]:
         return (self._record(item) for item in range(len(self)))
+
+    @cached_property
+    def with_positive(self) -> np.ndarray:
+        """Rising ids of the queries with a positive, int64: those that lists and rankings are made of."""
+        return np.flatnonzero(self._columns[0].lengths())
+
+    @property
+    def without_positive(self) -> np.ndarray:
+        """Rising ids of the other queries, int64."""
+        return np.setdiff1d(np.arange(len(self)), self.with_positive, assume_unique=True)
+
+    def rows(self) -> np.ndarray:
+        """How many rows of the file each query has, those set aside not counted: int64 of shape (queries,)."""
+        return Column(self._mapped, "rows").numbers()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopened, (self.folder, self.path, self.fingerprint, self.rejected, self.notes))

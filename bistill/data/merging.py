@@ -38,8 +38,8 @@ class Merged:
     Attributes:
         splits: queries of each split in order of appearance.
         equal_queries: queries that repeat another of their split, merged into it.
-        equal_across: queries dropped because a split that goes first has the same.
-        near_across: queries dropped because a split that goes first has a nearly equal one.
+        equal_across: queries dropped because the split that they belong to has the same.
+        near_across: queries dropped because the split that they belong to has a nearly equal one.
         conflicts: negatives dropped because after merging they are positives of the query.
     """
 
@@ -59,8 +59,11 @@ def merge(
 ) -> Merged:
     """Merge the records of all splits.
 
+    Equal and nearly equal queries belong to the first split of ``KEPT_FIRST`` that has one with a positive, and where
+    none has a positive to the first that has one at all.
+
     Args:
-        records: records of each split, with ids of that split.
+        records: records of each split, with ids of that split; read twice.
         query_offsets: id over all splits of each split's first query.
         document_offsets: the same for documents.
         queries: duplicates among the queries of all splits.
@@ -68,28 +71,36 @@ def merge(
     """
     splits = sorted(records, key=KEPT_FIRST.index)
     owner: dict[int, str] = {}
-    seen: set[int] = set()
+    for split in splits:
+        for record in records[split]:
+            if record.positives:
+                owner.setdefault(int(queries.near[query_offsets[split] + record.query_id]), split)
+    dropped: list[int] = []
     merged: dict[str, dict[int, Judged]] = {}
-    equal = across = near = conflicts = 0
+    equal = conflicts = 0
     for split in splits:
         kept = merged[split] = {}
         for record in records[split]:
             query = query_offsets[split] + record.query_id
             text, cluster = int(queries.exact[query]), int(queries.near[query])
             if owner.setdefault(cluster, split) != split:
-                across += text in seen
-                near += text not in seen
+                dropped.append(text)
                 continue
             equal += text in kept
             _add(kept.setdefault(text, Judged(query)), record, document_offsets[split], documents.near)
-        seen |= kept.keys()
     for kept in merged.values():
         for judged in kept.values():
             both = judged.positives.keys() & judged.negatives.keys()
             conflicts += len(both)
             for document in both:
                 del judged.negatives[document]
-    return Merged({split: list(kept.values()) for split, kept in merged.items()}, equal, across, near, conflicts)
+    texts = set().union(*merged.values())
+    across = sum(text in texts for text in dropped)
+    # A query that was judged by its own text alone has nothing left.
+    found = {
+        split: [item for item in kept.values() if item.positives or item.negatives] for split, kept in merged.items()
+    }
+    return Merged(found, equal, across, len(dropped) - across, conflicts)
 
 
 def split_shares(

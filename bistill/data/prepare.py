@@ -21,7 +21,7 @@ from bistill.data.python_docs import SOURCE_NAME
 from bistill.data.sources import UNSPLIT
 from bistill.errors import ArtifactError, DataError, OptionError
 
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,21 @@ def _resolve_and_write(
     splits = _split(merged.splits, queries, same_queries, options)
     if not splits.get("train") and loaded.splits.keys() & {UNSPLIT, "train"}:
         raise DataError("no query is left for training", where=options.source, todo="give more rows or smaller shares")
+    if not any(judged.positives for own in splits.values() for judged in own):
+        raise DataError(
+            "no query has a relevant document",
+            where=options.source,
+            found=f"{sum(map(len, splits.values()))} queries",
+            todo="see whether --label_column, --label_maximum and --positive_from are what the labels mean",
+        )
     unjudged = _unjudged(splits, same_documents)
     written = write_splits(folder, splits, unjudged, queries, documents)
     rejected = write_rejected_rows(folder, loaded.rejected)
     if rejected:
         written.append(artifacts.REJECTED_FILE)
     repeated = _repeated_texts(same_documents, documents)
-    report = _report(merged, repeated, same_documents.near_count, loaded.dropped_queries, len(unjudged), rejected)
+    alone = sum(not judged.positives for own in splits.values() for judged in own)
+    report = _report(merged, repeated, same_documents.near_count, alone, len(unjudged), rejected)
     counts: dict[str, int] = {split: len(splits[split]) for split in artifacts.SPLITS if split in splits}
     files = {name: artifacts.sha256_of_file(folder / name) for name in sorted(written)}
     record = identity | {"queries": counts, "report": report, "notes": loaded.notes, "files": files}
@@ -155,7 +163,7 @@ def _report(
         "queries: equal in two splits, dropped from the later": merged.equal_across,
         "queries: nearly equal in two splits, dropped from the later": merged.near_across,
         "negatives that are positives of their query, dropped": merged.conflicts,
-        "queries without a positive, dropped": without_positive,
+        "queries without a positive, kept": without_positive,
         "documents that no query judges, in corpus.csv": unjudged,
         "bad rows set aside, in rejected.csv": rejected,
     }
@@ -200,7 +208,12 @@ def _split(
     groups: dict[int, list[str]] = defaultdict(list)
     for judged in splits[rest]:
         groups[int(same.near[judged.query])].append(normalised_text(queries[judged.query]))
-    split_of = merging.split_shares(groups, missing, "train", options.seed)
+    # Lists and rankings need a positive: each split gets its share of either kind of query.
+    answered = {int(same.near[judged.query]) for judged in splits[rest] if judged.positives}
+    split_of: dict[int, str] = {}
+    for kind in (answered, groups.keys() - answered):
+        own = {group: texts for group, texts in groups.items() if group in kind}
+        split_of |= merging.split_shares(own, missing, "train", options.seed)
     taken = merging.regroup(splits[rest], same.near, split_of)
     for split, share in missing.items():
         if share > 0 and split not in taken:

@@ -35,7 +35,6 @@ class LoadedSource:
     splits: dict[str, Dataset]
     corpus: Texts | None
     rejected: list[Path]
-    dropped_queries: int
     notes: list[str]
 
 
@@ -122,7 +121,6 @@ def load_source(source: Source, options: PrepareOptions, scratch: Path) -> Loade
         },
         corpus,
         [folder / artifacts.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
-        sum(item.dropped for item in built.values()),
         [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
     )
 

@@ -68,8 +68,9 @@ def show(folder: Path, splits: Mapping[str, list[Judged]], report: Mapping[str, 
     rows = []
     for split in artifacts.SPLITS:
         if queries := splits.get(split):
+            alone = sum(not judged.positives for judged in queries)
             positives = sum(len(judged.positives) for judged in queries)
             negatives = sum(len(judged.negatives) for judged in queries)
-            rows.append([split, str(len(queries)), str(positives), str(negatives)])
-    table(("split", "queries", "positives", "negatives"), rows, title=str(folder))
+            rows.append([split, *map(str, (len(queries), alone, positives, negatives))])
+    table(("split", "queries", "without a positive", "positives", "negatives"), rows, title=str(folder))
     table(("found and resolved", "count"), [[name, str(count)] for name, count in report.items()])

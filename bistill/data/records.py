@@ -37,9 +37,9 @@ class Record:
     Attributes:
         query_id: index of the query in its data set.
         query: the text.
-        positives: ids of relevant documents, at least one.
+        positives: ids of relevant documents; may be empty: all that was judged is irrelevant.
         positive_labels: relevance in 0..1 of each positive.
-        negatives: ids of documents labelled irrelevant; may be empty.
+        negatives: ids of documents labelled irrelevant; may be empty, too.
         negative_labels: relevance in 0..1 of each negative.
     """
 

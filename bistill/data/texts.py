@@ -113,6 +113,19 @@ class Column:
             self._mapped.release()
         return value
 
+    def lengths(self) -> np.ndarray:
+        """How many items each value of a column of lists has: int64 of shape (rows,)."""
+        return self._joined(chunk.value_lengths() for chunk in self.chunks)
+
+    def numbers(self) -> np.ndarray:
+        """The values of a column of whole numbers: int64 of shape (rows,)."""
+        return self._joined(self.chunks)
+
+    def _joined(self, parts: Iterable[pa.Array]) -> np.ndarray:
+        joined = np.concatenate([np.empty(0, dtype=np.int64), *(part.to_numpy(zero_copy_only=False) for part in parts)])
+        self._mapped.release()
+        return joined
+
 
 class Texts(Sequence[str]):
     """Texts by id, memory-mapped: of shape (n,), each only in memory while it is used."""

@@ -139,13 +139,14 @@ def row_from_cells(
         Judgement(text, None, True, columns.positive)
         for text in _texts(cells[columns.positive], file=file, row=number, column=columns.positive)
     ]
-    if not judged:
-        raise RowError("a query with no positive", file=file, row=number, column=columns.positive, found=[], todo=EDIT)
     for position, column in enumerate(columns.negatives):
         value = cells[column]
         if position > 0 and (value is None or (isinstance(value, str) and not value.strip())):
             continue  # negative_2 to negative_n may be empty: rows have different numbers of negatives
         judged += [Judgement(text, None, False, column) for text in _texts(value, file=file, row=number, column=column)]
+    if not judged:
+        what = "neither a positive nor a negative"
+        raise RowError(what, file=file, row=number, column=columns.positive, found=[], todo=EDIT)
     return Row(number, query, tuple(judged))
 
 

@@ -25,7 +25,7 @@ def load_training(options: DataOptions, output_dir: Path) -> tuple[Dataset, Data
             raise _missing(options, path)
         rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
         splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
-        console.say(f"{path}: {len(splits[-1])} queries, {len(splits[-1].documents)} documents")
+        console.say(f"{path}: {_queries(splits[-1])}, {len(splits[-1].documents)} documents")
     _refuse_two_scales(*splits)
     return splits[0], splits[1]
 
@@ -49,6 +49,11 @@ def _missing(options: DataOptions, path: Path) -> DataError:
         found=f"data versions below {options.data_root}: {', '.join(known) or 'none'}",
         todo=f"bistill prepare SOURCE --data_version {name}",
     )
+
+
+def _queries(split: Dataset) -> str:
+    without = len(split) - len(split.with_positive)
+    return f"{len(split)} queries" + (f" ({without} without a positive)" if without else "")
 
 
 def _refuse_two_scales(*splits: Dataset) -> None:

@@ -69,7 +69,7 @@ def forgetting(options: EvaluationOptions, elsewhere: Sequence[Task], answers: A
         figures.append(
             {
                 "test": {"path": path, "fingerprint": task.dataset.fingerprint, "notes": list(task.dataset.notes)},
-                "queries": len(task.records),
+                "queries": task.ranked,
                 "documents": len(task.corpus),
                 "ndcg_at_10": {
                     "student": float(student.mean()),

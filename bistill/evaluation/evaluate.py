@@ -38,7 +38,9 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     choices = models.choose(options)
     rejected = output / artifacts.REJECTED_FILE
     asked, elsewhere = task.build(options, rejected), task.build_forgetting(options, rejected)
-    console.say(f"evaluating {len(asked.records)} queries over {len(asked.corpus)} documents")
+    console.say(f"evaluating {asked.ranked} queries over {len(asked.corpus)} documents")
+    if without := len(asked.records) - asked.ranked:
+        console.say(f"{without} queries have no positive: their labelled pairs count, they are not ranked")
     answers, entries, chosen = _answers(choices, asked, elsewhere, options)
     result = report.compose(options, asked, elsewhere, entries, answers, chosen, models.teacher_gate(options))
     artifacts.write_json(output / artifacts.EVALUATION_JSON, result)

@@ -111,7 +111,8 @@ def _data(options: EvaluationOptions, task: Task) -> dict[str, Any]:
 
 def _counts(task: Task) -> dict[str, int]:
     return {
-        "queries": len(task.records),
+        "queries": task.ranked,
+        "queries_without_positive": len(task.records) - task.ranked,
         "queries_in_file": len(task.dataset),
         "rejected_rows": task.dataset.rejected,
         "documents": len(task.corpus),

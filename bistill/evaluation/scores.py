@@ -137,8 +137,9 @@ def of_encoder(
     """
     calibration = calibration_file.read(name)
     queries, documents = _encoded(encoder, task, role, batch_size)
-    with progress(f"{role}: ranking", len(queries), "queries") as advance:
-        ids, cosines = metrics.top_documents(queries, documents, RANKING_DEPTH, advance=advance)
+    ranked = queries[: task.ranked]
+    with progress(f"{role}: ranking", len(ranked), "queries") as advance:
+        ids, cosines = metrics.top_documents(ranked, documents, RANKING_DEPTH, advance=advance)
     pairs = {"positives": task.positives, "negatives": task.negatives, "random": task.random}
     shuffled = {kind: cosines_of(queries, documents, task.shuffled(found)) for kind, found in pairs.items()}
     return EncoderScores(
@@ -149,7 +150,7 @@ def of_encoder(
         shuffled=shuffled,
         calibration=calibration,
         elsewhere=tuple(_ndcg(encoder, further, role, batch_size) for further in elsewhere),
-        by_dimension=dimensions.rankings(queries, documents, task, sizes, RANKING_DEPTH),
+        by_dimension=dimensions.rankings(ranked, documents, task, sizes, RANKING_DEPTH),
     )
 
 
@@ -157,7 +158,7 @@ def of_lexical(task: Task) -> LexicalScores:
     """Rank the task's documents by BM25, over tokens that the documents decide, as the lexical miner does."""
     miner = lexical.LexicalMiner(task.queries, task.corpus)
     depth = min(RANKING_DEPTH, len(task.corpus))
-    ids, scores = miner.search(np.arange(len(task.records)), depth)
+    ids, scores = miner.search(np.arange(task.ranked), depth)
     description = {
         "method": lexical.METHOD,
         "tokens": miner.tokens,
@@ -218,7 +219,8 @@ def _encoded(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> tupl
 
 def _ndcg(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> np.ndarray:
     """nDCG@10 of each query of a task: float64 of shape (queries,)."""
-    ranked = metrics.top_documents(*_encoded(encoder, task, f"{role}, forgetting", batch_size), RANKING_DEPTH)
+    queries, documents = _encoded(encoder, task, f"{role}, forgetting", batch_size)
+    ranked = metrics.top_documents(queries[: task.ranked], documents, RANKING_DEPTH)
     by_query = metrics.ranking_metrics_by_query(task.qrels(), metrics.Rankings(task.query_ids(), *ranked))
     return np.array([by_query[str(query)]["ndcg_at_10"] for query in task.query_ids()])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import numpy as np
 from bistill import metrics
 from bistill.candidates.lists import random_negatives
 from bistill.config import EvaluationOptions
+from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
-from bistill.data.sampling import generator, subset
+from bistill.data.sampling import generator
 from bistill.data.store import load_documents, load_split
 
 
@@ -47,7 +49,8 @@ class Task:
 
     Attributes:
         dataset: the test file.
-        records: its queries used here, with their judgements.
+        records: its queries used here, with their judgements: those with a positive, which are ranked, then those
+            without, of which only the labelled pairs count.
         corpus: documents to rank; the first ones have the ids of the test file.
         positives: labelled relevant pairs.
         negatives: labelled irrelevant pairs, maybe none.
@@ -63,6 +66,11 @@ class Task:
     negatives: Pairs
     random: Pairs
     others: np.ndarray
+
+    @cached_property
+    def ranked(self) -> int:
+        """How many queries have a positive: the first ones."""
+        return sum(bool(record.positives) for record in self.records)
 
     @property
     def queries(self) -> list[str]:
@@ -84,8 +92,8 @@ class Task:
         return Pairs(queries[rows], pairs.documents[rows], np.full(len(rows), np.nan))
 
     def query_ids(self) -> list[int]:
-        """Of the queries asked, in their order."""
-        return [record.query_id for record in self.records]
+        """Of the queries that are ranked, in their order."""
+        return [record.query_id for record in self.records[: self.ranked]]
 
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the relevant documents, as ``metrics.ranking_metrics`` takes them; ids as text."""
@@ -93,7 +101,7 @@ class Task:
             str(record.query_id): dict(
                 zip(map(str, record.positives), metrics.gains(record.positive_labels), strict=True)
             )
-            for record in self.records
+            for record in self.records[: self.ranked]
         }
 
 
@@ -105,13 +113,14 @@ def build(options: EvaluationOptions, rejected_to: Path) -> Task:
         rejected_to: file of the rows set aside where bad rows are skipped.
 
     Raises:
-        DataError: a file cannot be used; RowError names the row.
+        DataError: a file cannot be used, or no query has a positive; RowError names the row.
     """
     dataset = load_split(options.test_data, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to)
-    rows = subset(options.seed, "evaluation", len(dataset), options.max_samples)
-    records = [dataset[int(row)] for row in rows]
+    ranked = choice.with_positive(dataset, options.seed, "evaluation", options.max_samples)
+    others = choice.without_positive(dataset, options.seed, "evaluation", options.max_samples)
+    records = [dataset[int(row)] for row in (*ranked, *others)]
     corpus = Corpus(dataset.documents, load_documents(options.corpus_data) if options.corpus_data else ())
-    chosen = (random_negatives(record, corpus, options.seed) for record in records)
+    chosen = (random_negatives(record, corpus, options.seed) for record in records[: len(ranked)])
     return Task(
         dataset=dataset,
         records=records,

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from bistill import calibration, console, metrics
 from bistill.calibration import Calibration
 from bistill.candidates.lists import random_negatives
+from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import subset
 from bistill.encoders import packing
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import DataError, ModelError
@@ -81,7 +81,8 @@ class CalibratedStudent(nn.Module):
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """Pairs of validation queries: positives, labelled negatives, and some random documents of each query.
+    """Pairs of validation queries: positives, labelled negatives, and some random documents of each query with a
+    positive.
 
     Attributes:
         queries: texts.
@@ -97,20 +98,26 @@ class LabelledPairs:
 
     @classmethod
     def of(cls, valid: Dataset, corpus: Corpus, *, count: int, seed: int) -> LabelledPairs:
-        """Pairs of ``count`` queries chosen by ``seed``, the very kinds by which an evaluation measures separation.
+        """Pairs of ``count`` queries with a positive chosen by ``seed``, and of the same share of those without: the
+        very kinds by which an evaluation measures separation.
 
         Args:
             valid: validation queries.
             corpus: documents, those of ``valid`` first.
             count: queries at most.
             seed: of the choice of queries and random documents.
+
+        Raises:
+            DataError: no query has a positive.
         """
         rows: list[tuple[int, int, bool]] = []
-        chosen = subset(seed, "valid", len(valid), count)
+        relevant = choice.with_positive(valid, seed, "valid", count)
+        chosen = [*relevant, *choice.without_positive(valid, seed, "valid", count)]
         for place, query in enumerate(chosen):
             record = valid[int(query)]
             rows += [(place, document, True) for document in record.positives]
-            irrelevant = (*record.negatives, *random_negatives(record, corpus, seed))
+            random = random_negatives(record, corpus, seed) if record.positives else []
+            irrelevant = (*record.negatives, *random)
             rows += [(place, document, False) for document in dict.fromkeys(irrelevant)]
         used = sorted({document for _, document, _ in rows})
         place_of = {document: place for place, document in enumerate(used)}

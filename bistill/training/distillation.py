@@ -13,9 +13,10 @@ from bistill.candidates.mining.miners import parse
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.candidates.teacher_scores.teachers import IMPORTED, Teachers
 from bistill.config import DistillationOptions
+from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import permutation, subset
+from bistill.data.sampling import permutation
 from bistill.data.version import corpus_of
 from bistill.encoders import calibration_file, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
@@ -119,7 +120,8 @@ def _task(
     line: ScoreLine | None = None,
 ) -> ListTask:
     """Scored candidates of all epochs; afterwards no teacher is needed any more."""
-    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
+    console.say(f"student: {choice.chosen_for_lists(dataset, query_ids)}")
     pools = build(options, dataset, corpus, query_ids, teachers)
     counts = dataclasses.asdict(pools.counts)
     shared = None

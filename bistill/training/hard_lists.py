@@ -7,9 +7,10 @@ from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import kept
 from bistill.config import DistillationOptions, TeacherOptions
+from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import generator, subset
+from bistill.data.sampling import generator
 from bistill.training.validation import LIST_SIZE
 
 
@@ -21,8 +22,11 @@ def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | Distill
         valid: validation queries.
         corpus: documents to find candidates in, those of ``valid`` first.
         options: number of queries, seed, and what a word is.
+
+    Raises:
+        DataError: no validation query has a positive.
     """
-    query_ids = subset(options.seed, "valid", len(valid), options.valid_samples)
+    query_ids = choice.with_positive(valid, options.seed, "valid", options.valid_samples)
     miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
     found = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)
     return [

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from bistill import console, losses
 from bistill.candidates.lists import negatives_of
 from bistill.config import TeacherOptions
+from bistill.data import choice
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
-from bistill.data.sampling import permutation, subset
+from bistill.data.sampling import permutation
 from bistill.data.version import corpus_of
 from bistill.encoders import batching, loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder, Pair
@@ -32,7 +33,7 @@ from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, measu
 
 class PairTask:
     """Labelled pairs: every positive of every query, and ``negatives_per_positive`` negatives for each, redrawn each
-    epoch.
+    epoch. Of a query without a positive these are its labelled negatives alone, as many as of one with a positive.
 
     Args:
         encoder: the teacher in training.
@@ -56,6 +57,12 @@ class PairTask:
     def samples(self) -> int:
         """Pairs of one epoch."""
         return int(self._ends[-1])
+
+    @property
+    def without_positive(self) -> int:
+        """Those of them whose query has no positive."""
+        rows = np.isin(self._query_ids, self._dataset.without_positive, assume_unique=True)
+        return int(np.diff(self._ends, prepend=0)[rows].sum())
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """Queries shuffled, the pairs of a query together: a batch holds what is relevant beside what is not.
@@ -90,14 +97,19 @@ class PairTask:
         key, kept = (record.query_id, epoch), self._drawn
         if kept is not None and kept[0] == key:
             return kept[1]
-        count = len(record.positives) * self._options.negatives_per_positive
+        count = self._wanted(record)
         drawn = negatives_of(record, self._dataset.documents, count=count, seed=self._options.seed, epoch=epoch)
         self._drawn = (key, drawn)
         return drawn
 
+    def _wanted(self, record: Record) -> int:
+        """Negatives of a query; where nothing is relevant random documents would teach nothing about the query."""
+        own = self._options.negatives_per_positive
+        return len(record.positives) * own if record.positives else min(own, len(record.negatives))
+
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
-        wanted = len(record.positives) * self._options.negatives_per_positive
+        wanted = self._wanted(record)
         if wanted < (len(self._dataset.documents) - len(record.positives)) // 2:
             return len(record.positives) + wanted
         # A small data set may have fewer: as many in every epoch, whichever they are.
@@ -150,8 +162,12 @@ def train(options: TeacherOptions) -> dict[str, Any]:
 def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
     encoder = start(options)
-    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
-    console.say(f"teacher: {task.samples} pairs an epoch, {lora.trainable_parameters(encoder.model)} weights to train")
+    query_ids = choice.queries(dataset, options.seed, "train", options.max_samples)
+    task = PairTask(encoder, dataset, query_ids, options)
+    console.say(f"teacher: {choice.chosen(dataset, query_ids)}")
+    alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
+    weights = lora.trainable_parameters(encoder.model)
+    console.say(f"teacher: {task.samples} pairs an epoch{alone}, {weights} weights to train")
     documents = corpus_of(options, valid)
     lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, options))
     validation = Validate(

@@ -12,8 +12,8 @@ import numpy as np
 
 from bistill import metrics
 from bistill.candidates.lists import CandidateList, for_validation
+from bistill.data import choice
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import subset
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 
@@ -58,8 +58,12 @@ class ValidationLists:
 
     @classmethod
     def of(cls, dataset: Dataset, *, count: int, seed: int) -> ValidationLists:
-        """Lists of ``count`` queries chosen by ``seed``, ``LIST_SIZE`` documents each where there are as many."""
-        chosen = subset(seed, "valid", len(dataset), count)
+        """Lists of ``count`` queries chosen by ``seed``, ``LIST_SIZE`` documents each where there are as many.
+
+        Raises:
+            DataError: no query has a positive.
+        """
+        chosen = choice.with_positive(dataset, seed, "valid", count)
         lists = [for_validation(dataset, int(query), size=LIST_SIZE, seed=seed) for query in chosen]
         return cls(dataset.queries, dataset.documents, lists)
 

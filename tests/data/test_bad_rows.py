@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bistill.data import csv_reader
+from bistill.data.records import Record
 from bistill.data.store import load_split
 from bistill.data.validation import ReadingOptions
 from bistill.errors import DataError, RowError
@@ -49,7 +50,6 @@ ROW_ERRORS: dict[str, tuple[str | bytes, int, str, str, object]] = {
     "label NaN": (PAIRS + "a,b,nan\n", 2, "label", "the label is not a number", "nan"),
     "label negative": (PAIRS + "a,b,-1\n", 2, "label", "out of range", "-1"),
     "label infinite": (PAIRS + "a,b,1e999\n", 2, "label", "out of range", "1e999"),
-    "no positive": (PAIRS + "a,b,1\nq,b,0\nq,c,0\n", 3, "label", "a query with no positive", "q"),
     "positive and negative": (
         TRIPLETS + "a,b,c\na,d,b\n",
         3,
@@ -153,13 +153,14 @@ def test_skip_sets_rows_aside_and_says_how_many(
     assert f"4 bad rows were set aside; the first: {first}; see {rejected}\n" in capsys.readouterr().err
 
 
-def test_skip_drops_all_rows_of_a_query_without_positive(write: Write, tmp_path: Path) -> None:
-    file = write("rows.csv", PAIRS + "q,b,0\na,b,1\nq,c,0\n")
+def test_a_query_whose_positive_row_is_set_aside_keeps_its_other_rows(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", PAIRS + "q,b,0\nq,d,one\na,b,1\nq,c,0\n")
     rejected = tmp_path / "rejected.csv"
     dataset = load_split(file, on_bad_rows="skip", rejected_to=rejected)
-    assert [record.query for record in dataset] == ["a"] == list(dataset.queries)
+    assert dataset[0] == Record(0, "q", (), (), (0, 1), (0.0, 0.0))
+    assert [record.query for record in dataset] == ["q", "a"] == list(dataset.queries)
     lines = rejected.read_text(encoding="utf-8").splitlines()
-    assert [line.split(",")[1:3] for line in lines[1:]] == [["2", "label"], ["4", "label"]]
+    assert [line.split(",")[1:3] for line in lines[1:]] == [["3", "label"]]
 
 
 def test_skip_of_several_files_keeps_the_others_rows(write: Write, tmp_path: Path) -> None:

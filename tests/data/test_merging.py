@@ -50,6 +50,32 @@ def test_queries_of_two_splits_stay_in_test_before_valid_before_train() -> None:
     assert (found.equal_across, found.near_across) == (2, 1)
 
 
+def test_a_query_without_a_positive_gives_way_to_the_same_query_with_one() -> None:
+    records = {
+        "train": [record(0, {0: 1.0}, {}), record(1, {}, {1: 0.0}), record(2, {}, {2: 0.0}), record(3, {}, {0: 0.0})],
+        "test": [record(0, {}, {0: 0.0}), record(1, {}, {1: 0.0}), record(2, {2: 1.0}, {})],
+    }
+    # train 3 equals test 0 and train 4 test 1; train 5 nearly equals test 2; train 6 repeats train 3
+    found = merge(
+        records,
+        {"test": 0, "train": 3},
+        {"test": 0, "train": 3},
+        same([0, 1, 2, 0, 1, 5, 0], [0, 1, 2, 0, 1, 2, 0]),
+        same(list(range(6)), list(range(6))),
+    )
+    assert found.splits == {
+        "test": [Judged(1, {}, {1: 0.0}), Judged(2, {2: 1.0}, {})],
+        "train": [Judged(3, {3: 1.0}, {})],
+    }
+    assert (found.equal_queries, found.equal_across, found.near_across, found.conflicts) == (1, 2, 1, 1)
+
+
+def test_a_query_of_which_no_judgement_is_left_is_none() -> None:
+    records = {"all": [record(0, {}, {}), record(1, {}, {0: 0.0})]}
+    found = merge(records, {"all": 0}, {"all": 0}, same([0, 1], [0, 1]), same([0], [0]))
+    assert found.splits == {"all": [Judged(1, {}, {0: 0.0})]}
+
+
 def test_shares_are_met_and_do_not_depend_on_order() -> None:
     groups = {number: [f"query {number}"] for number in range(100)}
     shares = {"test": 0.1, "valid": 0.2}

@@ -78,7 +78,7 @@ def test_what_is_found_is_resolved_and_reported(
         "queries: equal in two splits, dropped from the later": 1,
         "queries: nearly equal in two splits, dropped from the later": 1,
         "negatives that are positives of their query, dropped": 1,
-        "queries without a positive, dropped": 0,
+        "queries without a positive, kept": 0,
         "documents that no query judges, in corpus.csv": 4,
         "bad rows set aside, in rejected.csv": 0,
     }
@@ -158,12 +158,40 @@ def test_bad_rows_stop_or_are_set_aside(write: Write, tmp_path: Path) -> None:
         run(file, tmp_path)
     assert not (tmp_path / "out").exists()
     made = run(file, tmp_path, on_bad_rows="skip")
-    assert made.report["queries without a positive, dropped"] == 1
-    assert made.report["bad rows set aside, in rejected.csv"] == 2
+    assert made.report["queries without a positive, kept"] == 1
+    assert made.report["bad rows set aside, in rejected.csv"] == 1
     assert [row[:4] for row in rows_of(made.folder / "rejected.csv")[1:]] == [
         (str(file), "11", "passage", "the cell is empty"),
-        (str(file), "12", "label", "a query with no positive: none of its documents is labelled relevant"),
     ]
+
+
+def test_queries_with_labels_of_0_alone_are_kept_in_every_split(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    positive = [f"what is p{n} about,p{n} is this,1\nwhat is p{n} about,q{n} is not,0\n" for n in range(40)]
+    alone = [f"where is z{n} kept,z{n} is not there,0\nwhere is z{n} kept,y{n} is neither,0\n" for n in range(30)]
+    header = "query,passage,label\n"
+    mixed = run(write("mixed.csv", header + "".join(positive + alone)), tmp_path, data_version="mixed")
+    plain = run(write("plain.csv", header + "".join(positive)), tmp_path, data_version="plain")
+    assert mixed.queries == {"train": 32 + 24, "valid": 4 + 3, "test": 4 + 3}
+    assert mixed.report["queries without a positive, kept"] == 30
+    written = {split: rows_of(mixed.folder / f"{split}.csv")[1:] for split in ("train", "valid", "test")}
+    lines = {",".join(row) + "\n" for rows in written.values() for row in rows}
+    assert lines == set("".join(positive + alone).splitlines(keepends=True))
+    assert not (mixed.folder / "corpus.csv").exists()
+    for split, rows in written.items():  # what they are beside changes nothing for the others
+        answered = [row for row in rows if row[0].startswith("what")]
+        assert answered == rows_of(plain.folder / f"{split}.csv")[1:]
+    rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train", "56", "24", "32", "80"] in rows  # queries, without a positive, positives, negatives
+    assert ["queries", "without", "a", "positive,", "kept", "30"] in rows
+
+
+def test_a_source_of_labels_of_0_alone_is_refused(write: Write, tmp_path: Path) -> None:
+    rows = "".join(f"q{n} word{n},d{n} text{n},0\n" for n in range(20))
+    with pytest.raises(DataError, match="no query has a relevant document") as caught:
+        run(write("rows.csv", "query,passage,label\n" + rows), tmp_path)
+    assert "--positive_from" in str(caught.value) and not (tmp_path / "out").exists()
 
 
 def test_a_second_run_does_nothing_until_something_changes(

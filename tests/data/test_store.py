@@ -69,6 +69,26 @@ def test_a_document_judged_twice_the_same_way_keeps_its_highest_label(write: Wri
     assert (record.positives, record.positive_labels, record.negative_labels) == ((0,), (0.9,), (0.3,))
 
 
+def test_queries_without_a_positive_and_rows_are_counted(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "BATCH_ROWS", 2)
+    content = "query,passage,label\na,b,0\nx,b,1\nc,d,0.2\nc,e,0.4\nx,b,1\nx,f,0\nx,b,0\ny,b,1\nz,z,0\n"
+    dataset = load_split(write("rows.csv", content), on_bad_rows="skip")
+    assert dataset[4] == Record(4, "z", (), (), (), ())  # judged by its own text alone
+    assert dataset[2] == Record(2, "c", (), (), (1, 2), (0.2, 0.4))
+    assert dataset.with_positive.tolist() == [1, 3]
+    assert dataset.without_positive.tolist() == [0, 2, 4]
+    assert dataset.rows().tolist() == [1, 3, 2, 1, 1]  # the contradiction of row 8 is set aside
+    triplets = load_split(
+        write(
+            "rows.jsonl",
+            '{"query": "a", "pos": ["b", "c"], "neg": []}\n{"query": "d", "pos": [], '
+            '"neg": ["b", "e"]}\n{"query": "a", "pos": ["f"], "neg": []}\n',
+        )
+    )
+    assert (triplets.rows().tolist(), triplets.with_positive.tolist()) == ([2, 1], [0])
+    assert triplets[1] == Record(1, "d", (), (), (0, 2), (0.0, 0.0))
+
+
 def test_more_rows_than_a_batch_against_a_plain_dictionary(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "BATCH_ROWS", 7)
     generator = random.Random(0)

@@ -19,7 +19,7 @@ from bistill.config import EvaluationOptions
 from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.errors import ArtifactError, ModelError, OptionError
+from bistill.errors import ArtifactError, DataError, ModelError, OptionError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked, write
@@ -176,6 +176,41 @@ def test_more_documents_are_ranked_but_none_twice(options: dict, tmp_path: Path,
     assert after["counts"]["documents_of_corpus_data"] == 2
     assert after["counts"]["documents"] == before["counts"]["documents"] + 2
     assert after["ranking"]["student"]["map"] <= before["ranking"]["student"]["map"]
+
+
+def test_queries_without_a_positive_are_not_ranked_but_their_labelled_pairs_count(
+    options: dict, tiny_encoder: Path, tmp_path: Path, test_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = {**options, "forgetting_data": (str(test_file),)}
+    plain = evaluate(EvaluationOptions(**calls))
+    dataset = load_split(test_file)
+    alone = [[f"error in file {number}", dataset.documents[number], "0"] for number in range(6)]
+    with (tmp_path / "more.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([*csv.reader(test_file.read_text(encoding="utf-8").splitlines()), *alone])
+    more = {**calls, "test_data": str(tmp_path / "more.csv"), "forgetting_data": (str(tmp_path / "more.csv"),)}
+    capsys.readouterr()
+    result = evaluate(EvaluationOptions(**more))
+    assert "6 queries have no positive" in capsys.readouterr().err
+    assert result["ranking"] == plain["ranking"]
+    assert result["comparisons"] == plain["comparisons"]
+    for found, expected in zip(result["forgetting"], plain["forgetting"], strict=True):
+        assert (found["queries"], found["ndcg_at_10"]) == (24, expected["ndcg_at_10"])
+    counts = {"labelled_negatives": 24 + 6, "queries_without_positive": 6, "queries_in_file": 30}
+    assert result["counts"] == {**plain["counts"], **counts}
+    cosines, wider = brute_force(tiny_encoder, tmp_path / "more.csv")
+    negatives = [(1 + cosines[row, place]) / 2 for row, record in enumerate(wider) for place in record.negatives]
+    student = result["separation"]["student"]
+    assert student["labelled_negatives"]["mean_negative"] == pytest.approx(np.mean(negatives), abs=1e-6)
+    margins = plain["separation"]["student"]["labelled_negatives"]["query_margins"]
+    assert student["labelled_negatives"]["query_margins"] == margins
+    assert student["random_negatives"] == plain["separation"]["student"]["random_negatives"]
+
+
+def test_a_file_without_a_positive_cannot_be_ranked(options: dict, tmp_path: Path) -> None:
+    path = tmp_path / "none.csv"
+    path.write_text("query,passage,label\nfile,list,0\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no query has a relevant document"):
+        evaluate(EvaluationOptions(**{**options, "test_data": str(path)}))
 
 
 def test_no_labelled_negatives(options: dict, tmp_path: Path) -> None:

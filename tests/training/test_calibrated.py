@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from bistill.candidates.building import build
 from bistill.candidates.lists import random_negatives
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
+from bistill.data.corpus import Corpus
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of
 from bistill.encoders import calibration_file
@@ -65,6 +67,22 @@ def test_labelled_pairs_are_positives_labelled_negatives_and_random_documents(da
         assert [made.documents[row] for row in made.pairs[own & made.relevant, 1]] == list(
             corpus.take(record.positives)
         )
+
+
+def test_labelled_pairs_of_queries_without_a_positive_count_without_random_ones(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "passage", "label"], *[[f"a{n}", f"b{n}", "1"] for n in range(8)]]
+    rows += [[f"x{n}", f"{text}{n}", "0"] for n in range(4) for text in ("y", "z")]
+    valid = load_split(write_csv(tmp_path / "valid.csv", rows))
+    for count, alone in ((100, 4), (4, 2)):
+        made = LabelledPairs.of(valid, Corpus(valid.documents), count=count, seed=3)
+        asked = [made.queries[query] for query in made.pairs[:, 0]]
+        pairs = [(query, made.documents[number]) for query, number in zip(asked, made.pairs[:, 1], strict=True)]
+        zero = [pair for pair in pairs if pair[0].startswith("x")]
+        assert len(zero) == 2 * alone == 2 * len({query for query, _ in zero})
+        assert all(document[1:] == query[1:] for query, document in zero)
+        assert made.relevant.sum() == min(count, 8) and len(pairs) == min(count, 8) * 5 + len(zero)
 
 
 def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:

@@ -130,6 +130,47 @@ def test_a_data_set_with_few_documents_gives_as_many_pairs_as_it_has(
     assert [document for (_, document), label in pairs[:4] if not label] == ["green is one", "green is one"]
 
 
+def test_a_query_with_labels_of_0_alone_gives_its_labelled_pairs(
+    tmp_path: Path, tiny_encoder: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["red", "red is one", "1"], *[["blue", f"no blue {place}", "0"] for place in range(5)]]
+    rows += [["key", "no key", "0.25"], *[["tree", f"tree {place}", "1"] for place in range(20)]]
+    dataset = load_split(write_csv(tmp_path / "pairs.csv", [["query", "passage", "label"], *rows]))
+    encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
+    task = PairTask(encoder, dataset, np.arange(4), TeacherOptions(data_version="v", negatives_per_positive=3))
+    pairs = [[task.pair(sample, epoch) for sample in range(4 + 3 + 1)] for epoch in range(12)]
+    assert task.without_positive == 3 + 1
+    for own in pairs:
+        assert [query for (query, _), _ in own] == ["red"] * 4 + ["blue"] * 3 + ["key"]
+        assert len({document for (query, document), _ in own if query == "blue"}) == 3
+        assert own[-1] == (("key", "no key"), 0.25)
+    read = {pair for own in pairs for pair in own if pair[0][0] == "blue"}
+    assert read == {(("blue", f"no blue {place}"), 0.0) for place in range(5)}  # others each epoch, never random ones
+
+
+def test_labels_of_0_alone_teach_and_change_nothing_for_the_lists(
+    data_root: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = train(options(data_root, tiny_encoder, epochs=1, output_dir=str(data_root.parent / "plain")))
+    for split in ("train", "valid"):
+        path = data_root / "tiny" / f"{split}.csv"
+        triplets = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+        rows = [
+            f"{query},{text},{label}" for query, *texts in triplets for text, label in zip(texts, "10", strict=True)
+        ]
+        alone = [f"error in {word},{word} thread,0" for word in ("file", "json", "set")] if split == "train" else []
+        content = "\n".join(["query,passage,label", *rows, *alone, *alone[:1]])
+        path.write_text(content + "\n", encoding="utf-8")
+    capsys.readouterr()
+    made = train(options(data_root, tiny_encoder, epochs=1))
+    said = capsys.readouterr().err
+    assert "15 queries (3 without a positive)" in said
+    assert "teacher: 15 of 15 queries, 28 of 28 rows" in said
+    assert "51 pairs an epoch, 3 of them of queries without a positive" in said
+    assert (plain["updates"], made["updates"]) == (6, 7)  # 48 and 51 pairs, 8 an update
+    assert made["validation_untouched"] == plain["validation_untouched"]
+
+
 def test_max_samples_limits_queries(data_root: Path, tiny_encoder: Path) -> None:
     made = options(data_root, tiny_encoder, max_samples=3, epochs=1, batch_size=4)
     assert train(made)["updates"] == 3  # 3 queries, 4 pairs each, 4 pairs an update

@@ -20,8 +20,8 @@ from bistill.candidates.teacher_scores import cache, scoring
 from bistill.candidates.teacher_scores.cache import ScoreCache
 from bistill.candidates.teacher_scores.scoring import Scored
 from bistill.config import Precision, ScoringOptions
+from bistill.data import choice
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import subset
 from bistill.encoders import loading, lora, rerankers
 from bistill.encoders.rerankers import Reranker
 from bistill.errors import ArtifactError, DataError, OptionError
@@ -175,12 +175,12 @@ class Teachers:
         """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.
 
         Raises:
-            DataError: imported scores lack these pairs.
+            DataError: imported scores lack these pairs, or no query has a positive.
             ModelError: a teacher's scores fall where relevance rises.
         """
         if len(self.members) == 1:
             return
-        chosen = subset(seed, "calibration", len(labelled), CALIBRATION_QUERIES)
+        chosen = choice.with_positive(labelled, seed, "calibration", CALIBRATION_QUERIES)
         lists = [for_validation(labelled, int(query), size=CALIBRATION_LIST_SIZE, seed=seed) for query in chosen]
         pairs = np.array([(item.query_id, document) for item in lists for document in item.documents], dtype=np.int64)
         relevant = np.array([place < item.positives for item in lists for place in range(len(item.documents))])
