@@ -20,6 +20,7 @@ SPLIT_FILES: Final = {split: f"{split}.csv" for split in SPLITS}
 CORPUS_FILE: Final = "corpus.csv"
 REJECTED_FILE: Final = "rejected.csv"
 PREPARE_RECORD: Final = "prepare.json"
+UNFINISHED_DATA: Final = ".unfinished-data"
 
 # model directories
 BEST_MODEL: Final = "best_model.pt"

@@ -65,6 +65,18 @@ def altering(options: Options) -> dict[str, Any]:
     return {name: getattr(options, name) for name in decisive}
 
 
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], mark: str = "") -> str:
+    """Names whose values differ, in the order of the alphabet: ``--lr was 2e-05, is 1e-05``; "" where none does.
+
+    Args:
+        then: values by name.
+        now: values by name, of the same kinds (as JSON gives them: no tuples).
+        mark: put before each name.
+    """
+    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    return ", ".join(f"{mark}{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in names)
+
+
 def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:
     """A copy of ``default`` with the values of a (nested) mapping, as read from YAML.
 

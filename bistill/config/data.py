@@ -34,4 +34,8 @@ class PrepareOptions(Options):
     ] = 0.9
     max_pairs: Annotated[int, Option("python-docs: at most this many pairs.", minimum=100)] = 10_000
     on_bad_rows: OnBadRows = "stop"
+    overwrite: Annotated[
+        bool,
+        Option("Replace a data version of that name that was made otherwise.", alters_result=False),
+    ] = False
     seed: Seed = 42

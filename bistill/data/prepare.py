@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +16,15 @@ from bistill.console import progress, say
 from bistill.data import merging
 from bistill.data.duplicates import Duplicates, find_duplicates, normalised_text
 from bistill.data.prepare_loading import CORPUS, Chain, LoadedSource, load_source, open_prepared_source
-from bistill.data.prepare_writing import show, write_rejected_rows, write_splits
+from bistill.data.prepare_writing import show, whole, write_record, write_rejected_rows, write_splits
 from bistill.data.python_docs import SOURCE_NAME
 from bistill.data.sources import UNSPLIT
 from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.options import altering, differences
 
 RECORD_VERSION: Final = 2
+# Options that say where something lies: what lies there is known by its content.
+PLACES: Final = ("source", "data_version", "data_root")
 
 
 @dataclass(frozen=True)
@@ -46,22 +49,29 @@ def prepare(options: PrepareOptions) -> PreparedData:
 
     The rows have the columns query, passage, label (1, 0 or graded between). corpus.csv (passage) holds documents
     that no written row names, rejected.csv the rows set aside, prepare.json options, fingerprints and counts. A second
-    run with the same source and options, and the files intact, changes nothing.
+    run with the same source and options, and the files intact, changes nothing. A data version of that name that was
+    made otherwise stays, unless ``overwrite`` is given; then it stays until the new one is whole.
 
     Raises:
         RowError: the first bad row, where the policy is "stop".
         DataError: the source cannot be read, or nothing is left for training.
-        OptionError: the data version is no plain folder name, its folder is the source or holds files that prepare did
-            not write, or the shares leave nothing for training.
+        OptionError: the data version is no plain folder name, its folder is the source, holds files that prepare did
+            not write or a data version that was made otherwise, or the shares leave nothing for training.
     """
     folder = _target(options)
     record = _own_record(folder)
     source = open_prepared_source(options)
-    chosen = asdict(options) | {"negative_columns": list(options.negative_columns)}
+    chosen = altering(options) | {"data_version": options.data_version, "data_root": options.data_root}
+    chosen["negative_columns"] = list(options.negative_columns)
     identity = {"version": RECORD_VERSION, "options": chosen, "source": source.fingerprint}
-    if done := _already_done(folder, record, identity):
-        say(f"{folder}: nothing to do, source, options and files are unchanged")
-        return done
+    if any((folder / name).exists() for name in record.get("files", ())):
+        changed, older = _changes(record, identity), _other_version(record)
+        done = None if changed or (older and options.overwrite) else _already_done(folder, record)
+        if done is not None:
+            say(f"{folder}: nothing to do, source, options and files are unchanged{older}")
+            return done
+        if changed:
+            _refuse_replacing(folder, changed, options)
     with artifacts.scratch(folder.parent) as scratch:
         loaded = load_source(source, options, scratch)
         return _resolve_and_write(loaded, options, folder, identity)
@@ -138,17 +148,15 @@ def _resolve_and_write(
             todo="see whether --label_column, --label_maximum and --positive_from are what the labels mean",
         )
     unjudged = _unjudged(splits, same_documents)
-    written = write_splits(folder, splits, unjudged, queries, documents)
-    rejected = write_rejected_rows(folder, loaded.rejected)
-    if rejected:
-        written.append(artifacts.REJECTED_FILE)
     repeated = _repeated_texts(same_documents, documents)
     alone = sum(not judged.positives for own in splits.values() for judged in own)
-    report = _report(merged, repeated, same_documents.near_count, alone, len(unjudged), rejected)
     counts: dict[str, int] = {split: len(splits[split]) for split in artifacts.SPLITS if split in splits}
-    files = {name: artifacts.sha256_of_file(folder / name) for name in sorted(written)}
-    record = identity | {"queries": counts, "report": report, "notes": loaded.notes, "files": files}
-    artifacts.write_json(folder / artifacts.PREPARE_RECORD, record)
+    with whole(folder) as unfinished:
+        write_splits(unfinished, splits, unjudged, queries, documents)
+        rejected = write_rejected_rows(unfinished, loaded.rejected, folder)
+        report = _report(merged, repeated, same_documents.near_count, alone, len(unjudged), rejected)
+        record = identity | {"queries": counts, "report": report, "notes": loaded.notes}
+        write_record(unfinished, record)
     show(folder, splits, report)
     return PreparedData(folder, counts, report, reused=False)
 
@@ -231,9 +239,40 @@ def _unjudged(splits: Mapping[str, list[merging.Judged]], same: Duplicates) -> l
     return [int(number) for number in np.flatnonzero(first & ~used)]
 
 
-def _already_done(folder: Path, record: Mapping[str, Any], identity: Mapping[str, Any]) -> PreparedData | None:
-    if any(record.get(name) != value for name, value in identity.items()):
-        return None
+def _already_done(folder: Path, record: Mapping[str, Any]) -> PreparedData | None:
+    """The data version that an earlier run finished in a folder, None where one of its files is gone."""
     if not all((folder / name).exists() for name in record["files"]):
         return None
     return PreparedData(folder, record["queries"], record["report"], reused=True)
+
+
+def _changes(record: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """What a data version was made from otherwise, in words. A source is known by its content, not by its path, and an
+    option that is newer than the record acted as its default does."""
+    plain = {field.name: field.default for field in fields(PrepareOptions)}
+    now = {name: value for name, value in identity["options"].items() if name not in PLACES}
+    then = {name: record["options"].get(name, plain[name]) for name in now}
+    then["negative_columns"] = list(then["negative_columns"])
+    found = [differences(then, now, mark="--")]
+    if record["source"] != identity["source"]:
+        before, after = record["options"]["source"], identity["options"]["source"]
+        found.insert(0, f"the source was {before!r}, is {after!r}" if before != after else f"{after} has changed since")
+    return [item for item in found if item]
+
+
+def _other_version(record: Mapping[str, Any]) -> str:
+    if record.get("version") == RECORD_VERSION:
+        return ""
+    return " (an earlier version of bistill made it; --overwrite makes it anew)"
+
+
+def _refuse_replacing(folder: Path, changed: Sequence[str], options: PrepareOptions) -> None:
+    """Raise unless the data version that lies in a folder may be replaced, which is said."""
+    if not options.overwrite:
+        raise OptionError(
+            f"the data version was made otherwise: {'; '.join(changed)}",
+            where="--data_version",
+            found=str(folder),
+            todo="give --overwrite to replace it once the new one is whole, or another name",
+        )
+    say(f"{folder}: {'; '.join(changed)}; the data version stays until the new one is whole")

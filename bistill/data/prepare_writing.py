@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bistill import artifacts
 from bistill.console import say, table
@@ -13,33 +16,56 @@ from bistill.data.prepare_loading import Chain
 from bistill.data.rejections import read_rejections, set_aside, write_rejected
 
 
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder inside for the files of a data version, which take their places once the block has ended well.
+
+    Until then what the folder holds is untouched. Files of an earlier version that have no successor are removed; while
+    the files move, the record says that they may not belong together.
+    """
+    unfinished = folder / artifacts.UNFINISHED_DATA
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        artifacts.write_json(folder / artifacts.PREPARE_RECORD, {"complete": False})
+        for file in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
+            if (unfinished / file).exists():
+                (unfinished / file).replace(folder / file)
+            else:
+                (folder / file).unlink(missing_ok=True)
+        artifacts.flush(folder)
+        (unfinished / artifacts.PREPARE_RECORD).replace(folder / artifacts.PREPARE_RECORD)
+        artifacts.flush(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def write_splits(
     folder: Path,
     splits: Mapping[str, list[Judged]],
     unjudged: Sequence[int],
     queries: Chain,
     documents: Chain,
-) -> list[str]:
-    """Write the files of all splits and the corpus; files of an earlier run that have no successor are removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    artifacts.write_json(folder / artifacts.PREPARE_RECORD, {"complete": False})  # nothing claims to be whole yet
-    written = []
+) -> None:
+    """Write the files of all splits and the corpus."""
     for split, name in artifacts.SPLIT_FILES.items():
         if split not in splits:
-            (folder / name).unlink(missing_ok=True)
             continue
-        written.append(name)
         rows = (
             (queries[judged.query], documents[document], f"{label:.17g}")
             for judged in splits[split]
             for document, label in [*judged.positives.items(), *judged.negatives.items()]
         )
         _write_csv(folder / name, ("query", "passage", "label"), rows)
-    (folder / artifacts.CORPUS_FILE).unlink(missing_ok=True)
     if unjudged:
-        written.append(artifacts.CORPUS_FILE)
         _write_csv(folder / artifacts.CORPUS_FILE, ("passage",), ((documents[number],) for number in unjudged))
-    return written
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a data version, with the SHA-256 of each of its files."""
+    files = {path.name: artifacts.sha256_of_file(path) for path in sorted(folder.iterdir())}
+    artifacts.write_json(folder / artifacts.PREPARE_RECORD, {**record, "files": files})
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:
@@ -52,14 +78,18 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]
             (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
 
 
-def write_rejected_rows(folder: Path, collections: Sequence[Path]) -> int:
-    """Write rejected.csv from JSONL collections of rejections, where there are any; returns their number."""
-    path = folder / artifacts.REJECTED_FILE
-    path.unlink(missing_ok=True)
+def write_rejected_rows(folder: Path, collections: Sequence[Path], place: Path) -> int:
+    """Write rejected.csv from JSONL collections of rejections, where there are any, and say so; returns their number.
+
+    Args:
+        folder: where it is written.
+        collections: what ``Rejections`` wrote.
+        place: folder in which it will be found.
+    """
     entries = [entry for file in collections for entry in read_rejections(file)]
     if entries:
-        write_rejected(path, entries, files=[])
-        say(f"{set_aside(len(entries), *entries[0])}; see {path}")
+        write_rejected(folder / artifacts.REJECTED_FILE, entries, files=[])
+        say(f"{set_aside(len(entries), *entries[0])}; see {place / artifacts.REJECTED_FILE}")
     return len(entries)
 
 

@@ -15,6 +15,7 @@ from bistill import artifacts, console
 from bistill.config import TrainingOptions
 from bistill.errors import ArtifactError, OptionError
 from bistill.journal import Journal
+from bistill.options import differences
 from bistill.training.checkpoint import Checkpoints, State
 
 # A copy of the state may take this share of the free memory, and is then written while training goes on.
@@ -57,7 +58,7 @@ class Saving:
             return None
         refuse_changes(state.run, self.run)
         if (then := state.run.get("versions")) != (now := self.run.get("versions")):
-            console.say(f"the checkpoint was written with other versions: {_differences(then or {}, now or {})}")
+            console.say(f"the checkpoint was written with other versions: {differences(then or {}, now or {})}")
         self._saved_step = state.step
         self._journal.write("resume", step=state.step)
         console.say(f"going on from the checkpoint of step {state.step} (--restart begins anew)")
@@ -196,10 +197,10 @@ def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
     """
     found = []
     if then.get("options") != now.get("options"):
-        found.append(_differences(then.get("options", {}), now.get("options", {}), "--"))
+        found.append(differences(then.get("options", {}), now.get("options", {}), "--"))
     for part in sorted((then.keys() | now.keys()) - {"options", "versions"}):
         if then.get(part) != now.get(part):
-            found.append(f"{part} ({_differences(_mapping(then.get(part)), _mapping(now.get(part)))})")
+            found.append(f"{part} ({differences(_mapping(then.get(part)), _mapping(now.get(part)))})")
     if found:
         raise OptionError(
             f"an interrupted run in this folder was started otherwise: {'; '.join(found)}",
@@ -211,11 +212,6 @@ def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
 def _remove_all(checkpoints: Checkpoints) -> None:
     (checkpoints.folder / artifacts.SHARED_SCORES).unlink(missing_ok=True)
     checkpoints.remove_all()
-
-
-def _differences(then: dict[str, Any], now: dict[str, Any], mark: str = "") -> str:
-    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return ", ".join(f"{mark}{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in names)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

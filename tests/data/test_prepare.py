@@ -117,7 +117,8 @@ def test_near_equal_queries_stay_together(write: Write, tmp_path: Path, capsys: 
     assert made.queries == {"train": 9, "valid": 9, "test": 9}
     for queries in queries_by_split(made.folder).values():
         assert len({query[:9] for query in queries}) == 1
-    one = run(write("rows.csv", "query,positive,negative\n" + "".join(rows[:9])), tmp_path, near_duplicates=0.8)
+    file = write("few.csv", "query,positive,negative\n" + "".join(rows[:9]))
+    one = run(file, tmp_path, data_version="one", near_duplicates=0.8)
     assert one.queries == {"train": 9}
     assert "no query for test" in capsys.readouterr().err
 
@@ -140,7 +141,7 @@ def test_labels_of_graded_splits_share_one_scale(write: Write, tmp_path: Path) -
     assert load_split(made.folder / "valid.csv")[0].negative_labels == (1 / 3,)
     write("set/test.csv", "query,passage,label\nh,i,0.5\nh,j,1\n")
     with pytest.raises(DataError, match=r"mix fractions with labels above 1: 0.5 here, 2 in .*train.csv, row 2"):
-        run(tmp_path / "set", tmp_path)
+        run(tmp_path / "set", tmp_path, overwrite=True)
 
 
 def test_the_threshold_of_preparation_is_used_again(write: Write, tmp_path: Path) -> None:
@@ -209,13 +210,17 @@ def test_a_second_run_does_nothing_until_something_changes(
         again = run(file, tmp_path)
         assert (again.reused, again.queries, again.report) == (True, first.queries, first.report)
         assert "nothing to do" in capsys.readouterr().err
+        assert run(file, tmp_path, overwrite=True).reused
         with pytest.raises(ArtifactError):
-            run(file, tmp_path, seed=1)
+            run(file, tmp_path, seed=1, overwrite=True)
     (first.folder / "test.csv").unlink()
     assert not run(file, tmp_path).reused
     assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
-    file.write_text(file.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
-    assert not run(file, tmp_path).reused
+    (tmp_path / "moved").mkdir()
+    moved = file.rename(tmp_path / "moved" / "rows.csv")
+    assert run(moved, tmp_path).reused  # known by its content
+    file.write_text(moved.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
+    assert not run(file, tmp_path, overwrite=True).reused
     record = json.loads((first.folder / "prepare.json").read_text(encoding="utf-8"))
     assert sorted(record["files"]) == ["test.csv", "train.csv", "valid.csv"]
     assert sum(record["queries"].values()) == 41
@@ -237,25 +242,87 @@ def test_files_changed_or_added_by_hand_stay(write: Write, tmp_path: Path) -> No
     assert (folder / "valid.csv").read_text(encoding="utf-8") == "mine"
 
 
-def test_a_data_version_whose_writing_was_broken_off_is_refused_until_it_is_whole(
+def test_a_data_version_that_was_made_otherwise_is_replaced_only_when_wanted(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    other = write("other.csv", "query,positive\n" + "".join(f"how far is {n},{n} miles\n" for n in range(30)))
+    for source, changes, said in (
+        (file, {"seed": 1, "test_share": 0.2}, "--seed was 42, is 1, --test_share was 0.1, is 0.2"),
+        (other, {}, f"the source was '{file}', is '{other}'"),
+        (other, {"on_bad_rows": "skip"}, f"is '{other}'; --on_bad_rows was 'stop', is 'skip'"),
+    ):
+        with pytest.raises(OptionError, match="the data version was made otherwise") as raised:
+            run(source, tmp_path, **changes)
+        assert said in str(raised.value) and "--overwrite" in str(raised.value)
+    file.write_text(file.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
+    with pytest.raises(OptionError, match=r"rows.csv has changed since"):
+        run(file, tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "test.csv").unlink()  # what is left is still another's
+    with pytest.raises(OptionError, match="the data version was made otherwise"):
+        run(other, tmp_path)
+    assert run(other, tmp_path, overwrite=True).queries == {"train": 24, "valid": 3, "test": 3}
+    assert run(other, tmp_path).reused
+
+
+def test_what_an_earlier_version_made_is_kept_until_it_is_to_be_made_anew(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    record = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
+    del record["options"]["near_duplicates"]  # an option that it did not have yet
+    (folder / "prepare.json").write_text(json.dumps(record | {"version": 0}), encoding="utf-8")
+    capsys.readouterr()
+    assert run(file, tmp_path).reused
+    assert "an earlier version of bistill made it; --overwrite makes it anew" in capsys.readouterr().err
+    with pytest.raises(OptionError, match=r"--near_duplicates was 0.9, is 0.8"):
+        run(file, tmp_path, near_duplicates=0.8)
+    assert not run(file, tmp_path, overwrite=True).reused
+    assert json.loads((folder / "prepare.json").read_text(encoding="utf-8"))["version"] == prepare_module.RECORD_VERSION
+
+
+def test_a_data_version_stays_whole_while_another_is_written_in_its_place(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
     folder = run(file, tmp_path).folder
-    written: list[str] = []
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     write_csv = prepare_writing._write_csv
 
     def broken_off(path: Path, *rest: Any) -> None:
+        write_csv(path, *rest)
         if path.name == "test.csv":
             raise KeyboardInterrupt
-        written.append(path.name)
-        write_csv(path, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(prepare_writing, "_write_csv", broken_off)
         with pytest.raises(KeyboardInterrupt):
-            run(file, tmp_path, seed=1)
-    assert written == ["train.csv", "valid.csv"]
+            run(file, tmp_path, seed=1, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / ".unfinished-data").mkdir()  # of a process that was killed
+    write("out/v/.unfinished-data/corpus.csv", "passage\nold\n")
+    assert not run(file, tmp_path, seed=1, overwrite=True).reused
+    assert sorted(path.name for path in folder.iterdir()) == ["prepare.json", "test.csv", "train.csv", "valid.csv"]
+
+
+def test_a_data_version_whose_files_were_about_to_move_is_refused_until_it_is_whole(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    replace = Path.replace
+
+    def broken_off(self: Path, target: Path) -> Path:
+        if Path(target) == folder / "test.csv":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(file, tmp_path, seed=1, overwrite=True)
     for name in ("train.csv", "test.csv"):
         with pytest.raises(DataError, match="broken off") as raised:
             load_split(folder / name)
