@@ -48,6 +48,8 @@ RUN_LOCK: Final = "run.lock"
 RUN_OWNER: Final = "run.json"
 UNFINISHED_MODEL: Final = "unfinished-model"
 STACKS_FILE: Final = "stacks.txt"
+# in it a run keeps all of the above while the folder around it holds a finished model
+REPLACEMENT_FOLDER: Final = "replacement"
 
 # model directories that a monitor looked after
 MONITOR_JOURNAL: Final = "monitor.jsonl"
@@ -269,21 +271,57 @@ def move_model(unfinished: Path, folder: Path) -> None:
     """Move the files of a model that is written whole into its folder, in place of those of an earlier one.
 
     The record of the earlier model goes first: a folder without it holds a model whose move was broken off. What an
-    earlier run of another kind left, and this model has not, goes too.
+    earlier model left that this one would be read together with, such as weights of another form, goes too; what is
+    not a model's stays.
     """
-    (folder / MODEL_RECORD).unlink(missing_ok=True)
-    shutil.rmtree(folder / ADAPTER_DIR, ignore_errors=True)
-    (folder / BEST_MODEL).unlink(missing_ok=True)
+    for name in (MODEL_RECORD, STAGE_RECORD):
+        (folder / name).unlink(missing_ok=True)
+    earlier = _decisive(folder)
     for path in sorted(unfinished.rglob("*")):
         place = folder / path.relative_to(unfinished)
+        earlier.discard(place)
         if path.is_dir():
             place.mkdir(exist_ok=True)
         else:
             flush(path)
             path.replace(place)
+    for path in earlier:
+        path.unlink(missing_ok=True)
     for path in (folder, *(place for place in folder.iterdir() if place.is_dir())):
         flush(path)
     shutil.rmtree(unfinished)
+
+
+def _decisive(folder: Path) -> set[Path]:
+    """Files of an earlier model that decide how a folder is read, and what is read from it."""
+    patterns = (
+        *(MODULES_FILE, SENTENCE_CONFIG, SENTENCE_TRANSFORMERS_CONFIG, CALIBRATION_FILE, LORA_CONFIG, BEST_MODEL),
+        *("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json"),
+        *("tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json"),
+        *(ADAPTER_CONFIG, f"{ADAPTER_DIR}/*", "[0-9]_*/*"),
+    )
+    return {path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()}
+
+
+def weights(folder: Path) -> list[Path]:
+    """Files of weights that a model's folder holds, in any of the usual forms; those of adapters lie deeper."""
+    patterns = ("*.safetensors", "pytorch_model*.bin", BEST_MODEL)
+    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """SHA-256 over the weight files of a model folder."""
+    files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin")})
+    return fingerprint({file.name: sha256_of_file(file) for file in files})
+
+
+def append_file(source: Path, target: Path) -> None:
+    """Let a file begin with what it holds and end with another's content, at once: none of both is ever half there."""
+    with atomic_path(target) as temporary, temporary.open("wb") as out:
+        for path in (target, source):
+            if path.exists():
+                with path.open("rb") as file:
+                    shutil.copyfileobj(file, out)
 
 
 def model_files(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ The events are listed in ``docs/architecture.md``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -17,10 +18,13 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bistill import __version__
 from bistill.errors import ArtifactError
+
+# Within so much of its end a journal's last record begins.
+LAST_BYTES: Final = 1 << 20
 
 
 class Journal:
@@ -34,15 +38,13 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._said, self._lock = path, False, threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            size = os.fstat(self._handle).st_size
-            self._torn = size > 0 and os.pread(self._handle, 1, size - 1) != b"\n"
-        except OSError as error:
-            what, todo = f"the journal cannot be written ({error.strerror})", "make room for it or move it away"
-            raise ArtifactError(what, where=str(path), todo=todo) from None
+        self._said, self._lock = False, threading.Lock()
+        self._open(path)
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies: the folder in which the run keeps what only the run needs."""
+        return self._path.parent
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one line, after a line feed where the last one is torn. Non-finite numbers become ``null``."""
@@ -50,6 +52,17 @@ class Journal:
         line = (json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n").encode()
         with self._lock:
             self._append(b"\n" + line if self._torn else line)
+
+    def go_on_in(self, path: Path) -> None:
+        """Append to another journal from now on.
+
+        Raises:
+            ArtifactError: it cannot be opened; this one is still open.
+        """
+        before = self._handle
+        with self._lock:
+            self._open(path)
+        os.close(before)
 
     def close(self) -> None:
         """Flush to disk and close."""
@@ -59,6 +72,17 @@ class Journal:
             self._say(error)
         finally:
             os.close(self._handle)
+
+    def _open(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            size = os.fstat(handle).st_size
+            self._torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        except OSError as error:
+            what, todo = f"the journal cannot be written ({error.strerror})", "make room for it or move it away"
+            raise ArtifactError(what, where=str(path), todo=todo) from None
+        self._path, self._handle = path, handle
 
     def _append(self, left: bytes) -> None:
         try:
@@ -84,6 +108,19 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(record, dict) and "event" in record:
                 yield record
+
+
+def last(path: Path) -> dict[str, Any]:
+    """The last whole record of a journal, however long it is; {} where there is none within its last mebibyte."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and "event" in record:
+                return record
+    return {}
 
 
 def versions() -> dict[str, str]:

@@ -85,3 +85,15 @@ def test_a_file_where_a_folder_is_expected_is_no_file_that_can_be_read(tmp_path:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ArtifactError, match=r"cannot be read \(Not a directory\)"):
         artifacts.read_json(tmp_path / "file" / "x.json")
+
+
+def test_a_file_is_appended_to_another_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    two.write_text("second\n")
+    artifacts.append_file(two, one)
+    artifacts.append_file(two, one)
+    assert (one.read_text(), two.read_text()) == ("second\nsecond\n", "second\n")
+    monkeypatch.setattr("shutil.copyfileobj", lambda *_: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        artifacts.append_file(two, one)
+    assert one.read_text() == "second\nsecond\n" and len(list(tmp_path.iterdir())) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bistill.errors import ArtifactError
-from bistill.journal import Journal, read
+from bistill.journal import LAST_BYTES, Journal, last, read
 
 
 def test_records_come_back_in_order_and_nan_is_null(tmp_path: Path) -> None:
@@ -94,3 +94,29 @@ def test_a_journal_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").mkdir()
     with pytest.raises(ArtifactError, match=r"journal.jsonl: the journal cannot be written \(Is a directory\)\n  do: "):
         Journal(tmp_path / "journal.jsonl")
+
+
+def test_a_journal_goes_on_in_another(tmp_path: Path) -> None:
+    writer = Journal(tmp_path / "inside" / "journal.jsonl")
+    writer.write("start")
+    (tmp_path / "journal.jsonl").write_bytes(b'{"event": "sta')  # torn
+    assert writer.folder == tmp_path / "inside"
+    writer.go_on_in(tmp_path / "journal.jsonl")
+    writer.write("end")
+    writer.close()
+    assert writer.folder == tmp_path
+    assert [record["event"] for record in read(tmp_path / "journal.jsonl")] == ["end"]
+    assert [record["event"] for record in read(tmp_path / "inside" / "journal.jsonl")] == ["start"]
+
+
+def test_the_last_whole_record(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b"")
+    assert last(path) == {}
+    writer = Journal(path)
+    for number in range(3):
+        writer.write("step", step=number, text="x" * (LAST_BYTES // 2))
+    writer.close()
+    with path.open("ab") as file:
+        file.write(b'[1]\n{"time": 1}\n{"event": "en')
+    assert last(path)["step"] == 2

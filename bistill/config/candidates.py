@@ -42,7 +42,7 @@ class ScoringOptions(ModelOptions):
     teacher_instruction: Annotated[
         str | None, Option("Task told to a causal re-ranker (Qwen3-Reranker form); unset: web search.")
     ] = None
-    score_batch_size: Annotated[int, Option("Pairs that a teacher reads at once.", minimum=1)] = 64
+    score_batch_size: Annotated[int, Option("Pairs that a teacher reads at once.", minimum=1, alters_result=False)] = 64
 
 
 @dataclass(frozen=True, kw_only=True)

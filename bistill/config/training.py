@@ -76,6 +76,14 @@ class TrainingOptions(Options):
         bool,
         Option("Begin anew where an interrupted run could go on; its checkpoints are deleted.", alters_result=False),
     ] = False
+    overwrite: Annotated[
+        bool,
+        Option(
+            "Replace a finished model of other options, data or models in --output_dir, once the new one is whole; "
+            "with --restart one of the same, too.",
+            alters_result=False,
+        ),
+    ] = False
     resume_lr_factor: Annotated[
         float,
         Option(

@@ -132,6 +132,15 @@ def left_out(dataset: Dataset) -> dict[str, int]:
     return dict(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["left_out"])
 
 
+def positive_from(path: Path) -> float:
+    """The share of the highest label from which a label of a file is positive, unless ``load_split`` is told otherwise.
+
+    Raises:
+        DataError: the file belongs to a data version whose preparation was broken off.
+    """
+    return _reading_of_prepared(_prepare_record(path)).positive_from
+
+
 def label_maximum(dataset: Dataset) -> float:
     """The label of the file that counts as 1.0."""
     return float(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["label_maximum"])

@@ -8,7 +8,7 @@ from bistill import artifacts, console
 from bistill.config import DataOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.store import label_maximum, load_documents, load_split
+from bistill.data.store import label_maximum, load_documents, load_split, positive_from
 from bistill.errors import DataError
 
 
@@ -76,6 +76,21 @@ def corpus_of(options: DataOptions, dataset: Dataset) -> Corpus:
     """
     path = _folder(options) / artifacts.CORPUS_FILE
     return Corpus(dataset.documents, load_documents(path) if path.is_file() else ())
+
+
+def content(options: DataOptions) -> str:
+    """SHA-256 of what training reads of a data version, wherever that lies; the same in every version of bistill.
+
+    Raises:
+        DataError: `bistill prepare` was broken off there.
+    """
+    files = {split: split_path(options, split) for split in ("train", "valid")}
+    files["corpus"] = _folder(options) / artifacts.CORPUS_FILE
+    found = {
+        name: [artifacts.sha256_of_file(path), positive_from(path)] if path.is_file() else None
+        for name, path in files.items()
+    }
+    return artifacts.fingerprint(found)
 
 
 def split_path(options: DataOptions, split: str) -> Path:

@@ -31,7 +31,7 @@ def write(folder: Path, calibration: Calibration, **facts: Any) -> None:
             "schema": SCHEMA,
             "a": calibration.a,
             "b": calibration.b,
-            "weights": loading.weights_fingerprint(folder),
+            "weights": artifacts.weights_fingerprint(folder),
             **facts,
         },
     )
@@ -56,7 +56,7 @@ def read(name: str) -> Calibration | None:
         raise ArtifactError(
             "the file holds no rising line", where=str(file), found=f"a {line[0]!r}, b {line[1]!r}", todo="delete it"
         )
-    if found.get("weights") != loading.weights_fingerprint(folder):
+    if found.get("weights") != artifacts.weights_fingerprint(folder):
         console.say(f"{file} is of other weights than those beside it, and is not used")
         return None
     return Calibration(a=float(line[0]), b=float(line[1]))

@@ -205,9 +205,3 @@ def model_fingerprint(path: str) -> str:
     ours = {artifacts.MODEL_RECORD, artifacts.CALIBRATION_FILE, artifacts.LORA_CONFIG, *artifacts.BESIDE_MODEL}
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """SHA-256 over the weight files of a model folder."""
-    files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin")})
-    return artifacts.fingerprint({file.name: artifacts.sha256_of_file(file) for file in files})

@@ -116,7 +116,10 @@ def _with_children(process: Identity) -> list[psutil.Process]:
 
 
 def _journals_of(process: psutil.Process) -> set[Path]:
+    """Journals that a process writes, and those in whose place they will be once its model is whole."""
     try:
-        return {Path(file.path) for file in process.open_files() if Path(file.path).name == artifacts.JOURNAL}
+        found = {Path(file.path) for file in process.open_files() if Path(file.path).name == artifacts.JOURNAL}
     except psutil.Error:
         return set()
+    inside = {path for path in found if path.parent.name == artifacts.REPLACEMENT_FOLDER}
+    return found | {path.parent.with_name(artifacts.JOURNAL) for path in inside}

@@ -21,7 +21,7 @@ from bistill.data.version import corpus_of
 from bistill.encoders import calibration_file, loading, lora
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.journal import Journal
-from bistill.training import gate, matryoshka, merging, stage
+from bistill.training import finished, gate, matryoshka, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.engine import peak_lr
 from bistill.training.hard_lists import hard_lists
@@ -38,12 +38,13 @@ SMALL_LORA_LR: Final = 1e-3
 
 
 def train(options: DistillationOptions) -> dict[str, Any]:
-    """Distil the teacher into a student and write its folder.
+    """Distil the teacher into a student and write its folder; one of the same options, data and models is kept.
 
     Returns:
         The record also written to ``bistill.json``.
 
     Raises:
+        OptionError: a model of others is there, and ``overwrite`` is not given.
         BistillError: data or a model cannot be used.
     """
     teachers = [name for name in (options.teacher_path, *options.more_teachers) if not name.startswith(IMPORTED)]
@@ -51,13 +52,15 @@ def train(options: DistillationOptions) -> dict[str, Any]:
     stage.refuse_overwriting(options.output_dir, [options.student_name], "the student would overwrite its start")
     if options.miner_model is not None:
         stage.refuse_overwriting(options.output_dir, [options.miner_model], "the student would overwrite its miner")
+    if (there := finished.model_of("student", options)) is not None:
+        return there
     with stage.recorded("distillation", options) as journal:
         return _train(options, journal)
 
 
 def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     parse(options)  # a wrong miner is said before anything is read
-    dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
+    dataset, valid = stage.load_data(options, journal)
     corpus = corpus_of(options, dataset)
     encoder = student(options)
     matryoshka.prepare(encoder, options.matryoshka)
@@ -91,6 +94,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         validation,
         journal,
         base_model=loading.portable(options.student_name),
+        inputs=finished.inputs_of(options),
         start_layers=encoder.start_layers,
         matryoshka=list(options.matryoshka) or None,
         teacher_path=_portable(options.teacher_path),
@@ -128,7 +132,7 @@ def _task(
     if options.own_documents is not None:
         updates = Updates(partial(permutation, size=len(pools)), len(pools), options)
         planned = ((epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in updates)
-        kept = Path(options.output_dir) / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
+        kept = journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
         shared = SharedNegatives(dataset, corpus, pools, options, planned, teachers, kept)
         counts["shared"] = shared.counts
     journal.write("candidates", **counts)

@@ -20,6 +20,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from bistill import artifacts, console
 from bistill.errors import ArtifactError, BistillError, OptionError
+from bistill.journal import Journal
 
 # What file systems without flock answer: of the network, of FUSE, of some containers.
 WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -56,6 +57,56 @@ def owned(folder: Path, command: str) -> Iterator[None]:
             owner.unlink(missing_ok=True)
         if lock is not None:
             lock.release()
+
+
+def folder_of_work(output_dir: Path) -> Path:
+    """Where a run keeps its journal, checkpoints and unfinished model: in ``output_dir``, or where that holds a model
+    already in a folder inside, so that the model and the record of its making stay as they are until the new one is
+    whole.
+
+    A run that was broken off is found where it was at work.
+    """
+    replacement = output_dir / artifacts.REPLACEMENT_FOLDER
+    if has_checkpoints(replacement):
+        return replacement
+    if has_checkpoints(output_dir):
+        return output_dir
+    there = (output_dir / artifacts.MODEL_RECORD).exists() or artifacts.weights(output_dir)
+    return replacement if there else output_dir
+
+
+def take_place(folder: Path, output_dir: Path, journal: Journal) -> None:
+    """Let the records of a run whose model is written take the place of those of the model before.
+
+    Both journals become one, in which the newest run is the last; a monitor's record likewise. Bad rows that were set
+    aside are those of the new data.
+
+    Raises:
+        OSError: the disk is full or refuses for another reason; what was there is whole.
+    """
+    if folder == output_dir:
+        return
+    for name in (artifacts.MONITOR_JOURNAL, artifacts.JOURNAL):
+        if (folder / name).exists():
+            artifacts.append_file(folder / name, output_dir / name)
+    journal.go_on_in(output_dir / artifacts.JOURNAL)
+    for split in artifacts.SPLITS:
+        name = f"{split}_{artifacts.REJECTED_FILE}"
+        if (folder / name).exists():
+            (folder / name).replace(output_dir / name)
+        else:
+            (output_dir / name).unlink(missing_ok=True)
+
+
+def leave(folder: Path, output_dir: Path) -> None:
+    """Remove the folder inside in which a run was at work, now that all that matters of it has taken its place."""
+    if folder != output_dir:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether a run was broken off in a folder, and not before its first checkpoint was begun."""
+    return any((folder / artifacts.CHECKPOINTS_FOLDER).glob(f"*{artifacts.CHECKPOINT_PREFIX}*"))
 
 
 def refuse_several(processes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sys
@@ -26,20 +27,20 @@ from bistill.options import altering
 from bistill.training import saving
 from bistill.training.engine import Engine, Task
 from bistill.training.hooks import ShowProgress, Validate, WatchLeaps, WriteJournal
-from bistill.training.run_folder import check_space, owned
+from bistill.training.run_folder import check_space, folder_of_work, leave, owned, take_place
 from bistill.training.schedule import Rates
 from bistill.training.signals import Stopped, ending_on_sigterm
 from bistill.training.tracking import Track, check_trackers
 from bistill.training.watched import failure, stacks_on_request, this_process
 
 
-def load_data(options: DataOptions, output_dir: Path, journal: Journal) -> tuple[Dataset, Dataset]:
-    """Training and validation data of a data version; rejected rows go to ``output_dir``, fingerprints to the journal.
+def load_data(options: DataOptions, journal: Journal) -> tuple[Dataset, Dataset]:
+    """Training and validation data of a data version; rejected rows go beside the journal, fingerprints into it.
 
     Raises:
         DataError: the folder or a file is missing, or a row is bad.
     """
-    splits = load_training(options, output_dir)
+    splits = load_training(options, journal.folder)
     journal.write("data", train=splits[0].fingerprint, valid=splits[1].fingerprint)
     return splits
 
@@ -61,10 +62,26 @@ def refuse_overwriting(output_dir: str, models: Sequence[str], what: str) -> Non
         raise OptionError(what, where="--output_dir", found=output_dir, todo="give another folder")
 
 
+def _folder_of_work(output_dir: Path, options: TeacherOptions | DistillationOptions) -> Path:
+    """Where this run is at work; what an interrupted run of other options left there is refused.
+
+    Raises:
+        OptionError: it is there.
+    """
+    if options.restart:  # before it is asked where to be at work: of a run that was broken off nothing stays
+        for folder in (output_dir, output_dir / artifacts.REPLACEMENT_FOLDER):
+            saving.prepare(folder, options, altering(options))
+    folder = folder_of_work(output_dir)
+    saving.prepare(folder, options, altering(options))
+    return folder
+
+
 @contextmanager
 def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Iterator[Journal]:
     """The folder of a run, for it alone, and its journal: a ``start`` line with process, versions, command line and
     options, an ``end`` line whatever happens. SIGUSR1 has the stacks written.
+
+    Where a model is in the folder, the run is at work in one inside until its own is whole: ``journal.folder``.
 
     Raises:
         ArtifactError: the folder cannot be written, or another run is at work in it.
@@ -72,9 +89,14 @@ def recorded(stage: str, options: TeacherOptions | DistillationOptions) -> Itera
     """
     check_trackers(options.trackers)
     output_dir = Path(options.output_dir)
-    with ending_on_sigterm(), owned(output_dir, " ".join(sys.argv)), stacks_on_request(output_dir):
-        saving.prepare(output_dir, options, altering(options))
-        journal = Journal(output_dir / artifacts.JOURNAL)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(ending_on_sigterm())
+        stack.enter_context(owned(output_dir, " ".join(sys.argv)))
+        folder = _folder_of_work(output_dir, options)
+        if folder != output_dir:
+            stack.enter_context(owned(folder, " ".join(sys.argv)))
+        stack.enter_context(stacks_on_request(folder))
+        journal = Journal(folder / artifacts.JOURNAL)
         journal.write(
             "start",
             stage=stage,
@@ -133,11 +155,9 @@ def fit(
     Raises:
         BistillError: see ``Engine.run`` and ``Saving``.
     """
-    output_dir = Path(options.output_dir)
+    output_dir, folder = Path(options.output_dir), journal.folder
     journal.write("inputs", **run)
-    checkpoints = saving.Saving(
-        output_dir, options, {"options": altering(options), **run, "versions": versions()}, journal
-    )
+    checkpoints = saving.Saving(folder, options, {"options": altering(options), **run, "versions": versions()}, journal)
     engine = Engine(
         task,
         options,
@@ -173,10 +193,10 @@ def fit(
             "versions": versions(),
         }
     )
-    _publish(encoder, options, record, beside)
-    journal.write("saved", path=str(output_dir), step=validation.best_step)
+    _publish(encoder, options, record, beside, journal)
     console.say(f"{stage} of step {validation.best_step} written to {output_dir}")
     checkpoints.finish()
+    leave(folder, output_dir)
     return record
 
 
@@ -185,20 +205,25 @@ def _publish(
     options: TeacherOptions | DistillationOptions,
     record: dict[str, Any],
     beside: Callable[[Path], dict[str, Any]],
+    journal: Journal,
 ) -> None:
-    """Write the model beside, whole, and then move its files in; the record, completed by ``beside``, comes last.
+    """Write the model beside, whole, and then move its files in; the record, completed by ``beside``, comes last, and
+    with it the journal.
 
     Raises:
         ArtifactError: the disk is full; the checkpoint of the last update is whole.
     """
-    output_dir = Path(options.output_dir)
-    unfinished = output_dir / artifacts.UNFINISHED_MODEL
+    output_dir, folder = Path(options.output_dir), journal.folder
+    unfinished = folder / artifacts.UNFINISHED_MODEL
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         encoder.save(unfinished, options)
         record |= beside(unfinished)
+        record |= {"weights": artifacts.weights_fingerprint(unfinished), "files": artifacts.model_files(unfinished)}
         artifacts.move_model(unfinished, output_dir)
         artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
+        journal.write("saved", path=str(output_dir), step=record["best_step"])
+        take_place(folder, output_dir, journal)
     except Exception as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if (reason := _refusal(error)) is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from bistill.encoders import batching, loading, lora
 from bistill.encoders.cross_encoder import CrossEncoder, Pair
 from bistill.errors import shown
 from bistill.journal import Journal
-from bistill.training import stage
+from bistill.training import finished, stage
 from bistill.training.batch import Batch, Terms
 from bistill.training.engine import peak_lr
 from bistill.training.hard_lists import hard_lists
@@ -146,21 +145,24 @@ def pair_batch(
 
 
 def train(options: TeacherOptions) -> dict[str, Any]:
-    """Train a teacher and write its folder.
+    """Train a teacher and write its folder; one of the same options, data and start that is there is kept.
 
     Returns:
         The record also written to ``bistill.json``.
 
     Raises:
+        OptionError: a model of others is there, and ``overwrite`` is not given.
         BistillError: data or model cannot be used.
     """
     stage.refuse_overwriting(options.output_dir, [options.model_name], "the teacher would overwrite its start")
+    if (there := finished.model_of("teacher", options)) is not None:
+        return there
     with stage.recorded("teacher", options) as journal:
         return _train(options, journal)
 
 
 def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
-    dataset, valid = stage.load_data(options, Path(options.output_dir), journal)
+    dataset, valid = stage.load_data(options, journal)
     encoder = start(options)
     query_ids = choice.queries(dataset, options.seed, "train", options.max_samples)
     task = PairTask(encoder, dataset, query_ids, options)
@@ -189,6 +191,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         journal,
         rates=Rates(lr, options.head_lr_factor * lr, encoder.new_head()),
         base_model=loading.portable(options.model_name),
+        inputs=finished.inputs_of(options),
         run={
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
             "models": {"start": loading.model_fingerprint(encoder.source)},

@@ -40,6 +40,27 @@ def test_three_kills_do_not_show_in_the_weights(
     assert run.sha256() == undisturbed(FORM).sha256()
 
 
+def test_a_killed_attempt_to_replace_a_finished_model_is_gone_on_with(
+    folder: Folder, monitors: Monitors, make_run: MakeRun, undisturbed: Callable[[str], Run]
+) -> None:
+    run, attempt = make_run(FORM, folder.path), Folder(folder.path / artifacts.REPLACEMENT_FOLDER)
+    run.finish(epochs=1)
+    before = run.sha256()
+    child = run.start(overwrite=True)
+    attempt.reach(12)
+    child.send(signal.SIGSTOP)  # so that it does not end before the monitor has seen it
+    monitors.start()
+    wait_until(lambda: bool(attempt.care("watching")), attempt)
+    assert run.sha256() == before and folder.ended("finished")
+    child.send(signal.SIGKILL)
+    child.wait()
+    wait_until(lambda: len(folder.processes()) == 3 and folder.ended("finished"), folder)
+    assert [record["reason"] for record in folder.care("restart")] == ["it crashed"]
+    assert len(run.events("resume")) == 1 and run.sha256() == undisturbed(FORM).sha256()
+    wait_until(lambda: not attempt.path.exists(), folder)
+    wait_until(lambda: [record["state"] for record in folder.care("outcome")] == ["finished"], folder)
+
+
 def test_a_run_that_stands_still_is_started_again_once(
     folder: Folder, monitors: Monitors, make_run: MakeRun, undisturbed: Callable[[str], Run]
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bistill import artifacts
 from bistill.monitor.processes import ProcessFacts, ProcessWatch, identity_of
 from bistill.monitor.runs import Runs, is_saving, journals_below
 from bistill.monitor.states import State
@@ -56,6 +57,22 @@ def test_runs_that_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert any(view.status is status for view in runs.look(LONG))
     journal.unlink()
     assert [view.status.folder for view in runs.look(LONG)] == [other.parent]
+
+
+def test_a_run_whose_model_has_taken_the_place_of_another_is_shown_there_at_once(tmp_path: Path) -> None:
+    end = {"time": 20.0, "event": "end", "status": "finished"}
+    before = write(tmp_path / "student" / "journal.jsonl", start(time=10.0, pid=1), end)
+    inside = write(tmp_path / "student" / "replacement" / "journal.jsonl", start(time=30.0), step(1, time=time.time()))
+    runs = Runs(tmp_path)
+    assert [(view.status.folder.name, view.state) for view in runs.look(LONG)] == [
+        ("replacement", State.RUNNING),
+        ("student", State.FINISHED),
+    ]
+    artifacts.append_file(inside, before)
+    inside.unlink()
+    write(before, {**end, "time": 40.0})
+    [view] = runs.look(LONG)  # without a new search of the folder
+    assert (view.status.folder.name, view.state, view.status.started) == ("student", State.FINISHED, 30.0)
 
 
 def test_where_journals_are_looked_for(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ from bistill.training.distillation import student_lr, train
 from bistill.training.list_task import ListTask
 from tests.training.conftest import distillation_options as options
 
+# Trains a finished model once more.
+AGAIN = {"overwrite": True, "restart": True}
+
 
 def event(made: DistillationOptions, name: str) -> dict[str, Any]:
     """The last event of a name in the journal."""
@@ -163,7 +166,7 @@ def test_teacher_scores_are_computed_once_for_all_epochs(
     training = {query for query, _ in asked if query in load_split(data_root / "tiny" / "train.csv").queries}
     assert len(training) == 12 and sum(query in training for query, _ in asked) == 12 * 14
     asked.clear()
-    train(made)
+    train(dataclasses.replace(made, **AGAIN))
     assert asked == [] and event(made, "candidates")["scored"] == 0
 
 
@@ -188,9 +191,9 @@ def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
     assert (record["base_model"], record["start_layers"]) == (str(tiny_encoder), [0])
     assert json.loads((Path(made.output_dir) / "bistill.json").read_text()) == record
     assert BiEncoder.load(made.output_dir).model.config.num_hidden_layers == 1
-    assert train(options(data_root, tiny_teacher, tiny_encoder, epochs=1))["start_layers"] is None
+    assert train(options(data_root, tiny_teacher, tiny_encoder, epochs=1, overwrite=True))["start_layers"] is None
     with pytest.raises(OptionError, match="the model has fewer layers"):
-        train(options(data_root, tiny_teacher, tiny_encoder, student_layers=3))
+        train(options(data_root, tiny_teacher, tiny_encoder, student_layers=3, overwrite=True))
 
 
 def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
@@ -222,10 +225,10 @@ def test_documents_of_the_batch_are_learned_as_negatives(
     made = options(data_root, tiny_teacher, tiny_encoder, in_batch="floor", info_nce_weight=1.0, epochs=1)
     train(made)
     first = event(made, "step")["terms"]
-    train(made)
+    train(dataclasses.replace(made, **AGAIN))
     assert event(made, "step")["terms"] == first
     assert event(made, "candidates")["scored"] == 0  # the batch costs the teacher nothing
-    train(dataclasses.replace(made, in_batch="never"))
+    train(dataclasses.replace(made, **AGAIN, in_batch="never"))
     assert event(made, "candidates")["scored"] == 0
     # The positive stands among the other lists' documents, too: its share is smaller.
     assert first["info_nce"] > event(made, "step")["terms"]["info_nce"] > 0
@@ -250,7 +253,7 @@ def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     shared = counted["shared"]
     assert (shared["unscored"], shared["removed"], shared["short"]) == (0, 0, 0)
     assert 0 < shared["scored"] <= shared["pairs"] <= 12 * 2 * (5 - 2)
-    train(made)
+    train(dataclasses.replace(made, **AGAIN))
     again = event(made, "candidates")
     assert (again["scored"], again["shared"]) == (0, shared | {"scored": 0})
     assert event(made, "step")["terms"] == steps

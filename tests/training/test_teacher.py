@@ -107,7 +107,7 @@ def test_a_teacher_never_overwrites_its_start(data_root: Path, tiny_encoder: Pat
 
 def test_what_chooses_the_best_weights_is_part_of_the_run(data_root: Path, tiny_encoder: Path) -> None:
     def inputs() -> dict[str, Any]:
-        made = options(data_root, tiny_encoder, epochs=1)
+        made = options(data_root, tiny_encoder, epochs=1, overwrite=True)
         train(made)
         return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "inputs"][-1]
 
