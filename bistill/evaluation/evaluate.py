@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from bistill import artifacts, console
 from bistill.candidates.teacher_scores.teachers import Teacher
 from bistill.config import EvaluationOptions
 from bistill.encoders.bi_encoder import BiEncoder
+from bistill.errors import ArtifactError
 from bistill.evaluation import models, page, plots, report, samples, scores, summary, task
 from bistill.evaluation.models import Choice
 from bistill.evaluation.samples import Sample
@@ -43,13 +46,36 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         console.say(f"{without} queries have no positive: their labelled pairs count, they are not ranked")
     answers, entries, chosen = _answers(choices, asked, elsewhere, options)
     result = report.compose(options, asked, elsewhere, entries, answers, chosen, models.teacher_gate(options))
-    artifacts.write_json(output / artifacts.EVALUATION_JSON, result)
-    plots.draw(output / artifacts.EVALUATION_PNG, result, asked, answers)
-    page.write(output / artifacts.EVALUATION_PAGE, result, asked, answers)
+    _write(output, result, asked, answers)
     summary.print_summary(result)
     for name in artifacts.EVALUATION_FILES:
         print(output / name)
     return result
+
+
+def _write(output: Path, result: dict[str, Any], asked: Task, answers: Answers) -> None:
+    """All files of a report beside, and once they are whole in place of those of another; which one is said."""
+    with tempfile.TemporaryDirectory(dir=output, prefix=f".{artifacts.UNFINISHED_PREFIX}") as name:
+        unfinished = Path(name)
+        artifacts.write_json(unfinished / artifacts.EVALUATION_JSON, result)
+        plots.draw(unfinished / artifacts.EVALUATION_PNG, result, asked, answers)
+        page.write(unfinished / artifacts.EVALUATION_PAGE, result, asked, answers)
+        _say_replaced(output / artifacts.EVALUATION_JSON, result)
+        for file in artifacts.EVALUATION_FILES:
+            (unfinished / file).replace(output / file)
+
+
+def _say_replaced(before: Path, result: dict[str, Any]) -> None:
+    """Say which student's or file's report is replaced, where it is another's."""
+
+    def known_by(report: dict[str, Any]) -> list[Any]:
+        student, test = report["models"]["student"], report["data"]["test"]
+        return [student["path"], student.get("weights"), test["path"], test.get("sha256")]
+
+    with contextlib.suppress(ArtifactError, KeyError, TypeError, AttributeError):  # none, or no report of ours
+        model, weights, file, content = known_by(artifacts.read_json(before))
+        if [model, weights, file, content] != known_by(result):
+            console.say(f"{before.parent}: the report of {model} (as it was then) on {file} is replaced")
 
 
 def _answers(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
-from bistill import journal, metrics
+from bistill import artifacts, journal, metrics
 from bistill.candidates.lists import RANDOM_NEGATIVES
 from bistill.config import EvaluationOptions
 from bistill.evaluation import comparisons, samples, separation
@@ -103,7 +104,12 @@ def _of_encoders(task: Task, answers: Answers) -> dict[str, Any]:
 def _data(options: EvaluationOptions, task: Task) -> dict[str, Any]:
     corpus = {"path": options.corpus_data} if options.corpus_data else None
     return {
-        "test": {"path": options.test_data, "fingerprint": task.dataset.fingerprint, "notes": list(task.dataset.notes)},
+        "test": {
+            "path": options.test_data,
+            "sha256": artifacts.sha256_of_file(Path(options.test_data)),
+            "fingerprint": task.dataset.fingerprint,
+            "notes": list(task.dataset.notes),
+        },
         "corpus": corpus,
         "documents_fingerprint": task.corpus.fingerprint(),
     }

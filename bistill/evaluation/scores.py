@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from bistill import metrics
+from bistill import artifacts, metrics
 from bistill.calibration import Calibration
 from bistill.candidates.mining import lexical
 from bistill.candidates.teacher_scores.teachers import Teacher
@@ -230,6 +231,7 @@ def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:
     return {
         "path": name,
         "fingerprint": loading.model_fingerprint(encoder.source),
+        "weights": artifacts.weights_fingerprint(Path(loading.local_folder(encoder.source))),
         "dimensions": encoder.dim,
         "max_len": encoder.max_len,
         "pooling": encoder.mode,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from bistill import artifacts
 from bistill.monitor import commands
@@ -15,7 +17,10 @@ def is_copy(status: RunStatus) -> bool:
     It names a process that may well live, and of which it will never hear again.
     """
     written = status.options.get("output_dir")
-    return isinstance(written, str) and Path(status.working_folder, written).resolve() != status.folder.resolve()
+    own = {status.folder.resolve()}
+    if status.folder.name == artifacts.REPLACEMENT_FOLDER:  # a run that is at work beside a finished model
+        own.add(status.folder.resolve().parent)
+    return isinstance(written, str) and Path(status.working_folder, written).resolve() not in own
 
 
 def lr_factor(folder: Path) -> float:
@@ -33,16 +38,42 @@ def can_be_evaluated(status: RunStatus) -> bool:
 
 
 def is_evaluated(status: RunStatus) -> bool:
-    """Whether there are results of a student that are younger than its weights."""
-    student = status.folder / artifacts.MODEL_RECORD
+    """Whether there are results of the student's weights as they are now, on its test data as they are now."""
     own = commands.evaluation_folder(status)
     for results in (own / artifacts.EVALUATION_JSON, own.parent / artifacts.EVALUATION_JSON):
         try:
-            if results.stat().st_mtime_ns < student.stat().st_mtime_ns:
-                continue
-            named = artifacts.read_json(results)["models"]["student"]["path"]
-            if Path(status.working_folder, named).resolve() == status.folder.resolve():
+            if _are_of(artifacts.read_json(results), results, status):
                 return True
         except (OSError, KeyError, TypeError, ValueError):  # errors of bistill are ValueErrors
             continue
     return False
+
+
+def _are_of(report: dict[str, Any], results: Path, status: RunStatus) -> bool:
+    """Whether a report is of a run's student. One of an earlier version names no weights: then it must be younger."""
+    student, test = report["models"]["student"], report["data"]["test"]
+    if Path(status.working_folder, student["path"]).resolve() != status.folder.resolve():
+        return False
+    if "weights" not in student:
+        return results.stat().st_mtime_ns >= (status.folder / artifacts.MODEL_RECORD).stat().st_mtime_ns
+    data = commands.test_data(status)
+    same_test = not data.is_file() or test["sha256"] == _file_sha256(data, _version(data))
+    weights = artifacts.weights(status.folder)
+    return same_test and student["weights"] == _weights(status.folder, tuple(_version(path) for path in weights))
+
+
+def _version(path: Path) -> tuple[str, int, int, int, int]:
+    """Changes whenever a file does."""
+    found = path.stat()
+    return path.name, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(maxsize=64)
+def _file_sha256(path: Path, _version: Any) -> str:
+    """Counted once for a version of a file: the monitor asks at every look."""
+    return artifacts.sha256_of_file(path)
+
+
+@lru_cache(maxsize=64)
+def _weights(folder: Path, _versions: Any) -> str:
+    return artifacts.weights_fingerprint(folder)
