@@ -14,7 +14,7 @@ from typing import Any
 
 from bistill import __version__, artifacts, console
 from bistill.candidates.teacher_scores.teachers import IMPORTED
-from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
 from bistill.data.store import load_split
 from bistill.encoders import loading
 from bistill.errors import ArtifactError, DataError, OptionError
@@ -23,6 +23,7 @@ from bistill.evaluation.summary import print_summary
 from bistill.options import Options, altering
 from bistill.serving.search import answer
 from bistill.training.distillation import train as train_student
+from bistill.training.run_folder import has_checkpoints
 from bistill.training.teacher import train as train_teacher
 
 # Options of the sections that follow from others, and what to give instead.
@@ -199,20 +200,46 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
             _show(folder)
         return artifacts.fingerprint(artifacts.read_json(folder / artifacts.STAGE_RECORD)["outputs"])
     console.say(f"{stage.name}: started")
-    (folder / artifacts.STAGE_RECORD).unlink(missing_ok=True)
-    stage.action(stage.options)
+    stage.action(_replacing(stage, folder, wanted, force=force))
     files = stage.outputs or artifacts.model_files(folder)
     hashes = {file: artifacts.sha256_of_file(folder / file) for file in files}
     artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
     return artifacts.fingerprint(hashes)
 
 
+def _replacing(stage: Stage, folder: Path, wanted: str, *, force: bool) -> Options:
+    """The options with which a stage replaces what its own last run made: of other inputs, or with files changed since.
+
+    What somebody else made there is none of the pipeline's: the stage itself keeps or refuses it.
+    """
+    options = stage.options
+    if not isinstance(options, TrainingOptions):
+        return options
+    recorded = _recorded(folder)
+    if recorded is None and not force:
+        return options
+    same = recorded is not None and recorded.get("inputs") == wanted
+    reason = "its files have changed" if same else "its inputs have changed"
+    console.say(
+        f"{stage.name}: {'--force' if force else reason}; "
+        f"a finished model in {folder} is replaced once the new one is whole (--overwrite)"
+    )
+    # The same once more, unless that was begun already and broken off.
+    anew = (same or force) and not (has_checkpoints(folder) or has_checkpoints(folder / artifacts.REPLACEMENT_FOLDER))
+    return dataclasses.replace(options, overwrite=True, restart=options.restart or anew)
+
+
+def _recorded(folder: Path) -> dict[str, Any] | None:
+    """What the pipeline's last run of a stage left about it."""
+    try:
+        return artifacts.read_json(folder / artifacts.STAGE_RECORD)
+    except ArtifactError:
+        return None
+
+
 def _unchanged(folder: Path, wanted: str) -> bool:
     """Whether the stage's last run had the same inputs, and what it wrote is all there as it wrote it."""
-    try:
-        record = artifacts.read_json(folder / artifacts.STAGE_RECORD)
-    except ArtifactError:
-        return False
+    record = _recorded(folder) or {}
     written = record.get("outputs")
     if record.get("inputs") != wanted or not isinstance(written, dict):
         return False

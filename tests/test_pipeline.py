@@ -13,6 +13,7 @@ import pytest
 from bistill import journal, pipeline
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import DataError, ModelError, OptionError
+from bistill.training.teacher import train as train_teacher
 
 WORDS = """
     file list sort set map tree graph query key value red blue green json network socket thread string number parse
@@ -211,6 +212,63 @@ def test_an_option_that_follows_from_others_is_refused(options: PipelineOptions)
     changed = dataclasses.replace(options.distillation, teacher_path="elsewhere")
     with pytest.raises(OptionError, match=r"distillation.teacher_path: the pipeline decides .*\n  found: 'elsewhere'"):
         pipeline.run(dataclasses.replace(options, distillation=changed))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "force", "begun", "expected"),
+    [
+        (None, False, False, (False, False)),  # not the pipeline's: the stage itself refuses what was made otherwise
+        ("before", False, False, (True, False)),
+        ("wanted", False, False, (True, True)),  # a file of the model has changed: the same once more
+        ("wanted", False, True, (True, False)),  # that was begun and broken off
+        (None, True, False, (True, True)),
+        ("before", True, True, (True, False)),
+    ],
+)
+def test_a_stage_replaces_what_its_own_last_run_made(
+    options: PipelineOptions,
+    capsys: pytest.CaptureFixture[str],
+    recorded: str | None,
+    force: bool,
+    begun: bool,
+    expected: tuple[bool, bool],
+) -> None:
+    folder = Path("models/teacher")
+    folder.mkdir(parents=True)
+    if recorded:
+        (folder / "stage.json").write_text(json.dumps({"inputs": recorded, "outputs": {}}))
+    if begun:
+        (folder / "replacement" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    stage = pipeline.Stage("teacher", options.teacher, str(folder), (), lambda _: None, needs=())
+    found = pipeline._replacing(stage, folder, "wanted", force=force)
+    assert isinstance(found, TeacherOptions)
+    assert (found.overwrite, found.restart) == expected
+    assert ("--overwrite" in capsys.readouterr().err) is expected[0]
+
+
+def test_a_model_that_the_pipeline_did_not_make_is_refused(options: PipelineOptions) -> None:
+    own = dataclasses.replace(options.teacher, data_version="tiny", lr=3e-4)
+    train_teacher(own)
+    record = Path("models/teacher/bistill.json").read_bytes()
+    with pytest.raises(OptionError, match=r"--lr was 0\.0003, is None"):
+        pipeline.run(options)
+    assert Path("models/teacher/bistill.json").read_bytes() == record
+    assert not Path("models/student").exists()
+
+
+def test_a_failed_attempt_leaves_what_the_pipeline_made(
+    options: PipelineOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.run(options)
+    with monkeypatch.context() as patch:
+        patch.setattr("bistill.training.teacher.start", lambda _: 1 // 0)
+        changed = dataclasses.replace(options, teacher=dataclasses.replace(options.teacher, lr=1e-4))
+        with pytest.raises(ZeroDivisionError):
+            pipeline.run(changed)
+    assert "teacher: its inputs have changed; a finished model in models/teacher is" in capsys.readouterr().err
+    pipeline.run(options)
+    assert runs() == (1, 1)
+    assert "teacher: inputs unchanged" in capsys.readouterr().err
 
 
 def test_missing_data_is_an_error(options: PipelineOptions) -> None:
