@@ -32,12 +32,25 @@ def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], m
     Returns:
         One dictionary a text with ``input_ids`` and the tokenizer's other inputs, of equal length.
     """
+    return tokenize_counting_cuts(tokenizer, texts, max_len)[0]
+
+
+def tokenize_counting_cuts(
+    tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], max_len: int
+) -> tuple[list[Encoding], int]:
+    """What ``tokenize`` gives, and how many of the texts were longer than ``max_len``."""
     if not texts:
-        return []
+        return [], 0
     with _TOKENIZING:
         batch = tokenizer(list(texts), truncation=True, max_length=max_len, padding=False)
     names = [name for name in tokenizer.model_input_names if name in batch]
-    return [{name: np.array(batch[name][row], dtype=np.int32) for name in names} for row in range(len(texts))]
+    encodings = [{name: np.array(batch[name][row], dtype=np.int32) for name in names} for row in range(len(texts))]
+    return encodings, sum(bool(encoding.overflowing) for encoding in batch.encodings or ())
+
+
+def cut_texts(what: str, cut: int, total: int, max_len: int) -> str:
+    """What a user is told of texts that were cut."""
+    return f"{what}: {cut:,} of {total:,} texts have more than {max_len} tokens and are cut there; --max_len sets it"
 
 
 def lengths(encodings: Sequence[Encoding]) -> np.ndarray:

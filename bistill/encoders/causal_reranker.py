@@ -115,7 +115,7 @@ class CausalReranker:
             model,
             tokenizer,
             source=path,
-            max_len=loading.pair_length(max_len, tokenizer, model.config),
+            max_len=loading.input_length(name, max_len, tokenizer, model.config),
             precision=precision,
             instruction=instruction,
         )

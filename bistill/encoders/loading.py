@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 
-from bistill import artifacts
+from bistill import artifacts, console
 from bistill.config import PACKAGED_MODEL
 from bistill.encoders import fetching, untrusted
 from bistill.encoders.fetching import Wanted
@@ -171,10 +171,28 @@ def longest_input(config: Any) -> int:
     return int(limit) - offset
 
 
-def pair_length(wanted: int | None, tokenizer: Any, config: Any) -> int:
-    """Tokens of a pair that a re-ranker reads: as wanted, unset as many as it can; never more than it can."""
-    limit = min(int(tokenizer.model_max_length), longest_input(config))
-    return min(wanted or limit, limit)
+def input_length(name: str, wanted: int | None, tokenizer: Any, config: Any, own: int | None = None) -> int:
+    """Tokens that a model reads of a text or pair: as many as wanted, as far as its positions reach.
+
+    What the model's files name (the tokenizer's limit, ``max_seq_length``) is what it was trained or tried with. More
+    can be asked for, since a folder of ours holds the length of its training; that and a limit that cuts it are said.
+
+    Args:
+        name: of the model, for the message.
+        wanted: unset: what the model's files name.
+        tokenizer: of the model.
+        config: of the model.
+        own: ``max_seq_length`` of the model's files.
+    """
+    positions = longest_input(config)
+    usual = min(own or positions, int(tokenizer.model_max_length), positions)
+    if wanted is None or wanted == usual:
+        return usual
+    if wanted > positions:
+        console.say_once(f"{name}: the model has {positions} positions, so {positions} tokens are read, not {wanted}")
+    elif wanted > usual:
+        console.say_once(f"{name}: {wanted} tokens are read, more than the {usual} that the model's files name")
+    return min(wanted, positions)
 
 
 def local_folder(name: str, wanted: Wanted | None = None) -> str:

@@ -101,7 +101,7 @@ def identity(
     return {
         "fingerprint": loading.model_fingerprint(folder),
         "kind": "causal" if causal else "sequence_classification",
-        "max_len": loading.pair_length(max_len, tokenizer, config),
+        "max_len": loading.input_length(name, max_len, tokenizer, config),
         "prompt": causal_reranker.prompt(instruction) if causal else "",
         "precision": resolve_precision(precision, default_device()),
     }

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from bistill import artifacts
+from bistill import artifacts, console
 from bistill.console import progress
 from bistill.data import cache
 from bistill.data.texts import READS_BETWEEN_RELEASES, fingerprint_of_texts, release, windows
@@ -102,11 +102,16 @@ def cached_tokens(
     chosen = np.unique(np.asarray(text_ids, dtype=np.int64))
 
     def fill(folder: Path) -> dict[str, Any]:
+        cuts: list[int] = []
         with progress(description, len(chosen), "texts") as advance:
-            return _write(folder, chosen, _tokenized(tokenizer, texts, chosen, prompt, max_len, advance))
+            manifest = _write(folder, chosen, _tokenized(tokenizer, texts, chosen, prompt, max_len, advance, cuts))
+        return manifest | {"cut": sum(cuts)}
 
     key = tokens_key(tokenizer, texts, chosen, prompt=prompt, max_len=max_len)
-    return TokenTable(*cache.obtain(key, fill, part=artifacts.TOKENS_FOLDER, what="cached tokens are"))
+    folder, manifest = cache.obtain(key, fill, part=artifacts.TOKENS_FOLDER, what="cached tokens are")
+    if description and manifest.get("cut"):
+        console.say(batching.cut_texts(description, manifest["cut"], len(chosen), max_len))
+    return TokenTable(folder, manifest)
 
 
 def tokens_key(tokenizer: Any, texts: Sequence[str], text_ids: np.ndarray, *, prompt: str, max_len: int) -> str:
@@ -145,10 +150,21 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 
 
 def _tokenized(
-    tokenizer: Any, texts: Sequence[str], text_ids: np.ndarray, prompt: str, max_len: int, advance: Any
+    tokenizer: Any,
+    texts: Sequence[str],
+    text_ids: np.ndarray,
+    prompt: str,
+    max_len: int,
+    advance: Any,
+    cuts: list[int],
 ) -> Iterator[list[Encoding]]:
+    """Encodings window by window; how many texts of each were cut goes into ``cuts``."""
     for window in windows(text_ids, WINDOW):
-        yield batching.tokenize(tokenizer, [prompt + texts[int(text_id)] for text_id in window], max_len)
+        encodings, cut = batching.tokenize_counting_cuts(
+            tokenizer, [prompt + texts[int(text_id)] for text_id in window], max_len
+        )
+        cuts.append(cut)
+        yield encodings
         advance(len(window))
 
 

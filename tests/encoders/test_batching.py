@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bistill.encoders import loading
-from bistill.encoders.batching import Encoding, buckets, lengths, padded, tokenize
+from bistill.encoders.batching import Encoding, buckets, lengths, padded, tokenize, tokenize_counting_cuts
 
 
 class Tokenizer:
@@ -88,3 +88,15 @@ def test_threads_with_different_limits_do_not_disturb_each_other(tiny_encoder: P
     for thread in threads:
         thread.join()
     assert found == {limit: {limit} for limit in found}
+
+
+@pytest.mark.parametrize(("max_len", "cut"), [(3, 4), (4, 3), (8, 2), (9, 1), (10, 1), (11, 0)])
+def test_texts_longer_than_the_limit_are_counted(tiny_encoder: Path, max_len: int, cut: int) -> None:
+    tokenizer = loading.load_tokenizer(str(tiny_encoder))
+    texts = ["sort sort", "sort " * 6, "sort " * 7, "sort " * 9]  # and two tokens around each: 4, 8, 9 and 11
+    encodings, found = tokenize_counting_cuts(tokenizer, texts, max_len)
+    assert found == cut == sum(length > max_len for length in (4, 8, 9, 11))
+    assert lengths(encodings).tolist() == [min(length, max_len) for length in (4, 8, 9, 11)]
+    pairs = [("sort", "sort " * 6), ("sort " * 3, "sort")]  # three tokens around each: 10 and 7
+    assert tokenize_counting_cuts(tokenizer, pairs, max_len)[1] == sum(length > max_len for length in (10, 7))
+    assert tokenize_counting_cuts(tokenizer, [], max_len) == ([], 0)

@@ -245,3 +245,20 @@ def test_the_folder_of_a_hub_model_follows_its_revision(
     for function in (loading.local_folder, loading.model_fingerprint):
         with pytest.raises(ModelError, match="org/name: the model is neither on this machine nor"):
             function("org/name")
+
+
+def test_a_length_beyond_what_a_re_ranker_reads_is_said_and_one_beyond_its_tokenizers_is_read(
+    xlm_roberta: Path, tiny_teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rerankers.load(str(xlm_roberta), max_len=512).max_len == 40
+    assert "the model has 40 positions, so 40 tokens are read, not 512" in capsys.readouterr().err
+    folder = Path(shutil.copytree(tiny_teacher, tmp_path / "teacher"))
+    tokenizer = loading.load_tokenizer(str(folder))
+    tokenizer.model_max_length = 32
+    tokenizer.save_pretrained(folder)
+    reranker = rerankers.load(str(folder), max_len=60)
+    assert reranker.max_len == 60 == rerankers.identity(str(folder), max_len=60)["max_len"]
+    assert "60 tokens are read, more than the 32 that the model's files name" in capsys.readouterr().err
+    np.testing.assert_allclose(
+        reranker.score(PAIRS), rerankers.load(str(tiny_teacher), max_len=60).score(PAIRS), atol=1e-6
+    )

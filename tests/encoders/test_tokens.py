@@ -41,13 +41,13 @@ def tokenizer(tiny_encoder: Path) -> Any:
 def tokenized(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Texts of each call of the tokenizer."""
     calls: list[list[str]] = []
-    original = batching.tokenize
+    original = batching.tokenize_counting_cuts
 
-    def counted(tokenizer: Any, texts: Sequence[str], max_len: int) -> list[Encoding]:
+    def counted(tokenizer: Any, texts: Sequence[str], max_len: int) -> tuple[list[Encoding], int]:
         calls.append(list(texts))
         return original(tokenizer, texts, max_len)
 
-    monkeypatch.setattr(batching, "tokenize", counted)
+    monkeypatch.setattr(batching, "tokenize_counting_cuts", counted)
     return calls
 
 
@@ -162,7 +162,7 @@ def test_tokenizing_that_breaks_off_leaves_nothing(tokenizer: Any, monkeypatch: 
         raise MemoryError
 
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(batching, "tokenize", broken)
+        patch.setattr(batching, "tokenize_counting_cuts", broken)
         cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)
     assert [path for path in (artifacts.cache_dir() / "tokens").iterdir() if path.is_dir()] == []
     assert len(cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)) == 6
@@ -180,3 +180,15 @@ def test_what_was_read_is_not_held(tmp_path: Path) -> None:
         assert table.encoding(number)["input_ids"][-1] == length - 1
         highest = max(highest, psutil.Process().memory_info().shared)
     assert highest - before < 16e6
+
+
+def test_texts_that_are_cut_are_said_also_where_their_tokens_are_cached(
+    tokenizer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["read a file", "sort " * 9, "sort " * 6, "sort " * 7]
+    for _ in range(2):
+        cached_tokens(tokenizer, texts, np.arange(4), max_len=8, description="documents")
+        said = capsys.readouterr().err
+        assert "documents: 2 of 4 texts have more than 8 tokens and are cut there; --max_len sets it" in said
+    cached_tokens(tokenizer, texts, np.arange(4), max_len=11, description="documents")
+    assert "cut" not in capsys.readouterr().err
