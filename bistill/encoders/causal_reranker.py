@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bistill.config import Precision
-from bistill.encoders import batching, loading, packing, pooling, prompts, scoring
+from bistill.encoders import batching, families, loading, packing, pooling, scoring
 from bistill.encoders.precision import autocast, default_device, resolve_precision
 from bistill.encoders.scoring import Pair
 from bistill.errors import ModelError, OptionError
@@ -41,7 +41,7 @@ def prompt(instruction: str | None) -> str:
 
 def _body(instruction: str | None, pair: Pair) -> str:
     """What stands between prefix and suffix."""
-    task = prompts.RETRIEVAL_TASK if instruction is None else instruction
+    task = families.RETRIEVAL_TASK if instruction is None else instruction
     return f"<Instruct>: {task}\n<Query>: {pair[0]}\n<Document>: {pair[1]}"
 
 

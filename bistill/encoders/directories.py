@@ -16,10 +16,8 @@ from typing import Any
 
 from bistill import artifacts
 from bistill.encoders import pooling
-from bistill.encoders.prompts import Prompts
+from bistill.encoders.families import Prompts
 from bistill.errors import ModelError
-
-DEFAULT_MODE = "pooling_mode_mean_tokens"
 
 
 @dataclass(frozen=True)
@@ -27,30 +25,28 @@ class Layout:
     """What a student's directory says beyond its transformer.
 
     Attributes:
-        mode: key of ``pooling.POOLINGS``.
+        mode: key of ``pooling.POOLINGS``; None where no file says it.
         max_len: ``max_seq_length``, or None.
         prompts: prompts by name.
     """
 
-    mode: str = DEFAULT_MODE
+    mode: str | None = None
     max_len: int | None = None
     prompts: dict[str, str] = field(default_factory=dict)
 
 
 def read_layout(path: str) -> Layout:
-    """Layout of a model folder; mean pooling where it is a bare transformer.
+    """Layout of a model folder; of a bare transformer what is there of it.
 
     Raises:
         ModelError: it has a module that is no transformer, pooling or normalisation of sentence-transformers (its
             vectors would differ).
     """
-    modules = json_of(path, artifacts.MODULES_FILE)
-    if modules is None:
-        return Layout()
+    modules = json_of(path, artifacts.MODULES_FILE) or []
     for module in modules:
         _check_module(module["type"], f"{path}/{artifacts.MODULES_FILE}")
     folder = next((module["path"] for module in modules if module["type"].endswith("Pooling")), "1_Pooling")
-    pooling_config = json_of(path, f"{folder}/config.json") or {DEFAULT_MODE: True}
+    pooling_config = json_of(path, f"{folder}/config.json")
     sentence_config = json_of(path, artifacts.SENTENCE_CONFIG) or {}
     own = json_of(path, artifacts.SENTENCE_TRANSFORMERS_CONFIG) or {}
     prompts = {name: text for name, text in (own.get("prompts") or {}).items() if isinstance(text, str)}
@@ -58,7 +54,7 @@ def read_layout(path: str) -> Layout:
     if not any(prompts.values()) and not (Path(path) / artifacts.MODEL_RECORD).is_file():
         prompts = {}
     return Layout(
-        mode=pooling.mode_of_config(pooling_config, f"{path}/{folder}/config.json"),
+        mode=pooling.mode_of_config(pooling_config, f"{path}/{folder}/config.json") if pooling_config else None,
         max_len=sentence_config.get("max_seq_length"),
         prompts=prompts,
     )

@@ -15,6 +15,7 @@ from torch import nn
 
 from bistill import artifacts
 from bistill.config import LoraOptions
+from bistill.encoders import reading
 from bistill.errors import ModelError
 
 HEAD_NAMES: Final = ("classifier", "score", "head", "out_proj", "classification_head", "pre_classifier")
@@ -76,14 +77,38 @@ def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model:
         model: the model in training.
         plain: ``merged(model)``.
         options: LoRA settings.
-        base_model: folder or hub name that the adapters belong to.
+        base_model: folder of the model that the adapters belong to.
         adapter: whether the adapter is written beside.
     """
     plain.save_pretrained(str(folder))
+    published = reading.hub_name(base_model)
     if adapter and is_lora(model):
-        model.save_pretrained(str(folder / artifacts.ADAPTER_DIR))
-    write_config(folder, options, base_model)
+        _save_adapter(folder / artifacts.ADAPTER_DIR, model, base_model, published)
+    write_config(folder, options, published or base_model)
     artifacts.share_weights(folder)
+
+
+def _save_adapter(folder: Path, model: Any, base_model: str, published: str) -> None:
+    """Write the adapter of a model. Its configuration names what it belongs to, its card only what the hub knows: a
+    path of this machine in a card is refused there.
+
+    Args:
+        folder: of the adapter.
+        model: the ``PeftModel``.
+        base_model: folder of the model that it belongs to.
+        published: its hub name, or "".
+    """
+    from huggingface_hub import ModelCard
+
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = published or base_model
+    # The word table never changes, and peft would ask the hub for the base model to find that out.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    card = ModelCard.load(folder / reading.CARD)
+    card.data.base_model = published or None
+    tags = [tag for tag in card.data.tags or [] if not tag.startswith("base_model:")]
+    card.data.tags = [*tags, *([f"base_model:adapter:{published}"] if published else [])]
+    card.save(folder / reading.CARD)
 
 
 def merged(model: Any) -> nn.Module:

@@ -85,9 +85,9 @@ def _answers(
     base_choice, teacher_choice, compared_choice = choices
     student, student_entry = _encoder(Choice("student", options.model_path, demanded=True), asked, options, elsewhere)
     assert student is not None
-    # The base model reads as much of a text as the student does, so that only the training differs.
-    length = student.description["max_len"]
-    base, base_entry = _encoder(base_choice, asked, options, elsewhere, max_len=length)
+    # The base model reads texts as the student does, and as much of them, so that only the training differs.
+    reads = models.base_reading(base_choice, options) | {"max_len": student.description["max_len"]}
+    base, base_entry = _encoder(base_choice, asked, options, elsewhere, **reads)
     compared, compared_entry = None, compared_choice.left_out
     if compared_choice.demanded:
         compared, compared_entry = _encoder(compared_choice, asked, options)
@@ -110,13 +110,14 @@ def _encoder(
     asked: Task,
     options: EvaluationOptions,
     elsewhere: Sequence[Task] = (),
-    max_len: int | None = None,
+    **reads: Any,
 ) -> tuple[EncoderScores | None, Entry]:
-    """Answers of an encoder, and its entry in the report; None and the reason where it is left out."""
+    """Answers of an encoder, read as ``BiEncoder.load`` is told, and its entry in the report; None and the reason where
+    it is left out."""
     encoder, choice = models.load(
         choice,
         lambda name: BiEncoder.load(
-            name, max_len=max_len, precision=options.precision, trust_remote_code=options.trust_remote_code
+            name, precision=options.precision, trust_remote_code=options.trust_remote_code, **reads
         ),
     )
     if encoder is None:

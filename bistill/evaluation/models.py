@@ -86,6 +86,14 @@ def teacher_settings(choice: Choice, options: EvaluationOptions) -> Settings:
     )
 
 
+def base_reading(choice: Choice, options: EvaluationOptions) -> dict[str, Any]:
+    """Prompts and pooling of the base model: those that the student's training was told to read its start with, so that
+    only the training differs; of a model that the options name, its own."""
+    trained = {} if choice.demanded else _record(options.model_path).get("options", {})
+    given = {"query_prompt": "query_prompt", "document_prompt": "document_prompt", "pooling_name": "pooling"}
+    return {name: trained.get(option) for name, option in given.items()}
+
+
 def teacher_gate(options: EvaluationOptions) -> dict[str, Any] | None:
     """What the student's record says of its teacher and the untouched student before distilling; None without."""
     gate = _record(options.model_path).get("teacher_gate")

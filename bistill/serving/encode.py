@@ -59,6 +59,9 @@ def _load(options: EncodeOptions) -> BiEncoder:
         options.model_path,
         max_len=options.max_len,
         precision=options.precision,
+        query_prompt=options.query_prompt,
+        document_prompt=options.document_prompt,
+        pooling_name=options.pooling,
         trust_remote_code=options.trust_remote_code,
     )
 

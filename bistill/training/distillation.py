@@ -175,6 +175,7 @@ def _start(options: DistillationOptions) -> BiEncoder:
         precision=options.precision,
         query_prompt=options.query_prompt,
         document_prompt=options.document_prompt,
+        pooling_name=options.pooling,
         trust_remote_code=options.trust_remote_code,
     )
 

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
 from bistill.config import LoraOptions
-from bistill.encoders import lora, pooling
+from bistill.encoders import directories, lora, pooling
 from bistill.encoders.bi_encoder import BiEncoder
 
 TEXTS = ["how to read a file", "서울 날씨", "sort " * 60, "json parse error", "a"]
@@ -115,3 +115,66 @@ def test_vectors_do_not_depend_on_order_or_batch(tiny_encoder: Path) -> None:
     vectors = encoder.encode_documents(TEXTS, batch_size=1)
     np.testing.assert_allclose(encoder.encode_documents(TEXTS[::-1], batch_size=3)[::-1], vectors, atol=1e-6)
     assert encoder.encode_documents([]).shape == (0, 32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "read", "said"),
+    [
+        (None, 20, None),
+        (20, 20, None),
+        (10, 10, None),
+        (60, 60, "60 tokens are read, more than the 20 that the model's files name"),
+        (500, 64, "the model has 64 positions, so 64 tokens are read, not 500"),
+    ],
+)
+def test_the_length_that_was_asked_for_is_read_as_far_as_positions_reach(
+    tiny_encoder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    asked: int | None,
+    read: int,
+    said: str | None,
+) -> None:
+    folder = with_pooling(tiny_encoder, tmp_path / "model", "pooling_mode_mean_tokens")
+    directories.write_tokenizer(folder, AutoTokenizer.from_pretrained(folder), 20)  # as a student of 20 tokens has it
+    encoder = BiEncoder.load(str(folder), max_len=asked, precision="fp32")
+    printed = capsys.readouterr().err
+    assert encoder.max_len == read
+    assert ("tokens are read" in printed) == (said is not None) and (said or "") in printed
+    reference = SentenceTransformer(str(folder), device="cpu")
+    reference.max_seq_length = read
+    expected = reference.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode_documents(TEXTS), expected, atol=1e-6)
+
+
+def test_cut_texts_are_counted_and_said(tiny_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = BiEncoder.load(str(tiny_encoder), max_len=8, precision="fp32")
+    capsys.readouterr()
+    encoder.encode_documents([*TEXTS, "sort " * 6, "sort " * 7], batch_size=1, description="documents")
+    assert (
+        "documents: 2 of 7 texts have more than 8 tokens and are cut there; --max_len sets it"
+        in capsys.readouterr().err
+    )
+    encoder.encode_documents(["read a file"], description="documents")
+    encoder.encode_documents(TEXTS)
+    assert "cut" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_card_of_an_adapter_names_no_path_of_this_machine(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bool
+) -> None:
+    start = tmp_path / "hub" / "models--owner--name" / "snapshots" / "0a1b" if published else tmp_path / "start"
+    shutil.copytree(tiny_encoder, start)
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *_: pytest.fail("asks the hub"))
+    adapted(start).save(tmp_path / "student", ADAPTED)
+    adapter = tmp_path / "student" / "adapter"
+    named = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == ("owner/name" if published else str(start))
+    card = (adapter / "README.md").read_text(encoding="utf-8")
+    assert ("base_model: owner/name" in card) == published
+    assert str(tmp_path) not in card and str(tiny_encoder) not in card
+    assert lora.read_config(tmp_path / "student")["base_model"] == named
+    merged = AutoModel.from_pretrained(tmp_path / "student").state_dict()
+    again = PeftModel.from_pretrained(AutoModel.from_pretrained(start), str(adapter)).merge_and_unload().state_dict()
+    torch.testing.assert_close(merged, again, atol=1e-6, rtol=0)

@@ -11,9 +11,9 @@ import torch
 
 from bistill import artifacts
 from bistill.candidates.mining import nearest
-from bistill.config import Precision
-from bistill.encoders import loading, prompts
-from bistill.encoders.bi_encoder import BiEncoder, family_name
+from bistill.config import Pooling, Precision
+from bistill.encoders import loading, reading
+from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.precision import default_device, resolve_precision
 from bistill.encoders.vectors import cached_vectors
 
@@ -33,6 +33,7 @@ class DenseMiner:
         max_len: unset: the model's own.
         query_prompt: unset: the model's own.
         document_prompt: likewise.
+        pooling_name: likewise.
         trust_remote_code: whether code that the model brings along may run.
     """
 
@@ -49,6 +50,7 @@ class DenseMiner:
         max_len: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        pooling_name: Pooling | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         self._queries, self._pool, self._model_name, self._batch_size = queries, pool, model_name, batch_size
@@ -58,6 +60,7 @@ class DenseMiner:
             "max_len": max_len,
             "query_prompt": query_prompt,
             "document_prompt": document_prompt,
+            "pooling_name": pooling_name,
         }
 
     def fingerprint(self) -> str:
@@ -66,13 +69,15 @@ class DenseMiner:
         Raises:
             ModelError: there is no such model folder.
         """
-        path = loading.resolve(self._model_name)
+        path = loading.local_folder(self._model_name, "bi-encoder")
+        texts = {name: self._settings[name] for name in ("query_prompt", "document_prompt", "pooling_name")}
+        reads = reading.decide(self._model_name, path, **texts)
         precision = resolve_precision(self._settings["precision"], default_device())
         return artifacts.fingerprint(
             {
                 **self._settings,
                 "model": loading.model_fingerprint(path),
-                "family": prompts.of_family(family_name(self._model_name, path)),
+                "reads": [*reads.prompts, reads.mode],
                 "precision": precision,
                 "search": nearest.way(len(self._pool)),
             }

@@ -191,6 +191,7 @@ def retrieval_miner(
             max_len=student.max_len if own else None,
             query_prompt=student.query_prompt if own else None,
             document_prompt=student.document_prompt if own else None,
+            pooling_name=student.pooling if own else None,
             trust_remote_code=student.trust_remote_code,
         )
     from bistill.candidates.mining.reranking import CrossEncoderMiner
