@@ -36,17 +36,20 @@ RECOGNISED: Final[dict[str, tuple[str, ...]]] = {
     "positive": (
         *("positive", "positives", "pos", "positive_passage", "positive_passages", "positive_document"),
         *("positive_documents", "positive_doc", "positive_text", "relevant", "relevant_passage", "relevant_document"),
+        *("positive_ctx", "positive_ctxs"),
         *("relevant_doc", "relevant_text"),
         *("긍정", "긍정_문서", "긍정문서", "정답", "정답_문서", "정답문서", "관련_문서", "관련문서", "양성"),
     ),
     "negative": (
         *("negative", "negatives", "neg", "negative_passage", "negative_passages", "negative_document"),
         *("negative_documents", "negative_doc", "negative_text", "hard_negative", "hard_negatives", "hard_neg"),
+        *("negative_ctx", "negative_ctxs", "hard_negative_ctx", "hard_negative_ctxs"),
         *("irrelevant", "irrelevant_passage", "irrelevant_document"),
         *("부정", "부정_문서", "부정문서", "오답", "오답_문서", "오답문서", "무관_문서", "무관문서", "음성"),
     ),
     "passage": (
-        *("passage", "passages", "passage_text", "document", "documents", "document_text", "doc", "text", "context"),
+        *("passage", "passages", "passage_text", "document", "documents", "document_text", "doc", "docs", "text"),
+        "context",
         *("content", "sentence2", "sentence_2", "text2"),
         *("문서", "본문", "지문", "내용", "문단", "문맥", "단락", "텍스트", "문장2", "문장_2"),
     ),
@@ -238,7 +241,8 @@ def _form(
             "missing columns: neither positive and negative nor passage and label are in the header",
             where=str(file),
             found=list(header),
-            todo=f"name the columns so in the first row (separated by commas in a .csv file), or by flag: {FLAGS}",
+            todo="name the columns so in the first row (separated by commas in a .csv file; in JSON as keys of every "
+            f"object, one object on each line or in an array), or by flag: {FLAGS}",
         )
     return "triplets" if triplets else "pairs"
 
@@ -263,17 +267,18 @@ def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: s
 
 
 def _ordered_negatives(names: Sequence[str], header: Sequence[str], file: str | Path) -> tuple[str, ...]:
-    """Numbered negatives in the order of their numbers, an unnumbered one first."""
-    numbers: dict[int, str] = {}
+    """Numbered negatives in the order of their numbers, an unnumbered one first; hard ones stand beside the others."""
+    places: dict[tuple[int, bool], str] = {}
     for name in names:
-        numbered = NUMBERED_NEGATIVE.match(normalised_name(name))
-        number = int(numbered["number"]) if numbered else -1
-        if number in numbers:
+        key = normalised_name(name)
+        numbered = NUMBERED_NEGATIVE.match(key)
+        place = (int(numbered["number"]) if numbered else -1, key.startswith("hard"))
+        if place in places:
             raise DataError(
-                f"more than one column can be the same negative: {numbers[number]!r}, {name!r}",
+                f"more than one column can be the same negative: {places[place]!r}, {name!r}",
                 where=str(file),
                 found=list(header),
                 todo="choose with --negative_columns",
             )
-        numbers[number] = name
-    return tuple(numbers[number] for number in sorted(numbers))
+        places[place] = name
+    return tuple(places[place] for place in sorted(places))

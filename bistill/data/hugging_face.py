@@ -10,6 +10,7 @@ from typing import Any
 from bistill import artifacts, hub
 from bistill.data.jsonl import ObjectRows
 from bistill.data.records import Row
+from bistill.data.structured import example_of
 from bistill.data.validation import ReadingOptions
 from bistill.errors import DataError, RowError
 
@@ -30,9 +31,11 @@ class HuggingFaceReader:
             DataError: the columns are not recognised.
         """
         self.notes.clear()
-        rows = ObjectRows(self.file, self.reading, self.notes, header=self.split.column_names)
+        example = [(field.name, example_of(field.type)) for field in self.split.features.arrow_schema]
+        rows = ObjectRows(self.file, self.reading, self.notes, example=example)
         for number, cells in enumerate(self.split, start=1):
             yield rows.row(number, cells)
+        rows.note_empty()
 
 
 def load(source: str, reading: ReadingOptions) -> tuple[dict[str, HuggingFaceReader], str]:

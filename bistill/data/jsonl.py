@@ -1,23 +1,37 @@
-"""JSONL files, plain or gzipped: one object per line, by the names of its keys."""
+"""JSON files, plain or gzipped: one object per line, an array of objects, or one object that is a whole data set."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, TextIO, cast
 
 from bistill.config import TextKind
 from bistill.data.columns import RESOLVERS, ColumnMap, role_of
-from bistill.data.records import Row
-from bistill.data.validation import EDIT, ReadingOptions, refuse_bad_characters, row_from_cells
+from bistill.data.json_document import described, objects_of, texts_of
+from bistill.data.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
+from bistill.data.records import Judgement, Row
+from bistill.data.structured import label_inside, labels_inside, plain, without_nothing
+from bistill.data.validation import (
+    ASIDE,
+    EDIT,
+    ReadingOptions,
+    checked_text,
+    refuse_bad_characters,
+    row_from_cells,
+)
 from bistill.errors import DataError, EmptyFileError, RowError
+
+ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz")
 
 
 class JsonlReader:
-    """Rows of a JSONL file. The first line is row 1."""
+    """Rows of a JSON file. The first line, or where it is an array the first object, is row 1."""
 
     def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
         self.file = file
@@ -26,19 +40,30 @@ class JsonlReader:
         self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
-        """Every line's row, or what is wrong with it.
+        """Every object's row, or what is wrong with it.
 
         Raises:
             DataError: the file is missing, empty, cut, or its keys are not recognised.
         """
         self.notes.clear()
+        if self.only is not None and (texts := _texts_by_id(self.file, self.only)) is not None:
+            for number, (key, text) in enumerate(texts, start=1):
+                yield _row_of_text(text, self.file, number, key)
+            return
         rows = ObjectRows(self.file, self.reading, self.notes, only=self.only)
-        any_line = False
-        for outcome in objects(self.file):
-            any_line = True
+        any_object = False
+        for outcome in objects(self.file, self.notes):
+            any_object = True
             yield outcome if isinstance(outcome, RowError) else rows.row(*outcome)
-        if not any_line:
-            raise EmptyFileError("an empty file", where=str(self.file), todo="write one JSON object per line")
+        rows.note_empty()
+        if not any_object:
+            raise EmptyFileError("an empty file", where=str(self.file), todo=OBJECTS_WANTED)
+
+    def corpus(self) -> Iterator[str | RowError]:
+        """The documents of a file that holds them by id, judged or not; none of any other file."""
+        for number, (key, text) in enumerate(_texts_by_id(self.file, "document") or (), start=1):
+            row = _row_of_text(text, self.file, number, key)
+            yield row if isinstance(row, RowError) else row.judgements[0].document
 
 
 class ObjectRows:
@@ -48,7 +73,7 @@ class ObjectRows:
         file: the source as messages name it.
         reading: how columns and labels are understood.
         notes: where names that are not read are noted.
-        header: the names, where they are known before the first row.
+        example: the names with values of their types, where they are known before the first row.
         only: the kind of texts that is read alone; None: whole rows.
     """
 
@@ -58,20 +83,28 @@ class ObjectRows:
         reading: ReadingOptions,
         notes: list[str],
         *,
-        header: Sequence[str] | None = None,
+        example: Sequence[tuple[str, object]] | None = None,
         only: TextKind | None = None,
     ) -> None:
         self.file, self.reading, self.notes = file, reading, notes
         self.only = only
         self.columns: ColumnMap | None = None
         self.known: set[str] = set()
-        if header is not None:
-            self._resolve(header)
+        self.inside: tuple[str, str] | None = None
+        self.empty = 0
+        if example is not None:
+            self._resolve(example)
+
+    @property
+    def read(self) -> list[str]:
+        """Names of the cells that are read."""
+        assert self.columns is not None
+        return [name for name in self.columns.used if name in self.known]
 
     def row(self, number: int, cells: Mapping[str, Any]) -> Row | RowError:
         """The checked row of a mapping, or what is wrong with it."""
         if self.columns is None:
-            self._resolve(list(cells))
+            self._resolve(list(cells.items()))
         assert self.columns is not None
         try:
             for name in cells.keys() - self.known:
@@ -84,71 +117,159 @@ class ObjectRows:
                         found=cells[name],
                         todo="give every row the same fields, or set bad rows aside with --on_bad_rows skip",
                     )
-            return row_from_cells(cells, self.columns, self.reading, file=self.file, number=number)
+            plain = self._plain(cells, self.columns, number)
+            return row_from_cells(plain, self.columns, self.reading, file=self.file, number=number)
         except RowError as error:
             return error
 
-    def _resolve(self, header: Sequence[str]) -> None:
-        self.columns = RESOLVERS[self.only](header, self.file, self.reading.columns)
-        self.known = set(header)
+    def note_empty(self) -> None:
+        """Note how many negatives were empty, once all rows are read."""
+        if self.empty:
+            self.notes.append(f"{self.empty:,} empty negatives: read as none")
+
+    def _plain(self, cells: Mapping[str, Any], columns: ColumnMap, number: int) -> dict[str, Any]:
+        """The cells that are read, objects in them as texts, and without empty negatives."""
+        result = {}
+        for name in self.read:
+            if name in cells:
+                value = cells[name]
+                result[name] = value if name == columns.label else plain(value, file=self.file, row=number, column=name)
+        for name in columns.negatives:
+            if name in result:
+                value = result[name]
+                listed = value if isinstance(value, list) else [] if value is None else [value]
+                result[name] = without_nothing(listed)
+                self.empty += len(listed) - len(result[name])
+        if self.inside is not None and self.inside[0] in cells:
+            column, field = self.inside
+            result[columns.label] = labels_inside(cells[column], field, file=self.file, row=number, column=column)
+        return result
+
+    def _resolve(self, example: Sequence[tuple[str, object]]) -> None:
+        asked = self.reading.columns
+        self.inside = None if self.only == "query" else label_inside(example, asked)
+        header = [name for name, _ in example]
+        if self.inside is not None:
+            name = ".".join(self.inside)
+            header, asked = [*header, name], replace(asked, label=name)
+        self.columns = RESOLVERS[self.only](header, self.file, asked)
+        self.known = {name for name, _ in example}
         if self.columns.ignored:
             self.notes.append("columns not read: " + ", ".join(repr(name) for name in self.columns.ignored))
 
 
-def objects(file: Path) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
-    """Line number and object of every line, or what is wrong with it; blank lines at the end are no rows.
+def objects(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
+    """Number and object of every row of a JSON file, or what is wrong with it.
+
+    The number is that of the line where each line is an object (blank lines at the end are no rows), else that of the
+    object.
+
+    Args:
+        file: the file, unpacked where its name ends in .gz.
+        notes: where a layout other than an object on each line is noted.
 
     Raises:
-        DataError: the file is missing, or its gzip stream is damaged.
+        DataError: the file is missing, its gzip stream is damaged, or an array or an object of several lines is broken.
     """
-    blank: list[int] = []
+    said = [] if notes is None else notes
     try:
-        with _opened(file) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    blank.append(number)
-                    continue
-                for empty in blank:
-                    yield RowError("the row is empty", file=file, row=empty, found="", todo=EDIT)
-                blank.clear()
-                try:
-                    yield number, _parsed(line, file, number)
-                except RowError as error:
-                    yield error
+        with _opened(file) as text:
+            layout = layout_of(text, file)
+            if layout == "lines":
+                yield from _objects_of_lines(text, file)
+            elif layout == "values":
+                said.append("no object on each line: row N is the N-th object of the file")
+                yield from _checked(values(text, file), file)
+            else:
+                _, document = next(values(text, file))
+                said.append(described(document))
+                yield from _checked(objects_of(document, file, said), file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the gzip file is cut or damaged ({error})", where=str(file), todo="copy it again") from None
+
+
+def _opened(file: Path) -> TextIO:
+    return io.TextIOWrapper(_opened_bytes(file), encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+
+
+def _opened_bytes(file: Path) -> BinaryIO:
+    try:
+        return cast(BinaryIO, gzip.open(file, "rb")) if file.name.lower().endswith(".gz") else file.open("rb")
     except (FileNotFoundError, IsADirectoryError):
         raise DataError("the file does not exist", where=str(file), todo="check the path") from None
 
 
-def _opened(file: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(file, "rb")) if file.name.lower().endswith(".gz") else file.open("rb")
+def _objects_of_lines(text: TextIO, file: Path) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
+    blank: list[int] = []
+    for number, line in enumerate(text, start=1):
+        if not line.strip(BLANK):
+            blank.append(number)
+            continue
+        for empty in blank:
+            yield RowError("the row is empty", file=file, row=empty, found="", todo=EDIT)
+        blank.clear()
+        try:
+            yield number, _checked_object(_parsed(line, file, number), file, number)
+        except RowError as error:
+            yield error
 
 
-def _parsed(line: bytes, file: Path, number: int) -> dict[str, Any]:
-    if number == 1:
-        line = line.removeprefix(b"\xef\xbb\xbf")
-    text = line.decode("utf-8", "surrogateescape")
+def _parsed(line: str, file: Path, number: int) -> Any:
     try:
-        value = json.loads(text, object_pairs_hook=_without_repetition)
-    except (json.JSONDecodeError, _RepeatedKeyError, RecursionError) as error:
+        return DECODER.decode(line.strip(BLANK))
+    except (json.JSONDecodeError, RepeatedKeyError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         at = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        raise RowError(f"the line is not JSON: {reason}{at}", file=file, row=number, found=text, todo=EDIT) from None
+        raise RowError(f"the line is not JSON: {reason}{at}", file=file, row=number, found=line, todo=EDIT) from None
+
+
+def _checked(
+    found: Iterator[tuple[int, Any] | RowError], file: Path
+) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
+    for outcome in found:
+        if isinstance(outcome, RowError):
+            yield outcome
+            continue
+        number, value = outcome
+        try:
+            yield number, _checked_object(value, file, number)
+        except RowError as error:
+            yield error
+
+
+def _checked_object(value: Any, file: Path, number: int) -> dict[str, Any]:
+    """A value that is an object with text that can be read.
+
+    Raises:
+        RowError: it is something else.
+    """
+    if isinstance(value, RepeatedKeyError):
+        raise RowError(f"the object is not JSON: {value}", file=file, row=number, todo=EDIT)
     if not isinstance(value, dict):
-        raise RowError("the line is not a JSON object", file=file, row=number, found=value, todo=EDIT)
+        todo = f'{OBJECTS_WANTED}, each with names: {{"query": ..., "positive": ...}}; or {ASIDE}'
+        raise RowError("not a JSON object with names", file=file, row=number, found=value, todo=todo)
     for name, cell in value.items():
         if isinstance(cell, str):
             refuse_bad_characters(cell, file=file, row=number, column=name)
     return value
 
 
-class _RepeatedKeyError(ValueError):
-    pass
+def _texts_by_id(file: Path, kind: TextKind) -> list[tuple[str, Any]] | None:
+    """Id and text of all documents or queries of a file that holds them by id; None of any other file."""
+    try:
+        with _opened(file) as text:
+            if layout_of(text, file) != "document":
+                return None
+            _, document = next(values(text, file))
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return None  # whoever reads the rows says what is wrong
+    return texts_of(document, kind)
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise _RepeatedKeyError(f"a key occurs twice among {[name for name, _ in pairs]}")
-    return value
+def _row_of_text(text: object, file: Path, number: int, key: str) -> Row | RowError:
+    """The row of a document or query by id. Messages name the id as the column."""
+    try:
+        shown = checked_text(plain(text, file=file, row=number, column=key), file=file, row=number, column=key)
+    except RowError as error:
+        return error
+    return Row(number, "", (Judgement(shown, None, True, key),))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from bistill.config import TextKind
 from bistill.data.jsonl import ObjectRows
 from bistill.data.records import Row
+from bistill.data.structured import example_of
 from bistill.data.validation import ReadingOptions
 from bistill.errors import DataError, RowError
 
@@ -37,13 +38,13 @@ class ParquetReader:
         number = 0
         try:
             with pq.ParquetFile(self.file, memory_map=True) as source:
-                header = source.schema_arrow.names
-                rows = ObjectRows(self.file, self.reading, self.notes, header=header, only=self.only)
-                assert rows.columns is not None
-                for batch in source.iter_batches(batch_size=BATCH_ROWS, columns=list(rows.columns.used)):
+                example = [(field.name, example_of(field.type)) for field in source.schema_arrow]
+                rows = ObjectRows(self.file, self.reading, self.notes, example=example, only=self.only)
+                for batch in source.iter_batches(batch_size=BATCH_ROWS, columns=rows.read):
                     for cells in batch.to_pylist():
                         number += 1
                         yield rows.row(number, cells)
+                rows.note_empty()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"the file cannot be read as Parquet ({error})", where=str(self.file)) from None
         except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from bistill.config import TextKind
 from bistill.data.csv_reader import CsvReader
-from bistill.data.jsonl import JsonlReader
+from bistill.data.jsonl import ENDINGS, JsonlReader
 from bistill.data.parquet import ParquetReader
 from bistill.data.records import Row
 from bistill.data.validation import ReadingOptions
@@ -38,8 +38,7 @@ class RowReader(Protocol):
 FORMATS: Final[dict[str, Callable[..., RowReader]]] = {
     ".csv": CsvReader,
     ".tsv": CsvReader,
-    ".jsonl": JsonlReader,
-    ".jsonl.gz": JsonlReader,
+    **dict.fromkeys(ENDINGS, JsonlReader),
     ".parquet": ParquetReader,
 }
 

@@ -10,8 +10,8 @@ from typing import Final
 from bistill import artifacts
 from bistill.console import say
 from bistill.data import beir, hugging_face
+from bistill.data.jsonl import JsonlReader
 from bistill.data.readers import RowReader, ending_of, open_file
-from bistill.data.records import Row
 from bistill.data.validation import ReadingOptions
 from bistill.errors import DataError, RowError
 
@@ -55,7 +55,8 @@ def open_source(source: str | Path, reading: ReadingOptions) -> Source:
     """
     path = Path(source)
     if path.is_file():
-        return Source({UNSPLIT: open_file(path, reading)}, _fingerprint([path]), _no_documents)
+        reader = open_file(path, reading)
+        return Source({UNSPLIT: reader}, _fingerprint([path]), lambda: _documents_inside([reader]))
     if path.is_dir():
         return _folder(path, reading)
     if _looks_like_path(str(source)):
@@ -72,7 +73,7 @@ def _folder(folder: Path, reading: ReadingOptions) -> Source:
         readers = {split: open_file(file, reading) for split, file in files.items()}
         if corpus.exists():
             return Source(readers, _fingerprint([*files.values(), corpus]), lambda: _documents_of(corpus))
-        return Source(readers, _fingerprint(files.values()), _no_documents)
+        return Source(readers, _fingerprint(files.values()), lambda: _documents_inside(readers.values()))
     if not any(folder.iterdir()):
         raise DataError("an empty folder", where=str(folder), todo="give a folder with train, valid and test files")
     return _hugging_face(str(folder), reading)
@@ -119,6 +120,7 @@ def _split_files(folder: Path) -> dict[str, Path]:
 
 
 def _say_unread(folder: Path, read: set[Path]) -> None:
+    read = {*read, folder / artifacts.PREPARE_RECORD}
     others = [file.name for file in sorted(folder.iterdir()) if ending_of(file) is not None and file not in read]
     if others:
         say(f"{folder}: files not read, since they are not named train, valid or test: {', '.join(others)}")
@@ -141,11 +143,17 @@ def _hugging_face(source: str, reading: ReadingOptions) -> Source:
 
 def _documents_of(file: Path) -> Iterator[str | RowError]:
     for outcome in open_file(file, ReadingOptions(), only="document").rows():
-        yield outcome if isinstance(outcome, RowError) else _document(outcome)
+        if isinstance(outcome, RowError):
+            yield outcome
+        else:
+            yield from (judgement.document for judgement in outcome.judgements)
 
 
-def _document(row: Row) -> str:
-    return row.judgements[0].document
+def _documents_inside(readers: Iterable[RowReader]) -> Iterator[str | RowError]:
+    """Documents that files of judgements hold beside the judged ones."""
+    for reader in readers:
+        if isinstance(reader, JsonlReader):
+            yield from reader.corpus()
 
 
 def _no_documents() -> Iterator[str | RowError]:

@@ -15,7 +15,8 @@ from bistill.errors import DataError, OptionError, RowError
 
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
-EDIT: Final = "correct the row, or set bad rows aside with --on_bad_rows skip"
+ASIDE: Final = "set bad rows aside with --on_bad_rows skip"
+EDIT: Final = f"correct the row, or {ASIDE}"
 DEFAULT_POSITIVE_FROM: Final = 0.5
 
 
@@ -113,7 +114,7 @@ def row_from_cells(
     """A checked row.
 
     Args:
-        cells: value of each column: text, number, None, or a list of texts for positive and negative.
+        cells: value of each column: text, number, None, or a list of them: texts of documents, and their labels.
         columns: which column is what.
         reading: how labels are understood.
         file: the file as the user named it.
@@ -126,15 +127,11 @@ def row_from_cells(
         if column not in cells:
             raise RowError("missing column", file=file, row=number, column=column, found=list(cells), todo=EDIT)
     if columns.form == "texts":
-        text = checked_text(cells[columns.passage], file=file, row=number, column=columns.passage)
-        return Row(number, "", (Judgement(text, None, True, columns.passage),))
+        texts = _texts(cells[columns.passage], file=file, row=number, column=columns.passage)
+        return Row(number, "", tuple(Judgement(text, None, True, columns.passage) for text in texts))
     query = checked_text(cells[columns.query], file=file, row=number, column=columns.query)
     if columns.form == "pairs":
-        text = checked_text(cells[columns.passage], file=file, row=number, column=columns.passage)
-        label = checked_label(
-            cells[columns.label], file=file, row=number, column=columns.label, maximum=reading.label_maximum
-        )
-        return Row(number, query, (Judgement(text, label, None, columns.label),))
+        return Row(number, query, _labelled(cells, columns, reading, file, number))
     judged = [
         Judgement(text, None, True, columns.positive)
         for text in _texts(cells[columns.positive], file=file, row=number, column=columns.positive)
@@ -148,6 +145,32 @@ def row_from_cells(
         what = "neither a positive nor a negative"
         raise RowError(what, file=file, row=number, column=columns.positive, found=[], todo=EDIT)
     return Row(number, query, tuple(judged))
+
+
+def _labelled(
+    cells: Mapping[str, Any], columns: ColumnMap, reading: ReadingOptions, file: str | Path, number: int
+) -> tuple[Judgement, ...]:
+    """The judgement of a labelled pair, or those of a list of documents with a list of labels."""
+    documents, labels = cells[columns.passage], cells[columns.label]
+    if not isinstance(documents, list | tuple):
+        documents, labels = [documents], [labels]
+    elif not isinstance(labels, list | tuple) or len(labels) != len(documents):
+        counted = f"{len(labels)} labels" if isinstance(labels, list | tuple) else "a label that is no list"
+        what = f"{len(documents)} documents with {counted}"
+        raise RowError(what, file=file, row=number, column=columns.label, found=labels, todo=EDIT)
+    if not documents:
+        what = "a query without a document"
+        raise RowError(what, file=file, row=number, column=columns.passage, found=documents, todo=EDIT)
+    maximum = reading.label_maximum
+    return tuple(
+        Judgement(
+            checked_text(document, file=file, row=number, column=columns.passage),
+            checked_label(label, file=file, row=number, column=columns.label, maximum=maximum),
+            None,
+            columns.label,
+        )
+        for document, label in zip(documents, labels, strict=True)
+    )
 
 
 def _texts(value: object, *, file: str | Path, row: int, column: str) -> list[str]:

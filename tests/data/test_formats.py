@@ -101,7 +101,7 @@ def test_all_formats_give_the_same_data(write: Write, tmp_path: Path) -> None:
         (b'{"query": "a", "positive": "\\ud800"}\n', 1, "positive", "not UTF-8"),
         (b'{"query": "a", "positive": "b"}\n{"query": "a", "posi\n', 2, "", "the line is not JSON"),
         (b'{"query": "a", "positive": "b"}\n\n{"query": "a", "positive": "b"}\n', 2, "", "the row is empty"),
-        (b'{"query": "a", "positive": "b"}\n[1]\n', 2, "", "the line is not a JSON object"),
+        (b'{"query": "a", "positive": "b"}\n[1]\n', 2, "", "not a JSON object with names"),
         (b'{"query": "a", "query": "b", "positive": "c"}\n', 1, "", "a key occurs twice"),
         (b'{"query": "a", "passage": "b", "label": NaN}\n', 1, "label", "not a number"),
         (b'{"query": "a", "passage": "b", "label": [1]}\n', 1, "label", "not a number"),

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bistill.console import say
 from bistill.data.csv_reader import CsvReader, _Lines, detect_encoding
-from bistill.data.jsonl import objects
+from bistill.data.jsonl import ENDINGS, objects
 from bistill.data.readers import ending_of
 from bistill.data.validation import NUMBER, ReadingOptions, checked_text
 from bistill.errors import DataError, RowError
@@ -119,7 +119,7 @@ def _rows(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]]:
     ending = ending_of(path)
     if ending == ".parquet":
         yield from _parquet(path, scale)
-    elif ending in (".jsonl", ".jsonl.gz"):
+    elif ending in ENDINGS:
         columns: tuple[str, ...] = ()
         for outcome in objects(path):
             if isinstance(outcome, RowError):
