@@ -7,6 +7,7 @@ from typing import Any
 
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
+from bistill.data import choice
 from bistill.data.dataset import Dataset
 from bistill.data.version import corpus_of
 from bistill.encoders.bi_encoder import BiEncoder
@@ -17,11 +18,12 @@ from bistill.training import distillation
 def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[Any, Any]:
     """The task of ``bistill distill`` under these options, and its documents."""
     corpus = corpus_of(options, dataset)
+    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     folder = Path(options.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / "candidates.jsonl")
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         # As the command makes it: an option that changes the task is measured with all it changes.
-        task = distillation._task(options, encoder, dataset, corpus, teachers, journal)
+        task = distillation._task(options, encoder, dataset, query_ids, corpus, teachers, journal)
     journal.close()
     return task, corpus

@@ -25,7 +25,7 @@ from turn import Turns, workload
 from bistill.candidates.teacher_scores.cache import ScoreCache
 from bistill.candidates.teacher_scores.teachers import Settings, Teacher, relevance
 from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data.sampling import subset
+from bistill.data import choice
 from bistill.data.store import load_split
 from bistill.data.version import split_path
 from bistill.encoders.bi_encoder import BiEncoder
@@ -89,7 +89,7 @@ def teach(given: dict[str, Any], turns: Turns) -> None:
     options = options_of(TeacherOptions, given["options"], {})
     encoder = CrossEncoder.start(given["model"], max_len=given["max_len"], precision=options.precision, seed=0)
     dataset = load_split(split_path(options, "train"))
-    query_ids = subset(options.seed, "train", len(dataset), options.max_samples)
+    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     train(PairTask(encoder, dataset, query_ids, options), options, encoder, turns)
 
 

@@ -9,6 +9,22 @@ from bistill.data.sampling import subset
 from bistill.errors import DataError, OptionError
 
 
+def answered(dataset: Dataset) -> np.ndarray:
+    """Rising ids of the queries with a positive, int64.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not len(dataset.with_positive):
+        raise DataError(
+            "no query has a relevant document",
+            where=str(dataset.path),
+            found=f"{len(dataset):,} queries, all of whose documents are labelled irrelevant",
+            todo="add rows with relevant documents, or see with which --positive_from the labels were read",
+        )
+    return dataset.with_positive
+
+
 def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
     """Rising ids of ``count`` queries, with a positive or without, all where ``count`` is None or larger; int64.
 
@@ -22,7 +38,7 @@ def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> np.nda
         DataError: no query has a positive.
         OptionError: none of those chosen has one.
     """
-    known = with_positive(dataset, seed, name, None)
+    known = answered(dataset)
     ids = subset(seed, name, len(dataset), count)
     if not np.isin(ids, known, assume_unique=True).any():
         raise OptionError(
@@ -42,14 +58,7 @@ def with_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> 
     Raises:
         DataError: no query has a positive.
     """
-    ids = dataset.with_positive
-    if not len(ids):
-        raise DataError(
-            "no query has a relevant document",
-            where=str(dataset.path),
-            found=f"{len(dataset):,} queries, all of whose documents are labelled irrelevant",
-            todo="add rows with relevant documents, or see with which --positive_from the labels were read",
-        )
+    ids = answered(dataset)
     return ids[subset(seed, name, len(ids), count)]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bistill import artifacts, console
 from bistill.config import DataOptions
+from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.store import label_maximum, load_documents, load_split, positive_from
@@ -16,7 +17,7 @@ def load_training(options: DataOptions, output_dir: Path) -> tuple[Dataset, Data
     """Training and validation data of a data version; rejected rows go to ``output_dir``.
 
     Raises:
-        DataError: the folder or a file is missing, or a row is bad.
+        DataError: the folder or a file is missing, a row is bad, or a file has no query with a positive.
     """
     splits = []
     for split in ("train", "valid"):
@@ -25,6 +26,7 @@ def load_training(options: DataOptions, output_dir: Path) -> tuple[Dataset, Data
             raise _missing(options, path)
         rejected_to = output_dir / f"{split}_{artifacts.REJECTED_FILE}"
         splits.append(load_split(path, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to))
+        choice.answered(splits[-1])  # said now, not when the first list is made
         console.say(f"{path}: {_queries(splits[-1])}, {len(splits[-1].documents)} documents")
     _refuse_two_scales(*splits)
     return splits[0], splits[1]

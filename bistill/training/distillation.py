@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from bistill import artifacts, console
 from bistill.candidates.building import build
 from bistill.candidates.mining.miners import parse
@@ -61,6 +63,8 @@ def train(options: DistillationOptions) -> dict[str, Any]:
 def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     parse(options)  # a wrong miner is said before anything is read
     dataset, valid = stage.load_data(options, journal)
+    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
+    console.say(f"student: {choice.chosen_for_lists(dataset, query_ids)}")
     corpus = corpus_of(options, dataset)
     encoder = student(options)
     matryoshka.prepare(encoder, options.matryoshka)
@@ -74,7 +78,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
             gate.check(figures, allow_weak_teacher=options.allow_weak_teacher)
         labelled = LabelledPairs.of(valid, documents, count=options.valid_samples, seed=options.seed)
         line = first_line(labelled.cosines(encoder), labelled.relevant) if options.score == "calibrated" else None
-        task = _task(options, encoder, dataset, corpus, teachers, journal, line)
+        task = _task(options, encoder, dataset, query_ids, corpus, teachers, journal, line)
         identities = teachers.identities()
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed).among(documents, hard)
     validation = Validate(
@@ -118,14 +122,13 @@ def _task(
     options: DistillationOptions,
     encoder: BiEncoder,
     dataset: Dataset,
+    query_ids: np.ndarray,
     corpus: Corpus,
     teachers: Teachers,
     journal: Journal,
     line: ScoreLine | None = None,
 ) -> ListTask:
     """Scored candidates of all epochs; afterwards no teacher is needed any more."""
-    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
-    console.say(f"student: {choice.chosen_for_lists(dataset, query_ids)}")
     pools = build(options, dataset, corpus, query_ids, teachers)
     counts = dataclasses.asdict(pools.counts)
     shared = None

@@ -38,7 +38,7 @@ def load_data(options: DataOptions, journal: Journal) -> tuple[Dataset, Dataset]
     """Training and validation data of a data version; rejected rows go beside the journal, fingerprints into it.
 
     Raises:
-        DataError: the folder or a file is missing, or a row is bad.
+        DataError: the folder or a file is missing, a row is bad, or a file has no query with a positive.
     """
     splits = load_training(options, journal.folder)
     journal.write("data", train=splits[0].fingerprint, valid=splits[1].fingerprint)

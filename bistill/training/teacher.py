@@ -163,10 +163,10 @@ def train(options: TeacherOptions) -> dict[str, Any]:
 
 def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, journal)
-    encoder = start(options)
     query_ids = choice.queries(dataset, options.seed, "train", options.max_samples)
-    task = PairTask(encoder, dataset, query_ids, options)
     console.say(f"teacher: {choice.chosen(dataset, query_ids)}")
+    encoder = start(options)
+    task = PairTask(encoder, dataset, query_ids, options)
     alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
     weights = lora.trainable_parameters(encoder.model)
     console.say(f"teacher: {task.samples} pairs an epoch{alone}, {weights} weights to train")

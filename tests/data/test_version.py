@@ -54,3 +54,21 @@ def test_a_version_that_lacks_a_split_for_training_says_which(
     assert raised.value.what == f"the data version v has no {lacks}.csv: training needs train.csv and valid.csv"
     assert raised.value.found == ", ".join(f"{name}.csv" for name in there)
     assert "bistill prepare SOURCE --data_version v" in raised.value.todo
+
+
+def test_queries_without_a_positive_are_said_and_files_of_such_alone_refused(
+    tmp_path: Path, write_csv: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [["a", "b", "1"], ["c", "b", "0"], ["c", "d", "0"], ["e", "d", "0"]]
+    for split, own in (("train", rows), ("valid", rows[:1])):
+        write_csv(tmp_path / "v" / f"{split}.csv", [HEADER, *own])
+    options = DataOptions(data_version="v", data_root=str(tmp_path))
+    load_training(options, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "train.csv: 3 queries (2 without a positive), 2 documents" in said
+    assert "valid.csv: 1 queries, 1 documents" in said
+    for split in ("valid", "train"):
+        write_csv(tmp_path / "v" / f"{split}.csv", [HEADER, *rows[1:]])
+        with pytest.raises(DataError, match="no query has a relevant document") as refused:
+            load_training(options, tmp_path / "out")
+        assert refused.value.where == str(tmp_path / "v" / f"{split}.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def data_root(tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
         rows += [[f"how to {word}", f"returns the {word}", f"error in {TOPICS[n]}"] for n, word in enumerate(words)]
         write_csv(root / "tiny" / f"{split}.csv", rows)
     return root
+
+
+def as_pairs(data_root: Path, split: str, further: list[list[str]]) -> None:
+    """Write a file of the data version as labelled pairs, and further rows (query, passage, label) behind them."""
+    path = data_root / "tiny" / f"{split}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        triplets = list(csv.reader(file))[1:]
+    rows = [[query, text, label] for query, *texts in triplets for text, label in zip(texts, "10", strict=True)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["query", "passage", "label"], *rows, *further])
 
 
 def distillation_options(data_root: Path, teacher: Path, student: Path, **changes: object) -> DistillationOptions:

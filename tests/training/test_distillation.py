@@ -15,6 +15,7 @@ from bistill import calibration, losses
 from bistill.candidates.building import build
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
+from bistill.data import choice
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of
 from bistill.encoders import batching
@@ -26,6 +27,7 @@ from bistill.training import gate
 from bistill.training.batch import Batch
 from bistill.training.distillation import student_lr, train
 from bistill.training.list_task import ListTask
+from tests.training.conftest import as_pairs
 from tests.training.conftest import distillation_options as options
 
 # Trains a finished model once more.
@@ -176,6 +178,39 @@ def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: 
         train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(folder), use_lora=True))
     first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
     assert first == second
+
+
+def test_queries_without_a_positive_change_nothing_where_their_documents_are_there_anyway(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [
+        options(data_root, tiny_teacher, tiny_encoder, epochs=1, max_samples=7, valid_samples=3, output_dir=str(folder))
+        for folder in (data_root.parent / "plain", data_root.parent / "more")
+    ]
+    plain = train(made[0])
+    for split, word in (("train", "key"), ("valid", "json")):
+        as_pairs(data_root, split, [[f"why {place}", f"returns the {word}", "0"] for place in range(9)])
+    capsys.readouterr()
+    more = train(made[1])
+    assert "student: 7 of 21 queries, 14 of 33 rows; no lists are made for the 9 queries" in capsys.readouterr().err
+    weights = [(Path(own.output_dir) / "model.safetensors").read_bytes() for own in made]
+    assert weights[0] == weights[1]
+    assert plain["validation"] == more["validation"] and plain["teacher_gate"] == more["teacher_gate"]
+    assert [event(own, "candidates")["queries"] for own in made] == [7, 7]
+
+
+def test_documents_of_queries_without_a_positive_are_candidates(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    as_pairs(data_root, "train", [[f"why {place}", f"thread of {place}", "0"] for place in range(9)])
+    made = options(data_root, tiny_teacher, tiny_encoder, miners=("lexical:5", "random:20"))
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, choice.with_positive(dataset, 0, "train", None), teachers)
+    assert pools.query_ids.tolist() == list(range(12))
+    drawn = {corpus[int(document)] for document in pools.document_ids()}
+    assert {f"thread of {place}" for place in range(9)} <= drawn
 
 
 def test_a_student_of_fewer_layers_stands_beside_the_whole_model(

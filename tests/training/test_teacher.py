@@ -17,6 +17,7 @@ from bistill.journal import read
 from bistill.training.hard_lists import hard_lists
 from bistill.training.teacher import PairTask, train
 from bistill.training.validation import ValidationLists, measure_teacher
+from tests.training.conftest import as_pairs
 
 
 def options(data_root: Path, tiny_encoder: Path, **changes: object) -> TeacherOptions:
@@ -152,15 +153,8 @@ def test_labels_of_0_alone_teach_and_change_nothing_for_the_lists(
     data_root: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = train(options(data_root, tiny_encoder, epochs=1, output_dir=str(data_root.parent / "plain")))
-    for split in ("train", "valid"):
-        path = data_root / "tiny" / f"{split}.csv"
-        triplets = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-        rows = [
-            f"{query},{text},{label}" for query, *texts in triplets for text, label in zip(texts, "10", strict=True)
-        ]
-        alone = [f"error in {word},{word} thread,0" for word in ("file", "json", "set")] if split == "train" else []
-        content = "\n".join(["query,passage,label", *rows, *alone, *alone[:1]])
-        path.write_text(content + "\n", encoding="utf-8")
+    alone = [[f"error in {word}", f"{word} thread", "0"] for word in ("file", "json", "set")]
+    as_pairs(data_root, "train", [*alone, alone[0]])
     capsys.readouterr()
     made = train(options(data_root, tiny_encoder, epochs=1))
     said = capsys.readouterr().err
