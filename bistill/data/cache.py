@@ -15,7 +15,7 @@ from bistill import artifacts
 from bistill.console import say
 from bistill.errors import ArtifactError
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 # What the system says of a disk or a share of it that has no room; other errors may be those of a file that is read.
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 

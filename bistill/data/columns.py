@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bistill.config import TextKind
+from bistill.data.same_text import without_invisible
 from bistill.errors import DataError
 
 Form = Literal["triplets", "pairs", "texts"]
@@ -99,9 +100,14 @@ class ColumnMap:
 
 
 def normalised_name(name: str) -> str:
-    """A column's name as the table knows it: without byte order mark, NFKC, lower case, "_" for blanks and "-"."""
-    text = unicodedata.normalize("NFKC", name.lstrip("\ufeff")).strip().casefold()
+    """A column's name as the table knows it: without invisible characters, NFKC, lower case, "_" for blanks and "-"."""
+    text = unicodedata.normalize("NFKC", without_invisible(name)).strip().casefold()
     return re.sub(r"[\s_\-]+", "_", text)
+
+
+def visible_name(name: str) -> str:
+    """A column's name as a user sees it: without invisible characters and surrounding blanks."""
+    return without_invisible(name).strip()
 
 
 def role_of(name: str) -> str | None:
@@ -182,7 +188,7 @@ RESOLVERS: Final[dict[TextKind | None, Callable[[Sequence[str], str | Path, Colu
 
 
 def _refuse_repeated(header: Sequence[str], file: str | Path) -> None:
-    repeated = [name for name, count in Counter(name.strip() for name in header).items() if count > 1]
+    repeated = [name for name, count in Counter(map(visible_name, header)).items() if count > 1]
     if repeated:
         raise DataError(
             f"the header names column {repeated[0]!r} more than once",
@@ -197,10 +203,10 @@ def _overridden(header: Sequence[str], file: str | Path, overrides: ColumnOverri
     single |= {"passage": overrides.passage, "label": overrides.label}
     wanted: dict[str, tuple[str, ...]] = {role: (name,) if name is not None else () for role, name in single.items()}
     wanted["negative"] = overrides.negatives
-    by_name = {name.strip(): name for name in header}
+    by_name = {visible_name(name): name for name in header}
     for role, names in wanted.items():
         for name in names:
-            if name.strip() not in by_name:
+            if visible_name(name) not in by_name:
                 flag = "--negative_columns" if role == "negative" else f"--{role}_column"
                 raise DataError(
                     f"missing column {name!r}, which {flag} names",
@@ -208,7 +214,7 @@ def _overridden(header: Sequence[str], file: str | Path, overrides: ColumnOverri
                     found=list(header),
                     todo=f"give {flag} a name of this header",
                 )
-    return {role: tuple(by_name[name.strip()] for name in names) for role, names in wanted.items()}
+    return {role: tuple(by_name[visible_name(name)] for name in names) for role, names in wanted.items()}
 
 
 def _recognised(header: Sequence[str], named: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

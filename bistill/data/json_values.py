@@ -23,6 +23,8 @@ BLANK: Final = " \t\r\n\ufeff"
 # What the parser says near the end of a text that is cut may be right once the rest is there. The longest word that can
 # be cut is "-Infinity", the longest escape "\ud83d\ude00".
 CUT_CHARACTERS: Final = 16
+# Python refuses to read integers of more than 4,300 digits, and no float has more than 309 before its point.
+LONGEST_INTEGER: Final = 4300
 OBJECTS_WANTED: Final = "write one object on each line (.jsonl), or an array of objects (.json)"
 
 
@@ -37,8 +39,13 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repetition)
-_LENIENT: Final = json.JSONDecoder()
+def _integer(digits: str) -> int | float:
+    """A whole number of JSON; beyond the largest float it is infinite, as one with an exponent is."""
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
+
+
+DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_int=_integer)
+_LENIENT: Final = json.JSONDecoder(parse_int=_integer)
 
 
 def layout_of(text: TextIO, file: Path) -> Layout:

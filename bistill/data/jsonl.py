@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TextIO, cast
+from typing import Any, Final, TextIO
 
 from bistill.config import TextKind
 from bistill.data.columns import RESOLVERS, ColumnMap, role_of
+from bistill.data.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.json_document import described, objects_of, texts_of
 from bistill.data.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
 from bistill.data.records import Judgement, Row
@@ -166,40 +166,34 @@ def objects(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int, d
 
     Args:
         file: the file, unpacked where its name ends in .gz.
-        notes: where a layout other than an object on each line is noted.
+        notes: where an encoding other than UTF-8 and a layout other than an object on each line are noted.
 
     Raises:
         DataError: the file is missing, its gzip stream is damaged, or an array or an object of several lines is broken.
     """
     said = [] if notes is None else notes
     try:
-        with _opened(file) as text:
+        encoding = detect_encoding(file)
+        if encoding.note:
+            said.append(encoding.note)
+        with open_text(file, encoding, newline="\n") as text:
             layout = layout_of(text, file)
             if layout == "lines":
-                yield from _objects_of_lines(text, file)
+                yield from _objects_of_lines(text, file, encoding)
             elif layout == "values":
                 said.append("no object on each line: row N is the N-th object of the file")
-                yield from _checked(values(text, file), file)
+                yield from _checked(values(text, file), file, encoding)
             else:
                 _, document = next(values(text, file))
                 said.append(described(document))
-                yield from _checked(objects_of(document, file, said), file)
+                yield from _checked(objects_of(document, file, said), file, encoding)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the gzip file is cut or damaged ({error})", where=str(file), todo="copy it again") from None
 
 
-def _opened(file: Path) -> TextIO:
-    return io.TextIOWrapper(_opened_bytes(file), encoding="utf-8-sig", errors="surrogateescape", newline="\n")
-
-
-def _opened_bytes(file: Path) -> BinaryIO:
-    try:
-        return cast(BinaryIO, gzip.open(file, "rb")) if file.name.lower().endswith(".gz") else file.open("rb")
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError("the file does not exist", where=str(file), todo="check the path") from None
-
-
-def _objects_of_lines(text: TextIO, file: Path) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
+def _objects_of_lines(
+    text: TextIO, file: Path, encoding: TextEncoding
+) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
     blank: list[int] = []
     for number, line in enumerate(text, start=1):
         if not line.strip(BLANK):
@@ -209,7 +203,7 @@ def _objects_of_lines(text: TextIO, file: Path) -> Iterator[tuple[int, dict[str,
             yield RowError("the row is empty", file=file, row=empty, found="", todo=EDIT)
         blank.clear()
         try:
-            yield number, _checked_object(_parsed(line, file, number), file, number)
+            yield number, _checked_object(_parsed(line, file, number), file, number, encoding)
         except RowError as error:
             yield error
 
@@ -224,7 +218,7 @@ def _parsed(line: str, file: Path, number: int) -> Any:
 
 
 def _checked(
-    found: Iterator[tuple[int, Any] | RowError], file: Path
+    found: Iterator[tuple[int, Any] | RowError], file: Path, encoding: TextEncoding
 ) -> Iterator[tuple[int, dict[str, Any]] | RowError]:
     for outcome in found:
         if isinstance(outcome, RowError):
@@ -232,12 +226,12 @@ def _checked(
             continue
         number, value = outcome
         try:
-            yield number, _checked_object(value, file, number)
+            yield number, _checked_object(value, file, number, encoding)
         except RowError as error:
             yield error
 
 
-def _checked_object(value: Any, file: Path, number: int) -> dict[str, Any]:
+def _checked_object(value: Any, file: Path, number: int, encoding: TextEncoding) -> dict[str, Any]:
     """A value that is an object with text that can be read.
 
     Raises:
@@ -249,15 +243,17 @@ def _checked_object(value: Any, file: Path, number: int) -> dict[str, Any]:
         todo = f'{OBJECTS_WANTED}, each with names: {{"query": ..., "positive": ...}}; or {ASIDE}'
         raise RowError("not a JSON object with names", file=file, row=number, found=value, todo=todo)
     for name, cell in value.items():
-        if isinstance(cell, str):
-            refuse_bad_characters(cell, file=file, row=number, column=name)
+        refuse_bad_characters(name, file=file, row=number, column=name, encoding=encoding)
+        for text in cell if isinstance(cell, list) else (cell,):
+            if isinstance(text, str):
+                refuse_bad_characters(text, file=file, row=number, column=name, encoding=encoding)
     return value
 
 
 def _texts_by_id(file: Path, kind: TextKind) -> list[tuple[str, Any]] | None:
     """Id and text of all documents or queries of a file that holds them by id; None of any other file."""
     try:
-        with _opened(file) as text:
+        with open_text(file, detect_encoding(file), newline="\n") as text:
             if layout_of(text, file) != "document":
                 return None
             _, document = next(values(text, file))

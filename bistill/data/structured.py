@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from bistill.data.columns import RECOGNISED, ColumnOverrides, normalised_name, role_of
 from bistill.data.same_text import is_blank
-from bistill.data.validation import EDIT, checked_text
+from bistill.data.validation import EDIT, checked_text, refuse_too_long
 from bistill.errors import RowError
 
 TITLES: Final = ("title", "제목")
@@ -41,8 +41,9 @@ def titled_text(title: object, text: object, *, file: str | Path, row: int, colu
     parts = [(value, name) for value, name in ((title, "title"), (text, "text")) if not is_nothing(value)]
     if not parts:
         raise RowError("the cell is empty", file=file, row=row, column=f"{inside}text", found=text, todo=EDIT)
-    texts = [checked_text(value, file=file, row=row, column=inside + name) for value, name in parts]
-    return texts[0] if len(texts) == 1 else checked_text(" ".join(texts), file=file, row=row, column=f"{inside}text")
+    joined = " ".join(checked_text(value, file=file, row=row, column=inside + name) for value, name in parts)
+    refuse_too_long(joined, file=file, row=row, column=f"{inside}text")
+    return joined
 
 
 def is_nothing(value: object) -> bool:

@@ -6,15 +6,19 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from bistill.data.columns import ColumnMap, ColumnOverrides
+from bistill.data.dialect import LONGEST_TEXT
+from bistill.data.encoding import SURROGATE, UTF8, TextEncoding, doubtful, unreadable
 from bistill.data.records import Judgement, Row
+from bistill.data.same_text import is_blank, without_invisible
 from bistill.errors import DataError, OptionError, RowError
 
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-SURROGATE: Final = re.compile("[\ud800-\udfff]")
+TRUTH: Final = {"true": 1.0, "false": 0.0}  # as pandas and spreadsheets write what JSON writes as true and false
 ASIDE: Final = "set bad rows aside with --on_bad_rows skip"
 EDIT: Final = f"correct the row, or {ASIDE}"
 DEFAULT_POSITIVE_FROM: Final = 0.5
@@ -47,20 +51,31 @@ def checked_text(value: object, *, file: str | Path, row: int, column: str) -> s
     """The text of a cell that must hold one.
 
     Raises:
-        RowError: it is no text, empty or blank, or holds NUL or bytes that are not UTF-8.
+        RowError: it is no text, nobody can see anything in it, it is too long, or it holds NUL or bytes that are not
+            UTF-8.
     """
     if not isinstance(value, str):
         if value is None:
             raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
         raise RowError("the cell is not text", file=file, row=row, column=column, found=value, todo=EDIT)
     refuse_bad_characters(value, file=file, row=row, column=column)
-    if not value or value.isspace():
+    if is_blank(value):
         raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
+    refuse_too_long(value, file=file, row=row, column=column)
     return value
 
 
-def refuse_bad_characters(value: str, *, file: str | Path, row: int, column: str) -> None:
-    """Raise RowError where a text holds NUL or a byte that could not be decoded (a lone surrogate)."""
+def refuse_too_long(value: str, *, file: str | Path, row: int, column: str) -> None:
+    """Raise RowError where a text is longer than a field of the CSV files that `bistill prepare` writes may be."""
+    if len(value) > LONGEST_TEXT:
+        what = f"a text of {len(value):,} characters; {LONGEST_TEXT:,} is the most"
+        raise RowError(what, file=file, row=row, column=column, found=value[:200], todo=EDIT)
+
+
+def refuse_bad_characters(
+    value: str, *, file: str | Path, row: int, column: str, encoding: TextEncoding = UTF8
+) -> None:
+    """Raise RowError where a text holds NUL, or was not or not surely decoded from the file's encoding."""
     if "\0" in value:
         at = value.index("\0")
         around = value[max(0, at - 20) : at + 20]
@@ -70,16 +85,11 @@ def refuse_bad_characters(value: str, *, file: str | Path, row: int, column: str
     if value.isascii():
         return
     if lone := SURROGATE.search(value):
-        at = lone.start()
-        code = ord(value[at])
-        raise RowError(
-            f"bytes that are not UTF-8, at character {at + 1} of the cell",
-            file=file,
-            row=row,
-            column=column,
-            found=bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else value[at],
-            todo="save the file as UTF-8, correct the row, or set bad rows aside with --on_bad_rows skip",
-        )
+        what, found, todo = unreadable(value, lone.start(), encoding)
+        raise RowError(what, file=file, row=row, column=column, found=found, todo=todo)
+    if what := doubtful(value, encoding):
+        todo = f"save the file as UTF-8, {EDIT}"
+        raise RowError(what, file=file, row=row, column=column, found=value, todo=todo)
 
 
 def checked_label(value: object, *, file: str | Path, row: int, column: str, maximum: float | None) -> float:
@@ -88,24 +98,42 @@ def checked_label(value: object, *, file: str | Path, row: int, column: str, max
     Raises:
         RowError: it is missing, not a number, NaN, infinite, negative or above ``maximum``.
     """
-    what = ""
-    number = math.nan
-    if isinstance(value, int | float) or (
-        isinstance(value, str) and NUMBER.fullmatch(value.strip())
-    ):  # True and False are 1 and 0
-        number = float(value)
-    elif value is None or (isinstance(value, str) and not value.strip()):
-        what = "the label is empty"
-    else:
-        what = "the label is not a number"
+    number, what = _number(value)
     if not what and math.isnan(number):
         what = "the label is not a number (NaN)"
     if not what and (number < 0 or math.isinf(number) or (maximum is not None and number > maximum)):
         allowed = f"labels go from 0 to {maximum:g}" if maximum is not None else "labels are 0 or a finite number above"
         what = f"the label is out of range: {allowed}"
     if what:
-        raise RowError(what, file=file, row=row, column=column, found=value, todo=EDIT)
+        raise RowError(what, file=file, row=row, column=column, found=value, todo=_label_advice(value))
     return number
+
+
+def _number(value: object) -> tuple[float, str]:
+    """The number that a label is, or what is wrong with it. True and False are 1 and 0, as texts, too."""
+    if isinstance(value, str):
+        text = without_invisible(value).strip()
+        if not text:
+            return math.nan, "the label is empty"
+        if text.casefold() in TRUTH:
+            return TRUTH[text.casefold()], ""
+        return (float(text), "") if NUMBER.fullmatch(text) else (math.nan, "the label is not a number")
+    if value is None:
+        return math.nan, "the label is empty"
+    if isinstance(value, int | float | Decimal):
+        try:
+            return float(value), ""
+        except OverflowError:  # an integer beyond all floats
+            return (math.inf if value > 0 else -math.inf), ""
+    return math.nan, "the label is not a number"
+
+
+def _label_advice(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value):
+        return f"write the number with a point ({value.strip().replace(',', '.')}), or {ASIDE}"
+    if isinstance(value, str) and re.search(r"[^\W\d]", value):
+        return f"write 1 for relevant and 0 for not, or a grade as a number, or {ASIDE}"
+    return EDIT
 
 
 def row_from_cells(
@@ -138,7 +166,7 @@ def row_from_cells(
     ]
     for position, column in enumerate(columns.negatives):
         value = cells[column]
-        if position > 0 and (value is None or (isinstance(value, str) and not value.strip())):
+        if position > 0 and (value is None or (isinstance(value, str) and is_blank(value))):
             continue  # negative_2 to negative_n may be empty: rows have different numbers of negatives
         judged += [Judgement(text, None, False, column) for text in _texts(value, file=file, row=number, column=column)]
     if not judged:

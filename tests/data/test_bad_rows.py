@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bistill.data import csv_reader
+from bistill.data import csv_records, dialect
 from bistill.data.records import Record
 from bistill.data.store import load_split
 from bistill.data.validation import ReadingOptions
@@ -33,6 +33,7 @@ ROW_ERRORS: dict[str, tuple[str | bytes, int, str, str, object]] = {
     "blank row": (TRIPLETS + "a,b,c\n\nx,y,z\n", 3, "", "the row is empty", ""),
     "empty query": (TRIPLETS + "a,b,c\n,d,c\n", 3, "query", "the cell is empty", ""),
     "blank query": (TRIPLETS + "a,b,c\n \t,d,c\n", 3, "query", "the cell is empty", " \t"),
+    "invisible query": (TRIPLETS + "a,b,c\n\u200b\ufeff,d,c\n", 3, "query", "the cell is empty", "\u200b\ufeff"),
     "empty positive": (TRIPLETS + "a,,c\n", 2, "positive", "the cell is empty", ""),
     "empty negative": (TRIPLETS + "a,b,\n", 2, "negative", "the cell is empty", ""),
     "empty passage": (PAIRS + "a,\u3000,1\n", 2, "passage", "the cell is empty", "\u3000"),
@@ -47,6 +48,11 @@ ROW_ERRORS: dict[str, tuple[str | bytes, int, str, str, object]] = {
     "NUL": (TRIPLETS + "a,b,c\na,d,c\0\n", 3, "negative", "NUL at character 2", "c\0"),
     "label empty": (PAIRS + "a,b,1\na,c,\n", 3, "label", "the label is empty", ""),
     "label text": (PAIRS + "a,b,yes\n", 2, "label", "the label is not a number", "yes"),
+    "label of 401 digits": (PAIRS + f"a,b,{'1' * 401}\n", 2, "label", "out of range", "1" * 401),
+    "label with a comma": (PAIRS + 'a,b,"0,9"\n', 2, "label", "the label is not a number", "0,9"),
+    "value without a name": ("query,positive,,\na,b,,\nc,d,,e\n", 3, "after positive", "a column without a name", "e"),
+    "list that was cut": (TRIPLETS + "a,b,['c']\nd,e,\"['f', 'g\"\n", 3, "negative", "looks like a list", "['f', 'g"),
+    "list with a quote too many": (TRIPLETS + "a,b,['it's']\n", 2, "negative", "looks like a list", "['it's']"),
     "label NaN": (PAIRS + "a,b,nan\n", 2, "label", "the label is not a number", "nan"),
     "label negative": (PAIRS + "a,b,-1\n", 2, "label", "out of range", "-1"),
     "label infinite": (PAIRS + "a,b,1e999\n", 2, "label", "out of range", "1e999"),
@@ -89,12 +95,12 @@ def test_bad_row_names_file_row_column_and_what_was_found(case: str, write: Writ
         (TRIPLETS, ["an empty file: there is no row"]),
         ("\nquery,positive\na,b\n", ["first row, which must name the columns, is empty"]),
         ("query,negative\na,b\n", ["missing column: positive"]),
-        ("query;positive\na;b\n", ["missing columns", "separated by commas"]),
+        ("query/positive\na/b\n", ["missing columns", "separated by commas"]),
         (
             PAIRS + "a,b,0.5\na,c,2\n",
             ["row 2", "fractions with labels above 1: 0.5 here, 2 in row 3", "--label_maximum"],
         ),
-        (TRIPLETS.encode("utf-16"), ["UTF-16", "save it as UTF-8"]),
+        (TRIPLETS.encode("utf-16-le"), ["looks like UTF-16", "byte order mark", "save it as UTF-8"]),
     ],
 )
 def test_files_that_cannot_be_used(content: str | bytes, parts: list[str], write: Write) -> None:
@@ -111,7 +117,14 @@ def test_missing_file_folder_and_unknown_format(tmp_path: Path, write: Write) ->
     with pytest.raises(DataError, match="bistill prepare"):
         load_split(tmp_path)
     with pytest.raises(DataError, match="format is not recognised"):
-        load_split(write("rows.xlsx", "x"))
+        load_split(write("rows.doc", "x"))
+
+
+def test_advice_for_labels_says_what_to_write(write: Write) -> None:
+    for cell, advice in (('"0,9"', "write the number with a point (0.9)"), ("relevant", "write 1 for relevant and 0")):
+        with pytest.raises(RowError) as caught:
+            load_split(write("rows.csv", PAIRS + f"a,b,{cell}\n"))
+        assert caught.value.todo.startswith(advice)
 
 
 def test_label_above_the_given_maximum(write: Write) -> None:
@@ -121,7 +134,8 @@ def test_label_above_the_given_maximum(write: Write) -> None:
 
 
 def test_a_field_longer_than_the_limit_is_reported(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "LONGEST_FIELD", 100)
+    monkeypatch.setattr(dialect, "LONGEST_TEXT", 100)
+    monkeypatch.setattr(csv_records, "LONGEST_TEXT", 100)
     with pytest.raises(RowError, match=r"row 2, column 'positive': a field longer than 100 characters"):
         load_split(write("rows.csv", TRIPLETS + "a," + "b" * 101 + ",c\n"))
 

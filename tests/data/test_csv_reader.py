@@ -5,26 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bistill.data.csv_reader import detect_encoding
 from bistill.data.store import load_documents, load_split
 
 Write = Callable[[str, str | bytes], Path]
 KOREAN = "질의,정답문서,부정\n서울은 어디,대한민국의 수도,일본의 수도\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding"),
-    [
-        (KOREAN.encode("utf-8"), "utf-8-sig"),
-        (KOREAN.encode("utf-8-sig"), "utf-8-sig"),
-        (KOREAN.encode("cp949"), "cp949"),
-        (b"query,positive\nplain,ascii\n", "utf-8-sig"),
-        (KOREAN.encode("utf-8") + b"\xb0\xa1,x,y\n", "utf-8-sig"),  # one broken row in a UTF-8 file
-        (b"query,positive\ncaf\xe9,x\n", "utf-8-sig"),  # Latin-1 is not Korean
-    ],
-)
-def test_encoding_is_recognised_by_content(content: bytes, encoding: str, write: Write) -> None:
-    assert detect_encoding(write("rows.csv", content)) == encoding
 
 
 def test_encodings_give_the_same_records_and_cp949_is_said(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

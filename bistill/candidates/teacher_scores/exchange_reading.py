@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bistill.console import say
-from bistill.data.csv_reader import CsvReader, _Lines, detect_encoding
+from bistill.data.csv_reader import open_table
 from bistill.data.jsonl import ENDINGS, objects
 from bistill.data.readers import ending_of
-from bistill.data.validation import NUMBER, ReadingOptions, checked_text
+from bistill.data.validation import NUMBER, checked_text
 from bistill.errors import DataError, RowError
 
 Scale = Literal["logit", "probability"]
@@ -27,6 +26,7 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 CORRECT: Final = "correct the row"
 PAIR_COLUMNS: Final = ("query", "document", "score")
 LIST_COLUMNS: Final = ("query", "pos", "neg", "pos_scores", "neg_scores")
+KNOWN: Final = {*PAIR_COLUMNS, *LIST_COLUMNS, "positive", "label"}
 ROWS_AT_ONCE: Final = 1024
 
 # A document with its score as the cell has it, and the columns of both.
@@ -183,18 +183,13 @@ def _parquet(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]
 
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Rows of a CSV file, as strictly as labelled ones; the header is row 1."""
-    reader = CsvReader(path, ReadingOptions())
-    with path.open(encoding=detect_encoding(path), errors="surrogateescape", newline="") as text:
-        lines = _Lines(text)
-        try:
-            header = next(reader._parser(lines), [])
-        except csv.Error as error:
-            raise DataError(f"the header cannot be read ({error})", where=f"{path}, row 1", todo="correct it") from None
-        columns = _columns_of(header, path)
-        lines.forget()
-        for outcome in reader._records(lines, header):
+    notes: list[str] = []
+    with open_table(path, lambda name: name in KNOWN or name.startswith("negative"), notes) as table:
+        columns = _columns_of(table.names, path)
+        for note in notes:
+            say(f"{path}: {note}")
+        for outcome in table.cells():
             if isinstance(outcome, RowError):
                 raise outcome
-            number, fields = outcome
-            cells = dict(zip(header, fields, strict=True))
+            number, cells = outcome
             yield number, {name: cells[name] for name in columns}
