@@ -11,6 +11,7 @@ from bistill.data.csv_reader import CsvReader
 from bistill.data.jsonl import ENDINGS, JsonlReader
 from bistill.data.parquet import ParquetReader
 from bistill.data.records import Row
+from bistill.data.spreadsheet import SpreadsheetReader, is_spreadsheet
 from bistill.data.validation import ReadingOptions
 from bistill.errors import DataError, RowError
 
@@ -40,7 +41,13 @@ FORMATS: Final[dict[str, Callable[..., RowReader]]] = {
     ".tsv": CsvReader,
     **dict.fromkeys(ENDINGS, JsonlReader),
     ".parquet": ParquetReader,
+    ".xlsx": SpreadsheetReader,
+    ".xlsm": SpreadsheetReader,
+    ".xls": SpreadsheetReader,
+    ".ods": SpreadsheetReader,
 }
+# How files begin that are no text, whatever their names say.
+FOREIGN: Final = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"%PDF": "PDF", b"SQLite format 3": "SQLite"}
 
 
 def ending_of(file: Path) -> str | None:
@@ -65,6 +72,10 @@ def open_file(file: Path, reading: ReadingOptions, *, only: TextKind | None = No
     if not file.exists():
         raise DataError("the file does not exist", where=str(file), todo="check the path")
     if ending := ending_of(file):
+        if FORMATS[ending] is CsvReader:
+            if is_spreadsheet(file):
+                return SpreadsheetReader(file, reading, only=only)
+            _refuse_foreign(file)
         return FORMATS[ending](file, reading, only=only)
     raise DataError(
         "the format is not recognised by the end of the file's name",
@@ -72,3 +83,13 @@ def open_file(file: Path, reading: ReadingOptions, *, only: TextKind | None = No
         found=file.suffix,
         todo=f"name the file with one of {', '.join(FORMATS)}",
     )
+
+
+def _refuse_foreign(file: Path) -> None:
+    with file.open("rb") as raw:
+        start = raw.read(16)
+    for mark, name in FOREIGN.items():
+        if start.startswith(mark):
+            raise DataError(
+                f"the file is not text, but {name}", where=str(file), found=start, todo="give its name the right ending"
+            )

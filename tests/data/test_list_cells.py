@@ -111,7 +111,11 @@ def test_passages_stay_texts_and_it_is_said_where_all_are_lists(write: Write) ->
 
 
 def test_lists_of_passages_with_lists_of_labels(write: Write) -> None:
-    for passages, labels in (("\"['b', 'c']\"", '"[1, 0]"'), ("['b' 'c']", "[1 0]"), ('"[""b"", ""c""]"', '"[True, False]"')):
+    for passages, labels in (
+        ("\"['b', 'c']\"", '"[1, 0]"'),
+        ("['b' 'c']", "[1 0]"),
+        ('"[""b"", ""c""]"', '"[True, False]"'),
+    ):
         dataset = load_split(write("rows.csv", f"query,passages,labels\na,{passages},{labels}\n"))
         assert list(dataset.documents) == ["b", "c"]
         assert [(record.positives, record.negatives) for record in dataset] == [((0,), (1,))]
