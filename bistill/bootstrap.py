@@ -64,22 +64,30 @@ def means(values: np.ndarray, stream: np.random.Generator, resamples: int = RESA
     return np.concatenate([block @ values / rows for block in counts(stream, rows, resamples)])
 
 
-def interval(value: float, lows: np.ndarray, highs: np.ndarray | None = None) -> Interval:
+def interval(
+    value: float, lows: np.ndarray, highs: np.ndarray | None = None, *, confidence: float = CONFIDENCE
+) -> Interval:
     """The interval of a figure from its values on resamples: two order statistics, the outer neighbours.
 
     Args:
         value: the figure itself.
         lows: its values on resamples, shape (resamples,), inf among them where it has no bound.
         highs: for the upper end, where it is not taken from the same values.
+        confidence: share of the values between both ends.
     """
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     low = np.quantile(lows, tail, method="lower")
     high = np.quantile(lows if highs is None else highs, 1 - tail, method="higher")
     return Interval(value, float(low), float(high))
 
 
 def paired(
-    first: np.ndarray, second: np.ndarray, stream: np.random.Generator, resamples: int = RESAMPLES
+    first: np.ndarray,
+    second: np.ndarray,
+    stream: np.random.Generator,
+    resamples: int = RESAMPLES,
+    *,
+    confidence: float = CONFIDENCE,
 ) -> list[Interval]:
     """Mean of ``first - second`` over queries, with its interval, for each figure.
 
@@ -88,6 +96,7 @@ def paired(
         second: the same queries and figures of what it is compared with.
         stream: decides the draws.
         resamples: number of resamples.
+        confidence: of the intervals.
 
     Returns:
         One interval a figure; nan throughout without a query.
@@ -97,7 +106,10 @@ def paired(
         return [Interval(np.nan, np.nan, np.nan)] * first.shape[1]
     differences = np.asarray(first, dtype=np.float64) - second
     drawn = means(differences, stream, resamples)
-    return [interval(float(mean), drawn[:, column]) for column, mean in enumerate(differences.mean(axis=0))]
+    return [
+        interval(float(mean), drawn[:, column], confidence=confidence)
+        for column, mean in enumerate(differences.mean(axis=0))
+    ]
 
 
 def gap_closed(

@@ -19,7 +19,7 @@ CONTRACT = {
     "contrastive_weight negative_penalty_weight use_lora lora_r lora_alpha lora_dropout max_len max_samples precision "
     "seed query_prompt document_prompt miners mining_depth miner_model choice redraw max_negative_ratio "
     "max_negative_score more_teachers teacher_weights teacher_max_len own_documents in_batch "
-    "allow_weak_teacher",
+    "allow_weak_teacher weak_teacher weak_student",
     "evaluate_final_model.py": "model_path test_data output_dir batch_size compare_with forgetting_data no_bm25",
     "realtime_monitor.py": "",
 }

@@ -13,6 +13,7 @@ import pytest
 from bistill import journal, pipeline
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import DataError, ModelError, OptionError
+from bistill.training import gate
 from bistill.training.teacher import train as train_teacher
 
 WORDS = """
@@ -182,14 +183,12 @@ def test_what_an_evaluation_reads_beside_the_test_file_decides_whether_it_runs_a
     assert len(set(found)) == 4
 
 
-def test_a_weak_teacher_stops_the_chain(options: PipelineOptions) -> None:
-    strict = dataclasses.replace(options.distillation, allow_weak_teacher=False, max_len=8)
-    with pytest.raises(ModelError, match="ranks no better than the untouched student"):
-        pipeline.run(
-            dataclasses.replace(
-                options, distillation=strict, teacher=dataclasses.replace(options.teacher, max_len=8, lr=0.0)
-            )
-        )
+def test_a_weak_teacher_stops_the_chain_where_asked(options: PipelineOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = gate.judged
+    monkeypatch.setattr(gate, "judged", lambda *given: judged(*given)._replace(verdict="weak"))
+    strict = dataclasses.replace(options.distillation, weak_teacher="stop", allow_weak_teacher=False)
+    with pytest.raises(ModelError, match="ranks lower than the untouched student"):
+        pipeline.run(dataclasses.replace(options, distillation=strict))
     assert not Path("evaluation_results").exists()
 
 

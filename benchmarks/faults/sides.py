@@ -81,7 +81,7 @@ class Ours(Side):
         command += ["--K", "4", "--max_len", "32", "--miners", "random", "--max_negative_ratio", "None"]
         command += ["--redraw", "never" if negatives == "fixed" else "each_epoch"]
         # The weights of the last update, not of the best: a fault late in the run shall be seen in them.
-        command += ["--eval_steps", "1000", "--allow_weak_teacher"]
+        command += ["--eval_steps", "1000", "--allow_weak_teacher", "--weak_student", "trained"]
         return [*command, "--save_steps", str(SAVE_STEPS), "--save_minutes", "0"]
 
     def updates(self, output: Path) -> list[dict[str, Any]]:

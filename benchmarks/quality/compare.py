@@ -236,6 +236,7 @@ def common(entry: str, options: argparse.Namespace) -> dict[str, Any]:
         "max_len": int(length),
         "max_samples": options.queries,
         "allow_weak_teacher": True,
+        "weak_student": "trained",
         **{name: getattr(options, name) for name in names},
     }
 

@@ -87,7 +87,7 @@ def distill_options(options: argparse.Namespace, folder: Path, output: str) -> l
     command += ["--epochs", str(options.epochs), "--batch_size", str(options.batch_size), "--lr", str(options.lr)]
     command += ["--tau", str(options.tau), "--contrastive_weight", "0", "--negative_penalty_weight", "0"]
     command += ["--miners", "labelled", "random", "--choice", "random", "--in_batch", "never", "--info_nce_weight", "0"]
-    command += ["--merge_with_start"]
+    command += ["--merge_with_start", "--weak_student", "trained"]
     command += ["--max_negative_ratio", "None", "--valid_samples", str(options.valid_samples), "--allow_weak_teacher"]
     return [*command, "--precision", options.precision]
 

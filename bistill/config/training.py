@@ -24,6 +24,8 @@ Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
 InBatch = Literal["floor", "never"]
 Score = Literal["linear", "calibrated"]
+WeakTeacher = Literal["labels", "teacher", "stop"]
+WeakStudent = Literal["start", "trained"]
 # Weights of the losses that act on the student's score.
 ON_SCORE: Final = ("listwise_weight", "contrastive_weight", "negative_penalty_weight")
 # Numbers of the shortest vectors that can be learned beside the whole ones.
@@ -180,14 +182,35 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "the validation queries as well is kept. Given without a number: all of it is."
         ),
     ] = (0.8, 0.6, 0.4, 0.2)
+    weak_student: Annotated[
+        WeakStudent,
+        Option(
+            "What is written where the trained student ranks the validation queries no better than its untouched "
+            "start: that start, or what was trained."
+        ),
+    ] = "start"
+    weak_teacher: Annotated[
+        WeakTeacher,
+        Option(
+            "Where the teacher ranks lower than the untouched student, beyond chance: labels: learn from the labels "
+            "alone; teacher: from the teacher all the same; stop: end with both figures."
+        ),
+    ] = "labels"
     allow_weak_teacher: Annotated[
-        bool, Option("Go on where the teacher ranks no better than the untouched student.")
+        bool, Option("The former name of --weak_teacher labels, which is the default.", alters_result=False)
     ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_own_documents()
         self._check_weights()
+        if self.allow_weak_teacher and self.weak_teacher == "stop":
+            raise OptionError(
+                "one of them goes on with a weak teacher, the other stops",
+                where="--allow_weak_teacher, --weak_teacher",
+                found=self.weak_teacher,
+                todo="give one of them",
+            )
         sizes = self.matryoshka
         if sizes and (sizes[-1] < MATRYOSHKA_LEAST or list(sizes) != sorted(set(sizes), reverse=True)):
             raise OptionError(

@@ -21,6 +21,12 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     return generator(seed, "order", epoch).permutation(size)
 
 
+def in_turn(seed: int, name: str, size: int, count: int | None) -> np.ndarray:
+    """The ids of ``subset`` in an order by (seed, name, size): int64. The first of them are the same whatever ``count``
+    is, so that some of them are a choice by chance, too."""
+    return generator(seed, "subset", name).permutation(size)[:count]
+
+
 def subset(seed: int, name: str, size: int, count: int | None) -> np.ndarray:
     """Sorted ids of ``count`` of ``size`` items, all where ``count`` is None or larger; int64.
 
@@ -28,4 +34,4 @@ def subset(seed: int, name: str, size: int, count: int | None) -> np.ndarray:
     """
     if count is None or count >= size:
         return np.arange(size)
-    return np.sort(generator(seed, "subset", name).permutation(size)[:count])
+    return np.sort(in_turn(seed, name, size, count))

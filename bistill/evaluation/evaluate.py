@@ -45,7 +45,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     if without := len(asked.records) - asked.ranked:
         console.say(f"{without} queries have no positive: their labelled pairs count, they are not ranked")
     answers, entries, chosen = _answers(choices, asked, elsewhere, options)
-    result = report.compose(options, asked, elsewhere, entries, answers, chosen, models.teacher_gate(options))
+    result = report.compose(options, asked, elsewhere, entries, answers, chosen, models.before(options))
     _write(output, result, asked, answers)
     summary.print_summary(result)
     for name in artifacts.EVALUATION_FILES:

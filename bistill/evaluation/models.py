@@ -94,10 +94,14 @@ def base_reading(choice: Choice, options: EvaluationOptions) -> dict[str, Any]:
     return {name: trained.get(option) for name, option in given.items()}
 
 
-def teacher_gate(options: EvaluationOptions) -> dict[str, Any] | None:
-    """What the student's record says of its teacher and the untouched student before distilling; None without."""
-    gate = _record(options.model_path).get("teacher_gate")
-    return gate if isinstance(gate, dict) else None
+def before(options: EvaluationOptions) -> dict[str, Any]:
+    """What the student's record says of the validation queries: ``teacher_gate``, its teacher and the untouched student
+    before distilling, and ``beside_start``, the trained student and the untouched one; None where it says nothing."""
+    record = _record(options.model_path)
+    return {
+        name: found if isinstance(found := record.get(name), dict) else None
+        for name in ("teacher_gate", "beside_start")
+    }
 
 
 def matryoshka(options: EvaluationOptions) -> tuple[int, ...]:

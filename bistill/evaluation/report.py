@@ -47,7 +47,7 @@ def compose(
     models: Mapping[str, dict[str, Any]],
     answers: Answers,
     chosen: tuple[list[Sample], list[Sample]],
-    gate: dict[str, Any] | None,
+    before: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The whole report; numbers that do not exist (no negatives, no teacher) are None.
 
@@ -58,7 +58,7 @@ def compose(
         models: description of each role, or why it is left out.
         answers: what the models answered.
         chosen: best and worst samples.
-        gate: teacher and untouched student on validation queries before distilling; None where nobody measured it.
+        before: what the student's record says of the validation queries (``models.before``).
     """
     best, worst = (
         [samples.report(sample, task, answers.student, answers.base, answers.teacher) for sample in group]
@@ -82,7 +82,7 @@ def compose(
         "comparisons": comparisons.differences(ranked, options.seed),
         "forgetting": comparisons.forgetting(options, elsewhere, answers),
         "samples": {"best": best, "worst": worst},
-        "teacher_gate": gate,
+        **before,
     }
     report: dict[str, Any] = journal.finite(result)
     return report

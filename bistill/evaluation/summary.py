@@ -44,6 +44,12 @@ def shown_roles(result: Mapping[str, Any]) -> list[str]:
 
 def sentences(result: Mapping[str, Any]) -> Iterator[str]:
     """What beside the tables decides how far the figures can be trusted."""
+    if (beside := result.get("beside_start")) and beside["kept"] == "start":
+        scores = beside["ndcg_at_10"]
+        yield (
+            f"The student is its untouched start: on {beside['queries']} validation queries the training gained "
+            f"nothing (nDCG@10 trained {number(scores['trained'])}, untouched {number(scores['start'])})."
+        )
     teacher = result["models"]["teacher"]
     if "reranks" in teacher:
         yield f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model."

@@ -107,6 +107,12 @@ def _gate(record: Mapping[str, Any]) -> str:
     return f"teacher gate: nDCG@10 of the teacher {teacher:.4f}, of the untouched student {student:.4f}"
 
 
+def _merge(record: Mapping[str, Any]) -> str:
+    if not record["share"]:
+        return "the training gained nothing: the student is its untouched start"
+    return f"merged with the start: {record['share']:g} of the training is kept"
+
+
 def _checkpoint(record: Mapping[str, Any]) -> str:
     return f"checkpoint of step {record['step']}: {size(record['bytes'] / 2**20)} in {record['seconds']:.1f} s"
 
@@ -125,7 +131,7 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "candidates": _candidates,
     "memory": lambda record: f"holds at most {record['micro_batch_tokens']} tokens at once",
     "evaluation": lambda record: f"validation at step {record['step']}: {named(record['figures'])}",
-    "merge": lambda record: f"merged with the start: {record['share']:g} of the training is kept",
+    "merge": _merge,
     "checkpoint": _checkpoint,
     "trouble": lambda record: f"{record['kind'].replace('_', ' ')}: {first_line(record['message'])}",
     "saved": lambda record: f"model of step {record['step']} written",

@@ -11,6 +11,7 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.building import build
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.miners import parse
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.candidates.teacher_scores.teachers import IMPORTED, Teachers
@@ -26,7 +27,7 @@ from bistill.journal import Journal
 from bistill.training import finished, gate, matryoshka, merging, stage
 from bistill.training.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.engine import peak_lr
-from bistill.training.hard_lists import hard_lists
+from bistill.training.hard_lists import affordable, hard_lists
 from bistill.training.hooks import Validate
 from bistill.training.list_task import ListTask, training_lists
 from bistill.training.schedule import Rates
@@ -72,13 +73,10 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         teachers.calibrate(valid, seed=options.seed)
         documents = corpus_of(options, valid)
         hard = hard_lists(valid, documents, options)
-        figures = gate.measure(teachers, encoder, valid, documents, hard)
-        if figures is not None:
-            journal.write("gate", figures=figures)
-            gate.check(figures, allow_weak_teacher=options.allow_weak_teacher)
+        taught, figures = _gate(options, encoder, len(query_ids), valid, documents, hard, teachers, journal)
         labelled = LabelledPairs.of(valid, documents, count=options.valid_samples, seed=options.seed)
-        line = first_line(labelled.cosines(encoder), labelled.relevant) if options.score == "calibrated" else None
-        task = _task(options, encoder, dataset, query_ids, corpus, teachers, journal, line)
+        line = first_line(labelled.cosines(encoder), labelled.relevant) if taught.score == "calibrated" else None
+        task = _task(taught, encoder, dataset, query_ids, corpus, teachers, journal, line)
         identities = teachers.identities()
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed).among(documents, hard)
     validation = Validate(
@@ -90,7 +88,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         at_first=True,
         patience=options.patience,
     )
-    record = stage.fit(
+    return stage.fit(
         "student",
         task,
         encoder,
@@ -104,6 +102,7 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         teacher_path=_portable(options.teacher_path),
         teachers=identities,
         teacher_gate=figures,
+        learned_from="teacher" if taught is options else "labels",
         run={
             "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
             "models": {"start": loading.model_fingerprint(encoder.source)},
@@ -114,8 +113,26 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
         settle=lambda: _merge(encoder, options, validation, lists, journal),
         beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": valid.fingerprint}),
     )
-    _warn_if_worse(validation)
-    return record
+
+
+def _gate(
+    options: DistillationOptions,
+    encoder: BiEncoder,
+    queries: int,
+    valid: Dataset,
+    documents: Corpus,
+    hard: list[CandidateList],
+    teachers: Teachers,
+    journal: Journal,
+) -> tuple[DistillationOptions, dict[str, Any] | None]:
+    """Teacher and untouched student measured at a small part of the price of a training of so many queries; the options
+    that it learns by, and the figures."""
+    most = affordable(hard, queries * options.K)
+    figures = gate.measure(teachers, encoder, valid, documents, hard, most=most, seed=options.seed)
+    if figures is None:
+        return options, None
+    journal.write("gate", figures=figures)
+    return gate.check(figures, options), figures
 
 
 def _task(
@@ -186,18 +203,24 @@ def _start(options: DistillationOptions) -> BiEncoder:
 def _merge(
     encoder: BiEncoder, options: DistillationOptions, validation: Validate, lists: ValidationLists, journal: Journal
 ) -> dict[str, Any]:
-    """Bring the best weights back towards the start where the options say so; how far is part of the record."""
-    if not options.merge_with_start:
-        return {"merged_share": None}
-    share, validation.figures = merging.merge(
+    """Bring the best weights back towards the start as far as the options say and validation allows; how far is part
+    of the record."""
+    merged = merging.merge(
         encoder,
         lambda: _start(options),
         options.merge_with_start,
-        lambda: measure_student(encoder, lists).figures,
-        validation.figures,
+        lambda: measure_student(encoder, lists),
+        validation.measured_best,
+        validation.measured_first,
         journal,
+        keep_start=options.weak_student == "start",
+        seed=options.seed,
     )
-    return {"merged_share": share}
+    validation.figures = merged.measured.figures
+    if not merged.share:
+        validation.best_step = 0
+    share = merged.share if options.merge_with_start or not merged.share else None
+    return {"merged_share": share, "beside_start": merged.beside_start}
 
 
 def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: dict[str, str]) -> dict[str, Any]:
@@ -213,12 +236,3 @@ def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: 
 
 def _portable(teacher: str) -> str:
     return teacher if teacher.startswith(IMPORTED) else loading.portable(teacher)
-
-
-def _warn_if_worse(validation: Validate) -> None:
-    before, after = validation.first["ndcg_at_10"], validation.figures["ndcg_at_10"]
-    if after < before:
-        console.say(
-            f"the student ranks worse than before distillation on the validation queries "
-            f"(nDCG@10 {after:.4f}, untouched {before:.4f}): look at the teacher's figures, or lower --lr"
-        )

@@ -1,6 +1,11 @@
-"""Lists of what BM25 ranks highest for a query, over which a teacher and a student's start are measured."""
+"""Lists of what BM25 ranks highest for a query, over which a teacher and a student's start are measured, and how many
+of them are read."""
 
 from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
 
 from bistill.candidates.filtering import like
 from bistill.candidates.lists import CandidateList, random_documents
@@ -10,13 +15,21 @@ from bistill.config import DistillationOptions, TeacherOptions
 from bistill.data import choice
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.sampling import generator
+from bistill.data.sampling import generator, in_turn
 from bistill.training.validation import LIST_SIZE
+
+# Share of the pairs of a training that measuring may read beside it.
+PRICE: Final = 0.1
+# Lists that are read in any case: fewer would show nothing, not even a teacher that knows nothing.
+LEAST_LISTS: Final = 10
 
 
 def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | DistillationOptions) -> list[CandidateList]:
     """Lists of validation queries: positives (at most half of a list), labelled negatives, then BM25's first documents,
     random ones where it finds too few; ``LIST_SIZE`` documents where there are as many.
+
+    They stand in the order in which they are read, by seed and query id: who reads the first ones alone reads a choice
+    by chance, and the teacher's validation and the gate read the same.
 
     Args:
         valid: validation queries.
@@ -29,10 +42,18 @@ def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | Distill
     query_ids = choice.with_positive(valid, options.seed, "valid", options.valid_samples)
     miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
     found = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)
+    turn = valid.with_positive[in_turn(options.seed, "valid", len(valid.with_positive), options.valid_samples)]
     return [
         _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)
-        for query, row in zip(query_ids, found, strict=True)
+        for query, row in zip(turn, found[np.searchsorted(query_ids, turn)], strict=True)
     ]
+
+
+def affordable(lists: list[CandidateList], pairs: int) -> int:
+    """How many of the first lists are read where a training reads so many pairs: ``PRICE`` of them together at most,
+    but ``LEAST_LISTS`` in any case, and all there are where that is less."""
+    ends = np.cumsum([len(item.documents) for item in lists])
+    return min(max(int(np.searchsorted(ends, PRICE * pairs, side="right")), LEAST_LISTS), len(lists))
 
 
 def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed: int) -> CandidateList:

@@ -146,12 +146,16 @@ class Validate(Hook):
         self.first: dict[str, float] = {}
         self.figures: dict[str, float] = {}
         self.best_step = 0
+        # With what each query adds to the figures; None where a checkpoint brought the figures alone.
+        self.measured_first: Measured | None = None
+        self.measured_best: Measured | None = None
         self._without_better = 0
 
     def at_start(self, progress: Progress) -> None:
         """Measure the untouched weights if asked to."""
         if self._at_first and not self.first:
-            self.first = self._evaluate(progress)
+            self.measured_first = self._evaluate(progress)
+            self.first = self.measured_first.figures
 
     def after_step(self, progress: Progress) -> None:
         """Measure when it is time to."""
@@ -159,10 +163,12 @@ class Validate(Hook):
         due = progress.step % self._every == 0 if self._every else progress.epoch_ended
         if progress.go_back or not (due or last):
             return
-        figures = progress.figures = self._evaluate(progress)
+        measured = self._evaluate(progress)
+        figures = progress.figures = measured.figures
         self._without_better += 1
         if not self.figures or self._rank(figures) > self._rank(self.figures):
             self.figures, self.best_step, self._without_better = figures, progress.step, 0
+            self.measured_best = measured
             self._weights = {name: value.detach().to("cpu", copy=True) for name, value in self._trainable()}
         if self._patience and self._without_better >= self._patience:
             progress.stop = f"{self._patience} validations without a better one"
@@ -187,6 +193,8 @@ class Validate(Hook):
 
     def restore(self, state: dict[str, Any], best: dict[str, Tensor]) -> None:
         """Take figures and best weights over."""
+        if state["best_step"] != self.best_step:
+            self.measured_best = None
         self.first, self.figures = (_numbers(state[name]) for name in ("first", "figures"))
         self.best_step, self._without_better, self._weights = state["best_step"], state["without_better"], best
 
@@ -194,7 +202,7 @@ class Validate(Hook):
         """The best weights; they are replaced, never changed."""
         return self.best_step, self._weights
 
-    def _evaluate(self, progress: Progress) -> dict[str, float]:
+    def _evaluate(self, progress: Progress) -> Measured:
         self._model.eval()
         with torch.no_grad():
             measured = self._measure()
@@ -208,7 +216,7 @@ class Validate(Hook):
             figures=measured.figures,
             histograms=measured.histograms,
         )
-        return measured.figures
+        return measured
 
     def _rank(self, figures: dict[str, float]) -> tuple[float, ...]:
         """Figures to compare by; one that does not exist (no negatives, scores that are no numbers) ranks last."""

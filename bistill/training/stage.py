@@ -194,7 +194,8 @@ def fit(
         }
     )
     _publish(encoder, options, record, beside, journal)
-    console.say(f"{stage} of step {validation.best_step} written to {output_dir}")
+    weights = f"of step {validation.best_step}" if validation.best_step else "as it started"
+    console.say(f"{stage} {weights} written to {output_dir}")
     checkpoints.finish()
     leave(folder, output_dir)
     return record

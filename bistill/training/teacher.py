@@ -11,23 +11,26 @@ from torch import Tensor, nn
 
 from bistill import console, losses
 from bistill.candidates.lists import negatives_of
+from bistill.candidates.teacher_scores import scoring
+from bistill.candidates.teacher_scores.cache import ScoreCache
 from bistill.config import TeacherOptions
 from bistill.data import choice
+from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import permutation
 from bistill.data.version import corpus_of
-from bistill.encoders import batching, loading, lora
+from bistill.encoders import batching, loading, lora, rerankers
 from bistill.encoders.cross_encoder import CrossEncoder, Pair
-from bistill.errors import shown
+from bistill.errors import ArtifactError, shown
 from bistill.journal import Journal
 from bistill.training import finished, stage
 from bistill.training.batch import Batch, Terms
 from bistill.training.engine import peak_lr
-from bistill.training.hard_lists import hard_lists
+from bistill.training.hard_lists import affordable, hard_lists
 from bistill.training.hooks import Validate
 from bistill.training.schedule import Rates
-from bistill.training.validation import TEACHER_CRITERIA, ValidationLists, measure_teacher
+from bistill.training.validation import TEACHER_CRITERIA, Measured, ValidationLists, measure_teacher
 
 
 class PairTask:
@@ -171,7 +174,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     weights = lora.trainable_parameters(encoder.model)
     console.say(f"teacher: {task.samples} pairs an epoch{alone}, {weights} weights to train")
     documents = corpus_of(options, valid)
-    lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, options))
+    lists = _validation_lists(task, valid, documents, options, at_first=not encoder.new_keys)
     validation = Validate(
         encoder.model,
         lambda: measure_teacher(encoder, lists),
@@ -182,7 +185,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
         patience=options.patience,
     )
     lr = peak_lr(options)
-    return stage.fit(
+    record = stage.fit(
         "teacher",
         task,
         encoder,
@@ -198,6 +201,35 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
             "validation": {"lists": lists.fingerprint()},
         },
     )
+    if validation.measured_best is not None:  # None in a run that went on behind its best weights
+        _keep_scores(options, lists, validation.measured_best)
+    return record
+
+
+def _validation_lists(
+    task: PairTask, valid: Dataset, documents: Corpus, options: TeacherOptions, *, at_first: bool
+) -> ValidationLists:
+    """The hard lists of so many validation queries that all validations of the run read a small part of the pairs that
+    it trains on, with one validation an epoch, and one ``at_first``."""
+    hard = hard_lists(valid, documents, options)
+    count = affordable(hard, task.samples * options.epochs // (options.epochs + at_first))
+    return ValidationLists(valid.queries, documents, hard[:count])
+
+
+def _keep_scores(options: TeacherOptions, lists: ValidationLists, measured: Measured) -> None:
+    """What the best weights gave the validation pairs goes into the cache of the saved teacher, where the gate of the
+    next command finds it. Adapters are merged in the folder, which changes a score by rounding at most."""
+    logits = np.concatenate(measured.logits)
+    if not np.isfinite(logits).all():
+        return
+    identity = rerankers.identity(
+        options.output_dir, precision=options.precision, trust_remote_code=options.trust_remote_code
+    )
+    try:
+        with ScoreCache.open(identity) as cache:
+            scoring.keep(cache, lists.queries, lists.documents, lists.pairs(), logits)
+    except ArtifactError as error:
+        console.say(f"the scores of the validation pairs are not kept: {error}")
 
 
 def start(options: TeacherOptions) -> CrossEncoder:

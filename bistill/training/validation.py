@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,10 +34,14 @@ class Measured:
         histograms: by kind of pairs, ``positive``, ``labelled_negative``, ``mined_negative`` or ``random_negative``,
             their number in each of ``HISTOGRAM_BINS`` equal parts of the score's range 0..1; a kind without pairs is
             missing.
+        by_query: nDCG@10 of each query, float64 of shape (lists,): what the first figure is the mean of.
+        logits: of a teacher, for the documents of each list.
     """
 
     figures: dict[str, float]
     histograms: Mapping[str, list[int]] = field(default_factory=dict)
+    by_query: np.ndarray = field(default_factory=lambda: np.empty(0))
+    logits: Sequence[np.ndarray] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,15 @@ class ValidationLists:
             digest.update(json.dumps(self.documents[document]).encode("ascii"))
         return digest.hexdigest()
 
+    def pairs(self) -> np.ndarray:
+        """(query id, document id) of every document of the lists: int64 of shape (pairs, 2)."""
+        found = [(item.query_id, document) for item in self.lists for document in item.documents]
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+    def by_list(self, values: np.ndarray) -> list[np.ndarray]:
+        """One value a pair, of shape (pairs,), as one array a list."""
+        return np.split(values, np.cumsum([len(item.documents) for item in self.lists])[:-1])
+
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the positives by query and document."""
         return {
@@ -106,15 +119,14 @@ class ValidationLists:
 
 def measure_teacher(encoder: CrossEncoder, lists: ValidationLists) -> Measured:
     """``list_figures`` of the teacher's logits, and ``separated`` by its relevance."""
-    pairs = [
-        (lists.queries[item.query_id], lists.documents[document]) for item in lists.lists for document in item.documents
-    ]
-    scores = encoder.score(pairs, description="validation")
-    own = np.split(scores, np.cumsum([len(item.documents) for item in lists.lists])[:-1])
-    return separated(lists, list_figures(lists, own), [metrics.sigmoid(logits) for logits in own])
+    pairs = [(lists.queries[query], lists.documents[document]) for query, document in lists.pairs()]
+    own = lists.by_list(encoder.score(pairs, description="validation"))
+    found = list_figures(lists, own)
+    measured = separated(lists, found.figures, [metrics.sigmoid(logits) for logits in own])
+    return replace(measured, by_query=found.by_query, logits=own)
 
 
-def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, float]:
+def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> Measured:
     """nDCG@10 of each query's own list by ``scores``, and AUC of positives against negatives.
 
     Args:
@@ -122,8 +134,8 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> dict[str, 
         scores: of each list's documents, shape (documents,) each.
     """
     run = metrics.Rankings((item.query_id for item in lists.lists), [item.documents for item in lists.lists], scores)
-    ranking = metrics.ranking_metrics(lists.qrels(), run)
-    return {"rerank_ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, scores)}
+    ndcg, by_query = _ndcg(lists, run)
+    return Measured({"rerank_ndcg_at_10": ndcg, "auc": _auc(lists, scores)}, by_query=by_query)
 
 
 def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
@@ -140,9 +152,11 @@ def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
         documents[[place[document] for document in item.documents]] @ query
         for query, item in zip(queries, lists.lists, strict=True)
     ]
-    ranking = metrics.ranking_metrics(lists.qrels(), run)
-    figures = {"ndcg_at_10": ranking["ndcg_at_10"], "auc": _auc(lists, own)}
-    return separated(lists, figures, [metrics.linear_score(cosines) for cosines in own])
+    ndcg, by_query = _ndcg(lists, run)
+    measured = separated(
+        lists, {"ndcg_at_10": ndcg, "auc": _auc(lists, own)}, [metrics.linear_score(cosines) for cosines in own]
+    )
+    return replace(measured, by_query=by_query)
 
 
 def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np.ndarray]) -> Measured:
@@ -171,6 +185,13 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
         if len(values)
     }
     return Measured({**figures, "margin": margin}, histograms)
+
+
+def _ndcg(lists: ValidationLists, run: metrics.Rankings) -> tuple[float, np.ndarray]:
+    """nDCG@10 of the rankings: the mean, and each query's, float64 of shape (lists,)."""
+    found = metrics.ranking_metrics_by_query(lists.qrels(), run)
+    by_query = np.array([found[str(item.query_id)]["ndcg_at_10"] for item in lists.lists])
+    return metrics.means(found)["ndcg_at_10"], by_query
 
 
 def _auc(lists: ValidationLists, scores: list[np.ndarray]) -> float:

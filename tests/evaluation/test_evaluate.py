@@ -20,7 +20,7 @@ from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError
-from bistill.evaluation import task
+from bistill.evaluation import summary, task
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked, write
 
@@ -53,6 +53,7 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     assert list(result) == [
         "schema", "versions", "options", "models", "data", "counts", "separation", "calibrated", "shuffled_queries",
         "thresholds", "ranking", "matryoshka", "comparisons", "forgetting", "samples", "teacher_gate",
+        "beside_start",
     ]  # fmt: skip
     assert result["schema"] == "bistill.evaluation/1"
     assert result["counts"]["queries"] == 24
@@ -279,6 +280,25 @@ def test_the_gate_of_the_record_is_in_the_report(
     (student / artifacts.MODEL_RECORD).write_text(json.dumps({"teacher_gate": gate}), encoding="utf-8")
     assert evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))["teacher_gate"] == gate
     assert "validation queries: teacher 0.7500, untouched student 0.7500." in capsys.readouterr().out
+
+
+def test_a_student_that_is_its_start_is_said_first(
+    options: dict, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = tmp_path / "student"
+    shutil.copytree(tiny_encoder, student)
+    beside = {"queries": 7, "share": 0.2, "ndcg_at_10": {"trained": 0.5, "start": 0.75}, "kept": "start"}
+    (student / artifacts.MODEL_RECORD).write_text(json.dumps({"beside_start": beside}), encoding="utf-8")
+    result = evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))
+    assert result["beside_start"] == beside
+    expected = (
+        "The student is its untouched start: on 7 validation queries the training gained nothing "
+        "(nDCG@10 trained 0.5000, untouched 0.7500)."
+    )
+    assert next(summary.sentences(result)) == expected
+    assert expected in capsys.readouterr().out
+    result["beside_start"]["kept"] = "trained"
+    assert expected not in summary.sentences(result)
 
 
 def test_imported_scores_are_no_teacher_of_an_evaluation(options: dict, tiny_encoder: Path, tmp_path: Path) -> None:

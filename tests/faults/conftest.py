@@ -27,7 +27,7 @@ FORMS = {
 # Two negatives a query, one of them labelled and one drawn anew each epoch: 36 pairs, 6 updates an epoch.
 TEACHER_OPTIONS = {"epochs": 12, "batch_size": 6, "negatives_per_positive": 2}
 # Three negatives a query, drawn anew each epoch from the scored ones: 12 lists, 4 updates an epoch.
-STUDENT_OPTIONS = {"epochs": 18, "batch_size": 3, "K": 4, "allow_weak_teacher": True}
+STUDENT_OPTIONS = {"epochs": 18, "batch_size": 3, "K": 4, "allow_weak_teacher": True, "weak_student": "trained"}
 STEPS = 72  # of all forms
 
 

@@ -89,6 +89,7 @@ def test_inert_text_moves_no_cursor_and_turns_no_line() -> None:
         ),
         ({"event": "memory", "micro_batch_tokens": 8192}, "holds at most 8192 tokens at once"),
         ({"event": "merge", "share": 0.75}, "merged with the start: 0.75 of the training is kept"),
+        ({"event": "merge", "share": 0.0}, "the training gained nothing: the student is its untouched start"),
         ({"event": "trouble", "kind": "out_of_memory", "message": "step 7\nmore"}, "out of memory: step 7"),
         ({"event": "saved", "step": 40}, "model of step 40 written"),
         ({"event": "end", "status": "finished", "seconds": 61.0}, "finished after 1 min 01 s"),

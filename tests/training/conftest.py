@@ -48,7 +48,7 @@ def distillation_options(data_root: Path, teacher: Path, student: Path, **change
         "K": 5,
         "lr": 1e-3,
         "max_len": 32,
-        "allow_weak_teacher": True,  # the tiny teacher is random: it finds all documents alike
+        "weak_teacher": "teacher",  # the tiny one is random: it finds all documents alike
         "max_negative_ratio": None,
         "tau": 0.2,
         "contrastive_weight": 0.3,
@@ -58,6 +58,7 @@ def distillation_options(data_root: Path, teacher: Path, student: Path, **change
         "miners": ("labelled", "random"),
         "choice": "random",
         "merge_with_start": (),
+        "weak_student": "trained",  # what training does is looked at, not whether it helped
         **changes,
     }
     return DistillationOptions(**settings)

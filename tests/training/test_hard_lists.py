@@ -32,6 +32,17 @@ def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_enco
         assert all(set(record.query.split()) & set(corpus[number].lower().split()) for number in mined)
 
 
+def test_lists_stand_in_an_order_that_the_seed_decides(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    def queries(**changes: object) -> list[int]:
+        made = options(wide, tiny_teacher, tiny_encoder, **changes)
+        return [item.query_id for item in hard_lists(*valid_of(made), made)]
+
+    whole = queries(valid_samples=4)
+    assert sorted(whole) == [0, 1, 2, 3]
+    assert [queries(valid_samples=count) for count in (3, 2, 500)] == [whole[:3], whole[:2], whole]
+    assert len({tuple(queries(seed=seed)) for seed in range(8)}) > 3
+
+
 def test_a_labelled_copy_of_a_positive_stays_and_no_other_copy_comes_in(
     tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
 ) -> None:

@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import TeacherOptions
 from bistill.data.store import load_split
 from bistill.data.version import corpus_of
+from bistill.encoders import rerankers
+from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import DataError, OptionError
 from bistill.journal import read
+from bistill.training import gate, teacher
+from bistill.training import hard_lists as hard
 from bistill.training.hard_lists import hard_lists
 from bistill.training.teacher import PairTask, train
 from bistill.training.validation import ValidationLists, measure_teacher
-from tests.training.conftest import as_pairs
+from tests.training.conftest import as_pairs, distillation_options
 
 
 def options(data_root: Path, tiny_encoder: Path, **changes: object) -> TeacherOptions:
@@ -66,6 +72,70 @@ def test_a_teacher_is_measured_on_what_bm25_finds(wide: Path, tiny_encoder: Path
     (event,) = [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "evaluation"]
     assert event["histograms"]["mined_negative"] == found.histograms["mined_negative"]
     assert sum(found.histograms["mined_negative"]) == sum(item.mined for item in lists.lists) > 0
+
+
+@pytest.mark.parametrize("use_lora", [False, True])
+def test_the_gate_reads_nothing_that_the_teacher_read_when_it_was_validated(
+    wide: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, use_lora: bool
+) -> None:
+    made = options(wide, tiny_encoder, epochs=1, use_lora=use_lora, lora_r=4)
+    record = train(made)
+    student = distillation_options(wide, Path(made.output_dir), tiny_encoder)
+    valid = load_split(wide / "tiny" / "valid.csv")
+    corpus = corpus_of(student, valid)
+    monkeypatch.setattr(rerankers, "load", lambda *_, **__: pytest.fail("a pair was read again"))
+    with Teachers.open(made.output_dir, student, "auto") as teachers:
+        lists = hard_lists(valid, corpus, student)
+        figures = gate.measure(teachers, BiEncoder.load(str(tiny_encoder)), valid, corpus, lists, most=9, seed=42)
+    assert figures is not None and figures["pairs"] == 80
+    assert figures["teacher"] == {name: record["validation"][name] for name in ("rerank_ndcg_at_10", "auc")}
+    # What lies in the cache is what the saved folder gives, adapters merged.
+    asked = ValidationLists(valid.queries, corpus, lists)
+    with Teachers.open(made.output_dir, student, "auto") as teachers:
+        known = teachers.logits(valid.queries, corpus, asked.pairs()).logits
+    texts = [(valid.queries[query], corpus[int(document)]) for query, document in asked.pairs()]
+    np.testing.assert_allclose(known, CrossEncoder.load(made.output_dir).score(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 3),  # 12 queries of 20 pairs: 240, a quarter of them are three lists of 20
+        ({"epochs": 2}, 3),  # two validations share what two epochs read
+        ({"max_samples": 5}, 1),
+        ({"eval_steps": 1}, 3),  # more validations were asked for, and cost more
+        ({"trained": True}, 1),  # one epoch, and a validation before it
+    ],
+)
+def test_a_validation_reads_a_share_of_the_pairs_of_an_epoch(
+    wide: Path,
+    tiny_encoder: Path,
+    tiny_teacher: Path,
+    changes: dict[str, Any],
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[int] = []
+
+    def measure(_: Any, lists: ValidationLists) -> None:
+        found.append(len(lists.lists))
+        raise InterruptedError
+
+    monkeypatch.setattr(teacher, "measure_teacher", measure)
+    monkeypatch.setattr(hard, "LEAST_LISTS", 1)
+    monkeypatch.setattr(hard, "PRICE", 0.25)
+    given = {"epochs": 1, "batch_size": 500, "negatives_per_positive": 19, **changes}
+    start = tiny_teacher if given.pop("trained", False) else tiny_encoder
+    with pytest.raises(InterruptedError):
+        train(options(wide, start, **given))
+    assert found == [expected]
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [(0, 10), (2000, 10), (2200, 11), (2199, 10), (10**9, 30)])
+def test_some_lists_are_read_however_small_the_training(pairs: int, expected: int) -> None:
+    lists = [CandidateList(query, tuple(range(20)), (1.0,) * 20, 1, 0) for query in range(30)]
+    assert hard.affordable(lists, pairs) == expected
+    assert hard.affordable(lists[:4], pairs) == 4
 
 
 @pytest.mark.parametrize("use_lora", [False, True])

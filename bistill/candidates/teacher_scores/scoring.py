@@ -72,6 +72,26 @@ def score(
     return Scored(job.logits, len(pairs), scored)
 
 
+def keep(
+    cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, logits: np.ndarray
+) -> None:
+    """Put logits there that the teacher gave elsewhere, so that nobody has it read these pairs again.
+
+    Args:
+        cache: of this teacher.
+        queries: texts by id.
+        documents: texts by id.
+        pairs: (query id, document id), integers of shape (n, 2).
+        logits: of the pairs, shape (n,), finite.
+
+    Raises:
+        ArtifactError: the cache is damaged or the disk is full.
+    """
+    rows = np.arange(len(pairs))
+    digests = (_Asked(texts, pairs[:, side]).digests(rows) for side, texts in enumerate((queries, documents)))
+    cache.put(cache.keys(*digests), logits)
+
+
 class _Job:
     """Pairs of one call, with what the cache knew of them at its start.
 

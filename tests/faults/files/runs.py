@@ -76,6 +76,7 @@ def student_options(options: TeacherOptions, teacher_path: Path, folder: Path) -
         save_steps=2,
         precision="fp32",
         allow_weak_teacher=True,
+        weak_student="trained",
         max_negative_ratio=None,
     )
 

@@ -97,6 +97,7 @@ class Bench:
             "batch_size": 4,
             "K": 5,
             "allow_weak_teacher": True,
+            "weak_student": "trained",
             "max_negative_ratio": None,
         }
         return DistillationOptions(**{**common, **own, **changes})
