@@ -1,8 +1,8 @@
 """Command lines: each command's options become flags, errors become messages and exit codes.
 
 Exit codes: 0 done; 1 a fault of ours (with a traceback); 2 wrong options, data or models (with what to do); 130
-stopped by SIGINT and 143 by SIGTERM, a training run with its state saved. Nothing heavy is imported until a command
-runs, so that ``--help`` answers at once.
+stopped by SIGINT and 143 by SIGTERM, a training run with its state saved; 141 the reader of the output has gone.
+Nothing heavy is imported until a command runs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bistill import __version__
+from bistill import __version__, console
 from bistill.config import (
     BenchOptions,
     CandidatesOptions,
@@ -71,15 +71,17 @@ COMMANDS: Final[dict[str, Command]] = {
 def main() -> None:
     """Entry point of the installed command ``bistill``."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
-    elif arguments[0] in ("-V", "--version"):
-        print(f"bistill {__version__}")
-    elif arguments[0] in COMMANDS:
+    if arguments and arguments[0] in COMMANDS:
         run_command(arguments[0], arguments[1:], program=f"bistill {arguments[0]}")
-    else:
-        print(f"bistill: unknown command {arguments[0]!r}\n\n{overview()}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+        return
+    with console.usable():
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(overview())
+        elif arguments[0] in ("-V", "--version"):
+            print(f"bistill {__version__}")
+        else:
+            print(f"bistill: unknown command {arguments[0]!r}\n\n{overview()}", file=sys.stderr)
+            sys.exit(EXIT_USER_ERROR)
 
 
 def overview() -> str:
@@ -99,14 +101,25 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
         arguments: command line without the program; None: this process's own.
         program: name shown in the help; None: the script's.
     """
+    with console.usable():
+        _run(name, sys.argv[1:] if arguments is None else arguments, program or Path(sys.argv[0]).name)
+
+
+def _run(name: str, arguments: Sequence[str], program: str) -> None:
     try:
-        own, *command = _split(name, sys.argv[1:] if arguments is None else arguments)
-        options = parse(name, own, program or Path(sys.argv[0]).name)
+        own, *command = _split(name, arguments)
+        options = parse(name, own, program)
         set_up_process()
         module, function = COMMANDS[name].function.split(":")
         getattr(import_module(module), function)(options, *command)
     except BistillError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except UnicodeEncodeError as error:
+        # Of the names that the system knows files by, when its locale is not that of the names.
+        if error.encoding.replace("-", "_") != sys.getfilesystemencoding().replace("-", "_"):
+            raise
+        print(f"error: {_unnameable(error)}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stopped:
         print(f"stopped: {stopped}; the same command goes on", file=sys.stderr)
@@ -114,6 +127,15 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _unnameable(error: UnicodeEncodeError) -> OptionError:
+    return OptionError(
+        f"names of files are written in {error.encoding} here, which lacks a character of this one",
+        where=repr(error.object),
+        found=error.object[error.start : error.end],
+        todo="set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8",
+    )
 
 
 def _split(name: str, arguments: Sequence[str]) -> list[Sequence[str]]:

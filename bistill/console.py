@@ -6,13 +6,25 @@ to standard output, everything about the way there to standard error.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import select
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN_INTERVAL_SECONDS = 5.0
+# What a shell shows of a program that wrote to a closed pipe: 128 and the number of SIGPIPE.
+EXIT_CLOSED_PIPE: Final = 141
+# Ways of Python to raise an error for a character that a console cannot show.
+RAISING: Final = frozenset({"strict", "surrogateescape"})
 
 
 _said: set[str] = set()
@@ -22,6 +34,49 @@ class Advance(Protocol):
     """Report that ``count`` more units are done; ``note`` is shown beside the progress."""
 
     def __call__(self, count: int, note: str = "", /) -> None: ...  # noqa: D102
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """Context of a whole command, in which no console and no closed pipe ends it with a traceback.
+
+    A character that the encoding of standard output or error lacks (an emoji in cp949, Hangul in ASCII) is written as
+    "?", unless the user has chosen another way by PYTHONIOENCODING. A reader who closes the pipe (``| head``) ends the
+    command without a word.
+
+    Raises:
+        SystemExit: 141, where standard output or error is a closed pipe.
+    """
+    for stream in _streams():
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in RAISING:
+            stream.reconfigure(errors="replace")
+    try:
+        try:
+            yield
+        finally:  # what is still buffered would meet the closed pipe when the interpreter ends
+            for stream in _streams():
+                stream.flush()
+    except BrokenPipeError:
+        closed = [stream for stream in _streams() if _is_closed_pipe(stream)]
+        if not closed:  # another pipe than ours
+            raise
+        for stream in closed:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+        sys.exit(EXIT_CLOSED_PIPE)
+
+
+def _streams() -> list[TextIO]:
+    """Standard output and error, where there are any: a process without a console may have none."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None and not stream.closed]
+
+
+def _is_closed_pipe(stream: TextIO) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # ValueError: it has no file
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)  # errors are told unasked
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    return False
 
 
 def say(message: str) -> None:
@@ -59,7 +114,6 @@ def progress(description: str, total: int, unit: str, *, done: int = 0) -> Itera
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Print an aligned table to standard output; columns after the first are right-aligned when numeric."""
-    from rich.console import Console
     from rich.table import Table
 
     drawn = Table(title=title or None, title_justify="left")
@@ -69,12 +123,22 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     for row in rows:
         drawn.add_row(*row)
     width = None if sys.stdout.isatty() else 120
-    Console(width=width, markup=False, highlight=False, emoji=False).print(drawn)
+    _rich(width=width, highlight=False, emoji=False).print(drawn)
+
+
+def _rich(**settings: Any) -> Console:
+    """A console of rich, but a closed pipe is an error like that of ``print``; by itself it ends the process with 1."""
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Plain(markup=False, **settings)
 
 
 @contextmanager
 def _bar(description: str, total: int, unit: str, before: int) -> Iterator[Advance]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
@@ -89,7 +153,7 @@ def _bar(description: str, total: int, unit: str, before: int) -> Iterator[Advan
     )
     started = time.monotonic()
     done = 0
-    with Progress(*columns, console=Console(stderr=True, markup=False)) as bar:
+    with Progress(*columns, console=_rich(stderr=True)) as bar:
         task = bar.add_task(description, total=total, completed=before, rate="", note="")
 
         def advance(count: int, note: str = "", /) -> None:

@@ -105,6 +105,24 @@ def test_a_missing_or_wrong_yaml_file_is_an_error(tmp_path: Path) -> None:
             cli.parse("pipeline", ["--config", str(path)], "x")
 
 
+def test_a_name_that_the_locale_of_files_lacks_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(_: object) -> None:
+        "data/\N{CIRCUS TENT}".encode("euc_kr")
+
+    monkeypatch.setattr("bistill.data.prepare.prepare", lost)
+    arguments = ["source", "--data_version", "v"]
+    with pytest.raises(UnicodeEncodeError):  # of a text, where files are named in UTF-8
+        cli.run_command("prepare", arguments)
+    monkeypatch.setattr(cli.sys, "getfilesystemencoding", lambda: "euc-kr")
+    with pytest.raises(SystemExit) as raised:
+        cli.run_command("prepare", arguments)
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert "names of files are written in euc_kr here" in said and "PYTHONUTF8=1" in said
+
+
 def test_the_monitor_starts_what_stands_behind_two_dashes() -> None:
     assert cli._split("monitor", ["--once", "--", "python", "x.py", "--", "y"]) == [
         ["--once"],

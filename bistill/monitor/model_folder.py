@@ -20,7 +20,10 @@ def is_copy(status: RunStatus) -> bool:
     own = {status.folder.resolve()}
     if status.folder.name == artifacts.REPLACEMENT_FOLDER:  # a run that is at work beside a finished model
         own.add(status.folder.resolve().parent)
-    return isinstance(written, str) and Path(status.working_folder, written).resolve() not in own
+    try:
+        return isinstance(written, str) and Path(status.working_folder, written).resolve() not in own
+    except (OSError, ValueError):  # a name that this system, or its locale, cannot have
+        return True
 
 
 def lr_factor(folder: Path) -> float:
