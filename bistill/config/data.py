@@ -27,6 +27,9 @@ class PrepareOptions(Options):
     positive_from: Annotated[
         float, Option("Labels of at least this share of the highest are positives.", minimum=0, maximum=1)
     ] = 0.5
+    numbers_are_texts: Annotated[
+        bool, Option("Queries and documents that are all whole numbers are texts, not ids of texts.")
+    ] = False
     valid_share: Annotated[float, Option("Share of queries for validation if unsplit.", minimum=0, maximum=0.5)] = 0.1
     test_share: Annotated[float, Option("Share of queries for the test if unsplit.", minimum=0, maximum=0.5)] = 0.1
     near_duplicates: Annotated[

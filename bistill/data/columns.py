@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bistill.config import TextKind
+from bistill.data.ids import JOIN
 from bistill.data.same_text import without_invisible
 from bistill.errors import DataError
 
@@ -61,6 +62,8 @@ RECOGNISED: Final[dict[str, tuple[str, ...]]] = {
 }
 ROLE_OF_NAME: Final = {name: role for role, names in RECOGNISED.items() for name in names}
 NUMBERED_NEGATIVE: Final = re.compile(r"^(?P<base>.*?\D)_?(?P<number>\d+)$")
+# A column "id" beside the texts is nothing that is missing.
+ID_NAME: Final = re.compile(r"(.*_ids?|(.*_)?([qpd]|doc|query|passage|corpus|document)ids?)")
 FLAGS: Final = "--query_column, --positive_column, --negative_columns, --passage_column, --label_column"
 
 
@@ -243,12 +246,19 @@ def _form(
             "--label_column; or rename the columns that are not meant",
         )
     if not triplets and not pairs:
+        if all(name.strip().isdecimal() for name in header):
+            raise DataError(
+                "the first row holds numbers, where the names of the columns are expected",
+                where=str(file),
+                found=list(header),
+                todo=f"write the names of the columns in the first row; if the numbers are ids, {JOIN}",
+            )
         raise DataError(
             "missing columns: neither positive and negative nor passage and label are in the header",
             where=str(file),
             found=list(header),
             todo="name the columns so in the first row (separated by commas in a .csv file; in JSON as keys of every "
-            f"object, one object on each line or in an array), or by flag: {FLAGS}",
+            f"object, one object on each line or in an array), or by flag: {FLAGS}{_advice_on_ids(header)}",
         )
     return "triplets" if triplets else "pairs"
 
@@ -268,8 +278,13 @@ def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: s
         f"missing column: {role}",
         where=str(file),
         found=list(header),
-        todo=f"name a column {role!r} in the first row, or choose one with --{role}_column",
+        todo=f"name a column {role!r} in the first row, or choose one with --{role}_column{_advice_on_ids(header)}",
     )
+
+
+def _advice_on_ids(header: Sequence[str]) -> str:
+    names = [name for name in header if ID_NAME.fullmatch(normalised_name(name))]
+    return f"; where ids stand for texts ({', '.join(map(repr, names))}), {JOIN}" if names else ""
 
 
 def _ordered_negatives(names: Sequence[str], header: Sequence[str], file: str | Path) -> tuple[str, ...]:

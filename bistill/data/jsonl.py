@@ -27,7 +27,7 @@ from bistill.data.validation import (
 )
 from bistill.errors import DataError, EmptyFileError, RowError
 
-ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz")
+ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
 
 
 class JsonlReader:
@@ -243,11 +243,17 @@ def _checked_object(value: Any, file: Path, number: int, encoding: TextEncoding)
         todo = f'{OBJECTS_WANTED}, each with names: {{"query": ..., "positive": ...}}; or {ASIDE}'
         raise RowError("not a JSON object with names", file=file, row=number, found=value, todo=todo)
     for name, cell in value.items():
-        refuse_bad_characters(name, file=file, row=number, column=name, encoding=encoding)
-        for text in cell if isinstance(cell, list) else (cell,):
-            if isinstance(text, str):
-                refuse_bad_characters(text, file=file, row=number, column=name, encoding=encoding)
+        for text in (name, *_texts_in(cell)):
+            refuse_bad_characters(text, file=file, row=number, column=name, encoding=encoding)
     return value
+
+
+def _texts_in(cell: Any) -> Iterator[str]:
+    if isinstance(cell, str):
+        yield cell
+    elif isinstance(cell, list | dict):
+        for item in cell if isinstance(cell, list) else (*cell, *cell.values()):
+            yield from _texts_in(item)
 
 
 def _texts_by_id(file: Path, kind: TextKind) -> list[tuple[str, Any]] | None:

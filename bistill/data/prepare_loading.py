@@ -13,7 +13,7 @@ import numpy as np
 from bistill import artifacts
 from bistill.config import PrepareOptions
 from bistill.console import say
-from bistill.data import building
+from bistill.data import building, ids
 from bistill.data.columns import ColumnOverrides
 from bistill.data.dataset import Dataset
 from bistill.data.python_docs import SOURCE_NAME, fingerprint_of_installation, python_docs
@@ -158,7 +158,8 @@ def _build(
     folder.mkdir()
     rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
     try:
-        return building.build(reader.rows(), folder, file=file, reading=reading, rejections=rejections)
+        rows = ids.watched(reader.rows(), file, reader.notes, allowed=options.numbers_are_texts)
+        return building.build(rows, folder, file=file, reading=reading, rejections=rejections)
     finally:
         rejections.close()
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from bistill import artifacts
 from bistill.config import BadRows, TextKind
 from bistill.console import say
-from bistill.data import building, cache
+from bistill.data import building, cache, ids
 from bistill.data.dataset import Dataset
 from bistill.data.readers import RowReader, ending_of, open_file
 from bistill.data.rejections import Rejections, read_rejections, set_aside, write_rejected
@@ -92,7 +92,8 @@ def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Te
     def fill(folder: Path) -> dict[str, Any]:
         rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)
         try:
-            count = building.build_documents(reader.rows(), folder, file=path, rejections=rejections)
+            rows = ids.watched(reader.rows(), path, reader.notes, allowed=True)
+            count = building.build_documents(rows, folder, file=path, rejections=rejections)
         finally:
             rejections.close()
         return {"documents": count, "notes": list(reader.notes)}
@@ -106,7 +107,8 @@ def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Te
 def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows: BadRows) -> dict[str, Any]:
     rejections = Rejections(on_bad_rows, folder / artifacts.REJECTIONS_FILE)
     try:
-        built = building.build(reader.rows(), folder, file=reader.file, reading=reading, rejections=rejections)
+        rows = ids.watched(reader.rows(), reader.file, reader.notes, allowed=True)
+        built = building.build(rows, folder, file=reader.file, reading=reading, rejections=rejections)
     finally:
         rejections.close()
     counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}

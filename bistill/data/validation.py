@@ -13,6 +13,7 @@ from typing import Any, Final
 from bistill.data.columns import ColumnMap, ColumnOverrides
 from bistill.data.dialect import LONGEST_TEXT
 from bistill.data.encoding import SURROGATE, UTF8, TextEncoding, doubtful, unreadable
+from bistill.data.ids import JOIN
 from bistill.data.records import Judgement, Row
 from bistill.data.same_text import is_blank, without_invisible
 from bistill.errors import DataError, OptionError, RowError
@@ -57,6 +58,10 @@ def checked_text(value: object, *, file: str | Path, row: int, column: str) -> s
     if not isinstance(value, str):
         if value is None:
             raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            what = "the cell is not text, but a number"
+            todo = f"write a number that is meant as text in quotes; if it is the id of a text, {JOIN}; or {ASIDE}"
+            raise RowError(what, file=file, row=row, column=column, found=value, todo=todo)
         raise RowError("the cell is not text", file=file, row=row, column=column, found=value, todo=EDIT)
     refuse_bad_characters(value, file=file, row=row, column=column)
     if is_blank(value):
