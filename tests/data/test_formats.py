@@ -231,6 +231,7 @@ def test_a_hub_that_cannot_be_reached_names_the_local_alternatives(monkeypatch: 
         raise ConnectionError("Couldn't reach the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    monkeypatch.setattr(hugging_face.hub, "silence", lambda: "")
     with pytest.raises(DataError) as caught:
         hugging_face.load("owner/name", READING)
     message = str(caught.value)
