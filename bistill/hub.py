@@ -6,6 +6,7 @@ its own, and the hub's client asks a silent server again and again.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,15 +60,17 @@ def note_silence(error: Exception, seconds: float) -> str:
 @contextmanager
 def offline() -> Iterator[None]:
     """Context in which the libraries of the hub take what is on this machine and ask nobody."""
-    import datasets
     from huggingface_hub import constants
 
-    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    places: list[Any] = [constants, *([sys.modules["datasets.config"]] if "datasets.config" in sys.modules else [])]
+    before = [place.HF_HUB_OFFLINE for place in places]
     try:
+        for place in places:
+            place.HF_HUB_OFFLINE = True
         yield
     finally:
-        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
 
 
 def within(seconds: float, work: Callable[[], T], *, progress: Callable[[], Any] = lambda: None) -> T:

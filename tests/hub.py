@@ -86,11 +86,30 @@ def serving(folder: Path, name: str) -> Iterator[type[_Handler]]:
         server.server_close()
 
 
-@contextmanager
-def silent() -> Iterator[str]:
+class Silent(str):
     """The address of a server that takes connections and never answers."""
+
+    server: socket.socket
+
+    def connections(self) -> int:
+        """How many were made since this was asked last."""
+        count = 0
+        while True:
+            try:
+                self.server.accept()[0].detach()  # left open, since a closed one would be an answer
+            except BlockingIOError:
+                return count
+            count += 1
+
+
+@contextmanager
+def silent() -> Iterator[Silent]:
+    """A server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.setblocking(False)
+        address = Silent(f"http://127.0.0.1:{server.getsockname()[1]}")
+        address.server = server
+        yield address
 
 
 def use(monkeypatch: pytest.MonkeyPatch, address: str, home: Path) -> None:

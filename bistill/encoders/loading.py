@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,14 +12,17 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 
-from bistill import artifacts, console
+from bistill import artifacts, console, hub
 from bistill.config import PACKAGED_MODEL
-from bistill.encoders import fetching, untrusted
+from bistill.encoders import directories, fetching, untrusted
 from bistill.encoders.fetching import Wanted
 from bistill.errors import BistillError, ModelError
 
 # SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its hub page shows it.
 PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# What can be a name on the hub at all; a path of another system cannot.
+HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 
 # Families whose position embeddings begin behind the padding index.
 OFFSET_FAMILIES: Final = (
@@ -42,8 +46,8 @@ def resolve(name: str, wanted: Wanted | None = None) -> str:
         wanted: of which kind the models are that an error names instead.
 
     Raises:
-        ModelError: the packaged model's weights are not the published ones, a path-like name does not exist, or a
-            ``best_model.pt`` that is named holds more than weights.
+        ModelError: the packaged model's weights are not the published ones, there is no such folder and the name is
+            none of the hub's, or a ``best_model.pt`` that is named holds more than weights.
     """
     if name == PACKAGED_MODEL:
         return str(packaged_model())
@@ -55,7 +59,9 @@ def resolve(name: str, wanted: Wanted | None = None) -> str:
         path = path.parent
     if path.is_dir():
         return str(path.absolute())
-    if name.count("/") > 1 or name.startswith((".", "/", "~")):
+    if page := re.match(r"https?://[^/]+/([\w.-]+/[\w.-]+)", name):
+        raise ModelError("a model is named by its folder or hub name", where=name, todo=f"give its name: {page[1]}")
+    if not HUB_NAME.fullmatch(name):
         raise ModelError("no such model folder", where=name, todo=fetching.alternatives(wanted))
     return name
 
@@ -110,7 +116,7 @@ def load_config(path: str, *, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoConfig
 
-    with explained(path):
+    with explained(path), _code_of(path, trust_remote_code):
         untrusted.check_model(path, trust_remote_code=trust_remote_code)
         return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
 
@@ -129,7 +135,7 @@ def load_tokenizer(path: str, *, pad_with_end: bool = False, trust_remote_code: 
     from transformers import AutoTokenizer
 
     quiet()
-    with explained(path):
+    with explained(path), _code_of(path, trust_remote_code):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token_id is None and pad_with_end:
         tokenizer.pad_token = tokenizer.eos_token
@@ -147,12 +153,20 @@ def load_model(
         ModelError: it cannot be loaded, or brings code that must not run.
     """
     quiet()
-    with explained(path):
+    with explained(path), _code_of(path, trust_remote_code):
         untrusted.check_model(path, trust_remote_code=trust_remote_code)
         model, report = model_class.from_pretrained(
             path, dtype=torch.float32, trust_remote_code=trust_remote_code, output_loading_info=True, **settings
         )
     return model, report
+
+
+def _code_of(path: str, trusted: bool) -> contextlib.AbstractContextManager[None]:
+    """Context in which a folder's trusted code is had. Some lies elsewhere on the hub ("owner/name--file.Class"),
+    and is not waited for where the hub does not answer."""
+    config = (directories.json_of(path, artifacts.CONFIG_FILE) or {}) if trusted else {}
+    elsewhere = "--" in str(config.get("auto_map", ""))
+    return hub.offline() if elsewhere and hub.silence() else contextlib.nullcontext()
 
 
 def quiet() -> None:

