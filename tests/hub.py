@@ -91,22 +91,26 @@ class Silent(str):
 
     server: socket.socket
 
-    def connections(self) -> int:
-        """How many were made since this was asked last."""
-        count = 0
-        while True:
-            try:
-                self.server.accept()[0].detach()  # left open, since a closed one would be an answer
-            except BlockingIOError:
-                return count
-            count += 1
+    def connected(self) -> bool:
+        """Wait for a connection: on a busy machine it may be made only after who wanted it has stopped waiting."""
+        self.server.settimeout(60)
+        self.server.accept()[0].detach()  # left open, since a closed one would be an answer
+        return True
+
+    def left_alone(self) -> bool:
+        """Whether no connection was made since the last one that was waited for."""
+        self.server.setblocking(False)
+        try:
+            self.server.accept()[0].detach()
+        except BlockingIOError:
+            return True
+        return False
 
 
 @contextmanager
 def silent() -> Iterator[Silent]:
     """A server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
         address = Silent(f"http://127.0.0.1:{server.getsockname()[1]}")
         address.server = server
         yield address

@@ -16,9 +16,9 @@ def test_a_hub_that_never_answers_is_asked_once_and_for_a_limited_time(
     with hubs.silent() as address:
         hubs.use(monkeypatch, address, tmp_path)
         assert hub.silence(seconds=0.3) == f"{address}: no answer within 0.3 s"
-        assert address.connections() == 1
+        assert address.connected()
         assert hub.silence(seconds=600) == f"{address}: no answer within 0.3 s"
-        assert address.connections() == 0
+        assert address.left_alone()
 
 
 def test_a_name_that_cannot_be_looked_up_in_time_is_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

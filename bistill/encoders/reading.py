@@ -85,7 +85,7 @@ def decide(
     assumed: Pooling = "lasttoken" if families.is_causal(config) else "mean"
     chosen = pooling_name or known.pooling or assumed
     mode = pooling.NEWER_NAMES[chosen] if pooling_name or layout.mode is None else layout.mode
-    asks_prompts = query_prompt is None and document_prompt is None and not layout.prompts
+    asks_prompts = all(text is None for text in (query_prompt, document_prompt, query, document))
     asks_pooling = pooling_name is None and layout.mode is None
     notes = _notes(name, known, asks_prompts=asks_prompts, asks_pooling=asks_pooling, mode=chosen)
     return Reading(prompts, mode, layout.max_len, notes)
@@ -184,7 +184,7 @@ def _notes(name: str, known: Known, *, asks_prompts: bool, asks_pooling: bool, m
         )
     if asks_pooling and known.pooling is None:
         notes.append(
-            f"{name}: no pooling is known for this model (it has no {artifacts.MODULES_FILE}), {mode} pooling is "
-            "assumed; if its model card names another, give --pooling"
+            f"{name}: no pooling is known for this model (it has no {artifacts.POOLING_CONFIG}), {mode} pooling "
+            "is assumed; if its model card names another, give --pooling"
         )
     return tuple(notes)

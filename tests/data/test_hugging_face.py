@@ -16,10 +16,10 @@ def test_a_data_set_of_a_hub_that_never_answers_is_not_waited_for(
 ) -> None:
     with hubs.silent() as address:
         hubs.use(monkeypatch, address, tmp_path)
-        assert hub.silence(seconds=0.3) and address.connections() == 1
+        assert hub.silence(seconds=0.3) and address.connected()
         with pytest.raises(DataError, match=rf"cannot be loaded \({address}: no answer within 0\.3 s\)"):
             hugging_face.load("owner/questions", ReadingOptions())
-        assert address.connections() == 0
+        assert address.left_alone()
 
 
 def test_a_cache_that_cannot_be_written_is_no_fault_of_the_data_set(

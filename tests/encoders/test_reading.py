@@ -132,13 +132,16 @@ def test_a_flag_goes_before_the_models_own_files_and_these_before_its_family(tmp
         ({"retrieval.query": "a ", "retrieval.passage": "b ", "separation": "c "}, ("a ", "b ")),
         ({"web_search_query": "a ", "sts_query": "c "}, ("a ", "")),
         ({"query": "", "document": ""}, ("", "")),
+        ({"sts": "c "}, ("", "")),
     ],
 )
 def test_own_prompts_under_their_several_names(
     tmp_path: Path, prompts: dict[str, str], expected: tuple[str, str]
 ) -> None:
     path = folder(tmp_path, config_sentence_transformers={"prompts": prompts})
-    assert decide("x", path).prompts == expected
+    found = decide("x", path)
+    assert found.prompts == expected
+    assert any("no prompts are known" in note for note in found.notes) == (expected == ("", ""))
 
 
 def test_a_pooling_file_counts_without_modules_json(tmp_path: Path) -> None:
