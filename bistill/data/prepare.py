@@ -54,7 +54,7 @@ def prepare(options: PrepareOptions) -> PreparedData:
 
     Raises:
         RowError: the first bad row, where the policy is "stop".
-        DataError: the source cannot be read, or nothing is left for training.
+        DataError: the source cannot be read, nothing is left for training, or no query has a positive.
         OptionError: the data version is no plain folder name, its folder is the source, holds files that prepare did
             not write or a data version that was made otherwise, or the shares leave nothing for training.
     """

@@ -19,6 +19,7 @@ from bistill.candidates.listing import read_pools, write_pools
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions
+from bistill.data.store import load_split
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError
 from tests.candidates.conftest import Small
@@ -87,6 +88,22 @@ def test_everything_is_written_and_holds_what_the_pools_hold(
     for expected in ("positives found", "teacher's relevance by rank", "removed as probably relevant", *FILES[:3]):
         assert expected in printed.out
     assert f"{len(suspect)} positives of a relevance below" in printed.err
+
+
+def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some(
+    small: Small, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (small.root / "small" / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("why blue,thread of blue,0\nwhy blue,thread of red,0\n")
+    report = make.make(small.options(tiny_teacher, miners=("random:40",)))
+    assert report["counts"]["queries"] == 10 and report["counts"]["left_out"] == 0
+    dataset = load_split(small.root / "small" / "train.csv")
+    own = [list(dataset.documents).index(f"thread of {word}") for word in ("blue", "red")]
+    back = list(read_pools(Path(report["options"]["output_dir"]) / "candidates.parquet"))
+    assert [pool.query_id for pool in back] == list(range(10))
+    assert all(set(own) <= {*pool.documents.tolist()} for pool in back)
+    said = "candidates: 10 of 11 queries, 17 of 19 rows; no lists are made for the 1 queries without a positive"
+    assert said in capsys.readouterr().err
 
 
 def test_the_report_counts_what_the_file_holds(small: Small, made: CandidatesOptions) -> None:
