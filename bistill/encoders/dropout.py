@@ -108,7 +108,7 @@ class _TextDropout(TorchFunctionMode):
 
     def _dropped(self, x: Tensor, p: float) -> Tensor:
         layout = packing.current()
-        packed = layout is not None and x.shape[:2] == (1, layout.tokens)
+        packed = layout is not None and x.shape[:2] == (1, layout.size)
         count = len(self._texts)
         if x.dim() == 4:
             return x  # attention probabilities of shape (n, heads, L, L)

@@ -29,6 +29,7 @@ from bistill import console
 from bistill.config import Precision
 from bistill.encoders.loading import OFFSET_FAMILIES, longest_input
 from bistill.encoders.precision import autocast
+from bistill.encoders.primitives import row_size
 
 IMPLEMENTATION: Final = "bistill_packed"
 # Arguments of attention functions that change nothing of what is computed here: dropout of attention probabilities is
@@ -49,49 +50,56 @@ class Layout:
 
     Attributes:
         tokens: of all texts.
+        size: of the row: on a CPU it is filled up to one of few sizes (``primitives.py``).
         longest: tokens of the longest text.
-        runs: (number of texts, their length) of neighbours of equal length, in order.
+        runs: (number of texts, their length) of neighbours of equal length, in order, what fills up included.
         attended: whether a layer has asked for attention by this layout.
     """
 
     def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
         self.lengths, self.device = np.asarray(lengths, dtype=np.int64), device
         self.tokens, self.longest = int(self.lengths.sum()), int(self.lengths.max())
-        starts = np.flatnonzero(np.diff(self.lengths, prepend=-1))
-        counts = np.diff(starts, append=len(self.lengths))
-        self.runs = [(int(n), int(self.lengths[start])) for n, start in zip(counts, starts, strict=True)]
+        self.size = row_size(self.tokens) if device.type == "cpu" else self.tokens
+        whole, rest = divmod(self.size - self.tokens, self.longest)
+        # What fills up begins like the longest text, so that no position is beyond the model's last.
+        filling = [self.longest] * whole + [rest] * (rest > 0)
+        self._pieces = np.concatenate([self.lengths, np.array(filling, dtype=np.int64)])
+        self._sources = np.append(np.arange(len(self.lengths)), [self.lengths.argmax()] * len(filling)).astype(np.int64)
+        starts = np.flatnonzero(np.diff(self._pieces, prepend=-1))
+        counts = np.diff(starts, append=len(self._pieces))
+        self.runs = [(int(n), int(self._pieces[start])) for n, start in zip(counts, starts, strict=True)]
         self.attended = False
 
     @cached_property
     def texts(self) -> Tensor:
-        """Text of each token, int64 of shape (tokens,)."""
-        return self._moved(np.repeat(np.arange(len(self.lengths)), self.lengths))
+        """Text of each token, int64 of shape (size,)."""
+        return self._moved(np.repeat(self._sources, self._pieces))
 
     @cached_property
     def positions(self) -> Tensor:
-        """Place of each token in its text from 0 on, int64 of shape (tokens,)."""
-        return self._moved(np.concatenate([np.arange(length) for length in self.lengths]))
+        """Place of each token in its text from 0 on, int64 of shape (size,)."""
+        return self._moved(np.concatenate([np.arange(length) for length in self._pieces]))
 
     @cached_property
     def ends(self) -> Tensor:
-        """0 and the end of each text in the row, int32 of shape (n + 1,)."""
-        return self._moved(np.concatenate([[0], self.lengths.cumsum()]).astype(np.int32))
+        """0 and the end of each text in the row, int32 of shape (n + 1,), or more where the row is filled up."""
+        return self._moved(np.concatenate([[0], self._pieces.cumsum()]).astype(np.int32))
 
     @cached_property
     def _cells(self) -> Tensor:
         return self.texts * self.longest + self.positions
 
     def pack(self, padded: Tensor) -> Tensor:
-        """Right-padded (n, longest, ...) to the row of real tokens (1, tokens, ...)."""
+        """Right-padded (n, longest, ...) to the row of real tokens (1, size, ...)."""
         return padded.flatten(0, 1).index_select(0, self._cells).unsqueeze(0)
 
     def unpack(self, row: Tensor) -> Tensor:
-        """(1, tokens, dim) to (n, longest, dim), zeros behind each text's end."""
-        count = len(self.lengths)
+        """(1, size, dim) to (n, longest, dim), zeros behind each text's end."""
+        count, real = len(self.lengths), row[0, : self.tokens]
         if count * self.longest == self.tokens:
-            return row.view(count, self.longest, -1)
+            return real.view(count, self.longest, -1)
         cells = row.new_zeros(count * self.longest, row.shape[-1])
-        return cells.index_copy(0, self._cells, row[0]).view(count, self.longest, -1)
+        return cells.index_copy(0, self._cells[: self.tokens], real).view(count, self.longest, -1)
 
     def _moved(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)

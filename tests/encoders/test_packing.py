@@ -65,6 +65,55 @@ def test_a_layout_by_hand() -> None:
     assert layout.unpack(row).squeeze(-1).tolist() == [[1, 2], [3, 4], [5, 0]]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "runs", "sources"),
+    [
+        # 129 tokens become 132: the longest text's first three once more.
+        ([29, 50, 50], [(1, 29), (2, 50), (1, 3)], [1, 1, 1]),
+        # 2,060 become 2,112: what fills up is longer than any text, so it is the first 17 times, and its first token.
+        ([3] * 686 + [2], [(686, 3), (1, 2), (17, 3), (1, 1)], [0] * 52),
+    ],
+)
+def test_a_row_is_filled_up_by_hand(lengths: list[int], runs: list[tuple[int, int]], sources: list[int]) -> None:
+    layout = Layout(np.array(lengths), CPU)
+    added = len(sources)
+    assert (layout.tokens, layout.size, layout.runs) == (sum(lengths), sum(lengths) + added, runs)
+    assert layout.texts[-added:].tolist() == sources
+    assert layout.positions[-added:].tolist() == [place % max(lengths) for place in range(added)]
+    assert layout.ends[-1] == layout.size
+    padded = torch.arange(1.0, len(lengths) * max(lengths) + 1).view(len(lengths), max(lengths), 1)
+    row = layout.pack(padded)
+    assert torch.equal(row[0, -added:, 0], padded[sources[0]].flatten().repeat(added)[:added])
+    real = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    assert torch.equal(layout.unpack(row), padded * real.unsqueeze(-1))
+
+
+def test_only_rows_on_a_cpu_are_filled_up() -> None:
+    assert Layout(np.array([29, 50, 50]), torch.device("meta")).size == 129
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_fills_a_row_up_changes_nothing(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors and gradients in float64, with dropout, of 129 tokens in rows of 129, 132 and 400."""
+    lengths = np.array([50, 29, 50])
+    config = type(FAMILIES[family])(**{**FAMILIES[family].to_dict(), "mlp_dropout": 0.2, "embedding_dropout": 0.2})
+    model, inputs = built(config).double().train(), batch(lengths)
+
+    def found(size: int) -> list[Tensor]:
+        monkeypatch.setattr(packing, "row_size", lambda _: size)
+        model.zero_grad()
+        with text_dropout(5, np.arange(3)), packing.packed(model, lengths):
+            vectors = model(**inputs).last_hidden_state
+            vectors.sin().sum().backward()
+        return [vectors.detach(), *(value.grad for value in model.parameters() if value.grad is not None)]
+
+    expected = found(129)
+    assert len(expected) > 20
+    for size in (132, 400):
+        for own, other in zip(found(size), expected, strict=True):
+            torch.testing.assert_close(own, other, atol=1e-11, rtol=1e-9)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_token_vectors_equal_those_of_the_padded_batch(family: str) -> None:
     model, inputs = built(FAMILIES[family]), batch()
