@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -57,6 +58,15 @@ class Fastest(NamedTuple):
 def fast_products(device: torch.device) -> AbstractContextManager[Any]:
     """Context in which float32 linear layers, and their gradients, run by the faster library."""
     return _OneDnnLinear(fastest()) if device.type == "cpu" and fastest().onednn_layers else nullcontext()
+
+
+def resumption() -> AbstractContextManager[Any]:
+    """Context in which what runs later on this thread, as a part of the backward pass, has the products of now.
+
+    torch leaves such a mode for as long as a call that it could replace is at work, also that of ``backward``.
+    """
+    mode = _active.mode
+    return nullcontext() if mode is None else _OneDnnLinear(mode.choice)
 
 
 def libraries() -> dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]:
@@ -140,19 +150,34 @@ def _gain(own: Callable[[], Any], other: Callable[[], Any]) -> float:
     return min(first for first, _ in times) / min(second for _, second in times)
 
 
+class _Active(threading.local):
+    mode: _OneDnnLinear | None = None
+
+
+_active = _Active()
+
+
 class _OneDnnLinear(TorchFunctionMode):
     """Sends float32 linear layers on the CPU to oneDNN while autocast is not on."""
 
     def __init__(self, choice: Fastest) -> None:
         super().__init__()
-        self._choice = choice
+        self.choice = choice
+
+    def __enter__(self) -> Any:
+        self._before, _active.mode = _active.mode, self
+        return super().__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        _active.mode = self._before
+        super().__exit__(kind, error, trace)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is functional.linear and not kwargs and len(args) == 3 and _fits(*args):
             if torch.is_grad_enabled():
-                return _WithGradient.apply(*args, self._choice.onednn_weights)
+                return _WithGradient.apply(*args, self.choice.onednn_weights)
             return _linear(*args)
         return func(*args, **(kwargs or {}))
 

@@ -3,19 +3,20 @@
 Memory for one layer's values then suffices for all layers, for a third more arithmetic (Chen et al. 2016, "Training
 Deep Nets with Sublinear Memory Cost"); torch calls it checkpointing. It is switched on when one text alone does not
 fit. The second computation runs inside the backward pass, after the contexts of the forward have ended, so it opens
-them again at the place where the layer began: the same dropout masks, the same packed row.
+them again at the place where the layer began: the same dropout masks, the same packed row, the same library for
+products.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
 from torch import nn
 
-from bistill.encoders import dropout, packing
+from bistill.encoders import dropout, packing, products
 
 _recomputing: WeakSet[nn.Module] = WeakSet()
 
@@ -36,13 +37,21 @@ def recompute(model: nn.Module) -> bool:
     return True
 
 
+def keep(model: nn.Module) -> None:
+    """Have the layers keep their inner values again, after ``recompute``."""
+    base: Any = packing.transformer(model)
+    (getattr(base, "activation_checkpointing_disable", None) or base.gradient_checkpointing_disable)()
+    _recomputing.discard(base)
+
+
 def _contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """Contexts of a layer's first and second computation; asked for just before the first."""
-    return nullcontext(), _again(dropout.resumption(), packing.resumption())
+    return nullcontext(), _again(dropout.resumption(), packing.resumption(), products.resumption())
 
 
 @contextmanager
 def _again(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
-    first, second = contexts
-    with first, second:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
         yield
