@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +20,21 @@ BYTES_PER_HIDDEN: Final = 64
 SHARE: Final = 0.4
 UNLIMITED: Final = 2**31
 SMALLEST: Final = 512
-# What the allocators of torch say where they raise a plain RuntimeError.
-PHRASES: Final = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# What allocators and libraries say where torch raises a plain RuntimeError: its own for a GPU (that of a failed look at
+# the card included, which torch reports as a fault of its own) and for a CPU, the drivers, cuBLAS, cuDNN and their like
+# (``..._ALLOC_FAILED``, ``..._ALLOCATION_FAILED``), and the C++ library.
+PHRASES: Final = re.compile(
+    r"out[ _]?of[ _]?memory|(can't|cannot|could not|failed to|unable to) allocate|not enough memory|"
+    r"insufficient memory|ALLOC(ATION)?_FAILED|MemoryAllocation|NVML_SUCCESS == r|bad[ _]alloc",
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that memory ran out, of a GPU or of the machine."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in PHRASES)
+    return isinstance(error, RuntimeError) and PHRASES.search(str(error)) is not None
 
 
 def first_budget(model: nn.Module, device: torch.device) -> int:

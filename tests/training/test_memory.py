@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -31,7 +32,23 @@ def raised_by_the_allocator() -> RuntimeError:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasLtCreate(&handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`"),
+        RuntimeError("CUDA driver error: cudaErrorMemoryAllocation: out of memory"),
+        RuntimeError("cudaMalloc failed with cudaErrorMemoryAllocation"),
+        RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"),
+        RuntimeError("HIP error: hipErrorOutOfMemory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.0 GB)"),
+        RuntimeError(
+            'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":1016, please report a '
+            "bug to PyTorch. "
+        ),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory"),
+        RuntimeError("unable to mmap 4096 bytes from file </torch_1>: Cannot allocate memory (12)"),
+        RuntimeError("std::bad_alloc"),
     ],
 )
 def test_errors_that_mean_that_memory_ran_out(error: Exception) -> None:
@@ -43,6 +60,9 @@ def test_what_torch_and_python_really_raise() -> None:
     with pytest.raises(MemoryError) as caught:
         bytearray(2**60)
     assert memory.is_out_of_memory(caught.value)
+    with pytest.raises(MemoryError) as caught:
+        np.empty(2**57, dtype=np.int8)
+    assert memory.is_out_of_memory(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +70,9 @@ def test_what_torch_and_python_really_raise() -> None:
     [
         RuntimeError("mat1 and mat2 shapes cannot be multiplied (3x4 and 5x6)"),
         ValueError("out of memory"),  # no allocator raises this
+        RuntimeError("shape '[4, 3]' is invalid for input of size 11 INTERNAL ASSERT FAILED"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
         KeyboardInterrupt("out of memory"),
         OSError(12, "Cannot allocate memory"),  # a file or a fork, which smaller groups of texts do not help
     ],
