@@ -142,7 +142,8 @@ class Engine:
                 "lr_factor": self.progress.lr_factor,
                 "rollbacks": self.progress.rollbacks,
                 "stop": self.progress.stop,
-                "micro_batch_tokens": self.update.budget,
+                "micro_batch_tokens": self.update.budget.tokens,
+                "budget": self.update.budget.state(),
                 "loss_scale": None if scaler is None else scaler.state_dict(),
             },
             hooks={hook.name: found for hook in self.hooks if (found := hook.state())},
@@ -164,7 +165,8 @@ class Engine:
         progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch
         progress.lr_factor = min(state.schedule["lr_factor"], self.options.resume_lr_factor)
         progress.rollbacks = state.schedule["rollbacks"]
-        self.update.budget = min(self.update.budget, state.schedule["micro_batch_tokens"])
+        held = state.schedule["micro_batch_tokens"]
+        self.update.budget.restore(state.schedule.get("budget") or {"tokens": held})
         if self.accelerator.scaler is not None and state.schedule["loss_scale"]:
             self.accelerator.scaler.load_state_dict(state.schedule["loss_scale"])
         for hook in self.hooks:
@@ -176,7 +178,7 @@ class Engine:
         state = self.saving.resume() if self.saving else None
         if state is not None:
             self.restore(state)
-        self.progress.micro_batch_tokens = self.update.budget
+        self.progress.micro_batch_tokens = self.update.budget.tokens
         self._tell("at_start")
         if state is None:
             self._save()
@@ -205,7 +207,7 @@ class Engine:
         progress.epoch_ended = progress.step % self._updates.of_an_epoch == 0
         progress.terms, progress.grad_norm = done.terms, done.grad_norm
         progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
-        progress.micro_batch_tokens = self.update.budget
+        progress.micro_batch_tokens = self.update.budget.tokens
         progress.figures = {}
         progress.memory_mib = memory.held_mib(self.accelerator.device)
         progress.seconds, progress.waited = time.perf_counter() - started, self._batches.waited

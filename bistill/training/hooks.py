@@ -44,14 +44,16 @@ class ShowProgress(Hook):
 
 
 class WriteJournal(Hook):
-    """One journal line for each update, and before the first one how much is held at once."""
+    """One journal line for each update, and how much is held at once: before the first one, and where it grew."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._held = 0
 
     def at_start(self, progress: Progress) -> None:
         """Write the token budget: an update for which it is too large may leave no line at all."""
         self._journal.write("memory", micro_batch_tokens=progress.micro_batch_tokens)
+        self._held = progress.micro_batch_tokens
 
     def after_step(self, progress: Progress) -> None:
         """Write step, epoch, learning rate, loss terms, gradient norm, times, speed and memory."""
@@ -70,6 +72,9 @@ class WriteJournal(Hook):
             micro_batches=progress.micro_batches,
             memory_mib=progress.memory_mib,
         )
+        held, self._held = self._held, progress.micro_batch_tokens
+        if self._held > held:  # the next update holds more; where it may hold less stands among the troubles
+            self._journal.write("memory", micro_batch_tokens=self._held)
 
 
 class WatchLeaps(Hook):

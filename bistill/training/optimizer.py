@@ -7,6 +7,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from bistill.training import memory
+
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 
 
@@ -33,7 +35,13 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
 
 def updates(optimizer: torch.optim.Optimizer) -> int:
     """Updates of all parameters together: tells an update that was broken off from one that never began."""
-    return int(torch.stack([state["step"] for state in optimizer.state.values()]).sum())  # read from the device once
+    counts = [state["step"] for state in optimizer.state.values()]
+    try:
+        return int(torch.stack(counts).sum())  # read from the device once
+    except RuntimeError as error:
+        if not memory.is_out_of_memory(error):
+            raise
+    return sum(int(count) for count in counts)  # each by itself needs no memory of the device
 
 
 def state(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool) -> dict[str, Tensor]:

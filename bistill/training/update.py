@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +13,16 @@ from accelerate import Accelerator
 from torch import nn
 
 from bistill.config import TrainingOptions
-from bistill.encoders.recomputing import recompute
 from bistill.errors import MemoryShortageError
 from bistill.training import diagnosis, memory, optimizer
 from bistill.training.batch import Batch
+from bistill.training.budget import Budget
 from bistill.training.micro_batches import Gradients
 
 # Halvings of the loss scale of fp16 before a gradient counts as no number.
 SCALE_TRIES = 20
+# The smallest values that a message proposes.
+LEAST = {"max_len": 8, "batch_size": 1, "K": 2}
 
 Trouble = Callable[..., None]
 
@@ -60,7 +63,7 @@ class Update:
         trouble: is told of what went wrong: (kind, message, **facts).
 
     Attributes:
-        budget: tokens whose activations are held at once.
+        budget: how much is held at once.
         broken: whether the last update was broken off with some weights changed.
     """
 
@@ -75,7 +78,8 @@ class Update:
         self._model, self._accelerator, self._trouble = model, accelerator, trouble
         self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
         self._limit = options.max_grad_norm or math.inf
-        self.budget = options.micro_batch_tokens or memory.first_budget(model, accelerator.device)
+        self._options = options
+        self.budget = Budget(model, options.micro_batch_tokens or memory.first_budget(model, accelerator.device))
         self.broken = False
         self._gradients: Gradients | None = None
 
@@ -92,19 +96,22 @@ class Update:
             Its figures; None if it is ``broken``, so that the state must be taken from a checkpoint.
 
         Raises:
-            MemoryShortageError: one text alone does not fit into memory.
+            MemoryShortageError: one text alone does not fit into memory, or the batch itself.
             TrainingError: the numbers were none twice.
         """
         where = f"step {step}, samples {samples.tolist()}"
         scaler, scale_tries, second = self._accelerator.scaler, 0, False
-        first_budget = self.budget
+        first_budget = self.budget.state()
         batch: Batch | None = None
-        self.broken = False
-        before = optimizer.updates(self._plain)
+        before: int | None = None
+        self.broken = without_batch = False
         while True:
             try:
+                before = optimizer.updates(self._plain) if before is None else before
                 batch = batch or make()
-                return self._attempt(batch, seed)
+                done = self._attempt(batch, seed)
+                self.budget.went_well()
+                return done
             except _NonFiniteError as found:
                 failure = found
             except Exception as error:
@@ -121,9 +128,21 @@ class Update:
                 continue
             self._keep_scale()
             if failure is None:
-                self.broken = optimizer.updates(self._plain) != before
-                self._shrink(batch, said, where, samples, step, first_budget)
+                self.broken = before is not None and optimizer.updates(self._plain) != before
+                if batch is None:
+                    answer = self._once_more(without_batch, said, where)
+                    without_batch = True
+                else:
+                    answer = self._shrink(batch, said, where, first_budget)
+                self._trouble(
+                    "out_of_memory",
+                    f"{where}: memory ran out ({said}){answer}",
+                    step=step,
+                    samples=samples.tolist(),
+                    micro_batch_tokens=self.budget.tokens,
+                )
                 if self.broken:
+                    self.budget.distrust()
                     return None
             elif second:
                 assert batch is not None
@@ -140,10 +159,11 @@ class Update:
                 )
 
     def _attempt(self, batch: Batch, seed: int) -> Done:
+        self._gradients = None  # where seeding fails, those of the update before are not at fault
         torch.manual_seed(seed)
         self._gradients = gradients = Gradients(
             batch,
-            budget=self.budget,
+            budget=self.budget.tokens,
             seed=seed,
             device=self._accelerator.device,
             backward=self._accelerator.backward,
@@ -171,40 +191,55 @@ class Update:
             scaler.scale(torch.zeros((), device=self._accelerator.device))  # it has no scale before the first loss
             scaler.update(scaler.get_scale())
 
-    def _shrink(
-        self, batch: Batch | None, said: str, where: str, samples: np.ndarray, step: int, first_budget: int
-    ) -> None:
+    def _once_more(self, second: bool, said: str, where: str) -> str:
+        """The answer to memory that ran out before there was a batch: what the update before held is given back now.
+
+        Raises:
+            MemoryShortageError: it happened for the second time.
+        """
+        if second:
+            raise MemoryShortageError(
+                "memory does not suffice to make the batch",
+                where=where,
+                found=said,
+                todo=self._todo("batch_size", "K", "max_len"),
+            )
+        return " before the batch was made; it is made once more"
+
+    def _shrink(self, batch: Batch, said: str, where: str, first_budget: dict[str, Any]) -> str:
         """Halve the budget; where texts are run one by one already, have layers compute twice.
 
         Where both are in vain the budget is what it was before this update, for a run that goes on later.
+
+        Returns:
+            What was done, for the message.
 
         Raises:
             MemoryShortageError: one text alone does not fit.
         """
         gradients, self._gradients = self._gradients, None
-        if batch is None or gradients is None:
-            raise MemoryShortageError("memory ran out before the first text", where=where, found=said)
-        at = gradients.at
+        at = None if gradients is None else gradients.at
+        held = int(batch.lengths.sum()) if gradients is None else sum(gradients.sizes())
         place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
         # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
-        if self.budget > int(batch.lengths[place]):
-            self.budget = max(min(self.budget, sum(gradients.sizes())) // 2, 1)
-            answer = f"; the update is undone and done again with at most {self.budget} tokens at once"
-        elif at is not None and recompute(self._model):
-            answer = f" with {batch.describe(place)} alone; from now on layers are computed twice instead of being kept"
+        if self.budget.tokens > int(batch.lengths[place]):
+            self.budget.halve(held)
+            return f"; the update is undone and done again with at most {self.budget.tokens} tokens at once"
+        if at is not None and self.budget.compute_twice():
+            return f" with {batch.describe(place)} alone; from now on layers are computed twice instead of being kept"
+        self.budget.undo(first_budget)
+        if at is None:
+            part, todo = "the loss or the optimizer alone", self._todo("batch_size", "K", "max_len")
         else:
-            part = "the loss or the optimizer" if at is None else batch.describe(place)
-            self.budget = first_budget
-            raise MemoryShortageError(
-                f"memory does not suffice for {part} alone ({int(batch.lengths[place])} tokens)",
-                where=where,
-                found=said,
-                todo="lower --max_len, train with --use_lora or --precision bf16, or use a machine with more memory",
-            )
-        self._trouble(
-            "out_of_memory",
-            f"{where}: memory ran out ({said}){answer}",
-            step=step,
-            samples=samples.tolist(),
-            micro_batch_tokens=self.budget,
-        )
+            part = f"{batch.describe(place)} alone ({int(batch.lengths[place])} tokens)"
+            todo = self._todo("max_len", "batch_size", "K")
+        raise MemoryShortageError(f"memory does not suffice for {part}", where=where, found=said, todo=todo)
+
+    def _todo(self, *names: str) -> str:
+        """What a user can do, with numbers; what helps most comes first."""
+        given = ((name, getattr(self._options, name, 0)) for name in names)
+        lower = [f"--{name} to {value // 2} (it is {value})" for name, value in given if value // 2 >= LEAST[name]]
+        ways = [f"lower {', '.join(lower)}"] if lower else []
+        ways += [] if getattr(self._options, "use_lora", False) else ["train with --use_lora"]
+        ways += [] if self._accelerator.mixed_precision == "bf16" else ["give --precision bf16"]
+        return f"{', '.join(ways)}, or use a machine with more memory; other values than before need --restart"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bistill.encoders import batching
 from bistill.errors import TrainingError
+from bistill.training import budget
 from tests.faults.updates.bench import AT, SAVE_STEPS, UPDATES, Bench, Outcome, check_equal, checkpoints, out_of_memory
 
 
@@ -69,10 +70,10 @@ def test_memory_that_runs_out_once_loses_nothing(
     trouble = found.of("trouble")[0]
     samples = expected.seen[-UPDATES:][AT - 1][1]
     assert (trouble["kind"], trouble["step"], trouble["samples"]) == ("out_of_memory", AT, samples)
-    budget = trouble["micro_batch_tokens"]
+    tokens = trouble["micro_batch_tokens"]
     said = " ".join(capsys.readouterr().err.split())
     assert f"step {AT}, samples {samples}: memory ran out (" in said
-    assert f"the update is undone and done again with at most {budget} tokens at once" in said
+    assert f"the update is undone and done again with at most {tokens} tokens at once" in said
     micro_batches = {item["step"]: item["micro_batches"] for item in found.of("step")}
     before = {item["step"]: item["micro_batches"] for item in expected.of("step")}
     assert micro_batches[AT] > before[AT] or where == "middle of the optimizer"
@@ -107,6 +108,39 @@ def test_the_smaller_budget_is_kept_also_by_a_run_that_goes_on(
     expected = undisturbed("teacher")
     assert all(resumed[item["step"]] > item["micro_batches"] for item in expected.of("step") if item["step"] > 10)
     check_equal(found, expected, REORDERED)
+
+
+@pytest.fixture
+def short_rest() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:  # one that ``heal`` does not undo
+        patch.setattr(budget, "REST", 3)
+        yield
+
+
+@pytest.mark.usefixtures("short_rest")
+def test_a_run_that_goes_on_takes_the_steps_back_that_it_would_have_taken(teacher_bench: Bench, tmp_path: Path) -> None:
+    """9: the budget doubles after updates 7 and 10; the process ends between its checkpoint of update 8 and 10."""
+    bench, folder = teacher_bench, tmp_path / "run"
+    memory_runs_out(bench, "forward", step=5)
+    expected = bench.run(tmp_path / "whole")
+    pieces = {item["step"]: item["micro_batches"] for item in expected.of("step")}
+    assert [pieces[step] > 1 for step in (4, 5, 6, 7, 11, 12)] == [False, True, True, True, False, False]
+    budgets = [item["micro_batch_tokens"] for item in expected.events if "micro_batch_tokens" in item]
+    most, low = budgets[:2]
+    assert budgets == [most, low, 2 * low, 4 * low] and most > 4 * low
+    bench.heal()
+    bench.fired = 0
+    memory_runs_out(bench, "forward", step=5)
+    bench.in_forward(lambda rows, _: stop(bench, rows))
+    with pytest.raises(KeyError, match="the process ends"):
+        bench.run(folder)
+    saved = schedule_at(folder, 8)["budget"]
+    assert (saved["tokens"], saved["most"], saved["calm"]) == (2 * low, most, 1)
+    bench.heal()
+    found = bench.run(folder)
+    assert found.of("resume")[-1]["step"] == 8
+    check_equal(found, expected)
+    assert {item["step"]: item["micro_batches"] for item in found.of("step")} == pieces
 
 
 def stop(bench: Bench, rows: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bistill.config import TrainingOptions
-from bistill.errors import TrainingError
+from bistill.config import DistillationOptions, TeacherOptions, TrainingOptions
+from bistill.errors import MemoryShortageError, TrainingError
 from bistill.training import optimizer
 from bistill.training.batch import Batch
+from bistill.training.budget import REST
 from bistill.training.update import Update
 from tests.faults.updates.bench import Backward, out_of_memory
 
@@ -123,3 +124,103 @@ def test_memory_of_fp16_that_runs_out_in_the_optimizer(monkeypatch: pytest.Monke
     done = line.run(lambda _attempt, loss: loss)
     assert done is not None and line.troubles == ["out_of_memory"]
     assert done.grad_norm == pytest.approx(2 * 2**0.5)  # two texts: 2 for the weight, 2 for the bias
+
+
+def raising(times: int, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, out of memory for so many calls."""
+    calls: list[int] = []
+
+    def call(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) <= times:
+            raise out_of_memory()
+        return plain(*arguments)
+
+    return call
+
+
+def test_memory_that_runs_out_before_the_update_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """9: while the optimizer's counters are read, or random numbers are seeded."""
+    line = Line()
+    monkeypatch.setattr(optimizer, "updates", raising(1, optimizer.updates))
+    assert line.run() is not None and line.troubles == ["out_of_memory"] and not line.update.broken
+    monkeypatch.setattr(torch, "manual_seed", raising(1, torch.manual_seed))
+    assert line.run() is not None and line.troubles == ["out_of_memory"] * 2
+    expected = Line()
+    assert expected.run() is not None and expected.run() is not None
+    assert torch.equal(line.model.weight, expected.model.weight)
+
+
+def test_counters_are_read_one_by_one_where_there_is_no_memory_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """9: on a GPU they lie there, and a tensor of them needs memory."""
+    line = Line()
+    line.run()
+    monkeypatch.setattr(torch, "stack", raising(1, torch.stack))
+    assert optimizer.updates(line.optimizer) == 2
+
+    def broken(*_arguments: Any) -> Any:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch, "stack", broken)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        optimizer.updates(line.optimizer)
+
+
+def test_memory_that_runs_out_while_the_batch_is_made() -> None:
+    """9: made once more; where that fails, too, the message says what makes batches smaller."""
+    line = Line(batch_size=6)
+    batches: list[Any] = []
+    line.update.run = lambda make, *others: batches.append(make()) or Update.run(line.update, make, *others)
+    assert line.run() is not None
+    make = raising(1, lambda: batches[0])
+    assert Update.run(line.update, make, np.arange(2), 1, 2) is not None and line.troubles == ["out_of_memory"]
+    with pytest.raises(MemoryShortageError, match="memory does not suffice to make the batch") as caught:
+        Update.run(line.update, raising(2, make), np.arange(2), 1, 3)
+    assert "do: lower --batch_size to 3 (it is 6), train with --use_lora" in str(caught.value)
+
+
+def test_a_budget_that_was_lowered_grows_back() -> None:
+    """9: an update of 6 tokens that once failed is whole again after ``REST`` updates, and the journal can say so."""
+    line = Line(micro_batch_tokens=6)
+    failing = raising(1, lambda loss: loss)
+    done = [line.run(lambda _attempt, loss: failing(loss)) for _ in range(REST + 1)]
+    assert [update.micro_batches for update in done] == [2] * REST + [1]
+    assert (line.troubles, line.update.budget.tokens) == (["out_of_memory"], 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "expected"),
+    [
+        (
+            DistillationOptions(teacher_path="t", output_dir="o", batch_size=16, K=8, max_len=256),
+            "loss",
+            "lower --batch_size to 8 (it is 16), --K to 4 (it is 8), --max_len to 128 (it is 256), train with "
+            "--use_lora, give --precision bf16, or use a machine with more memory; other values than before need "
+            "--restart",
+        ),
+        (
+            TeacherOptions(batch_size=1, max_len=12, use_lora=True),
+            "text",
+            "give --precision bf16, or use a machine with more memory; other values than before need --restart",
+        ),
+        (
+            DistillationOptions(teacher_path="t", output_dir="o", batch_size=2, K=3, max_len=64),
+            "text",
+            "lower --max_len to 32 (it is 64), --batch_size to 1 (it is 2), train with --use_lora",
+        ),
+    ],
+)
+def test_where_nothing_can_shrink_the_message_says_what_to_give(
+    monkeypatch: pytest.MonkeyPatch, options: Any, where: str, expected: str
+) -> None:
+    """10: with the values of the run, what helps most first."""
+    line = Line()
+    line.update = Update(line.model, line.optimizer, line.accelerator, options, line._note)
+    line.update.budget.tokens = 1
+    with pytest.raises(MemoryShortageError) as caught:
+        if where == "text":
+            line.run(too_large=0)
+        else:
+            monkeypatch.setattr(line.accelerator, "clip_grad_norm_", raising(1, line.accelerator.clip_grad_norm_))
+            line.run()
+    assert f"do: {expected}" in str(caught.value)
