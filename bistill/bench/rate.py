@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bistill.config import Precision
 from bistill.encoders import products
-from bistill.encoders.precision import DTYPES
+from bistill.encoders.precision import DTYPES, float32_products
 
 # Tokens, inputs and outputs. A CPU is at its best in one shape or another; a GPU needs a large one.
 CPU_SHAPES: Final = ((2048, 1536, 1536), (4096, 768, 3072), (4096, 1024, 4096))
@@ -49,12 +49,12 @@ def measure(device: torch.device, precision: Precision, *, shapes: tuple[tuple[i
     shapes = shapes or (GPU_SHAPES if device.type == "cuda" else CPU_SHAPES)
     both = device.type == "cpu" and precision == "fp32"
     libraries: dict[str, Linear] = products.libraries() if both else {"torch": functional.linear}
-    found = [
-        Rate(_flops(linear, shape, device, DTYPES[precision]), library, shape)
-        for shape in shapes
-        for library, linear in libraries.items()
-    ]
-    return max(found)
+    with float32_products(precision, device):
+        return max(
+            Rate(_flops(linear, shape, device, DTYPES[precision]), library, shape)
+            for shape in shapes
+            for library, linear in libraries.items()
+        )
 
 
 def _flops(linear: Linear, shape: tuple[int, int, int], device: torch.device, kind: torch.dtype) -> float:

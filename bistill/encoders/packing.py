@@ -13,10 +13,11 @@ Whether a model can be run this way is not read from its name but tried: a packe
 from __future__ import annotations
 
 import inspect
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -232,7 +233,10 @@ def _tried(model: nn.Module, precision: Precision) -> bool:
 
 
 def _say_padded(model: nn.Module, reason: object) -> None:
-    console.say(f"{type(model).__name__} runs padded, at the cost of its padding: {reason}")
+    if isinstance(reason, TypeError | ImportError):  # of the kernel, which is another in each torch
+        reason = f"{type(reason).__name__} of torch {torch.__version__}: {reason}"
+    name = type(model).__name__
+    console.say(f"{name} runs padded, which can cost half of the speed where texts differ in length: {reason}")
 
 
 def made_up_texts(config: Any, device: torch.device) -> tuple[np.ndarray, dict[str, Tensor]]:
@@ -317,19 +321,33 @@ def _by_kernel(
 
     query, key, value = (item.to(_half(rows[2])) for item in rows)
     beside = -1 if sliding_window is None or sliding_window > layout.longest else sliding_window - 1
-    result: Tensor = varlen_attn(
-        query,
-        key,
-        value,
-        layout.ends,
-        layout.ends,
-        layout.longest,
-        layout.longest,
-        scale=scaling,
-        window_size=(beside, 0 if causal else beside),
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
+    known = _arguments(varlen_attn)
+    named: dict[str, Any] = {}
+    if (group := query.shape[1] // key.shape[1]) > 1:
+        if "enable_gqa" in known:
+            named["enable_gqa"] = True
+        else:  # torch 2.11
+            key, value = (item.repeat_interleave(group, dim=1) for item in (key, value))
+    if scaling is not None:
+        if "scale" in known:
+            named["scale"] = scaling
+        else:  # torch 2.10, whose kernel always divides by the root of the dimension
+            query = query * (scaling * math.sqrt(query.shape[-1]))
+    if "window_size" in known:
+        named["window_size"] = (beside, 0 if causal else beside)
+    elif beside < 0 and "is_causal" in known:  # torch 2.10
+        named["is_causal"] = causal
+    else:
+        raise ValueError("the variable-length kernel has no sliding window")
+    places = (layout.ends, layout.ends, layout.longest, layout.longest)
+    result: Tensor = varlen_attn(query, key, value, *places, **named)
     return result
+
+
+@cache
+def _arguments(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of the arguments that a kernel takes: they differ from one torch to the next."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 def _half(value: Tensor) -> torch.dtype:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -20,16 +22,11 @@ def default_device() -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """``auto`` made concrete: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.
-
-    On CUDA this also decides for the process whether float32 products may round to TF32 (10 bits of fraction): only
-    with ``tf32``, whatever the libraries' own defaults are.
+    """``auto`` made concrete: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32. Nothing else changes.
 
     Raises:
         OptionError: fp16 or tf32 on a CPU, which has no gradient scaling and no such products.
     """
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if precision == "auto":
         return "bf16" if device.type == "cuda" or products.fastest().bfloat16 else "fp32"
     if precision in ("fp16", "tf32") and device.type == "cpu":
@@ -37,11 +34,30 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     return precision
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+@contextmanager
+def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
     """Context in which matrix products run in ``precision``; weights stay float32."""
     dtype = DTYPES[precision]
     reduced = dtype != torch.float32
-    return torch.autocast(device.type, dtype=dtype if reduced else torch.bfloat16, enabled=reduced)
+    context = torch.autocast(device.type, dtype=dtype if reduced else torch.bfloat16, enabled=reduced)
+    with float32_products(precision, device), context:
+        yield
+
+
+@contextmanager
+def float32_products(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Context in which float32 products on CUDA round to TF32 (10 bits of fraction) with ``tf32``, and else do not,
+    whatever the process has set; its setting is back afterwards. A backward pass has no autocast and needs this alone.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def keep_float32(module: nn.Module) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bistill.config import LoraOptions, Precision, TrainingOptions
 from bistill.data.sampling import generator
+from bistill.encoders.precision import float32_products
 from bistill.errors import TrainingError
 from bistill.training import memory, optimizer, random_state, schedule, signals
 from bistill.training.batch import Batch
@@ -86,6 +87,7 @@ class Engine:
         AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision=precision if precision in ("bf16", "fp16") else "no")
         refuse_several(self.accelerator.num_processes)
+        self._precision = precision
         self._updates = Updates(task.order, task.samples, options)
         self.progress = Progress(total_steps=len(self._updates))
         rates = rates or schedule.Rates(peak_lr(options))
@@ -103,7 +105,8 @@ class Engine:
             Stopped: SIGINT or SIGTERM came; the state is saved.
         """
         try:
-            with signals.deferred() as requests, self._batches:
+            products = float32_products(self._precision, self.accelerator.device)
+            with signals.deferred() as requests, self._batches, products:
                 self._begin()
                 self.task.model.train()
                 while self.progress.step < self.progress.total_steps and not self.progress.stop:

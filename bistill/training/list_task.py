@@ -49,7 +49,9 @@ class ListTask:
         line: ScoreLine | None = None,
     ) -> None:
         self._encoder, self._dataset, self._corpus, self._line = encoder, dataset, corpus, line
-        self._model: nn.Module = encoder.model if line is None else CalibratedStudent(encoder.model, line)
+        self._model: nn.Module = encoder.model
+        if line is not None:
+            self._model = CalibratedStudent(encoder.model, line.to(encoder.device))
         self._pools, self._options, self._shared = pools, options, shared
         assert (shared is None) == (options.own_documents is None)
         whole_batch = options.in_batch == "floor" and shared is None

@@ -115,11 +115,21 @@ def test_precision_is_made_concrete() -> None:
 
 
 def test_tf32_is_used_where_it_was_asked_for_and_nowhere_else() -> None:
-    before = torch.get_float32_matmul_precision()
+    cuda, before = torch.device("cuda"), torch.get_float32_matmul_precision()
     try:
-        for name, expected in (("tf32", "high"), ("fp32", "highest"), ("tf32", "high"), ("bf16", "highest")):
-            precision.resolve_precision(name, torch.device("cuda"))
-            assert torch.get_float32_matmul_precision() == expected
+        for own in ("highest", "high", "medium"):  # of the process, and none of ours
+            torch.set_float32_matmul_precision(own)
+            for name, expected in (("tf32", "high"), ("fp32", "highest"), ("bf16", "highest"), ("fp16", "highest")):
+                assert precision.resolve_precision(name, cuda) == name
+                assert torch.get_float32_matmul_precision() == own
+                with precision.float32_products(name, cuda):
+                    assert torch.get_float32_matmul_precision() == expected
+                assert torch.get_float32_matmul_precision() == own
+            with pytest.raises(ZeroDivisionError), precision.float32_products("tf32", cuda):
+                raise ZeroDivisionError
+            assert torch.get_float32_matmul_precision() == own
+            with precision.autocast("bf16", torch.device("cpu")):
+                assert torch.get_float32_matmul_precision() == own and torch.is_autocast_enabled("cpu")
     finally:
         torch.set_float32_matmul_precision(before)
 

@@ -260,4 +260,7 @@ def test_a_model_whose_packed_vectors_are_others_stays_padded_and_says_so(
     monkeypatch.setitem(packing.TOLERANCES, "fp32", -1.0)
     assert not packing.packs(model, "fp32")
     said = capsys.readouterr().err
-    assert said == "BertModel runs padded, at the cost of its padding: without padding its vectors are others\n"
+    assert said == (
+        "BertModel runs padded, which can cost half of the speed where texts differ in length: "
+        "without padding its vectors are others\n"
+    )

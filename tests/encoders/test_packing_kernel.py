@@ -6,12 +6,15 @@ installed torch, so that a wrong argument, layout, window or head is seen withou
 
 from __future__ import annotations
 
+import functools
 import inspect
+import sys
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.nn.attention import varlen
 
 from bistill.encoders import packing
@@ -50,6 +53,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Attention as on CUDA; what each layer asks for."""
     asked: list[dict[str, Any]] = []
 
+    @functools.wraps(varlen.varlen_attn)
     def noted(*given: Any, **named: Any) -> Tensor:
         asked.append(named)
         return by_definition(*given, **named)
@@ -98,3 +102,88 @@ def test_numbers_of_32_bits_reach_the_kernel_in_half_precision(kernel: list[dict
                           scale=0.3, window_size=(4, 0), enable_gqa=True)  # fmt: skip
     assert found.dtype == torch.get_autocast_dtype("cuda") == torch.float16
     torch.testing.assert_close(found.double(), exact, atol=5e-3, rtol=5e-3)
+
+
+def kernel_of_torch_2_11(
+    query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, max_q: int, max_k: int, *,
+    return_aux: Any = None, scale: float | None = None, window_size: tuple[int, int] = (-1, -1),
+) -> Tensor:  # fmt: skip
+    return by_definition(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, scale=scale, window_size=window_size)
+
+
+def kernel_of_torch_2_10(
+    query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, max_q: int, max_k: int,
+    is_causal: bool = False, return_aux: Any = None,
+) -> Tensor:  # fmt: skip
+    window = (-1, 0 if is_causal else -1)
+    return by_definition(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, window_size=window)
+
+
+def kernel_of_torch_2_13(
+    query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor | None, max_q: int, max_k: int, *,
+    return_aux: Any = None, scale: float | None = None, window_size: tuple[int, int] = (-1, -1),
+    enable_gqa: bool = False, seqused_k: Any = None, block_table: Any = None, num_splits: int | None = None,
+) -> Tensor:  # fmt: skip
+    named = {"scale": scale, "window_size": window_size, "enable_gqa": enable_gqa}
+    return by_definition(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, **named)
+
+
+@pytest.mark.parametrize("own", [kernel_of_torch_2_10, kernel_of_torch_2_11, kernel_of_torch_2_13])
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("heads", [(4, 4, 4), (4, 2, 2)])
+def test_the_kernel_of_each_torch_is_called_with_the_arguments_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, own: Any, window: int | None, causal: bool, heads: tuple[int, int, int]
+) -> None:
+    """Without enable_gqa the heads of keys are repeated, without scale the queries are scaled."""
+    monkeypatch.setattr(varlen, "varlen_attn", own)
+    layout, random = Layout(LENGTHS, CPU), torch.Generator().manual_seed(1)
+    rows = [torch.randn(layout.tokens, count, 8, generator=random).double() for count in heads]
+    if own is kernel_of_torch_2_10 and window is not None:
+        with pytest.raises(ValueError, match="no sliding window"):
+            packing._by_kernel(layout, rows, causal, window, 0.3)
+        return
+    for scaling in (None, 0.3):
+        found = packing._by_kernel(layout, rows, causal, window, scaling)
+        torch.testing.assert_close(found, packing._by_runs(layout, rows, causal, window, scaling))
+
+
+@pytest.mark.parametrize("lacks", ["the module", "an argument"])
+def test_a_kernel_that_cannot_be_called_is_said_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lacks: str
+) -> None:
+    def other(query: Tensor, *, window_size: Any) -> Tensor:
+        return query
+
+    monkeypatch.setattr(packing, "_by_runs", packing._by_kernel)
+    if lacks == "the module":
+        monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
+    else:
+        monkeypatch.setattr(varlen, "varlen_attn", other)
+    assert not packing.packs(built(FAMILIES["bert"]), "fp32")
+    reason = {
+        "the module": f"ModuleNotFoundError of torch {torch.__version__}: import of torch.nn.attention.varlen halted",
+        "an argument": f"TypeError of torch {torch.__version__}: ",
+    }[lacks]
+    said = capsys.readouterr().err
+    assert f"runs padded, which can cost half of the speed where texts differ in length: {reason}" in said
+
+
+def test_on_cuda_the_kernel_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tensors that only say that they are on CUDA."""
+    asked: list[str] = []
+
+    def noted(name: str, rows: Any) -> Tensor:
+        asked.append(f"{name} {rows[0].device.type}")
+        return rows[0]
+
+    monkeypatch.setattr(packing, "_by_kernel", lambda _, rows, *__: noted("kernel", rows))
+    monkeypatch.setattr(packing, "_by_runs", lambda _, rows, *__: noted("runs", rows))
+    monkeypatch.setattr(packing._active, "layout", Layout(LENGTHS, CPU))
+    tokens = int(LENGTHS.sum())
+    with FakeTensorMode() as mode:
+        for device in ("cuda", "cpu"):
+            row = FakeTensor(mode, torch.empty(1, 4, tokens, 8, device="meta"), torch.device(device))
+            found, _ = packing.attention(torch.nn.Module(), row, row, row, None)
+            assert found.shape == (1, tokens, 4, 8) and found.device.type == device
+    assert asked == ["kernel cuda", "runs cpu"]

@@ -127,6 +127,26 @@ def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encod
     assert task.line_parameters() < dict(task.model.named_parameters()).keys()
 
 
+def test_the_line_is_where_the_student_is(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    """On a device that computes nothing: all that is trained together must lie on the same one."""
+    made = options(data_root, tiny_teacher, tiny_encoder)
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
+    encoder.model.to("meta")
+    line = ScoreLine(Calibration(a=7.0, b=-3.0), mean=0.2, deviation=0.5)
+    task = ListTask(encoder, dataset, corpus, pools, made, line=line)
+    tensors = [*task.model.parameters(), *task.model.buffers()]
+    assert {value.device.type for value in tensors} == {"meta"} and len(tensors) > 4
+    batch = task.batch(np.array([7, 2, 9]), epoch=0)
+    vectors = torch.empty(len(batch.lengths), encoder.dim, device="meta", requires_grad=True)
+    batch.terms(vectors, batch.places)["loss"].backward()
+    for value in (vectors, line.log_slope, line.intercept):
+        assert value.grad is not None and value.grad.device.type == "meta"
+
+
 @pytest.mark.parametrize("score", ["linear", "calibrated"])
 def test_the_calibration_is_that_of_the_saved_student(
     score: str, data_root: Path, tiny_encoder: Path, tiny_teacher: Path

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from bistill.config import TeacherOptions, TrainingOptions
 from bistill.data.sampling import permutation
+from bistill.encoders.precision import float32_products
 from bistill.errors import TrainingError
 from bistill.journal import Journal, read
+from bistill.training import engine
 from bistill.training.batch import Batch
 from bistill.training.engine import Engine, peak_lr
 from bistill.training.hook import Hook, Progress
@@ -55,6 +57,19 @@ class Regression:
 
 def weights(task: Regression) -> list[float]:
     return task.model[0].weight.detach().flatten().tolist()
+
+
+def test_the_backward_pass_has_the_arithmetic_of_the_run_and_the_process_its_own_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, seen = torch.get_float32_matmul_precision(), []
+    monkeypatch.setattr(engine, "float32_products", lambda name, _: float32_products(name, torch.device("cuda")))
+    for name in ("tf32", "fp32"):
+        task = Regression()
+        task.model[0].weight.register_hook(lambda _: seen.append(torch.get_float32_matmul_precision()))
+        Engine(task, OPTIONS, precision=name).run()
+    assert seen == ["high"] * 9 + ["highest"] * 9
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_updates_equal_an_independent_loop() -> None:
