@@ -246,7 +246,7 @@ def _form(
             "--label_column; or rename the columns that are not meant",
         )
     if not triplets and not pairs:
-        if all(name.strip().isdecimal() for name in header):
+        if header and all(name.strip().isdecimal() for name in header):
             raise DataError(
                 "the first row holds numbers, where the names of the columns are expected",
                 where=str(file),

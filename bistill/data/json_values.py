@@ -59,7 +59,7 @@ def layout_of(text: TextIO, file: Path) -> Layout:
         "lines": an object on each line. "values": an array, or objects of several lines each. "document": a single
         object that holds a whole data set.
     """
-    start = next((line for line in text if line.strip(BLANK)), "").strip(BLANK)
+    start = _first_line(text)
     text.seek(0)
     if start.startswith("["):
         return "values"
@@ -188,6 +188,17 @@ class _Source:
         begin = self.buffer.rfind("\n", 0, self.at) + 1
         self.characters = self.at - begin + (self.characters if begin == 0 else 0)
         self.buffer, self.at = self.buffer[self.at :] + more, 0
+
+
+def _first_line(text: TextIO) -> str:
+    """The first line that is not blank, without surrounding blanks; of an array, which may have only one, the start."""
+    piece = text.readline(CHUNK_CHARACTERS)
+    while piece and not piece.strip(BLANK):
+        piece = text.readline(CHUNK_CHARACTERS)
+    pieces = [piece]
+    while not piece.lstrip(BLANK).startswith("[") and pieces[-1] and not pieces[-1].endswith("\n"):
+        pieces.append(text.readline(CHUNK_CHARACTERS))
+    return "".join(pieces).strip(BLANK)
 
 
 def _of_several_lines(text: TextIO, file: Path, *, certain: bool) -> Layout:

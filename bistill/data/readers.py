@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -48,6 +49,8 @@ FORMATS: Final[dict[str, Callable[..., RowReader]]] = {
 }
 # How files begin that are no text, whatever their names say.
 FOREIGN: Final = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"%PDF": "PDF", b"SQLite format 3": "SQLite"}
+# No name of a column begins like an object, or like an array of objects, arrays or texts.
+JSON: Final = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*[{\["]|\{\s*")')
 
 
 def ending_of(file: Path) -> str | None:
@@ -93,3 +96,5 @@ def _refuse_foreign(file: Path) -> None:
             raise DataError(
                 f"the file is not text, but {name}", where=str(file), found=start, todo="give its name the right ending"
             )
+    if JSON.match(start):
+        raise DataError("the file is not CSV, but JSON", where=str(file), found=start, todo="name it .jsonl or .json")

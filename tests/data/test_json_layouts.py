@@ -96,6 +96,21 @@ def test_a_broken_array_or_object_names_line_and_character(
     assert len(str(caught.value)) < 600
 
 
+def test_the_layout_of_an_array_in_one_line_is_known_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_values, "CHUNK_CHARACTERS", 100)
+    read: list[int] = []
+
+    class Counted(io.StringIO):
+        def readline(self, size: int | None = -1, /) -> str:
+            line = super().readline(-1 if size is None else size)
+            read.append(len(line))
+            return line
+
+    assert json_values.layout_of(Counted("\n \n" + json.dumps(ROWS * 1000)), Path("f")) == "values"
+    assert sum(read) <= 103
+    assert json_values.layout_of(Counted(json.dumps(ROWS[0]) * 1 + "\n" + LINES), Path("f")) == "lines"
+
+
 def test_an_error_far_before_the_end_is_found_without_reading_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_values, "CHUNK_CHARACTERS", 100)
     text = io.StringIO('[{"query": "a" "pos": "b"},' + '{"query": "a", "pos": "b"},' * 1000)
@@ -130,6 +145,14 @@ def test_a_line_that_is_cut_costs_its_row_alone_even_if_it_is_the_first(write: W
     content = '{"query": "a", "pos": ["b", \n{"query": "c", "pos": "d"}\n{"query": "e", "pos": "f"}\n'
     dataset = load_split(write("f.jsonl", content), on_bad_rows="skip")
     assert (list(dataset.queries), dataset.rejected) == (["c", "e"], 1)
+
+
+@pytest.mark.parametrize("content", [LINES, ARRAY, PRETTY, json.dumps(ROWS, indent=1), "\ufeff" + LINES])
+def test_json_under_the_name_of_a_table_is_called_what_it_is(content: str, write: Write) -> None:
+    for name in ("f.csv", "f.tsv"):
+        with pytest.raises(DataError, match="the file is not CSV, but JSON") as caught:
+            load_split(write(name, content))
+        assert caught.value.todo == "name it .jsonl or .json"
 
 
 def test_layouts_other_than_lines_are_said(write: Write) -> None:
