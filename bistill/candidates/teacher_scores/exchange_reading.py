@@ -16,6 +16,7 @@ from bistill.console import say
 from bistill.data.csv_reader import open_table
 from bistill.data.jsonl import ENDINGS, objects
 from bistill.data.readers import ending_of
+from bistill.data.structured import is_nothing
 from bistill.data.validation import NUMBER, checked_text
 from bistill.errors import DataError, RowError
 
@@ -96,10 +97,13 @@ def _cells(row: Mapping[str, Any], file: Path, number: int) -> Iterator[Cell]:
             yield row[column], score, column, "label"
     else:
         for name in ("pos", "neg"):
+            if name == "neg" and row["neg"] is None and not row["neg_scores"]:
+                continue
             documents = _list(row[name], None, file, number, name)
             scores = _list(row[f"{name}_scores"], len(documents), file, number, f"{name}_scores")
             for document, score in zip(documents, scores, strict=True):
-                yield document, score, name, f"{name}_scores"
+                if name == "pos" or not is_nothing(document):  # as ``prepare`` reads them
+                    yield document, score, name, f"{name}_scores"
 
 
 def _list(value: object, length: int | None, file: Path, row: int, column: str) -> list[Any]:

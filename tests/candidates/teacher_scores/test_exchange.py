@@ -233,3 +233,12 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     empty.write_text("query,document,score,score\nq,d,1,2\n")
     with pytest.raises(DataError, match="more than once"):
         list(read_scores(empty, "logit"))
+
+
+@pytest.mark.parametrize("negatives", [(None, None), (None, []), ([], []), ([""], [-1.0]), ([None, " "], [0.5, 0.0])])
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_empty_negatives_have_no_score(negatives: tuple[object, object], ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"scores.{ending}"
+    row = {"query": "q", "pos": ["p"], "pos_scores": [2.5], "neg": negatives[0], "neg_scores": negatives[1]}
+    path.write_text(json.dumps([row]) if ending == "json" else json.dumps(row) + "\n", encoding="utf-8")
+    assert list(read_scores(path, "logit")) == [("q", "p", 2.5)]
