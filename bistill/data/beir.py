@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill.data.columns import normalised_name
+from bistill.data.encoding import detect_encoding, open_text
 from bistill.data.jsonl import objects
 from bistill.data.records import Judgement, Row
 from bistill.data.structured import titled_text
@@ -97,9 +98,13 @@ class BeirReader:
         Raises:
             DataError: a file is missing, empty or damaged, or the header does not name the three columns.
         """
+        self.notes.clear()
         self.texts.database()
         told = False
-        with self.file.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
+        encoding = detect_encoding(self.file)
+        if encoding.note:
+            self.notes.append(encoding.note)
+        with open_text(self.file, encoding, newline="\n") as lines:
             places = self._places(next(lines, ""))
             for number, line in enumerate(lines, start=2):
                 if line.strip():

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from datasketch import MinHash, MinHashLSH
 
-from bistill.data.same_text import without_invisible
+from bistill.data.same_text import normalised_form, without_invisible
 
 SHINGLE: Final = 5
 PERMUTATIONS: Final = 64
@@ -51,7 +51,7 @@ def normalised_text(text: str) -> str:
     Punctuation stays where nothing else is left. This goes further than ``same_text``: it asks whether two texts of a
     data set need both be kept.
     """
-    folded = without_invisible(unicodedata.normalize("NFKC", text).casefold())
+    folded = without_invisible(normalised_form("NFKC", text).casefold())
     if folded.isascii():
         kept = re.sub(r"[!\"'(),.:;?\[\]{}\s]+", " ", folded)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bistill import artifacts
-from bistill.data import building, hugging_face
+from bistill.data import building, csv_records, dialect, hugging_face, validation
 from bistill.data.dataset import Dataset
 from bistill.data.readers import RowReader
 from bistill.data.records import Record
@@ -112,6 +113,52 @@ def test_bad_jsonl_rows(content: bytes, row: int, column: str, what: str, write:
         load_split(write("rows.jsonl", content))
     assert (caught.value.row, caught.value.column) == (row, column)
     assert what in caught.value.what
+
+
+@pytest.mark.parametrize("digits", ["1" * 401, "-" + "1" * 401, "1" * 5000, "1e999"])
+def test_numbers_of_any_length_are_bad_labels_and_unread_ids(digits: str, write: Write) -> None:
+    with pytest.raises(RowError, match="row 1, column 'label': the label is out of range"):
+        load_split(write("rows.jsonl", f'{{"query": "a", "passage": "b", "label": {digits}}}\n'))
+    file = write("ids.jsonl", f'{{"id": {digits}, "query": "a", "passage": "b", "label": 1}}\n')
+    assert load_split(file).documents[0] == "b"
+    assert load_split(write("ids.csv", f"id,query,positive\n{digits},a,b\n")).documents[0] == "b"
+    with pytest.raises(RowError, match="row 1, column 'query': the cell is not text"):
+        load_split(write("text.jsonl", f'{{"query": {digits}, "positive": "b"}}\n'))
+
+
+def test_decimal_labels_of_parquet(tmp_path: Path) -> None:
+    labels = pa.array([Decimal("1.0"), Decimal("0.0")], pa.decimal128(3, 1))
+    pq.write_table(pa.table({"query": ["a", "a"], "passage": ["b", "c"], "label": labels}), tmp_path / "rows.parquet")
+    assert [(record.positives, record.negatives) for record in load_split(tmp_path / "rows.parquet")] == [((0,), (1,))]
+
+
+def test_one_limit_of_a_text_in_every_format(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (dialect, csv_records, validation):
+        monkeypatch.setattr(module, "LONGEST_TEXT", 1000)
+    most, more = "a" * 1000, "a" * 1001
+    for text in (most, more):
+        write(f"{len(text)}.csv", f'query,positive\nq,"{text}"\n')
+        write(f"{len(text)}.jsonl", lines([{"query": "q", "positive": text}]))
+        pq.write_table(pa.table({"query": ["q"], "positive": [text]}), tmp_path / f"{len(text)}.parquet")
+    for ending in ("csv", "jsonl", "parquet"):
+        assert list(load_split(tmp_path / f"1000.{ending}").documents) == [most]
+        with pytest.raises(RowError, match=r"column 'positive': a (text of 1,001|field longer than 1,000) characters"):
+            load_split(tmp_path / f"1001.{ending}")
+    titled = beir(write)
+    write("beir/corpus.jsonl.gz", gzip.compress(lines([{"_id": "c0", "title": "a" * 600, "text": "a" * 400}]).encode()))
+    with pytest.raises(RowError, match="column 'text': a text of 1,001 characters; 1,000 is the most"):
+        for outcome in open_source(titled, READING).readers["train"].rows():
+            if isinstance(outcome, RowError):
+                raise outcome
+
+
+def test_judgements_of_beir_in_utf16(write: Write) -> None:
+    folder = beir(write)
+    qrels = folder / "qrels" / "train.tsv"
+    qrels.write_bytes(qrels.read_text(encoding="utf-8").encode("utf-16"))
+    reader = open_source(folder, READING).readers["train"]
+    assert len(list(reader.rows())) == len(ROWS)
+    assert reader.notes == ["read as UTF-16, not UTF-8"]
 
 
 def test_empty_and_damaged_files(write: Write, tmp_path: Path) -> None:

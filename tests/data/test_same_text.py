@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from bistill.data.same_text import is_blank, same_text, text_key, without_invisible
+from bistill.data.same_text import LONGEST_RUN, is_blank, normalised_form, same_text, text_key, without_invisible
 
 SAME = [
     ("Seoul is the capital", "seoul  IS\nthe\tcapital "),
@@ -62,3 +62,16 @@ def test_invisible_characters_are_taken_out_and_nothing_else() -> None:
     assert without_invisible("\ufeffque\u200bry") == "query"
     assert without_invisible("a\tb\nc") == "a\tb\nc"
     assert without_invisible("plain") == "plain"
+
+
+def test_marks_of_a_letter_are_sorted_in_runs_that_stay_short() -> None:
+    """Sorting all 5,000 in one run by insertion would take time that grows with their square."""
+    draw = random.Random(5)
+    marks = "".join(draw.choice("\u0301\u0323\u0327") for _ in range(5000))
+    for form in ("NFC", "NFKC"):
+        found = normalised_form(form, "a" + marks)  # type: ignore[arg-type]
+        runs = [sum(map(bool, map(unicodedata.combining, run))) for run in found.split("\u034f")]
+        assert max(runs) <= LONGEST_RUN and sum(runs) >= len(marks) - 2
+    text = "é 각 e\u0301\u0323 " * 300
+    assert normalised_form("NFC", text) == unicodedata.normalize("NFC", text)
+    assert same_text(unicodedata.normalize("NFD", text)) == same_text(text)

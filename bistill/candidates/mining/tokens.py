@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from bistill.config import LexicalTokens
+from bistill.data.same_text import normalised_form
 from bistill.errors import OptionError
 
 Kind = Literal["words", "morphemes", "bigrams"]
@@ -91,7 +92,7 @@ def version(kind: Kind) -> dict[str, str]:
 
 def normalized(text: str) -> str:
     """Lower case, in the composed form in which Hangul is syllables and a letter of full width is a plain one."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
+    return text.lower() if text.isascii() else normalised_form("NFKC", text).lower()
 
 
 def runs(kind: Kind, text: str) -> list[str]:
