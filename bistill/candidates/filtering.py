@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from bistill.data.records import Record
 from bistill.data.same_text import text_key
 
 
@@ -31,24 +32,30 @@ def equal_texts(candidates: Iterable[bytes], positives: Iterable[bytes]) -> np.n
     return np.fromiter((form in known for form in candidates), dtype=bool)
 
 
-def like(positives: Sequence[int], corpus: Sequence[str]) -> Callable[[int], bool]:
-    """Says of a document whether it is one of the positives, or is the same text as one.
+def refusal(record: Record, corpus: Sequence[str], others: Iterable[int] = ()) -> Callable[[int], bool]:
+    """Says of each document drawn for a query, one after the other, whether it cannot be a negative beside the others.
+
+    Refused is what is the same text as a positive, as the query itself, as one of ``others`` or as a document that was
+    not refused before.
 
     Args:
-        positives: ids in the corpus.
+        record: the query and its positives.
         corpus: texts by id.
+        others: ids of documents that are in the list already.
     """
-    known = set(positives)
     forms: set[bytes] = set()  # filled when first asked: most queries need no document by chance
 
-    def alike(document: int) -> bool:
-        if document in known:
-            return True
+    def refused(document: int) -> bool:
         if not forms:
-            forms.update(text_key(corpus[positive]) for positive in positives)
-        return text_key(corpus[document]) in forms
+            forms.add(text_key(record.query))
+            forms.update(text_key(corpus[known]) for known in (*record.positives, *others))
+        form = text_key(corpus[document])
+        if form in forms:
+            return True
+        forms.add(form)
+        return False
 
-    return alike
+    return refused
 
 
 def judge(

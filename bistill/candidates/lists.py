@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bistill.candidates.filtering import like
+from bistill.candidates.filtering import refusal
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import generator
@@ -59,8 +59,8 @@ def negatives_of(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """``count`` negatives of a query: labelled ones in random order, then random documents.
 
-    A random document is never a positive of the query, nor equal to one but for case, width or white space, and never
-    one of its labelled negatives.
+    A random document is never the text of a positive of the query, of one of its labelled negatives or of the query
+    itself, and no two of them are the same text.
 
     Args:
         record: the query and what is labelled for it.
@@ -77,13 +77,13 @@ def negatives_of(
     order = random.permutation(len(record.negatives))[:count]
     documents = [record.negatives[place] for place in order]
     labels = [record.negative_labels[place] for place in order]
-    refused = like(record.positives, corpus)
+    refused = refusal(record, corpus, record.negatives)
     drawn = random_documents(len(corpus), {*record.negatives}, count - len(documents), random, refused)
     return (*documents, *drawn), (*labels, *[0.0] * len(drawn))
 
 
 def random_negatives(record: Record, corpus: Sequence[str], seed: int, count: int = RANDOM_NEGATIVES) -> list[int]:
-    """Different documents of the corpus that are no positives of the query, nor like one; fewer where there are fewer.
+    """Different texts of the corpus, none a positive of the query or the query itself; fewer where there are no more.
 
     Args:
         record: the query; its id, not its place, decides the choice.
@@ -92,7 +92,7 @@ def random_negatives(record: Record, corpus: Sequence[str], seed: int, count: in
         count: documents wanted.
     """
     stream = generator(seed, "evaluation negatives", record.query_id)
-    return random_documents(len(corpus), set(), count, stream, like(record.positives, corpus))
+    return random_documents(len(corpus), set(), count, stream, refusal(record, corpus))
 
 
 def random_documents(

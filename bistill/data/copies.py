@@ -5,7 +5,7 @@ Two texts are the same where ``same_text`` says so. Of documents that are, the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -39,6 +39,10 @@ class Copies:
         """Documents that are the same text as an earlier one."""
         return len(self.first) - len(self.different)
 
+    def numbers(self, documents: np.ndarray) -> np.ndarray:
+        """Place in ``different`` of the text of each document, int64 of the same shape."""
+        return np.searchsorted(self.different, self.first[documents])
+
     def find(self, texts: Sequence[str]) -> np.ndarray:
         """The first document that is the same text as each of some texts, int64; -1 where none is."""
         keys = keys_of(texts)
@@ -46,6 +50,31 @@ class Copies:
             return np.full(len(keys), -1, dtype=np.int64)
         places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return np.where(self._keys[places] == keys, self._firsts[places], -1)
+
+
+def ranked_without_own(
+    search: Callable[[int], tuple[np.ndarray, np.ndarray]], own: np.ndarray, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first ``depth`` documents of each query that are not its own text; the search is asked for one more.
+
+    Args:
+        search: ids and scores of the best documents of each query, both of shape (queries, at most the depth it is
+            given), -1 where there are no more.
+        own: the document that is the text of each query, int64 of shape (queries,), -1 where there is none; empty where
+            there is none for any query.
+        depth: documents of each query.
+
+    Returns:
+        Ids and scores as the search gives them, with -1 and -inf at the end of a row that has fewer.
+    """
+    if not (own >= 0).any():
+        return search(depth)
+    ids, scores = search(depth + 1)
+    there = (ids != own[:, None]) & (ids >= 0)
+    order = np.argsort(~there, axis=1, kind="stable")[:, :depth]
+    ids, scores, there = (np.take_along_axis(values, order, axis=1) for values in (ids, scores, there))
+    ids[~there], scores[~there] = -1, -np.inf
+    return ids, scores
 
 
 class Selection(Sequence[str]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ def rankings(
     """
     figures = {}
     for size in (size for size in sizes if size < queries.shape[1]):
-        ids, cosines = metrics.top_documents(_prefix(queries, size), _prefix(documents, size), depth)
-        run = metrics.Rankings(task.query_ids(), ids, cosines)
+        cut = _prefix(queries, size), _prefix(documents, size)
+        ranked = task.best(partial(metrics.top_documents, *cut), depth)
+        run = metrics.Rankings(task.query_ids(), *ranked)
         figures[str(size)] = metrics.ranking_metrics(task.qrels(), run)
     return figures or None
 

@@ -44,6 +44,8 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     console.say(f"evaluating {asked.ranked} queries over {len(asked.corpus)} documents")
     if without := len(asked.records) - asked.ranked:
         console.say(f"{without} queries have no positive: their labelled pairs count, they are not ranked")
+    for sentence in asked.left_out():
+        console.say(sentence)
     answers, entries, chosen = _answers(choices, asked, elsewhere, options)
     result = report.compose(options, asked, elsewhere, entries, answers, chosen, models.before(options))
     _write(output, result, asked, answers)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bistill import artifacts, journal, metrics
 from bistill.candidates.lists import RANDOM_NEGATIVES
 from bistill.config import EvaluationOptions
+from bistill.data import store
 from bistill.evaluation import comparisons, samples, separation
 from bistill.evaluation.samples import Sample
 from bistill.evaluation.scores import RANKING_DEPTH, Answers
@@ -122,10 +123,13 @@ def _counts(task: Task) -> dict[str, int]:
         "queries_in_file": len(task.dataset),
         "rejected_rows": task.dataset.rejected,
         "documents": len(task.corpus),
-        "documents_of_test_data": len(task.corpus.own),
-        "documents_of_corpus_data": len(task.corpus) - len(task.corpus.own),
+        "documents_of_test_data": task.of_test_data,
+        "documents_of_corpus_data": len(task.corpus) - task.of_test_data,
+        "copies_left_out": task.copies,
+        "queries_among_documents": task.among_documents,
         "labelled_positives": len(task.positives),
         "labelled_negatives": len(task.negatives),
         "random_negatives": len(task.random),
         "random_negatives_per_query": RANDOM_NEGATIVES,
+        **store.left_out(task.dataset),
     }

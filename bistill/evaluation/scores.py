@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ class EncoderScores:
         positives: cosines of the labelled relevant pairs, float32 of shape (pairs,).
         negatives: of the labelled irrelevant pairs.
         random: of the random pairs.
-        ids: ranked documents of each query, int64 of shape (queries, depth).
+        ids: ranked documents of each query, int64 of shape (queries, depth), -1 where there are no more.
         cosines: their cosines, float32, falling along a row.
         shuffled: cosines of "positives", "negatives" and "random" with each query replaced by another
             (``Task.shuffled``).
@@ -140,7 +141,7 @@ def of_encoder(
     queries, documents = _encoded(encoder, task, role, batch_size)
     ranked = queries[: task.ranked]
     with progress(f"{role}: ranking", len(ranked), "queries") as advance:
-        ids, cosines = metrics.top_documents(ranked, documents, RANKING_DEPTH, advance=advance)
+        ids, cosines = task.best(partial(metrics.top_documents, ranked, documents, advance=advance), RANKING_DEPTH)
     pairs = {"positives": task.positives, "negatives": task.negatives, "random": task.random}
     shuffled = {kind: cosines_of(queries, documents, task.shuffled(found)) for kind, found in pairs.items()}
     return EncoderScores(
@@ -158,8 +159,7 @@ def of_encoder(
 def of_lexical(task: Task) -> LexicalScores:
     """Rank the task's documents by BM25, over tokens that the documents decide, as the lexical miner does."""
     miner = lexical.LexicalMiner(task.queries, task.corpus)
-    depth = min(RANKING_DEPTH, len(task.corpus))
-    ids, scores = miner.search(np.arange(task.ranked), depth)
+    ids, scores = task.best(partial(miner.search, np.arange(task.ranked)), RANKING_DEPTH)
     description = {
         "method": lexical.METHOD,
         "tokens": miner.tokens,
@@ -185,7 +185,7 @@ def of_teacher(
     Args:
         teacher: a re-ranker behind its cache.
         task: what is asked.
-        ranked: document ids to re-rank, shape (queries, documents).
+        ranked: document ids to re-rank, shape (queries, documents), -1 at the end of a row that has fewer.
         depth: documents of each query that the teacher reads.
         extra: further (query row, document id) pairs whose relevance is wanted.
 
@@ -193,13 +193,14 @@ def of_teacher(
         ModelError: a score is no number.
     """
     head = ranked[:, :depth]
-    wanted = dict.fromkeys((row, document) for row, ids in enumerate(head.tolist()) for document in ids)
+    there = [[document for document in ids if document >= 0] for ids in head.tolist()]
+    wanted = dict.fromkeys((row, document) for row, ids in enumerate(there) for document in ids)
     wanted.update(dict.fromkeys(extra))
     pairs = np.array(list(wanted), dtype=np.int64).reshape(-1, 2)
     logits = teacher.logits(task.queries, task.corpus, pairs, "teacher: pairs").logits
     logit_of = dict(zip(wanted, logits.tolist(), strict=True))
     ids = ranked.copy()
-    for row, documents in enumerate(head.tolist()):
+    for row, documents in enumerate(there):
         # By logit: a sigmoid near 1 makes different logits equal. Python's sort keeps the order of equal ones.
         ids[row, : len(documents)] = sorted(documents, key=lambda document: -logit_of[row, document])
     relevance = dict(zip(wanted, metrics.sigmoid(logits).tolist(), strict=True))
@@ -221,7 +222,7 @@ def _encoded(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> tupl
 def _ndcg(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> np.ndarray:
     """nDCG@10 of each query of a task: float64 of shape (queries,)."""
     queries, documents = _encoded(encoder, task, f"{role}, forgetting", batch_size)
-    ranked = metrics.top_documents(queries[: task.ranked], documents, RANKING_DEPTH)
+    ranked = task.best(partial(metrics.top_documents, queries[: task.ranked], documents), RANKING_DEPTH)
     by_query = metrics.ranking_metrics_by_query(task.qrels(), metrics.Rankings(task.query_ids(), *ranked))
     return np.array([by_query[str(query)]["ndcg_at_10"] for query in task.query_ids()])
 

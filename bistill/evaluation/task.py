@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from bistill import metrics
 from bistill.candidates.lists import random_negatives
 from bistill.config import EvaluationOptions
 from bistill.data import choice
+from bistill.data.copies import Selection, ranked_without_own
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
@@ -50,22 +51,29 @@ class Task:
     Attributes:
         dataset: the test file.
         records: its queries used here, with their judgements: those with a positive, which are ranked, then those
-            without, of which only the labelled pairs count.
-        corpus: documents to rank; the first ones have the ids of the test file.
+            without, of which only the labelled pairs count. Documents by their numbers in ``corpus``.
+        corpus: documents to rank, those of the test file first; no two of them are the same text.
         positives: labelled relevant pairs.
         negatives: labelled irrelevant pairs, maybe none.
         random: pairs of queries and documents chosen by the seed.
         others: for each query the row of another one that stands in for it where queries are shuffled, int64; empty
             where there is only one.
+        own: the document that is the text of each query and is left out of its ranking, int64 of shape (queries,), -1
+            where there is none or where it is labelled positive; empty where there is none for any query.
+        copies: documents that are left out since they are the same text as an earlier one.
+        of_test_data: documents of the corpus that are of the test file.
     """
 
     dataset: Dataset
     records: list[Record]
-    corpus: Corpus
+    corpus: Corpus | Selection
     positives: Pairs
     negatives: Pairs
     random: Pairs
     others: np.ndarray
+    own: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    copies: int = 0
+    of_test_data: int = 0
 
     @cached_property
     def ranked(self) -> int:
@@ -80,16 +88,41 @@ class Task:
     def shuffled(self, pairs: Pairs) -> Pairs:
         """The same documents, each asked by the query that stands in for its own.
 
-        Pairs whose document is a positive of that query, too, are left out. Labels are nan: nobody judged these pairs.
+        Pairs whose document is a positive of that query, too, or its own text, are left out. Labels are nan: nobody
+        judged these pairs.
         """
         if not len(self.others):
             return _pairs([])
         queries = self.others[pairs.queries]
-        relevant = [set(record.positives) for record in self.records]
+        own = self.own if len(self.own) else [-1] * len(self.records)
+        relevant = [{*record.positives, int(text)} for record, text in zip(self.records, own, strict=True)]
         kept = [document not in relevant[query] for query, document in zip(queries, pairs.documents, strict=True)]
         rows = np.flatnonzero(kept)
         rows = rows[np.argsort(queries[rows], kind="stable")]
         return Pairs(queries[rows], pairs.documents[rows], np.full(len(rows), np.nan))
+
+    def best(self, search: Callable[[int], tuple[np.ndarray, np.ndarray]], depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first ``depth`` documents of each query that is ranked, or all there are, without its own text; see
+        ``copies.ranked_without_own``."""
+        return ranked_without_own(search, self.own[: self.ranked], min(depth, len(self.corpus)))
+
+    def left_out(self) -> Iterator[str]:
+        """What is not ranked since texts are the same, a sentence each."""
+        if self.copies:
+            yield (
+                f"{self.copies} documents are the same text as another one but for case, width, white space or "
+                "invisible characters: each text is ranked once, and counts by its best label"
+            )
+        if own := self.among_documents:
+            yield (
+                f"{own} of {self.ranked} queries stand among the documents: a query's own text is left out of its "
+                "ranking"
+            )
+
+    @property
+    def among_documents(self) -> int:
+        """Queries whose own text is left out of their ranking."""
+        return int((self.own[: self.ranked] >= 0).sum())
 
     def query_ids(self) -> list[int]:
         """Of the queries that are ranked, in their order."""
@@ -118,8 +151,9 @@ def build(options: EvaluationOptions, rejected_to: Path) -> Task:
     dataset = load_split(options.test_data, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to)
     ranked = choice.with_positive(dataset, options.seed, "evaluation", options.max_samples)
     others = choice.without_positive(dataset, options.seed, "evaluation", options.max_samples)
-    records = [dataset[int(row)] for row in (*ranked, *others)]
-    corpus = Corpus(dataset.documents, load_documents(options.corpus_data) if options.corpus_data else ())
+    documents = Corpus(dataset.documents, load_documents(options.corpus_data) if options.corpus_data else ())
+    corpus = documents.different()
+    records = [_renumbered(dataset[int(row)], documents) for row in (*ranked, *others)]
     chosen = (random_negatives(record, corpus, options.seed) for record in records[: len(ranked)])
     return Task(
         dataset=dataset,
@@ -129,6 +163,9 @@ def build(options: EvaluationOptions, rejected_to: Path) -> Task:
         negatives=_pairs((record.negatives, record.negative_labels) for record in records),
         random=_pairs((documents, [np.nan] * len(documents)) for documents in chosen),
         others=derangement(len(records), options.seed),
+        own=_own_texts(records, documents),
+        copies=documents.copies.count,
+        of_test_data=int(np.searchsorted(documents.copies.different, len(dataset.documents))),
     )
 
 
@@ -156,6 +193,27 @@ def derangement(count: int, seed: int) -> np.ndarray:
     moved = np.empty(count, dtype=np.int64)
     moved[order] = np.roll(order, -1)
     return moved
+
+
+def _renumbered(record: Record, documents: Corpus) -> Record:
+    """The record with each document's number among those that are different."""
+    if not documents.copies.count:
+        return record
+
+    def numbers(ids: Sequence[int]) -> tuple[int, ...]:
+        found = documents.copies.numbers(np.asarray(ids, dtype=np.int64))
+        return tuple(found.tolist())
+
+    return replace(record, positives=numbers(record.positives), negatives=numbers(record.negatives))
+
+
+def _own_texts(records: Sequence[Record], documents: Corpus) -> np.ndarray:
+    """``Task.own``."""
+    found = documents.copies.find([record.query for record in records])
+    own = np.where(found >= 0, documents.copies.numbers(found), -1)
+    labelled = (number in record.positives for number, record in zip(own.tolist(), records, strict=True))
+    own[np.fromiter(labelled, dtype=bool, count=len(own))] = -1
+    return own if (own >= 0).any() else np.empty(0, dtype=np.int64)
 
 
 def _pairs(judged: Iterable[tuple[Sequence[int], Sequence[float]]]) -> Pairs:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from bistill.candidates.filtering import like
+from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import kept
@@ -61,8 +61,8 @@ def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed
     positives = record.positives[: LIST_SIZE // 2]
     labelled = record.negatives[: LIST_SIZE - len(positives)]
     room = LIST_SIZE - len(positives) - len(labelled)
-    refused = like(record.positives, corpus)
-    mined = [document for document in ranked if document not in record.negatives and not refused(document)][:room]
+    refused = refusal(record, corpus, record.negatives)
+    mined = [document for document in ranked if not refused(document)][:room]
     stream = generator(seed, "gate", query_id)
     others = random_documents(len(corpus), {*record.negatives, *mined}, room - len(mined), stream, refused)
     documents = (*positives, *labelled, *mined, *others)

@@ -19,6 +19,7 @@ from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import permutation
+from bistill.data.texts import keys_of
 from bistill.data.version import corpus_of
 from bistill.encoders import batching, loading, lora, rerankers
 from bistill.encoders.cross_encoder import CrossEncoder, Pair
@@ -46,6 +47,7 @@ class PairTask:
 
     def __init__(self, encoder: CrossEncoder, dataset: Dataset, query_ids: np.ndarray, options: TeacherOptions) -> None:
         self._encoder, self._dataset, self._query_ids, self._options = encoder, dataset, query_ids, options
+        self._texts = len(np.unique(keys_of(dataset.documents)))
         self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
         self._ends = np.cumsum([self._size(int(query_id)) for query_id in query_ids])
 
@@ -112,7 +114,7 @@ class PairTask:
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
         wanted = self._wanted(record)
-        if wanted < (len(self._dataset.documents) - len(record.positives)) // 2:
+        if wanted < self._texts - len(record.positives):  # one of them may be the query's own text
             return len(record.positives) + wanted
         # A small data set may have fewer: as many in every epoch, whichever they are.
         negatives, _ = negatives_of(record, self._dataset.documents, count=wanted, seed=0, epoch=0)

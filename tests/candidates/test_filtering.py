@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bistill.candidates.filtering import Verdict, equal_texts, judge, like
+from bistill.candidates.filtering import Verdict, equal_texts, judge, refusal
+from bistill.data.records import Record
 from bistill.data.same_text import text_key
 
 RELEVANCE = np.array([0.90, 0.76, 0.7599, 0.20, 0.99], dtype=np.float32)
@@ -37,8 +38,14 @@ def test_equal_texts_differ_in_what_nobody_can_tell_apart_only() -> None:
     assert equal_texts(map(text_key, others), positives).tolist() == [True, True, False, True]
 
 
-def test_like_says_of_positives_and_their_copies_that_they_are() -> None:
-    corpus = ["Read a file", "read  a FILE", "Close a file", "Ｒead a file", "read a tree"]
-    assert [like([0], corpus)(document) for document in range(5)] == [True, True, False, True, False]
-    assert [like([2, 4], corpus)(document) for document in range(5)] == [False, False, True, False, True]
-    assert not like([], corpus)(0)
+def test_refused_are_the_texts_of_positives_of_the_query_of_others_and_of_what_was_drawn() -> None:
+    corpus = ["Read a file", "read  a FILE", "Close a file", "Ｒead a file", "read a tree", "close a  file", "How to?"]
+
+    def refused(positives: tuple[int, ...], others: tuple[int, ...] = (), query: str = "how to?") -> list[bool]:
+        refuses = refusal(Record(0, query, positives, (1.0,) * len(positives), (), ()), corpus, others)
+        return [refuses(document) for document in range(7)]
+
+    assert refused((0,)) == [True, True, False, True, False, True, True]
+    assert refused((2, 4), query="") == [False, True, True, True, True, True, False]
+    assert refused((), others=(4, 5)) == [False, True, True, True, True, True, True]
+    assert refused((6,), query="READ A TREE") == [False, True, False, True, True, True, True]

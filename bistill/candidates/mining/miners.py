@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import artifacts, console
-from bistill.candidates.filtering import like
+from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Miner
 from bistill.config import ListOptions, Precision, StudentOptions
@@ -99,8 +99,8 @@ class LabelledMiner:
 
 
 class RandomMiner:
-    """Documents by chance, never one that is labelled for the query, nor one that equals a positive but for case, width
-    or white space; a larger depth only adds documents."""
+    """Documents by chance, never the text of one that is labelled for the query or of the query itself, and no text
+    twice; a larger depth only adds documents."""
 
     def __init__(self, dataset: Dataset, corpus: Corpus, seed: int) -> None:
         self._dataset, self._corpus, self._seed = dataset, corpus, seed
@@ -114,7 +114,8 @@ class RandomMiner:
         record = self._dataset[query_id]
         excluded = {*record.positives, *record.negatives, *but}
         stream = generator(self._seed, "random candidates", query_id)
-        return random_documents(len(self._corpus), excluded, count, stream, like(record.positives, self._corpus))
+        refused = refusal(record, self._corpus, [*record.negatives, *but])
+        return random_documents(len(self._corpus), excluded, count, stream, refused)
 
 
 def mine(
