@@ -12,14 +12,16 @@ import pytest
 from bistill.candidates.teacher_scores.teachers import Settings, Teacher
 from bistill.config import EvaluationOptions
 from bistill.data.store import left_out
-from bistill.evaluation import plots, scores, task
+from bistill.evaluation import plots, scores, separation, task
 from bistill.evaluation.evaluate import evaluate
 from tests.evaluation.conftest import Evaluated, rows, write
 
 
 @pytest.fixture(autouse=True)
-def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def figures_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture and no thresholds, which take most of the time."""
     monkeypatch.setattr(plots, "draw", lambda *_: None)
+    monkeypatch.setattr(separation, "cuts", lambda *_: {"labelled_negatives": None, "random_negatives": None})
 
 
 def write_rows(path: Path, lines: list[list[str]]) -> str:
