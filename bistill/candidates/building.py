@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bistill import console
-from bistill.candidates.filtering import Verdict, equal_texts, judge
-from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, parse
+from bistill.candidates.filtering import Verdict, judge
+from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, own_texts, parse
 from bistill.candidates.pools import LABELLED_BIT, POOLS_OF_A_BLOCK, RANDOM_BIT, Counts, QueryPool, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions, DistillationOptions
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.same_text import text_key
+from bistill.data.records import Record
 from bistill.errors import DataError
 
 
@@ -24,13 +24,33 @@ from bistill.errors import DataError
 class Draft:
     """Candidates of one query before their scores: documents and the bits of the miners that gave them.
 
-    A labelled negative has the bit of ``labelled`` whichever miner found it.
+    A labelled negative has the bit of ``labelled`` whichever miner found it. Of documents that are the same text there
+    is one, a labelled one where there is any.
+
+    Attributes:
+        query_id: the query.
+        positives: its positives' ids.
+        relevant: the first document of the text of each positive.
+        held: the document that stands for a text, by the first document of that text; labelled negatives from the
+            beginning.
+        labelled: first documents of the texts of labelled negatives.
+        sources: the miners' bits of each candidate.
     """
 
     query_id: int
     positives: tuple[int, ...]
-    negatives: tuple[int, ...]
-    sources: dict[int, int]
+    relevant: frozenset[int]
+    held: dict[int, int]
+    labelled: frozenset[int]
+    sources: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record, first: np.ndarray) -> Draft:
+        """No candidates yet; ``first`` is ``Copies.first`` of the corpus."""
+        relevant = frozenset(first[np.asarray(record.positives, dtype=np.int64)].tolist())
+        negatives = first[np.asarray(record.negatives, dtype=np.int64)].tolist()
+        held = dict(zip(negatives, record.negatives, strict=True))
+        return cls(record.query_id, record.positives, relevant, held, frozenset(held))
 
 
 def build(
@@ -70,15 +90,17 @@ def build(
         teacher=teachers,
     )
     counts, positives = Counts(), 0
+    counts.own_text = int((own_texts(dataset, corpus, query_ids) >= 0).sum())
+    counts.copies = corpus.copies.count
 
     def pools() -> Iterator[QueryPool]:
         nonlocal positives
         for start in range(0, len(query_ids), POOLS_OF_A_BLOCK):
             rows = slice(start, start + POOLS_OF_A_BLOCK)
             records = (dataset[int(query)] for query in query_ids[rows])
-            drafts = [Draft(record.query_id, record.positives, record.negatives, {}) for record in records]
+            drafts = [Draft.of(record, corpus.copies.first) for record in records]
             positives += sum(len(draft.positives) for draft in drafts)
-            _gather(drafts, mined, rows, counts)
+            _gather(drafts, mined, rows, corpus.copies.first, counts)
             yield from _pools(drafts, dataset, corpus, teachers, options, counts)
 
     made = ScoredPools(pools(), counts)
@@ -104,7 +126,6 @@ def _pools(
     counts: Counts,
 ) -> list[QueryPool]:
     """Pools of those drafts that can be learned from; what happened to them is added to the counts."""
-    _remove_equal_texts(drafts, corpus, counts)
     pools = _scored(drafts, dataset, corpus, teachers, options, counts)
     pools = _topped_up(pools, drafts, dataset, corpus, teachers, options, counts)
     wanted = sum(len(draft.positives) + len(draft.sources) for draft in drafts)
@@ -122,43 +143,27 @@ def _random_depth(options: DistillationOptions | CandidatesOptions) -> int:
     return options.own_negatives * (1 if mined else options.epochs)
 
 
-def _gather(drafts: list[Draft], mined: list[Mined], rows: slice, counts: Counts) -> None:
+def _gather(drafts: list[Draft], mined: list[Mined], rows: slice, first: np.ndarray, counts: Counts) -> None:
     """Put the miners' answers to a slice of the queries into their drafts, without what is labelled relevant for the
-    query."""
+    query or is the same text; ``first`` is ``Copies.first`` of the corpus."""
     for answer in mined:
-        found = given = 0
+        found = given = copies = 0
         for draft, documents in zip(drafts, answer.rows(rows), strict=True):
-            relevant, irrelevant = set(draft.positives), set(draft.negatives)
-            for document in documents:
-                if document in relevant:
+            for document, text in zip(documents, first[np.asarray(documents, dtype=np.int64)].tolist(), strict=True):
+                if text in draft.relevant:
                     found += 1
+                    copies += document not in draft.positives
                 else:
                     given += 1
-                    label = LABELLED_BIT if document in irrelevant else 0
-                    draft.sources[document] = draft.sources.get(document, 0) | answer.source.bit | label
+                    label = LABELLED_BIT if text in draft.labelled else 0
+                    candidate = draft.held.setdefault(text, document)
+                    draft.sources[candidate] = draft.sources.get(candidate, 0) | answer.source.bit | label
         name = answer.source.name
         counts.candidates[name] = counts.candidates.get(name, 0) + given
         if name in RETRIEVAL:
-            counts.labelled_positive += found
+            counts.labelled_positive += found - copies
+            counts.equal_text += copies
             counts.found_positives[name] = counts.found_positives.get(name, 0) + found
-
-
-def _remove_equal_texts(drafts: list[Draft], corpus: Corpus, counts: Counts) -> None:
-    """Drop candidates that equal a positive of their query but for case, width or white space.
-
-    A label stands above likeness: what a person called irrelevant stays. Documents by chance were asked when drawn.
-    """
-    doubted = [
-        [document for document, bits in draft.sources.items() if not bits & LABELLED_BIT and bits != RANDOM_BIT]
-        for draft in drafts
-    ]
-    used = sorted({item for draft, own in zip(drafts, doubted, strict=True) for item in (*draft.positives, *own)})
-    form = {document: text_key(corpus[document]) for document in used}
-    for draft, own in zip(drafts, doubted, strict=True):
-        equal = equal_texts((form[item] for item in own), (form[item] for item in draft.positives))
-        for place in np.flatnonzero(equal):
-            del draft.sources[own[place]]
-            counts.equal_text += 1
 
 
 def _scored(
@@ -249,7 +254,10 @@ def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> No
         f"candidates of {counts.queries} queries: {given}; removed: {counts.labelled_positive} labelled relevant, "
         f"{counts.equal_text} equal to a positive, {counts.ratio + counts.absolute} above the teacher's limits"
     )
+    if counts.copies:
+        console.say(f"{counts.copies} documents are the same text as another one: of each text there is one candidate")
     told = (
+        (counts.own_text, "stand among the documents: their own text is no candidate"),
         (counts.topped_up, "had too few candidates and got random documents"),
         (counts.lowest_kept, "had every candidate above the limits and keep the lowest"),
         (counts.short, f"have fewer than {options.own_negatives} negatives: their lists are shorter"),

@@ -26,12 +26,6 @@ class Verdict(IntEnum):
     ABSOLUTE = 2
 
 
-def equal_texts(candidates: Iterable[bytes], positives: Iterable[bytes]) -> np.ndarray:
-    """True for each candidate whose ``text_key`` is that of a positive: bool of shape (candidates,)."""
-    known = set(positives)
-    return np.fromiter((form in known for form in candidates), dtype=bool)
-
-
 def refusal(record: Record, corpus: Sequence[str], others: Iterable[int] = ()) -> Callable[[int], bool]:
     """Says of each document drawn for a query, one after the other, whether it cannot be a negative beside the others.
 

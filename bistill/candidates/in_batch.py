@@ -1,9 +1,9 @@
 """Documents that a batch encodes anyway, as further negatives of its other queries.
 
-Labelled positives and texts equal to one are left out, and so is a candidate of the query itself that the teacher's
-limits removed. What is no candidate of the query was not read for it: it is taken as low as the query's lowest
-candidate, so that neither the teacher nor anything planned beforehand is needed. A batch is a function of the pools and
-of its own lists.
+The query's positives, its own text and the same texts in other spellings are left out, and so is a candidate of the
+query that the teacher's limits removed; of documents that are the same text one is taken. What is no candidate of the
+query was not read for it: it is taken as low as the query's lowest candidate, so that neither the teacher nor anything
+planned beforehand is needed. A batch is a function of the pools and of its own lists.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
+from bistill.data.copies import Selection
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
-from bistill.data.same_text import text_key
 
 
 class InBatchNegatives:
@@ -46,11 +46,15 @@ class InBatchNegatives:
 
     def _list(self, item: TrainingList, pool: QueryPool, documents: np.ndarray) -> TrainingList:
         assert pool.query_id == item.query_id
-        logits = np.full(len(documents), pool.logits.min(), dtype=np.float32)
-        there, candidates, places = np.intersect1d(documents, pool.documents, return_indices=True)[:3]
+        logits, there = (
+            np.full(len(documents), pool.logits.min(), dtype=np.float32),
+            np.ones(len(documents), dtype=bool),
+        )
+        first = self._corpus.copies.first
+        _, candidates, places = np.intersect1d(first[documents], first[pool.documents], return_indices=True)
         logits[candidates] = pool.logits[places]
-        removed = there[pool.verdicts[places] != Verdict.KEPT]
-        return longer(item, documents, logits, ~np.isin(documents, removed))
+        there[candidates] = pool.verdicts[places] == Verdict.KEPT
+        return longer(item, documents, logits, there)
 
 
 def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Corpus) -> Iterator[np.ndarray]:
@@ -62,16 +66,16 @@ def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Co
         dataset: labels of their queries.
         corpus: documents.
     """
+    first = corpus.copies.first
     documents = np.unique(np.concatenate([item.documents for item in lists]))
-    records = [dataset[item.query_id] for item in lists]
-    read = np.union1d(documents, [number for record in records for number in record.positives])
-    forms = np.frombuffer(b"".join(map(text_key, corpus.take(read))), dtype=np.uint64)
-    form = forms[np.searchsorted(read, documents)]
-    for item, record in zip(lists, records, strict=True):
-        # A positive equals itself; a negative label stands above likeness, as in the pools.
-        equal = np.isin(form, forms[np.searchsorted(read, record.positives)])
-        left_out = np.isin(documents, item.documents) | (equal & ~np.isin(documents, record.negatives))
-        yield documents[~left_out]
+    texts, places = np.unique(first[documents], return_index=True)
+    documents = documents[places]  # of each text the lowest id in the batch
+    rising = np.argsort(documents)
+    texts, documents = texts[rising], documents[rising]
+    own = corpus.copies.find(Selection(dataset.queries, np.array([item.query_id for item in lists])))
+    for item, own_text in zip(lists, own, strict=True):
+        held = first[np.asarray([*item.documents, *dataset[item.query_id].positives], dtype=np.int64)]
+        yield documents[~np.isin(texts, held) & (texts != own_text)]
 
 
 def longer(item: TrainingList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> TrainingList:

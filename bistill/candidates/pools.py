@@ -92,7 +92,9 @@ class Counts:
         scored: pairs that a teacher had to read.
         candidates: by miner; a document of two miners counts for both.
         labelled_positive: candidates that are positives of their query.
-        equal_text: candidates that equal a positive but for case, width or white space.
+        equal_text: candidates that are the text of a positive in another spelling.
+        own_text: queries whose own text is a document, which is no candidate of theirs.
+        copies: documents of the corpus that are the same text as an earlier one.
         ratio: candidates above the relative limit.
         absolute: candidates above the absolute limit.
         unscored: pairs without an imported score.
@@ -109,6 +111,8 @@ class Counts:
     candidates: dict[str, int] = field(default_factory=dict)
     labelled_positive: int = 0
     equal_text: int = 0
+    own_text: int = 0
+    copies: int = 0
     ratio: int = 0
     absolute: int = 0
     unscored: int = 0

@@ -70,11 +70,17 @@ def ranked_without_own(
     if not (own >= 0).any():
         return search(depth)
     ids, scores = search(depth + 1)
+    ids, order = without_own(ids, own, depth)
+    return ids, np.where(ids >= 0, np.take_along_axis(scores, order, axis=1), np.float32(-np.inf))
+
+
+def without_own(ids: np.ndarray, own: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first ``depth`` ids of each row without the one of ``own``, -1 at the end of a row that has fewer; and the
+    column that each was in: both int64 of shape (rows, at most depth). Arguments as of ``ranked_without_own``."""
     there = (ids != own[:, None]) & (ids >= 0)
     order = np.argsort(~there, axis=1, kind="stable")[:, :depth]
-    ids, scores, there = (np.take_along_axis(values, order, axis=1) for values in (ids, scores, there))
-    ids[~there], scores[~there] = -1, -np.inf
-    return ids, scores
+    taken = np.take_along_axis(np.where(there, ids, -1), order, axis=1)
+    return taken, order
 
 
 class Selection(Sequence[str]):

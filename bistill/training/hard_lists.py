@@ -10,7 +10,7 @@ import numpy as np
 from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.lexical import LexicalMiner
-from bistill.candidates.mining.miners import kept
+from bistill.candidates.mining.miners import in_corpus, kept
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.data import choice
 from bistill.data.corpus import Corpus
@@ -40,8 +40,9 @@ def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | Distill
         DataError: no validation query has a positive.
     """
     query_ids = choice.with_positive(valid, options.seed, "valid", options.valid_samples)
-    miner = LexicalMiner(valid.queries, corpus, tokens=options.lexical_tokens)
-    found = kept(miner, valid, corpus, query_ids, 2 * LIST_SIZE)
+    pool = corpus.different()
+    miner = LexicalMiner(valid.queries, pool, tokens=options.lexical_tokens)
+    found = in_corpus(kept(miner, valid, pool, query_ids, 2 * LIST_SIZE), pool)
     turn = valid.with_positive[in_turn(options.seed, "valid", len(valid.with_positive), options.valid_samples)]
     return [
         _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from bistill.candidates.mining.miners import NAMES, LabelledMiner, RandomMiner
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import CandidatesOptions
+from bistill.data.corpus import Corpus
+from bistill.data.store import load_split
 from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import DataError, OptionError
 from tests.candidates.conftest import WORDS, Small, import_scores
@@ -114,38 +117,65 @@ def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Smal
     positives = {query: set(small.dataset[query].positives) for query in range(10)}
     equal = small.id("Returns  THE list")
     assert equal in sharing[1] and small.id("slow tree") in sharing[5]
-    mined = {query: found - positives[query] for query, found in sharing.items()}
+    mined = {query: found - positives[query] - {equal} for query, found in sharing.items()}
     counts = pools.counts
     assert counts.candidates == {"lexical": sum(map(len, mined.values())), "labelled": 6}
     assert counts.labelled_positive == sum(len(sharing[query] & positives[query]) for query in range(10)) == 11
     assert counts.found_positives == {"lexical": 1.0}
-    assert counts.equal_text == 1
+    assert (counts.equal_text, counts.copies, counts.own_text) == (0, 1, 0)  # each text is searched once
     for query in range(10):
         pool = pools[query]
         sources = dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True))
         assert not positives[query] & set(sources) and (query != 1 or equal not in sources)
-        for document in mined[query] - {equal}:
+        for document in mined[query]:
             both = LEXICAL_BIT + LABELLED_BIT * (document in small.dataset[query].negatives)
             assert sources[document] == both
 
 
-def test_a_labelled_negative_that_is_the_text_of_a_positive_is_none(
-    small: Small, tmp_path: Path, write_csv: object, tiny_teacher: Path
+def test_of_each_text_there_is_one_candidate_and_none_of_the_query_or_a_positive(
+    tmp_path: Path, small: Small, tiny_teacher: Path, write_csv: Callable[[Path, list[list[str]]], Path]
 ) -> None:
-    from bistill.data.corpus import Corpus
-    from bistill.data.store import load_split
+    rows = [
+        ["query", "positive", "negative"],
+        ["how to list", "the list", "the tree"],
+        ["which list", "THE  list", "the MAP"],  # its positive is another spelling of the first one's
+        ["the map", "Key to list", "tree list"],  # the query itself is a document
+    ]
+    dataset = load_split(write_csv(tmp_path / "other.csv", rows))
+    corpus = Corpus(dataset.documents, ["ｔｈｅ list", "Tree  LIST", "red list", "the map list"])
+    options = small.options(tiny_teacher, miners=("lexical:9", "labelled", "random:9"), lexical_tokens="words")
+    with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
+        pools = build(options, dataset, corpus, np.arange(3), teachers)
+    texts = [corpus.take(np.sort(pools[row].documents)) for row in range(3)]
+    assert texts[0] == ["the tree", "the MAP", "Key to list", "tree list", "red list", "the map list"]
+    assert texts[1] == texts[0]  # "the list" is its positive, too
+    assert [text.casefold() for text in texts[2]] == ["the list", "the tree", "tree list", "red list", "the map list"]
+    labelled = [corpus.take(pool.documents[pool.labelled]) for pool in pools]
+    assert labelled == [["the tree"], ["the MAP"], ["tree list"]]
+    counts = pools.counts
+    assert (counts.own_text, counts.copies) == (1, 3)
+    assert counts.equal_text == 1  # "the list", found for the second query
+    assert (counts.labelled_positive, counts.found_positives) == (1, {"lexical": 2 / 3})  # the third shares no word
 
-    rows = [["query", "positive", "negative"], ["how to list", "the list", "THE  list"], ["how to map", "map", "tree"]]
-    dataset = load_split(write_csv(tmp_path / "other.csv", rows))  # type: ignore[operator]
-    corpus = Corpus(dataset.documents, ["ｔｈｅ list", "red"])
-    for miners, removed in ((("labelled", "random:9"), 0), (("labelled", "lexical:9", "random:9"), 2)):
-        options = small.options(tiny_teacher, miners=miners)
+
+def test_a_miner_gives_as_many_documents_as_asked_beside_copies_and_the_query(
+    tmp_path: Path, small: Small, tiny_teacher: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    """Ten spellings of one text and the query itself rank highest; the depth is filled with what stands below."""
+    rows = [["query", "positive"], ["red red tree", "blue map"], ["red red tree", "red red tree key"]]
+    dataset = load_split(write_csv(tmp_path / "other.csv", [*rows, ["x", "y"]]))
+    spellings = [" " * number + "red red tree graph" for number in range(10)]
+    others = ["red tree of it", "red of it all", "tree of it all is", "it is"]
+    corpus = Corpus(dataset.documents, ["Red red tree", *spellings, *others])
+    for miner in ("lexical:4", "dense:4", "cross_encoder:4"):
+        options = small.options(tiny_teacher, tiny_teacher, miners=(miner,), lexical_tokens="words", K=2)
         with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
-            pools = build(options, dataset, corpus, np.arange(2), teachers)
-        assert sorted(corpus.take(pools[0].documents)) == ["map", "red", "tree"]
-        assert not pools[0].labelled.any() and pools[1].labelled.sum() == 1
-        assert pools.counts.equal_text == removed  # other spellings, which are not drawn, but found by their words
-        assert "ｔｈｅ list" in corpus.take(pools[1].documents)
+            pools = build(options, dataset, corpus, np.arange(1), teachers)
+        found = [corpus[int(document)].strip() for document in pools[0].documents]
+        assert "red red tree" not in map(str.lower, found) and len(set(found)) == len(found)
+        assert len(found) + pools.counts.labelled_positive == 4
+        if miner == "lexical:4":
+            assert set(found) == {"red red tree graph", *others[:2]}
 
 
 def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) -> None:
@@ -171,7 +201,10 @@ def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) 
     assert verdict("set", "returns the red") == Verdict.KEPT
     assert verdict("set", "returns the map") == Verdict.RATIO
     assert (pools.counts.ratio, pools.counts.absolute) == (3, 0)
-    assert (pools.counts.pairs, pools.counts.equal_text) == (209, 0)  # a copy of a positive is not drawn
+    assert (pools.counts.pairs, pools.counts.equal_text) == (
+        200,
+        0,
+    )  # no text is drawn twice, no copy of a positive once
     options = small.options(name, miners=("labelled", "random:99"), max_negative_score=0.84)
     other = built(small, options)
     assert (other.counts.ratio, other.counts.absolute) == (0, 3)
@@ -220,16 +253,16 @@ def test_a_query_whose_every_candidate_is_filtered_keeps_the_lowest(
     pools = built(small, small.options(name, miners=("random:99",), max_negative_ratio=0.95))
     kept = pools[6].documents[pools[6].kept]
     assert small.corpus.take(kept) == ["returns the red"]
-    assert (pools.counts.lowest_kept, pools.counts.short, pools.counts.ratio) == (1, 1, len(small.corpus) - 2)
+    assert (pools.counts.lowest_kept, pools.counts.short, pools.counts.ratio) == (1, 1, len(small.corpus) - 3)
     assert "1 of 10 queries had every candidate above the limits and keep the lowest" in capsys.readouterr().err
 
 
 def test_a_corpus_smaller_than_the_list(small: Small, tiny_teacher: Path) -> None:
     pools = built(small, small.options(tiny_teacher, K=50))
     sizes = [len(pool.documents) for pool in (pools[row] for row in range(10))]
-    assert sizes == [21 - len(record.positives) - (record.query_id == 1) for record in small.dataset]
+    assert sizes == [20 - len(record.positives) for record in small.dataset]  # two of 21 documents are one text
     assert (pools.counts.short, pools.counts.topped_up, pools.counts.left_out) == (10, 0, 0)
-    assert pools.counts.scored == pools.counts.pairs == 209
+    assert pools.counts.scored == pools.counts.pairs == 200
 
 
 def test_without_a_scored_positive_a_query_is_left_out(small: Small, capsys: pytest.CaptureFixture[str]) -> None:

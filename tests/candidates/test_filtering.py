@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bistill.candidates.filtering import Verdict, equal_texts, judge, refusal
+from bistill.candidates.filtering import Verdict, judge, refusal
 from bistill.data.records import Record
-from bistill.data.same_text import text_key
 
 RELEVANCE = np.array([0.90, 0.76, 0.7599, 0.20, 0.99], dtype=np.float32)
 LABELLED = np.array([False, False, False, False, True])
@@ -30,12 +29,6 @@ def test_limits_spare_only_what_is_below_them_or_labelled(
     assert verdicts.tolist() == expected
     assert verdicts.dtype == np.uint8
     assert (Verdict.KEPT, Verdict.RATIO, Verdict.ABSOLUTE) == (0, 1, 2)
-
-
-def test_equal_texts_differ_in_what_nobody_can_tell_apart_only() -> None:
-    positives = [text_key("Seoul  is the capital"), text_key("서울은 수도다")]
-    others = ["seoul is the\ncapital", "Ｓｅｏｕｌ is the capital", "Seoul is a capital", " 서울은\u200b  수도다 "]
-    assert equal_texts(map(text_key, others), positives).tolist() == [True, True, False, True]
 
 
 def test_refused_are_the_texts_of_positives_of_the_query_of_others_and_of_what_was_drawn() -> None:

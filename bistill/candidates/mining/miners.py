@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Miner
 from bistill.config import ListOptions, Precision, StudentOptions
 from bistill.data import cache
+from bistill.data.copies import Selection, without_own
 from bistill.data.corpus import Corpus
 from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
@@ -132,6 +134,9 @@ def mine(
 ) -> list[Mined]:
     """The answers of all miners of a run; those of retrieval come from the cache where they were given before.
 
+    Retrieval searches each text once, among documents that are the same the first, and leaves a query's own text out;
+    both are found elsewhere and taken out before the depth is cut, so that every place holds another candidate.
+
     Args:
         options: which miners, how deep.
         student: the dense miner's model and lengths, where ``options`` name no other.
@@ -144,6 +149,8 @@ def mine(
         teacher: ``teachers.Teachers`` that the cross_encoder miner asks.
     """
     found = []
+    pool = corpus.different()
+    own = own_texts(dataset, corpus, query_ids)
     for source in parse(options):
         if source.name == "labelled":
             found.append(Mined(source, _asked(LabelledMiner(dataset), query_ids, source.depth)))
@@ -151,14 +158,36 @@ def mine(
             source = Source(source.name, source.depth or random_depth)
             found.append(Mined(source, _asked(RandomMiner(dataset, corpus, seed), query_ids, source.depth)))
         else:
-            miner = retrieval_miner(source.name, options, student, dataset, corpus, precision, teacher)
-            depth = source.depth or options.mining_depth
+            miner = retrieval_miner(source.name, options, student, dataset, pool, precision, teacher)
+            depth = (source.depth or options.mining_depth) + bool((own >= 0).any())
             if source.name == "cross_encoder" and any(member.imported for member in teacher.members):
                 documents = miner.mine(query_ids, depth)  # more scores of the same name give another ranking
             else:
-                documents = kept(miner, dataset, corpus, query_ids, depth)
-            found.append(Mined(source, documents.__getitem__))
+                documents = kept(miner, dataset, pool, query_ids, depth)
+            found.append(Mined(source, partial(_without_own, documents, pool, own)))
     return found
+
+
+def own_texts(dataset: Dataset, corpus: Corpus, query_ids: np.ndarray) -> np.ndarray:
+    """The first document of the corpus that is the text of each query, int64 of shape (queries,); -1 where none
+    is, and where it is labelled positive for the query."""
+    own = corpus.copies.find(Selection(dataset.queries, query_ids))
+    for row in np.flatnonzero(own >= 0):
+        positives = np.asarray(dataset[int(query_ids[row])].positives, dtype=np.int64)
+        if own[row] in corpus.copies.first[positives]:
+            own[row] = -1
+    return own
+
+
+def in_corpus(documents: np.ndarray, pool: Corpus | Selection) -> np.ndarray:
+    """Documents of the pool of different texts by their ids in the corpus; -1 stays."""
+    return np.where(documents >= 0, pool.ids[documents], -1) if isinstance(pool, Selection) else documents
+
+
+def _without_own(documents: np.ndarray, pool: Corpus | Selection, own: np.ndarray, queries: slice) -> np.ndarray:
+    """A slice of a miner's answer by the ids of the corpus, without the queries' own texts."""
+    found = in_corpus(documents[queries], pool)
+    return without_own(found, own[queries], found.shape[1] - 1)[0] if (own >= 0).any() else found
 
 
 def _asked(miner: Any, query_ids: np.ndarray, depth: int | None) -> Callable[[slice], Any]:
@@ -170,7 +199,7 @@ def retrieval_miner(
     options: ListOptions,
     student: StudentOptions,
     dataset: Dataset,
-    corpus: Corpus,
+    corpus: Corpus | Selection,
     precision: Precision,
     teacher: Any,
 ) -> Miner:
@@ -207,7 +236,7 @@ def retrieval_miner(
 class Kept:
     """A retrieval miner whose answers are ``kept``."""
 
-    def __init__(self, miner: Miner, dataset: Dataset, corpus: Corpus) -> None:
+    def __init__(self, miner: Miner, dataset: Dataset, corpus: Corpus | Selection) -> None:
         self.name = miner.name
         self._miner, self._dataset, self._corpus = miner, dataset, corpus
 
@@ -220,7 +249,7 @@ class Kept:
         return kept(self._miner, self._dataset, self._corpus, query_ids, depth)
 
 
-def kept(miner: Miner, dataset: Dataset, corpus: Corpus, query_ids: np.ndarray, depth: int) -> np.ndarray:
+def kept(miner: Miner, dataset: Dataset, corpus: Corpus | Selection, query_ids: np.ndarray, depth: int) -> np.ndarray:
     """A retrieval miner's answer out of the cache, mined and put there where it is new; see ``Miner.mine``."""
     key = artifacts.fingerprint(
         {
