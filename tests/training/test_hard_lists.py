@@ -43,15 +43,15 @@ def test_lists_stand_in_an_order_that_the_seed_decides(wide: Path, tiny_encoder:
     assert len({tuple(queries(seed=seed)) for seed in range(8)}) > 3
 
 
-def test_a_labelled_copy_of_a_positive_stays_and_no_other_copy_comes_in(
+def test_neither_a_copy_of_a_positive_nor_the_query_comes_in_labelled_or_not(
     tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
 ) -> None:
     rows = [["query", "positive", "negative"], ["what is red", "Red is a colour", "red is a  COLOUR"]]
     valid = load_split(write_csv(tmp_path / "valid.csv", rows))
     corpus = Corpus(valid.documents, ["ＲED is a colour", "what is red", "blue is one"])
     (item,) = hard_lists(valid, corpus, TeacherOptions())
-    assert item == (0, (0, 1, 3, 4), (1.0, 0.0, 0.0, 0.0), 1, 1, 2)
-    assert corpus[item.documents[2]] == "what is red"
+    assert item == (0, (0, 4), (1.0, 0.0), 1, 0, 1)
+    assert corpus[item.documents[1]] == "blue is one"
 
 
 def test_many_positives_leave_half_of_a_list_to_negatives(
