@@ -126,11 +126,16 @@ def _number(value: object) -> tuple[float, str]:
     if value is None:
         return math.nan, "the label is empty"
     if isinstance(value, int | float | Decimal):
-        try:
-            return float(value), ""
-        except OverflowError:  # an integer beyond all floats
-            return (math.inf if value > 0 else -math.inf), ""
+        return as_float(value), ""
     return math.nan, "the label is not a number"
+
+
+def as_float(value: float | Decimal) -> float:
+    """A number as a float; an integer beyond all floats is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _label_advice(value: object) -> str:

@@ -17,7 +17,7 @@ from bistill.data.csv_reader import open_table
 from bistill.data.jsonl import ENDINGS, objects
 from bistill.data.readers import ending_of
 from bistill.data.structured import is_nothing
-from bistill.data.validation import NUMBER, checked_text
+from bistill.data.validation import NUMBER, as_float, checked_text
 from bistill.errors import DataError, RowError
 
 Scale = Literal["logit", "probability"]
@@ -68,9 +68,9 @@ def read_scores(path: Path, scale: Scale) -> Iterator[tuple[str, str, float]]:
 
 def _logit(score: object, scale: Scale, file: Path, row: int, column: str) -> float:
     value = math.nan
-    if (isinstance(score, int | float) and not isinstance(score, bool)) or (
-        isinstance(score, str) and NUMBER.fullmatch(score.strip())
-    ):
+    if isinstance(score, int | float) and not isinstance(score, bool):
+        value = as_float(score)
+    elif isinstance(score, str) and NUMBER.fullmatch(score.strip()):
         value = float(score)
     what = ""
     if not math.isfinite(value) or abs(value) > LARGEST:

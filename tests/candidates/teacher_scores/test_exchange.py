@@ -187,6 +187,9 @@ def test_a_bad_score_is_named_with_row_and_column(score: str, scale: str, messag
     [
         (['{"query": "q", "document": "d", "score": true}'], 1, "score", "not a finite"),
         (['{"query": "q", "document": "d", "score": NaN}'], 1, "score", "not a finite"),
+        ([f'{{"query": "q", "document": "d", "score": {"9" * 400}}}'], 1, "score", "not a finite"),
+        ([f'{{"query": "q", "document": "d", "score": -{"9" * 5000}}}'], 1, "score", "not a finite"),
+        (['{"query": "q", "document": "d", "score": 1e400}'], 1, "score", "not a finite"),
         (['{"query": "q", "document": " ", "score": 1}'], 1, "document", "empty"),
         (
             ['{"query": "q", "document": "d", "score": 1}', '{"query": "q", "score": 1}'],
