@@ -7,12 +7,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 
 from bistill import metrics
 from bistill.candidates.lists import CandidateList, for_validation
 from bistill.data import choice
+from bistill.data.copies import Copies, ranked_without_own
 from bistill.data.dataset import Dataset
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.cross_encoder import CrossEncoder
@@ -84,6 +87,11 @@ class ValidationLists:
         further = frozenset(document for item in others for document in item.documents)
         return ValidationLists(self.queries, corpus, self.lists, further)
 
+    @cached_property
+    def pool(self) -> Pool:
+        """The documents that a student ranks, found out once."""
+        return Pool.of(self)
+
     def fingerprint(self) -> str:
         """SHA-256 of queries, documents and labels, by which best weights are chosen."""
         digest = hashlib.sha256()
@@ -104,17 +112,45 @@ class ValidationLists:
         """One value a pair, of shape (pairs,), as one array a list."""
         return np.split(values, np.cumsum([len(item.documents) for item in self.lists])[:-1])
 
-    def qrels(self) -> dict[str, dict[str, int]]:
-        """Gains of the positives by query and document."""
+    def qrels(self, pool: Pool | None = None) -> dict[str, dict[str, int]]:
+        """Gains of the positives by query and document, or by the document that stands for their text in a pool."""
         return {
             str(item.query_id): {
-                str(document): gain
+                str(document if pool is None else pool.documents[pool.place[document]]): gain
                 for document, gain in zip(
                     item.documents[: item.positives], metrics.gains(item.labels[: item.positives]), strict=True
                 )
             }
             for item in self.lists
         }
+
+
+class Pool(NamedTuple):
+    """Documents that a student ranks for every validation query, each text once.
+
+    Attributes:
+        documents: the first document of each text, rising ids: int64 of shape (texts,).
+        place: in ``documents``, of the text of each document of the lists and of the further ones.
+        own: place of each query's own text, which is left out of its ranking, int64 of shape (lists,); -1 where there
+            is none, or where it is a positive.
+    """
+
+    documents: np.ndarray
+    place: dict[int, int]
+    own: np.ndarray
+
+    @classmethod
+    def of(cls, lists: ValidationLists) -> Pool:
+        """The documents of all lists and the further ones."""
+        used = sorted(lists.further.union(*(item.documents for item in lists.lists)))
+        copies = Copies([lists.documents[document] for document in used])
+        place = dict(zip(used, copies.numbers(np.arange(len(used))).tolist(), strict=True))
+        found = copies.find([lists.queries[item.query_id] for item in lists.lists])
+        own = np.array([copies.numbers(first) if first >= 0 else -1 for first in found], dtype=np.int64)
+        for row, item in enumerate(lists.lists):
+            if own[row] in {place[document] for document in item.documents[: item.positives]}:
+                own[row] = -1
+        return cls(np.array(used, dtype=np.int64)[copies.different], place, own)
 
 
 def measure_teacher(encoder: CrossEncoder, lists: ValidationLists) -> Measured:
@@ -139,20 +175,20 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> Measured:
 
 
 def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
-    """nDCG@10 over the documents of all lists and the further ones together, AUC of each query's positives against its
-    negatives, and ``separated`` by the linear score."""
-    pool = sorted(lists.further.union(*(item.documents for item in lists.lists)))
-    place = {document: number for number, document in enumerate(pool)}
+    """nDCG@10 over the documents of all lists and the further ones together (each text once, no query's own text), AUC
+    of each query's positives against its negatives, and ``separated`` by the linear score."""
+    pool = lists.pool
     queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
-    documents = encoder.encode_documents([lists.documents[document] for document in pool], description="validation")
-    ids, scores = metrics.top_documents(queries, documents, RANKING_DEPTH)
-    found = np.array(pool)[ids]
+    texts = [lists.documents[document] for document in pool.documents]
+    documents = encoder.encode_documents(texts, description="validation")
+    ids, scores = ranked_without_own(partial(metrics.top_documents, queries, documents), pool.own, RANKING_DEPTH)
+    found = np.where(ids >= 0, pool.documents[ids], -1)
     run = metrics.Rankings((item.query_id for item in lists.lists), found, scores)
     own = [
-        documents[[place[document] for document in item.documents]] @ query
+        documents[[pool.place[document] for document in item.documents]] @ query
         for query, item in zip(queries, lists.lists, strict=True)
     ]
-    ndcg, by_query = _ndcg(lists, run)
+    ndcg, by_query = _ndcg(lists, run, pool)
     measured = separated(
         lists, {"ndcg_at_10": ndcg, "auc": _auc(lists, own)}, [metrics.linear_score(cosines) for cosines in own]
     )
@@ -187,9 +223,9 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
     return Measured({**figures, "margin": margin}, histograms)
 
 
-def _ndcg(lists: ValidationLists, run: metrics.Rankings) -> tuple[float, np.ndarray]:
+def _ndcg(lists: ValidationLists, run: metrics.Rankings, pool: Pool | None = None) -> tuple[float, np.ndarray]:
     """nDCG@10 of the rankings: the mean, and each query's, float64 of shape (lists,)."""
-    found = metrics.ranking_metrics_by_query(lists.qrels(), run)
+    found = metrics.ranking_metrics_by_query(lists.qrels(pool), run)
     by_query = np.array([found[str(item.query_id)]["ndcg_at_10"] for item in lists.lists])
     return metrics.means(found)["ndcg_at_10"], by_query
 

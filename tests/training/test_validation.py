@@ -118,3 +118,38 @@ def test_scores_that_are_no_numbers_are_in_no_part() -> None:
     measured = separated(lists, {}, [np.array([math.nan, 0.0])])
     assert math.isnan(measured.figures["margin"])
     assert measured.histograms == {"positive": [0] * 20, "labelled_negative": [1] + [0] * 19}
+
+
+def test_a_student_ranks_each_text_once_and_no_query_among_its_own_documents(tiny_encoder: Path) -> None:
+    """Copies of a positive, of a negative and the query among the documents of other lists change no figure."""
+    encoder = BiEncoder.load(str(tiny_encoder))
+    queries = ["how to read a file", "sort the list", "red tree"]
+    documents = ["open the file", "list in order", "tree of red", "blue map", "key error"]
+    lists = [
+        CandidateList(0, (0, 3), (1.0, 0.0), positives=1, labelled=1),
+        CandidateList(1, (1, 4), (0.5, 0.0), positives=1, labelled=0),
+        CandidateList(2, (2, 0), (1.0, 0.0), positives=1, labelled=0),
+    ]
+    plain = measure_student(encoder, ValidationLists(queries, documents, lists))
+    more = [*documents, "Sort the LIST ", "OPEN the file", "ＬＩＳＴ in order", "blue\u200b map", "Red Tree"]
+    given = ValidationLists(queries, more, lists, frozenset(range(5, 10)))
+    assert given.pool.documents.tolist() == [0, 1, 2, 3, 4, 5, 9]
+    assert given.pool.own.tolist() == [-1, 5, 6]
+    asked = [ValidationLists(queries, more, [item], frozenset(range(10)) - {5, 9}) for item in lists]
+    own_left_out = [measure_student(encoder, item).figures["ndcg_at_10"] for item in asked]
+    by_query = measure_student(encoder, given).by_query
+    assert by_query is not None and plain.by_query is not None
+    # Queries 1 and 2 rank what the others rank but for the other's text; query 0 sees both.
+    cosines = encoder.encode_queries(queries) @ encoder.encode_documents([more[n] for n in given.pool.documents]).T
+    for row, item in enumerate(lists):
+        ranked = [place for place in np.argsort(-cosines[row]) if place != given.pool.own[row]]
+        rank = 1 + ranked.index(item.documents[0])
+        assert by_query[row] == pytest.approx(1 / math.log2(rank + 1))
+    assert own_left_out == pytest.approx(plain.by_query.tolist())
+
+
+def test_a_query_that_is_its_own_positive_is_ranked(tiny_encoder: Path) -> None:
+    lists = [CandidateList(0, (1, 2), (1.0, 0.0), positives=1, labelled=0)]
+    given = ValidationLists(["red tree"], ["RED tree", "red  tree", "map"], lists, frozenset([0]))
+    assert (given.pool.documents.tolist(), given.pool.own.tolist()) == ([0, 2], [-1])
+    assert measure_student(BiEncoder.load(str(tiny_encoder)), given).figures["ndcg_at_10"] == 1
