@@ -120,6 +120,8 @@ QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
 # Beside a file of texts: what each text is the same as (data/copies.py).
 KEYS_SUFFIX: Final = ".keys.npy"
+# Likewise, of a file of documents alone: how many of its rows hold each text.
+ROWS_SUFFIX: Final = ".rows.npy"
 REJECTIONS_FILE: Final = "rejections.jsonl"
 COMMANDS_FOLDER: Final = "commands"
 PRODUCTS_FOLDER: Final = "products"

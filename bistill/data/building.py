@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from bistill.data.records import Row
 from bistill.data.rejections import Rejections, set_aside
 from bistill.data.repeated import LeftOut, judged_once
 from bistill.data.same_text import text_key
-from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts, keys_file
+from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts, keys_file, rows_file
 from bistill.data.validation import LabelScale, ReadingOptions
 from bistill.errors import DataError, EmptyFileError, RowError
 
@@ -169,14 +170,19 @@ def build_documents(
         database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
         database.execute("BEGIN")
         with ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as writer:
-            ids = _Ids(database, "document", writer)
+            ids, rows = _Ids(database, "document", writer), array("q")
             for outcome in outcomes:
                 if isinstance(outcome, RowError):
                     rejections.handle(outcome)
                     continue
                 for judgement in outcome.judgements:
-                    ids.of(judgement.document)
+                    number = ids.of(judgement.document)
+                    if number == len(rows):
+                        rows.append(1)
+                    elif not outcome.query:  # labelled rows name a document as often as it is judged
+                        rows[number] += 1
         _write_keys(folder / artifacts.DOCUMENTS_FILE, ids.keys)
+        np.save(rows_file(folder / artifacts.DOCUMENTS_FILE), np.asarray(rows, dtype=np.int64), allow_pickle=False)
         if writer.rows == 0:
             raise _nothing_left(file, rejections)
         return writer.rows

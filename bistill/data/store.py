@@ -19,7 +19,7 @@ from bistill.data.validation import ReadingOptions
 from bistill.errors import ArtifactError, DataError
 
 # Changes whenever the same file becomes other records than before.
-PARSED_VERSION: Final = 2
+PARSED_VERSION: Final = 3
 
 
 def load_split(

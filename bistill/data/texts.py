@@ -143,6 +143,15 @@ class Texts(Sequence[str]):
             self._keys = np.load(stored, mmap_mode="r", allow_pickle=False) if stored.exists() else _keys(self)
         return self._keys
 
+    @property
+    def rows(self) -> np.ndarray:
+        """How many rows of the file hold each text, int64 of shape (n,); 1 where a text stands for what is judged."""
+        stored = rows_file(self.file)
+        if not stored.exists():
+            return np.ones(len(self), dtype=np.int64)
+        found: np.ndarray = np.load(stored, mmap_mode="r", allow_pickle=False)
+        return found
+
     def __len__(self) -> int:
         return self._column.rows
 
@@ -183,6 +192,11 @@ class Texts(Sequence[str]):
 def keys_file(file: Path) -> Path:
     """Where the keys of a file of texts lie."""
     return file.with_name(file.name + artifacts.KEYS_SUFFIX)
+
+
+def rows_file(file: Path) -> Path:
+    """Where the numbers of rows of a file of texts lie."""
+    return file.with_name(file.name + artifacts.ROWS_SUFFIX)
 
 
 def keys_of(texts: Sequence[str]) -> np.ndarray:

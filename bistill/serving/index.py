@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bistill import metrics
+from bistill.data.copies import Copies, Selection
+from bistill.data.texts import Texts
 from bistill.encoders import calibration_file
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.encoders.vectors import cached_vectors
@@ -21,40 +23,52 @@ class Hit(NamedTuple):
         score: its cosine with the query, in -1..1.
         text: of the document.
         probability: calibrated relevance in 0..1; None where the model has no calibration.
+        copies: documents that are this text, this one included.
     """
 
     document_id: int
     score: float
     text: str
     probability: float | None = None
+    copies: int = 1
 
 
 class Index:
-    """Documents, their vectors and the model that made them.
+    """Documents, the vectors of their different texts and the model that made them.
 
     Attributes:
         encoder: the model.
-        documents: texts by id.
-        vectors: unit vectors, float32 of shape (documents, dim), memory-mapped.
+        documents: texts by id, copies among them.
+        vectors: unit vectors of the different texts, float32 of shape (texts, dim), memory-mapped.
         calibration: of the model, None where it has none.
     """
 
     def __init__(self, encoder: BiEncoder, documents: Sequence[str], vectors: np.ndarray) -> None:
-        assert vectors.shape == (len(documents), encoder.dim)
         self.encoder, self.documents, self.vectors = encoder, documents, vectors
+        copies = Copies(documents)
+        assert vectors.shape == (len(copies.different), encoder.dim)
+        rows = documents.rows if isinstance(documents, Texts) else np.ones(len(documents), dtype=np.int64)
+        self._different = copies.different
+        self._counts = np.zeros(len(copies.different), dtype=np.int64)
+        np.add.at(self._counts, copies.numbers(np.arange(len(documents))), rows)
         self.calibration = calibration_file.read(encoder.source)
 
     def search(self, queries: Sequence[str], top_k: int, *, batch_size: int = 64) -> list[list[Hit]]:
-        """The ``top_k`` documents of highest cosine for each query, the best first; fewer where there are fewer."""
+        """The ``top_k`` texts of highest cosine for each query, the best first; fewer where there are fewer.
+
+        Nothing is left out, not even the query's own text. Documents that are the same text are one hit, with their
+        number and the first one's id.
+        """
         vectors = self.encoder.encode_queries(queries, batch_size=batch_size)
-        ids, scores = metrics.top_documents(vectors, self.vectors, top_k)
-        chances = [[None] * len(row) for row in ids] if self.calibration is None else self.calibration.apply(scores)
+        places, scores = metrics.top_documents(vectors, self.vectors, top_k)
+        ids, copies = self._different[places], self._counts[places]
+        chances = [[None] * len(row) for row in places] if self.calibration is None else self.calibration.apply(scores)
         return [
             [
-                Hit(document, score, self.documents[document], chance)
-                for document, score, chance in zip(*found, strict=True)
+                Hit(document, score, self.documents[document], chance, number)
+                for document, score, chance, number in zip(*found, strict=True)
             ]
-            for found in zip(ids.tolist(), scores.tolist(), np.asarray(chances).tolist(), strict=True)
+            for found in zip(ids.tolist(), scores.tolist(), np.asarray(chances).tolist(), copies.tolist(), strict=True)
         ]
 
 
@@ -69,5 +83,7 @@ def open_index(
         batch_size: texts encoded at once.
         description: shown with the progress of encoding.
     """
-    vectors = cached_vectors(encoder, documents, batch_size=batch_size, description=description)
+    copies = Copies(documents)
+    texts = Selection(documents, copies.different) if copies.count else documents
+    vectors = cached_vectors(encoder, texts, batch_size=batch_size, description=description)
     return Index(encoder, documents, vectors)

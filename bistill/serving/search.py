@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bistill import console
 from bistill.config import Precision, SearchOptions
+from bistill.data.same_text import is_blank
 from bistill.data.store import load_documents
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
@@ -93,7 +94,7 @@ def answer(
 
 def show(item: Answer, model_path: str, compare_with: str | None = None) -> None:
     """Print an answer as a table, models side by side: rank, cosine, calibrated relevance where there is one, and the
-    beginning of each document."""
+    beginning of each document, with their number where several are the same text."""
     columns = [(model_path, item.hits)]
     if item.compared is not None:
         columns.append((compare_with or "", item.compared))
@@ -105,8 +106,14 @@ def show(item: Answer, model_path: str, compare_with: str | None = None) -> None
         headers += ["cosine", *["relevance"] * calibrated, name]
         for row, hit in zip(rows, hits, strict=True):
             probability = [f"{hit.probability:.2f}"] if hit.probability is not None else []
-            row += [f"{hit.score:.3f}", *probability, shortened(hit.text, letters)]
+            row += [f"{hit.score:.3f}", *probability, _shown(hit, letters)]
     console.table(headers, rows, title=item.query)
+
+
+def _shown(hit: Hit, letters: int) -> str:
+    """The beginning of a hit's text, and of how many documents it is the text."""
+    copies = f" ({hit.copies} copies)" if hit.copies > 1 else ""
+    return shortened(hit.text, letters - len(copies)) + copies
 
 
 def shortened(text: str, letters: int) -> str:
@@ -116,5 +123,5 @@ def shortened(text: str, letters: int) -> str:
 
 
 def _check(queries: Sequence[str]) -> None:
-    if not queries or not all(query.strip() for query in queries):
+    if not queries or any(map(is_blank, queries)):
         raise OptionError("at least one query that is not empty is needed", where="--query", found=list(queries))

@@ -73,10 +73,45 @@ def test_answer_without_comparison(tiny_encoder: Path) -> None:
     assert len(found.hits) == len(DOCUMENTS)
 
 
-@pytest.mark.parametrize("queries", [(), ("read", " ")])
+@pytest.mark.parametrize("queries", [(), ("read", " "), ("\u200b",)])
 def test_an_empty_query_is_refused(tiny_encoder: Path, queries: tuple[str, ...]) -> None:
     with pytest.raises(OptionError, match="at least one query"):
         answer(queries, str(tiny_encoder), DOCUMENTS)
+
+
+def test_documents_that_are_one_text_are_one_hit_with_their_number(
+    tmp_path: Path,
+    tiny_encoder: Path,
+    write_csv: Callable[[Path, list[list[str]]], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = ["read a file", "red tree", "Read  a FILE", "read a file", "map", "red tree"]
+    path = write_csv(tmp_path / "documents.csv", [["document"], *([text] for text in texts)])
+    options = SearchOptions(model_path=str(tiny_encoder), documents=str(path), query=("READ a file",), top_k=5)
+    (found,) = search(options)
+    # The query itself is found first, nothing is left out, and every text is there once.
+    assert (found.hits[0].text, found.hits[0].copies) == ("read a file", 3)
+    assert {(hit.text, hit.copies) for hit in found.hits} == {("read a file", 3), ("red tree", 2), ("map", 1)}
+    shown = capsys.readouterr().out
+    assert "read a file (3 copies)" in shown and "red tree (2 copies)" in shown and "map (" not in shown
+
+
+def test_a_passage_that_several_queries_have_is_no_copy(
+    tmp_path: Path, tiny_encoder: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "positive"], ["how to read", "read a file"], ["which file", "read a file"], ["x", "READ a file"]]
+    options = SearchOptions(
+        model_path=str(tiny_encoder), documents=str(write_csv(tmp_path / "rows.csv", rows)), query=("read",), top_k=5
+    )
+    assert [(hit.text, hit.copies) for hit in search(options)[0].hits] == [("read a file", 2)]  # two spellings
+
+
+def test_copies_are_found_by_id_of_the_first(encoder: BiEncoder) -> None:
+    texts = [DOCUMENTS[0].upper(), *DOCUMENTS, *DOCUMENTS]
+    found = index.open_index(encoder, texts).search(QUERIES, 99)
+    for hits in found:
+        assert sorted((hit.document_id, hit.copies) for hit in hits) == [(0, 3), *((n, 2) for n in range(2, 10))]
+        assert all(hit.text == texts[hit.document_id] for hit in hits)
 
 
 def test_shortened_by_hand() -> None:
