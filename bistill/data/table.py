@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bistill.config import TextKind
 from bistill.data.columns import RESOLVERS, ColumnMap, role_of, visible_name
@@ -16,6 +16,9 @@ from bistill.data.same_text import is_blank
 from bistill.data.structured import plain, without_nothing
 from bistill.data.validation import ASIDE, EDIT, ReadingOptions, refuse_bad_characters, row_from_cells
 from bistill.errors import DataError, EmptyFileError, RowError
+
+# A cell that is longer is no name of a column, and is not compared with names.
+LONGEST_NAME: Final = 100
 
 
 class Table:
@@ -137,7 +140,8 @@ class Table:
         In a file of one column a word such as "passage" may be a text: there only a byte order mark tells.
         """
         fields = record.fields
-        if not all(isinstance(field, str) for field in fields):
+        longest = max(LONGEST_NAME, *map(len, self.header))
+        if not all(isinstance(field, str) and len(field) <= longest for field in fields):
             return False
         if [visible_name(field) for field in fields] == [visible_name(name) for name in self.header]:
             return len(self.header) > 1 or str(fields[0]).startswith("\ufeff")

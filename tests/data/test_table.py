@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bistill.data import table
 from bistill.data.store import load_documents, load_split
 from bistill.errors import DataError, RowError
 
@@ -46,6 +47,14 @@ def test_the_header_of_a_joined_file_is_no_row(mark: str, write: Write) -> None:
     dataset = load_split(write("rows.csv", rows))
     assert list(dataset.queries) == ["a", "c", "e"]
     assert dataset.notes == ("the header stands again in row 3, 5: passed over (files joined to one?)",)
+
+
+def test_long_cells_are_not_compared_with_names(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing normalises, which takes time for every cell, and for some texts the square of their length."""
+    compared: list[int] = []
+    monkeypatch.setattr(table, "role_of", lambda name: compared.append(len(name)))
+    load_split(write("rows.csv", f"query,positive\na,{'b' * 5000}\nc,d\n"))
+    assert compared and max(compared) == 1
 
 
 def test_a_byte_order_mark_before_a_quote_in_a_joined_file(write: Write) -> None:
