@@ -23,7 +23,7 @@ def test_the_recipe_by_default_is_the_best_one_found() -> None:
     assert options.listwise_weight == 1
     assert (options.contrastive_weight, options.negative_penalty_weight, options.info_nce_weight) == (0, 0, 1)
     assert (options.in_batch, options.info_nce_tau, options.lr) == ("floor", 0.05, None)
-    assert (options.miners, options.choice) == (("labelled", "lexical:20", "random"), "stratified")
+    assert (options.miners, options.choice) == (("labelled", "lexical", "random"), "stratified")
     assert options.merge_with_start == (0.8, 0.6, 0.4, 0.2)
 
 

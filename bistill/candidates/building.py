@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bistill import console
+from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, own_texts, parse
 from bistill.candidates.pools import LABELLED_BIT, POOLS_OF_A_BLOCK, RANDOM_BIT, Counts, QueryPool, ScoredPools
@@ -78,13 +79,15 @@ def build(
         ModelError: a teacher gives no numbers, or a model cannot be loaded.
         DataError: no query is left, as when scores were imported for other texts.
     """
+    sources = parse(options)
+    depths = Depths(options.own_negatives, options.epochs, any(source.name in RETRIEVAL for source in sources))
     mined = mine(
         options,
         options,
         dataset,
         corpus,
         query_ids,
-        random_depth=_random_depth(options),
+        depths=depths,
         seed=options.seed,
         precision=options.precision,
         teacher=teachers,
@@ -100,7 +103,7 @@ def build(
             records = (dataset[int(query)] for query in query_ids[rows])
             drafts = [Draft.of(record, corpus.copies.first) for record in records]
             positives += sum(len(draft.positives) for draft in drafts)
-            _gather(drafts, mined, rows, corpus.copies.first, counts)
+            _gather(drafts, mined, rows, corpus.copies.first, counts, depths)
             yield from _pools(drafts, dataset, corpus, teachers, options, counts)
 
     made = ScoredPools(pools(), counts)
@@ -137,29 +140,29 @@ def _pools(
     return usable
 
 
-def _random_depth(options: DistillationOptions | CandidatesOptions) -> int:
-    """Random documents of a query where no depth is given: others in each epoch, unless a retrieval miner adds some."""
-    mined = any(source.name in RETRIEVAL for source in parse(options))
-    return options.own_negatives * (1 if mined else options.epochs)
-
-
-def _gather(drafts: list[Draft], mined: list[Mined], rows: slice, first: np.ndarray, counts: Counts) -> None:
+def _gather(
+    drafts: list[Draft], mined: list[Mined], rows: slice, first: np.ndarray, counts: Counts, depths: Depths
+) -> None:
     """Put the miners' answers to a slice of the queries into their drafts, without what is labelled relevant for the
-    query or is the same text; ``first`` is ``Copies.first`` of the corpus."""
+    query or is the same text, and no deeper than its lists reach where no depth was named; ``first`` is
+    ``Copies.first`` of the corpus."""
+    labelled = [list(answer.rows(rows)) for answer in mined if answer.source.name == "labelled"]
+    known = [len(negatives) for negatives in labelled[0]] if labelled else [0] * len(drafts)
     for answer in mined:
-        found = given = copies = 0
-        for draft, documents in zip(drafts, answer.rows(rows), strict=True):
-            for document, text in zip(documents, first[np.asarray(documents, dtype=np.int64)].tolist(), strict=True):
-                if text in draft.relevant:
-                    found += 1
-                    copies += document not in draft.positives
-                else:
-                    given += 1
-                    label = LABELLED_BIT if text in draft.labelled else 0
-                    candidate = draft.held.setdefault(text, document)
-                    draft.sources[candidate] = draft.sources.get(candidate, 0) | answer.source.bit | label
-        name = answer.source.name
-        counts.candidates[name] = counts.candidates.get(name, 0) + given
+        name, found, copies = answer.source.name, 0, 0
+        for draft, documents, negatives in zip(drafts, answer.rows(rows), known, strict=True):
+            texts = first[np.asarray(documents, dtype=np.int64)].tolist()
+            pairs = list(zip(documents, texts, strict=True))
+            others = [(document, text) for document, text in pairs if text not in draft.relevant]
+            found += len(pairs) - len(others)
+            copies += sum(text in draft.relevant and document not in draft.positives for document, text in pairs)
+            if answer.source.depth is None:
+                others = others[: depths.of_miner(name, negatives)]
+            for document, text in others:
+                label = LABELLED_BIT if text in draft.labelled else 0
+                candidate = draft.held.setdefault(text, document)
+                draft.sources[candidate] = draft.sources.get(candidate, 0) | answer.source.bit | label
+            counts.candidates[name] = counts.candidates.get(name, 0) + len(others)
         if name in RETRIEVAL:
             counts.labelled_positive += found - copies
             counts.equal_text += copies

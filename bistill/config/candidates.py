@@ -74,8 +74,15 @@ class ListOptions(LexicalOptions):
             "Where negatives come from: labelled, random, lexical, dense, cross_encoder; with a number for another "
             "depth than --mining_depth (lexical:100)."
         ),
-    ] = ("labelled", "lexical:20", "random")
-    mining_depth: Annotated[int, Option("Documents of each query that a miner gives.", minimum=1)] = 50
+    ] = ("labelled", "lexical", "random")
+    mining_depth: Annotated[
+        int | None,
+        Option(
+            "Documents of each query that lexical, dense and cross_encoder give; unset: four for every three that its "
+            "lists take (20 with K 16), so that what the teacher reads follows --K.",
+            minimum=1,
+        ),
+    ] = None
     miner_model: Annotated[str | None, Option("Bi-Encoder of the dense miner; unset: the student.")] = None
     cross_encoder_reads: Annotated[
         int,

@@ -11,7 +11,7 @@ import pytest
 from bistill.candidates import building, pools
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.mining.miners import NAMES, LabelledMiner, RandomMiner
+from bistill.candidates.mining.miners import NAMES, RandomMiner
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
 from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import CandidatesOptions
@@ -47,11 +47,13 @@ def built(small: Small, options: CandidatesOptions, queries: np.ndarray | None =
 def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path) -> None:
     options = small.options(tiny_teacher)
     pools = built(small, options)
-    random = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.arange(10), 6)  # (K - 1) * epochs
+    random = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.arange(10), 6)
     assert pools.query_ids.tolist() == list(range(10))
     teacher = CrossEncoder.load(str(tiny_teacher))
     for row, record in enumerate(small.dataset):
-        expected = dict.fromkeys(record.negatives, LABELLED_BIT) | dict.fromkeys(random[row].tolist(), RANDOM_BIT)
+        places = 3 - len(record.negatives)  # of K - 1; random documents fill them in each of two epochs
+        drawn = random[row, : 2 * places].tolist()
+        expected = dict.fromkeys(record.negatives, LABELLED_BIT) | dict.fromkeys(drawn, RANDOM_BIT)
         pool = pools[row]
         assert dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True)) == expected
         assert pool.positives.tolist() == list(record.positives)
@@ -60,9 +62,9 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
             asked = [(record.query, text) for text in small.corpus.take(ids)]
             np.testing.assert_allclose(logits, teacher.score(asked), atol=1e-5)
     counts = pools.counts
-    assert counts.candidates == {"labelled": 6, "random": 60}
+    assert counts.candidates == {"labelled": 6, "random": 6 * 4 + 4 * 6}
     assert counts.equal_text == 0  # what equals a positive is not drawn
-    assert counts.pairs == counts.scored == 11 + 6 + 60
+    assert counts.pairs == counts.scored == 11 + 6 + 48
     assert (counts.queries, counts.labelled_positive, counts.ratio, counts.absolute, counts.unscored) == (
         10,
         0,
@@ -97,8 +99,8 @@ def test_random_documents_serve_all_epochs_where_nothing_else_is_mined(small: Sm
         miners: built(small, small.options(name, miners=miners, K=3, epochs=3)).counts.candidates["random"]
         for miners in (("random",), ("labelled", "random"), ("lexical:2", "random"), ("lexical:2", "random:4"))
     }
-    # Ten queries: K - 1 negatives of each of three epochs; of one epoch; the depth that is given.
-    assert list(given.values()) == [60, 60, 20, 40]
+    # Ten queries: K - 1 negatives of each of three epochs, less the labelled ones of six; of one epoch; what is named.
+    assert list(given.values()) == [60, 42, 20, 40]
 
 
 def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Small) -> None:
@@ -317,4 +319,4 @@ def test_pools_of_some_queries_are_those_of_all(small: Small, tiny_teacher: Path
     for row, query in enumerate((7, 2)):
         assert np.array_equal(some[row].documents, every[query].documents)
         assert np.array_equal(some[row].logits, every[query].logits)
-    assert LabelledMiner(small.dataset).mine(np.array([2]), None)[0][0] in some[1].documents
+    assert small.dataset[2].negatives[0] in some[1].documents

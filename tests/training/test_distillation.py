@@ -163,10 +163,11 @@ def test_teacher_scores_are_computed_once_for_all_epochs(
     train(made)
     assert len(asked) == len(set(asked))
     counted = event(made, "candidates")
-    # 12 positives, 12 labelled negatives and (K - 1) * epochs random documents each; beside them only the gate asks.
-    assert (counted["queries"], counted["pairs"], counted["scored"]) == (12, 12 * (1 + 1 + 12), 12 * 14)
+    # A positive, a labelled negative and for each of 3 epochs the K - 2 random documents that a list has places for;
+    # beside them only the gate asks.
+    assert (counted["queries"], counted["pairs"], counted["scored"]) == (12, 12 * (1 + 1 + 9), 12 * 11)
     training = {query for query, _ in asked if query in load_split(data_root / "tiny" / "train.csv").queries}
-    assert len(training) == 12 and sum(query in training for query, _ in asked) == 12 * 14
+    assert len(training) == 12 and sum(query in training for query, _ in asked) == 12 * 11
     asked.clear()
     train(dataclasses.replace(made, **AGAIN))
     assert asked == [] and event(made, "candidates")["scored"] == 0

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Miner
@@ -35,7 +36,7 @@ class Source:
 
     Attributes:
         name: one of ``NAMES``.
-        depth: documents of each query; None where the miner's own nature decides.
+        depth: documents of each query; None where what the lists take decides (``Depths``).
     """
 
     name: str
@@ -85,19 +86,29 @@ def parse(options: ListOptions) -> list[Source]:
         unset = options.mining_depth if name in RETRIEVAL else None
         sources.append(Source(name, int(depth) if colon else unset))
     if not sources:
-        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled lexical:20 random")
+        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled lexical random")
     return sources
 
 
 class LabelledMiner:
-    """The negatives of the data file, in its order."""
+    """The negatives of the data file."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self._dataset, self._seed = dataset, seed
 
-    def mine(self, query_ids: np.ndarray, depth: int | None) -> list[list[int]]:
-        """Labelled negatives of each query; all of them where ``depth`` is None."""
+    def mine(self, query_ids: np.ndarray, depth: int) -> list[list[int]]:
+        """The first ``depth`` labelled negatives of each query, in the order of the file."""
         return [list(self._dataset[int(query)].negatives[:depth]) for query in query_ids]
+
+    def draw(self, query_ids: np.ndarray, count: int) -> list[list[int]]:
+        """``count`` labelled negatives of each query, drawn by (seed, query id), all where there are no more; in the
+        order of the file. A larger count only adds some."""
+        return [self._some(int(query), count) for query in query_ids]
+
+    def _some(self, query_id: int, count: int) -> list[int]:
+        negatives = self._dataset[query_id].negatives
+        order = generator(self._seed, "labelled candidates", query_id).permutation(len(negatives))
+        return [negatives[place] for place in sorted(order[:count])]
 
 
 class RandomMiner:
@@ -127,7 +138,7 @@ def mine(
     corpus: Corpus,
     query_ids: np.ndarray,
     *,
-    random_depth: int,
+    depths: Depths,
     seed: int,
     precision: Precision,
     teacher: Any,
@@ -143,8 +154,8 @@ def mine(
         dataset: queries and labels.
         corpus: documents, those of the data set first.
         query_ids: queries mined for.
-        random_depth: depth of the random miner where none is given.
-        seed: of the random miner.
+        depths: of the miners where none is given.
+        seed: of what is drawn.
         precision: arithmetic of the dense miner.
         teacher: ``teachers.Teachers`` that the cross_encoder miner asks.
     """
@@ -152,14 +163,15 @@ def mine(
     pool = corpus.different()
     own = own_texts(dataset, corpus, query_ids)
     for source in parse(options):
+        depth = source.depth or depths.of_miner(source.name)
         if source.name == "labelled":
-            found.append(Mined(source, _asked(LabelledMiner(dataset), query_ids, source.depth)))
+            labelled = LabelledMiner(dataset, seed)
+            found.append(Mined(source, _asked(labelled.mine if source.depth else labelled.draw, query_ids, depth)))
         elif source.name == "random":
-            source = Source(source.name, source.depth or random_depth)
-            found.append(Mined(source, _asked(RandomMiner(dataset, corpus, seed), query_ids, source.depth)))
+            found.append(Mined(source, _asked(RandomMiner(dataset, corpus, seed).mine, query_ids, depth)))
         else:
             miner = retrieval_miner(source.name, options, student, dataset, pool, precision, teacher)
-            depth = (source.depth or options.mining_depth) + bool((own >= 0).any())
+            depth = max(depth, 1) + bool((own >= 0).any())
             if source.name == "cross_encoder" and any(member.imported for member in teacher.members):
                 documents = miner.mine(query_ids, depth)  # more scores of the same name give another ranking
             else:
@@ -190,8 +202,8 @@ def _without_own(documents: np.ndarray, pool: Corpus | Selection, own: np.ndarra
     return without_own(found, own[queries], found.shape[1] - 1)[0] if (own >= 0).any() else found
 
 
-def _asked(miner: Any, query_ids: np.ndarray, depth: int | None) -> Callable[[slice], Any]:
-    return lambda queries: miner.mine(query_ids[queries], depth)
+def _asked(mine: Callable[[np.ndarray, int], Any], query_ids: np.ndarray, depth: int) -> Callable[[slice], Any]:
+    return lambda queries: mine(query_ids[queries], depth)
 
 
 def retrieval_miner(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bistill import artifacts
+from bistill.candidates.depths import Depths
 from bistill.candidates.mining import miners
 from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
@@ -30,7 +32,7 @@ def answers(small: Small, options: CandidatesOptions, queries: np.ndarray = ALL)
         small.dataset,
         small.corpus,
         queries,
-        random_depth=5,
+        depths=Depths(own=5, epochs=1, mined=True),
         seed=options.seed,
         precision="fp32",
         teacher=None,
@@ -50,8 +52,12 @@ def test_miners_and_their_depths_are_parsed() -> None:
         Source("lexical", 7),
         Source("labelled", None),
         Source("random", None),
-        Source("dense", 50),
+        Source("dense", None),
         Source("cross_encoder", 1),
+    ]
+    assert parse(ListOptions(miners=("dense", "lexical:7"), mining_depth=3)) == [
+        Source("dense", 3),
+        Source("lexical", 7),
     ]
     assert parse(ListOptions(miners=("random:9", "labelled:2"))) == [Source("random", 9), Source("labelled", 2)]
     assert [Source(name, None).bit for name in miners.NAMES] == [1, 2, 4, 8, 16]
@@ -75,9 +81,25 @@ def test_what_is_no_miner_is_an_error(given: tuple[str, ...], message: str) -> N
 
 
 def test_the_labelled_miner_gives_the_negatives_of_the_file(small: Small) -> None:
-    found = LabelledMiner(small.dataset).mine(np.array([7, 1, 0]), None)
-    assert found == [[], [small.id("error in list")], [small.id("error in file")]]
-    assert LabelledMiner(small.dataset).mine(np.array([6, 7]), None) == [[], []]
+    miner = LabelledMiner(small.dataset, seed=0)
+    for found in (miner.mine(np.array([7, 1, 0]), 3), miner.draw(np.array([7, 1, 0]), 3)):
+        assert found == [[], [small.id("error in list")], [small.id("error in file")]]
+    assert miner.draw(np.array([1, 7]), 0) == [[], []]
+
+
+def test_of_many_labelled_negatives_some_are_drawn(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "passage", "label"], ["q", "right", "1"], *[["q", f"wrong {n}", "0"] for n in range(40)]]
+    dataset = load_split(write_csv(tmp_path / "many.csv", rows))
+    negatives, ids = list(dataset[0].negatives), np.array([0])
+    miner = LabelledMiner(dataset, seed=3)
+    assert miner.mine(ids, 4) == [negatives[:4]]
+    drawn = [miner.draw(ids, count)[0] for count in (4, 10, 40, 99)]
+    assert [len(own) for own in drawn] == [4, 10, 40, 40] and drawn[2] == drawn[3] == negatives
+    assert all(own == sorted(own, key=negatives.index) for own in drawn)
+    assert set(drawn[0]) < set(drawn[1]) and drawn[0] != negatives[:4]
+    assert drawn[1] == miner.draw(ids, 10)[0] != LabelledMiner(dataset, seed=4).draw(ids, 10)[0]
 
 
 def test_random_documents_are_never_labelled_and_nested_by_depth(small: Small) -> None:
@@ -126,7 +148,7 @@ def test_answers_of_all_miners_with_their_depths(small: Small, tiny_encoder: Pat
     found = answers(small, options)
     assert [answer.source for answer in found] == [
         Source("labelled", None),
-        Source("random", 5),
+        Source("random", None),
         Source("lexical", 3),
         Source("dense", 4),
     ]

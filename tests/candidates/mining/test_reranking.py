@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill.candidates.depths import Depths
 from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import mine
@@ -92,7 +93,7 @@ def test_scores_imported_later_change_what_is_mined(small: Small) -> None:
         with Teachers.open(name, options, "fp32") as teachers:
             (answer,) = mine(
                 options, options, small.dataset, small.corpus, np.array([3]),
-                random_depth=1, seed=0, precision="fp32", teacher=teachers,
+                depths=Depths(1, 1, mined=True), seed=0, precision="fp32", teacher=teachers,
             )  # fmt: skip
         return next(answer.rows(slice(1)))
 
@@ -113,7 +114,7 @@ def test_what_the_first_miners_found_is_kept_when_the_teacher_is_broken_off(
         with Teachers.open(name, options, "fp32") as teachers:
             (answer,) = mine(
                 options, options, small.dataset, small.corpus, np.arange(5),
-                random_depth=1, seed=0, precision="fp32", teacher=teachers,
+                depths=Depths(1, 1, mined=True), seed=0, precision="fp32", teacher=teachers,
             )  # fmt: skip
         return list(answer.rows(slice(5)))
 

@@ -1,0 +1,103 @@
+"""How many pairs a teacher reads of a query, by hand: a small multiple of what its lists take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bistill.candidates.building import build
+from bistill.candidates.depths import Depths
+from bistill.candidates.teacher_scores.cache import digest
+from bistill.candidates.teacher_scores.scoring import Scored
+from bistill.config import CandidatesOptions
+from bistill.data.corpus import Corpus
+from bistill.data.store import load_split
+
+
+@pytest.mark.parametrize(
+    ("own", "known", "expected"),
+    [
+        # own candidates of a list, labelled ones: labelled, random, of a retrieval miner
+        (15, 0, (45, 15, 20)),  # K 16, the default
+        (15, 1, (45, 14, 19)),
+        (7, 0, (21, 7, 10)),
+        (3, 0, (9, 3, 4)),  # K 4
+        (3, 1, (9, 2, 3)),
+        (3, 3, (9, 1, 0)),  # labelled ones fill the list
+        (3, 900, (9, 1, 0)),
+        (1, 0, (3, 1, 2)),
+        (0, 0, (0, 0, 0)),  # all documents are those of other queries
+    ],
+)
+def test_depths_follow_the_places_of_a_list(own: int, known: int, expected: tuple[int, int, int]) -> None:
+    depths = Depths(own, epochs=3, mined=True)
+    assert tuple(depths.of_miner(name, known) for name in ("labelled", "random", "dense")) == expected
+    alone = Depths(own, epochs=3, mined=False)
+    assert alone.of_miner("random", known) == 3 * expected[1]  # others in each epoch
+
+
+class Counting:
+    """A teacher that finds everything irrelevant but what is called right, and counts."""
+
+    members = ()
+
+    def __init__(self) -> None:
+        self.pairs: set[tuple[int, int]] = set()
+
+    def logits(self, _queries: object, documents: Corpus, pairs: np.ndarray, _description: str = "") -> Scored:
+        self.pairs |= {(int(query), int(document)) for query, document in pairs}
+        texts = documents.take(pairs[:, 1])
+        random = [int.from_bytes(digest(text)[:2]) / 2**16 for text in texts]
+        logits = np.array([9.0 if "right" in text else -9.0 + extra for text, extra in zip(texts, random, strict=True)])
+        return Scored(logits.astype(np.float32), len(pairs), len(pairs))
+
+
+@pytest.mark.parametrize(
+    ("size", "negatives", "epochs", "most"),
+    [
+        (4, 0, 1, 1 + 4 + 3),
+        (4, 1, 1, 1 + 1 + 3 + 2),
+        (4, 30, 1, 1 + 3 + 1),
+        (4, 30, 3, 1 + 9 + 1),
+        (8, 0, 1, 1 + 10 + 7),
+        (16, 0, 3, 1 + 20 + 15),
+    ],
+)
+def test_a_teacher_reads_a_small_multiple_of_k(
+    tmp_path: Path,
+    write_csv: Callable[[Path, list[list[str]]], Path],
+    size: int,
+    negatives: int,
+    epochs: int,
+    most: int,
+) -> None:
+    rows = [["query", "passage", "label"]]
+    for query in range(6):
+        rows.append([f"word{query} of all", f"right word{query}", "1"])
+        rows += [[f"word{query} of all", f"word{query} all wrong {query} {place}", "0"] for place in range(negatives)]
+    dataset = load_split(write_csv(tmp_path / "train.csv", rows))
+    corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
+    options = CandidatesOptions(teacher_path="t", K=size, epochs=epochs, lexical_tokens="words")
+    teacher = Counting()
+    pools = build(options, dataset, corpus, np.arange(6), teacher)  # type: ignore[arg-type]
+    read = [sum(query == own for query, _ in teacher.pairs) for own in range(6)]
+    assert max(read) <= most and min(read) > size - 1
+    assert (pools.counts.pairs, pools.counts.short, pools.counts.topped_up) == (sum(read), 0, 0)
+    labelled = [int(pool.labelled.sum()) for pool in pools]
+    assert labelled == [min(negatives, (size - 1) * epochs)] * 6
+
+
+def test_a_depth_that_is_named_is_read_whatever_k_is(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "positive", "negative"], *[[f"word{n} all", f"right word{n}", f"wrong {n}"] for n in range(3)]]
+    dataset = load_split(write_csv(tmp_path / "train.csv", rows))
+    corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
+    for changes in ({"miners": ("labelled", "lexical:30")}, {"miners": ("labelled", "lexical"), "mining_depth": 30}):
+        options = CandidatesOptions(teacher_path="t", K=2, lexical_tokens="words", **changes)
+        pools = build(options, dataset, corpus, np.arange(3), Counting())  # type: ignore[arg-type]
+        # the word "all" is in 80 documents, the positive among the first 30
+        assert [len(pool.documents) for pool in pools] == [30, 30, 30]
