@@ -99,7 +99,8 @@ class TrainingOptions(Options):
     micro_batch_tokens: Annotated[
         int,
         Option(
-            "Tokens whose activations are held at once; halved when memory runs out. 0: from this machine's memory.",
+            "Tokens whose activations are held at once; halved when memory runs out, and step by step as many again "
+            "while it suffices. 0: from this machine's memory.",
             minimum=0,
             alters_result=False,
         ),

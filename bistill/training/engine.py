@@ -215,6 +215,8 @@ class Engine:
         progress.memory_mib = memory.held_mib(self.accelerator.device)
         progress.seconds, progress.waited = time.perf_counter() - started, self._batches.waited
         self._tell("after_step")
+        if progress.step % memory.TRIM_EVERY == 0:
+            memory.trim_heap()
         if progress.go_back:
             self._leap_back()
         elif self.saving and self.saving.due(progress.step):

@@ -14,7 +14,7 @@ from bistill.data.sampling import permutation
 from bistill.encoders.precision import float32_products
 from bistill.errors import TrainingError
 from bistill.journal import Journal, read
-from bistill.training import engine
+from bistill.training import engine, memory
 from bistill.training.batch import Batch
 from bistill.training.engine import Engine, peak_lr
 from bistill.training.hook import Hook, Progress
@@ -208,6 +208,15 @@ def test_hooks_are_closed_when_a_step_fails() -> None:
         Engine(Failing(), OPTIONS, precision="fp32", hooks=[hook]).run()
     assert hook.closed
     assert not hook.ended
+
+
+def test_the_heap_is_trimmed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, trimmed = Regression(), list[int]()
+    monkeypatch.setattr(memory, "TRIM_EVERY", 4)
+    run = Engine(task, OPTIONS, precision="fp32")
+    monkeypatch.setattr(memory, "trim_heap", lambda: trimmed.append(run.progress.step))
+    run.run()
+    assert trimmed == [4, 8]
 
 
 def test_default_learning_rates() -> None:

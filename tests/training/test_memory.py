@@ -139,3 +139,16 @@ def test_memory_held_is_that_of_the_process() -> None:
     block = torch.ones(2**25)  # 128 MiB
     assert 100 <= memory.held_mib(CPU) - held <= 160
     del block
+
+
+@pytest.mark.skipif(memory._malloc_trim() is None, reason="the C library gives back by itself, or never")
+def test_pages_in_the_middle_of_the_heap_are_given_back() -> None:
+    """Blocks too small to be mapped by themselves, and one behind them that keeps the heap from being cut."""
+    memory.trim_heap()
+    blocks = [torch.ones(2**14) for _ in range(1024)]  # 64 KiB each
+    last = torch.ones(2**14)
+    held = memory.held_mib(CPU)
+    blocks.clear()
+    memory.trim_heap()
+    assert memory.held_mib(CPU) <= held - 50
+    assert last.sum() == 2**14
