@@ -32,9 +32,9 @@ def main() -> None:
         limit(progress.step)
         after_step(self, progress)
 
-    def publishing(encoder: Any, options: Any, record: dict[str, Any], beside: Any) -> None:
+    def publishing(encoder: Any, options: Any, record: dict[str, Any], *others: Any) -> None:
         limit(record["updates"] + 1)
-        publish(encoder, options, record, beside)
+        publish(encoder, options, record, *others)
 
     hooks.WriteJournal.after_step = acting  # type: ignore[method-assign]
     stage._publish = publishing

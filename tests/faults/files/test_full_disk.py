@@ -214,7 +214,7 @@ def test_the_model_of_an_earlier_run_stays_whole_when_the_new_one_does_not_fit(
     record = (small_disk / "run" / "bistill.json").read_bytes()
     before_publishing(monkeypatch, lambda: fill(small_disk, 40_000))
     with pytest.raises(ArtifactError, match="the model cannot be written"):
-        teacher.train(dataclasses.replace(made, lr=2e-3))
+        teacher.train(dataclasses.replace(made, lr=2e-3, overwrite=True))
     assert (small_disk / "run" / "bistill.json").read_bytes() == record
     assert hashes(made) == uninterrupted
 
