@@ -1,4 +1,4 @@
-"""Equal and nearly equal texts: equal after normalisation, or MinHash-LSH candidates verified by Jaccard similarity."""
+"""Equal and nearly equal texts: equal after normalisation, or of a Jaccard similarity of their 5-grams."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import xxhash
-from datasketch import MinHash, MinHashLSH
 
-from bistill.data.same_text import normalised_form, without_invisible
+from bistill.data.near_texts import GRAM, Rarity, grams, near_clusters
+from bistill.data.same_text import normalised_form, same_text, without_invisible
 
-SHINGLE: Final = 5
-PERMUTATIONS: Final = 64
-LEAST_RECALL: Final = 0.999
 # Signs that carry meaning ("C#" is not "C", "-1" is not "1") are kept; other punctuation is like a blank.
 MEANINGFUL: Final = frozenset("#%&@*/\\_-")
 
@@ -48,10 +44,10 @@ class Duplicates:
 def normalised_text(text: str) -> str:
     """NFKC, case folded, without invisible characters, runs of blanks and punctuation as one space.
 
-    Punctuation stays where nothing else is left. This goes further than ``same_text``: it asks whether two texts of a
-    data set need both be kept.
+    Punctuation stays where nothing else is left. This goes further than ``same_text``, on which it builds: it asks
+    whether two texts of a data set need both be kept.
     """
-    folded = without_invisible(normalised_form("NFKC", text).casefold())
+    folded = without_invisible(normalised_form("NFKC", same_text(text)).casefold())
     if folded.isascii():
         kept = re.sub(r"[!\"'(),.:;?\[\]{}\s]+", " ", folded)
     else:
@@ -61,9 +57,9 @@ def normalised_text(text: str) -> str:
 
 def shingles(text: str) -> set[str]:
     """Character 5-grams of a normalised text; the whole text where it is shorter."""
-    if len(text) <= SHINGLE:
+    if len(text) <= GRAM:
         return {text}
-    return {text[at : at + SHINGLE] for at in range(len(text) - SHINGLE + 1)}
+    return {text[at : at + GRAM] for at in range(len(text) - GRAM + 1)}
 
 
 def jaccard(left: set[str], right: set[str]) -> float:
@@ -78,74 +74,35 @@ def find_duplicates(
     """Clusters of equal and nearly equal texts.
 
     Two texts are joined when the Jaccard similarity of their 5-gram sets is at least ``threshold``; clusters are the
-    connected components. Candidates come from MinHash-LSH whose bands find a pair at the threshold with probability
-    of at least 0.999; each is verified, so no pair below the threshold is ever joined.
+    connected components. All pairs are found that comparing each with each would find (``near_texts``).
 
     Args:
         texts: the texts; read one at a time.
         threshold: Jaccard similarity in 0.5..1; 1: equal normalised texts only.
         advance: called with the number of texts done since the last call.
     """
-    exact = _exact(texts)
-    if threshold >= 1.0:
+    near = threshold < 1.0
+    rarity = Rarity()
+    first: dict[bytes, int] = {}
+    exact = np.empty(len(texts), dtype=np.int64)
+    for number, text in enumerate(texts):
+        normal = normalised_text(text)
+        digest = hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        exact[number] = first.setdefault(digest, number)
+        if near and exact[number] == number:
+            rarity.add(grams(normal))
+    del first
+    if not near:
         advance(len(texts))
         return Duplicates(exact, exact.copy())
-    sets = _UnionFind(len(texts))
-    bands, rows = _bands(threshold)
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=(bands, rows))
-    empty = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=xxhash.xxh32_intdigest)
-    for number, text in enumerate(texts):
-        advance(1)
-        if exact[number] != number:
-            sets.join(int(exact[number]), number)
-            continue
-        mine = shingles(normalised_text(text))
-        sketch = empty.copy()
-        sketch.update_batch([shingle.encode("utf-8") for shingle in mine])
-        for other in sorted(index.query(sketch)):
-            if sets.root(other) == sets.root(number):
-                continue
-            if jaccard(mine, shingles(normalised_text(texts[other]))) >= threshold:
-                sets.join(other, number)
-        index.insert(number, sketch, check_duplication=False)
-    return Duplicates(exact, np.array([sets.root(number) for number in range(len(texts))], dtype=np.int64))
-
-
-class _UnionFind:
-    """Disjoint sets of 0..n-1; the root of a set is its lowest member."""
-
-    def __init__(self, size: int) -> None:
-        self.parent = np.arange(size, dtype=np.int64)
-
-    def root(self, item: int) -> int:
-        """Lowest member of the item's set."""
-        while self.parent[item] != item:
-            self.parent[item] = self.parent[self.parent[item]]
-            item = int(self.parent[item])
-        return item
-
-    def join(self, left: int, right: int) -> None:
-        """Unite two sets."""
-        first, second = sorted((self.root(left), self.root(right)))
-        self.parent[second] = first
-
-
-def _exact(texts: Sequence[str]) -> np.ndarray:
-    first: dict[bytes, int] = {}
-    ids = np.empty(len(texts), dtype=np.int64)
-    for number, text in enumerate(texts):
-        digest = hashlib.blake2b(normalised_text(text).encode("utf-8"), digest_size=16).digest()
-        ids[number] = first.setdefault(digest, number)
-    return ids
-
-
-def _bands(threshold: float) -> tuple[int, int]:
-    """Bands and rows per band: the longest bands that still find a pair at the threshold with LEAST_RECALL."""
-    for rows in range(PERMUTATIONS, 1, -1):
-        bands = PERMUTATIONS // rows
-        if 1 - (1 - threshold**rows) ** bands >= LEAST_RECALL:
-            return bands, rows
-    return PERMUTATIONS, 1
+    different = np.flatnonzero(exact == np.arange(len(texts)))
+    advance(len(texts) - len(different))
+    found = near_clusters(
+        lambda place: normalised_text(texts[int(different[place])]), len(different), rarity, threshold, advance
+    )
+    clusters = np.empty(len(texts), dtype=np.int64)
+    clusters[different] = different[found]
+    return Duplicates(exact, clusters[exact])
 
 
 def _like_blank(character: str) -> bool:
