@@ -219,7 +219,7 @@ def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
 ) -> None:
     untouched: list[int] = []
     monkeypatch.setattr(
-        gate, "measure", lambda _, encoder, *__: untouched.append(encoder.model.config.num_hidden_layers)
+        gate, "measure", lambda _, encoder, *__, **___: untouched.append(encoder.model.config.num_hidden_layers)
     )
     made = options(data_root, tiny_teacher, tiny_encoder, student_layers=1, epochs=1)
     record = train(made)
