@@ -258,7 +258,9 @@ def _say(counts: Counts, options: DistillationOptions | CandidatesOptions) -> No
         f"{counts.equal_text} equal to a positive, {counts.ratio + counts.absolute} above the teacher's limits"
     )
     if counts.copies:
-        console.say(f"{counts.copies} documents are the same text as another one: of each text there is one candidate")
+        console.say(
+            f"{counts.copies} documents are copies of another one, the same text: of each text there is one candidate"
+        )
     told = (
         (counts.own_text, "stand among the documents: their own text is no candidate"),
         (counts.topped_up, "had too few candidates and got random documents"),

@@ -110,8 +110,8 @@ class Task:
         """What is not ranked since texts are the same, a sentence each."""
         if self.copies:
             yield (
-                f"{self.copies} documents are the same text as another one but for case, width, white space or "
-                "invisible characters: each text is ranked once, and counts by its best label"
+                f"{self.copies} documents are copies of another one, the same text but for case, width, white space "
+                "or invisible characters: each text is ranked once"
             )
         if own := self.among_documents:
             yield (

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from bistill import losses
+from bistill.candidates.filtering import Verdict
+from bistill.candidates.in_batch import InBatchNegatives, documents_beside
+from bistill.candidates.pools import Counts, QueryPool, ScoredPools, TrainingList
+from bistill.data.corpus import Corpus
+from bistill.data.store import load_split
 from bistill.encoders.bi_encoder import BiEncoder
 from bistill.training.list_task import ListTask
 from bistill.training.updates import Updates
@@ -77,3 +83,42 @@ def test_imported_scores_that_are_missing_leave_finite_losses(small: Small, tiny
     for epoch, rows in Updates(task.order, task.samples, made):
         assert any(len(item.documents) > 2 for item in task.lists(rows, epoch))
         assert all(torch.isfinite(value) for value in losses_of(task, rows, epoch).values())
+
+
+def test_beside_a_list_stand_no_copies_and_not_the_query(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    """Twin questions, both ways, and a positive in two spellings."""
+    rows = [["query", "positive"], ["read a file", "open a file"], ["open a file", "Read a  file"]]
+    rows += [["red", "map"], ["blue", "MAP"], ["green", "tree"]]
+    dataset = load_split(write_csv(tmp_path / "twins.csv", rows))
+    corpus = Corpus(dataset.documents)
+    assert list(corpus) == ["open a file", "Read a  file", "map", "MAP", "tree"]
+    lists = [TrainingList(row, (row,), np.zeros(1, dtype=np.float32)) for row in range(5)]
+    beside = [documents.tolist() for documents in documents_beside(lists, dataset, corpus)]
+    assert beside == [[2, 4], [2, 4], [0, 1, 4], [0, 1, 4], [0, 1, 2]]
+    some = [lists[row] for row in (4, 3, 1)]  # of a text the spelling that the batch holds
+    assert [documents.tolist() for documents in documents_beside(some, dataset, corpus)] == [[1, 3], [1, 4], [3, 4]]
+
+
+def test_a_candidate_that_was_removed_does_not_come_back_in_another_spelling(
+    tmp_path: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [["query", "positive"], ["red", "map"], ["blue", "Tree"], ["green", "tree"], ["key", "graph"]]
+    dataset = load_split(write_csv(tmp_path / "spellings.csv", rows))
+    corpus = Corpus(dataset.documents)
+    scores = np.array([5.0, -3.0], dtype=np.float32)
+    pools = ScoredPools(
+        [
+            # Of the first query "Tree" was removed and "graph" kept; the batch brings "tree".
+            QueryPool(query, np.array([query]), scores[:1], np.array([1, 3]), scores, np.zeros(2, np.uint8), verdicts)
+            for query, verdicts in enumerate(
+                np.array([[Verdict.RATIO, Verdict.KEPT], [0, 0], [0, 0], [0, 0]], np.uint8)
+            )
+        ],
+        Counts(),
+    )
+    lists = [TrainingList(row, (row,), scores[:1]) for row in (0, 2, 3)]
+    found = InBatchNegatives(dataset, corpus, pools).extended(lists, np.array([0, 2, 3]))
+    assert found[0].documents == (0, 3) and found[0].logits.tolist() == [5.0, -3.0]
+    assert found[2].documents == (3, 0, 2) and found[2].logits.tolist() == [5.0, -3.0, 5.0]  # as "Tree" was scored

@@ -61,7 +61,7 @@ def test_copies_change_no_figure_of_any_model(everything: Evaluated, tmp_path: P
     without = everything.result
     documents = without["counts"]["documents"]
     assert with_copies["counts"]["copies_left_out"] == 2 * documents
-    assert f"{2 * documents} documents are the same text as another one" in said
+    assert f"{2 * documents} documents are copies of another one, the same text but for case" in said
     assert (with_copies["counts"]["documents"], with_copies["counts"]["documents_of_test_data"]) == (documents,) * 2
     for role in ("base", "bm25", "teacher", "student"):
         assert with_copies["ranking"][role] == without["ranking"][role]
