@@ -1,6 +1,6 @@
 """Stage 3: evaluate the student."""
 
-from bistill.cli import run_command
+from bistill.app.cli import run_command
 
 if __name__ == "__main__":
     run_command("evaluate")

@@ -1,6 +1,6 @@
 """Show the state of the training runs, live."""
 
-from bistill.cli import run_command
+from bistill.app.cli import run_command
 
 if __name__ == "__main__":
     run_command("monitor")

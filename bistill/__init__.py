@@ -1,7 +1,7 @@
 """bistill: labelled text in, a Cross-Encoder teacher, a distilled Bi-Encoder student and its evaluation out.
 
 ``bistill.load(path).score(query, documents)`` is the student's relevance of documents, as cosine, normalised and
-calibrated; see ``bistill.serving.scorer``.
+calibrated; see ``bistill.serving.score``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bistill.serving.scorer import load as load
+    from bistill.serving.score import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -18,7 +18,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     """``load`` on first use: to import the package alone must not load torch."""
     if name == "load":
-        from bistill.serving.scorer import load
+        from bistill.serving.score import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

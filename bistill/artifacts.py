@@ -118,7 +118,7 @@ MANIFEST: Final = "manifest.json"
 DOCUMENTS_FILE: Final = "documents.arrow"
 QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
-# Beside a file of texts: what each text is the same as (data/copies.py).
+# Beside a file of texts: what each text is the same as (data/queries/copies.py).
 KEYS_SUFFIX: Final = ".keys.npy"
 # Likewise, of a file of documents alone: how many of its rows hold each text.
 ROWS_SUFFIX: Final = ".rows.npy"

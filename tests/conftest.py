@@ -136,7 +136,7 @@ def pin_products(cache: Path) -> None:
     """Write into a cache folder that torch's own products in float32 are the fastest, so that what this machine is
     fastest in decides no value, in the tests' own processes either."""
     from bistill import artifacts
-    from bistill.encoders import products
+    from bistill.models.compute import products
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BISTILL_CACHE", str(cache))
@@ -147,7 +147,7 @@ def pin_products(cache: Path) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def pinned_products(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What this process has not read anew is pinned as well: fixtures of modules run before any test's own cache."""
-    from bistill.encoders import products
+    from bistill.models.compute import products
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BISTILL_CACHE", str(tmp_path_factory.mktemp("cache")))

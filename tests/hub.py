@@ -123,7 +123,7 @@ def use(monkeypatch: pytest.MonkeyPatch, address: str, home: Path) -> None:
     from huggingface_hub.utils import _cache_manager
 
     from bistill import hub
-    from bistill.encoders import fetching
+    from bistill.models.files import fetching
 
     monkeypatch.setattr(constants, "ENDPOINT", address)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")

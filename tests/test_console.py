@@ -102,8 +102,8 @@ LATE = "from bistill import console\nwith console.usable(): print('buffered unti
 @pytest.mark.parametrize(
     ("arguments", "stream"),
     [
-        (("-c", "from bistill.cli import main; main()"), "stdout"),
-        (("-c", "from bistill.cli import main; main()", UNKNOWN), "stderr"),
+        (("-c", "from bistill.app.cli import main; main()"), "stdout"),
+        (("-c", "from bistill.app.cli import main; main()", UNKNOWN), "stderr"),
         (("train_teacher_model.py", "--help"), "stdout"),
         (("evaluate_final_model.py", "--no_such_option"), "stderr"),
         (("-c", TABLE), "stdout"),

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from bistill.console import say, table
-from bistill.data.texts import TEXT_SCHEMA, ArrowWriter, Texts
+from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter, Texts
 
 VOCABULARY = 200_000
 DIM = 384

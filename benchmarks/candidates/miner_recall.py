@@ -18,10 +18,10 @@ from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miner import Miner
 from bistill.config import DataOptions
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
-from bistill.data.version import corpus_of, split_path
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import corpus_of, split_path
 
 
 def recall(dataset: Dataset, answers: np.ndarray) -> float:

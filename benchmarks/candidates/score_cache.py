@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bistill.candidates.teacher_scores.cache import ScoreCache, digest, rebuild
+from bistill.candidates.scores.cache import ScoreCache, digest, rebuild
 from bistill.console import table
 
 

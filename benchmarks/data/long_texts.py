@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bistill.data.duplicates import normalised_text
-from bistill.data.readers import open_file
-from bistill.data.same_text import same_text
-from bistill.data.validation import ReadingOptions
-from bistill.encoders.batching import tokenize
+from bistill.data.prepare.duplicates import normalised_text
+from bistill.data.queries.same_text import same_text
+from bistill.data.read.files import open_file
+from bistill.data.read.validation import ReadingOptions
+from bistill.models.compute.batching import tokenize
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 KINDS: dict[str, Callable[[random.Random, int], str]] = {

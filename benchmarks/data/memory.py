@@ -81,7 +81,7 @@ def measure(step: str, file: Path) -> dict[str, float]:
         while not stop.wait(0.02):
             see(peak)
 
-    from bistill.data.store import load_split
+    from bistill.data.store.opening import load_split
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -26,7 +26,7 @@ import sys
 import time
 
 from bistill.console import table
-from bistill.data.duplicates import find_duplicates
+from bistill.data.prepare.duplicates import find_duplicates
 
 WORDS = 150
 THRESHOLD = 0.9

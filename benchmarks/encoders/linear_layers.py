@@ -14,8 +14,8 @@ from contextlib import nullcontext
 import torch
 from torch.nn import functional
 
-from bistill.encoders import products
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute import products
 
 LAYERS = ((384, 384), (384, 1536), (1536, 384), (1024, 4096))
 TOKENS = (256, 1024, 4096)

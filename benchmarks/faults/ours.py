@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from injection import Injection, add_arguments
 
-from bistill import cli
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.app import cli
 from bistill.journal import Journal
+from bistill.models.bi_encoder import BiEncoder
 
 
 def main() -> None:

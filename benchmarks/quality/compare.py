@@ -24,7 +24,8 @@ import summary
 from processes import environment, last_line
 from recipes import Recipe
 
-from bistill import artifacts, cli
+from bistill import artifacts
+from bistill.app import cli
 from bistill.errors import BistillError
 
 HERE = Path(__file__).parent

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 import recipes
 
-from bistill import artifacts, metrics
-from bistill.candidates.teacher_scores.teachers import Settings, Teacher
+from bistill import artifacts
+from bistill.candidates.scores.teachers import Settings, Teacher
 from bistill.config import DataOptions, EvaluationOptions
-from bistill.data.version import split_path
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.data.store.version import split_path
 from bistill.evaluation import scores, separation, task
+from bistill.evaluation.measures import metrics
 from bistill.evaluation.scores import EncoderScores
 from bistill.evaluation.task import Task
+from bistill.models.bi_encoder import BiEncoder
 
 FIGURES = ("ndcg_at_10", "mrr_at_10", "recall_at_100")
 

@@ -21,14 +21,15 @@ from typing import Any
 from lists import list_task
 from recipes import command_line, identity
 
-from bistill import artifacts, cli
+from bistill import artifacts
+from bistill.app import cli
 from bistill.config import DistillationOptions, LoraOptions
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
-from bistill.data.version import split_path
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.list_task import training_lists
-from bistill.training.updates import Updates
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import split_path
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.loop.updates import Updates
+from bistill.training.student.list_task import training_lists
 from bistill.training.validation import ValidationLists
 
 

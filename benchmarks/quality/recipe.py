@@ -26,7 +26,7 @@ import recipes
 from bistill import artifacts, journal
 
 HERE = Path(__file__).parent
-COMMAND = "from bistill import cli; cli.main()"
+COMMAND = "from bistill.app import cli; cli.main()"
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ import torch
 
 from bistill import artifacts
 from bistill.config import EvaluationOptions
-from bistill.encoders.bi_encoder import BiEncoder
 from bistill.evaluation import scores
 from bistill.evaluation.task import Task
-from bistill.training.merging import Between
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.student.merging import Between
 
 
 def between(model: Path, encoder: BiEncoder) -> tuple[Between, float]:

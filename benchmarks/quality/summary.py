@@ -10,8 +10,8 @@ import numpy as np
 from recipes import REFERENCE, TEACHER, Recipe, figure_of_first
 from tables import markdown
 
-from bistill import bootstrap
-from bistill.bootstrap import Interval
+from bistill.evaluation.measures import bootstrap
+from bistill.evaluation.measures.bootstrap import Interval
 
 TITLES: Final = {
     "ndcg_at_10": "nDCG@10",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions
-from bistill.data import choice
-from bistill.data.dataset import Dataset
-from bistill.data.version import corpus_of
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.data.queries import choice
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.version import corpus_of
 from bistill.journal import Journal
-from bistill.training import distillation
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.student import train as distillation
 
 
 def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[Any, Any]:

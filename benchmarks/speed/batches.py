@@ -23,16 +23,16 @@ from torch import nn
 
 from bistill.candidates.lists import negatives_of
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions
-from bistill.data.dataset import Dataset
 from bistill.data.sampling import subset
-from bistill.data.store import load_split
-from bistill.data.version import split_path
-from bistill.encoders import batching
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import split_path
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute import batching
+from bistill.models.cross_encoder import CrossEncoder
 from bistill.options import from_mapping
-from bistill.training.teacher import PairTask
-from bistill.training.updates import Updates
+from bistill.training.loop.updates import Updates
+from bistill.training.teacher.train import PairTask
 
 # The factor (2 tau)**2 of sentence-transformers' loss is 1 for it.
 TAU = 0.5

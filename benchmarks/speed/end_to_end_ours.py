@@ -17,9 +17,9 @@ from typing import Any
 
 from start_models import write_student, write_teacher
 
-from bistill import cli
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.app import cli
 from bistill.journal import Journal
+from bistill.models.cross_encoder import CrossEncoder
 
 
 def main() -> None:
@@ -63,10 +63,10 @@ def write_lists(target: Path, options: Any) -> None:
     """All candidates of the run with their queries, and queries and documents of every update."""
     from lists import list_task
 
-    from bistill.data.store import load_split
-    from bistill.data.version import split_path
-    from bistill.encoders.bi_encoder import BiEncoder
-    from bistill.training.updates import Updates
+    from bistill.data.store.opening import load_split
+    from bistill.data.store.version import split_path
+    from bistill.models.bi_encoder import BiEncoder
+    from bistill.training.loop.updates import Updates
 
     dataset = load_split(split_path(options, "train"))
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len)

@@ -18,13 +18,13 @@ from ours import TakeTurns
 from turn import Turns
 
 from bistill.candidates.building import build
-from bistill.candidates.teacher_scores.scoring import Scored
+from bistill.candidates.scores.scoring import Scored
 from bistill.config import DistillationOptions
-from bistill.data.store import load_split
-from bistill.data.version import corpus_of, split_path
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.engine import Engine
-from bistill.training.list_task import ListTask
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import corpus_of, split_path
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.loop.engine import Engine
+from bistill.training.student.list_task import ListTask
 
 MIB = 2**20
 

@@ -22,19 +22,19 @@ from batches import options_of
 from lists import list_task
 from turn import Turns, workload
 
-from bistill.candidates.teacher_scores.cache import ScoreCache
-from bistill.candidates.teacher_scores.teachers import Settings, Teacher, relevance
+from bistill.candidates.scores.cache import ScoreCache
+from bistill.candidates.scores.teachers import Settings, Teacher, relevance
 from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data import choice
-from bistill.data.store import load_split
-from bistill.data.version import split_path
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.data.queries import choice
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import split_path
 from bistill.journal import Journal
-from bistill.training.engine import Engine
-from bistill.training.hook import Hook, Progress
-from bistill.training.hooks import WriteJournal
-from bistill.training.teacher import PairTask
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.engine import Engine
+from bistill.training.loop.hook import Hook, Progress
+from bistill.training.run.hooks import WriteJournal
+from bistill.training.teacher.train import PairTask
 
 
 class TakeTurns(Hook):

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 from turn import Turns
 
-from bistill.encoders import products
+from bistill.models.compute import products
 
 # Tokens, inputs and outputs.
 CPU_SHAPES = ((2048, 1536, 1536), (4096, 1024, 1024))

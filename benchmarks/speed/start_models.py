@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bistill.config import LoraOptions
-from bistill.encoders import loading
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.files import loading
 
 
 def write_student(name: str, folder: Path, *, max_len: int, dropout: bool) -> BiEncoder:

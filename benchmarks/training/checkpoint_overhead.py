@@ -24,13 +24,13 @@ from torch import nn
 from bistill import artifacts
 from bistill.config import TeacherOptions
 from bistill.data.sampling import permutation
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.journal import Journal, read
-from bistill.training.batch import Batch
-from bistill.training.engine import Engine
-from bistill.training.hooks import Validate, WriteJournal
-from bistill.training.saving import Saving
-from bistill.training.teacher import pair_batch
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.batch import Batch
+from bistill.training.loop.engine import Engine
+from bistill.training.run.hooks import Validate, WriteJournal
+from bistill.training.run.saving import Saving
+from bistill.training.teacher.train import pair_batch
 from bistill.training.validation import Measured
 
 WORDS = "how to read a file list sorted by size and name return the value of key in mapping raise an error".split()  # noqa: SIM905

@@ -22,11 +22,11 @@ from torch import nn
 
 from bistill.config import TeacherOptions
 from bistill.data.sampling import permutation
-from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.batch import Batch
-from bistill.training.engine import Engine
-from bistill.training.hook import Hook, Progress
-from bistill.training.teacher import pair_batch
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.batch import Batch
+from bistill.training.loop.engine import Engine
+from bistill.training.loop.hook import Hook, Progress
+from bistill.training.teacher.train import pair_batch
 
 SHOWN = (1, 10, 50, 100, 200, 320, 500, 750, 1000, 1500, 2000, 3000)
 SETTLED = 100

@@ -13,11 +13,11 @@ from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.mining.miners import NAMES, RETRIEVAL, Mined, RandomMiner, mine, own_texts, parse
 from bistill.candidates.pools import LABELLED_BIT, POOLS_OF_A_BLOCK, RANDOM_BIT, Counts, QueryPool, ScoredPools
-from bistill.candidates.teacher_scores.teachers import Teachers, relevance
+from bistill.candidates.scores.teachers import Teachers, relevance
 from bistill.config import CandidatesOptions, DistillationOptions
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
 from bistill.data.records import Record
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
 from bistill.errors import DataError
 
 

@@ -14,8 +14,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
-from bistill.data.same_text import text_key
 
 
 class Verdict(IntEnum):

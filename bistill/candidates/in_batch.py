@@ -14,9 +14,9 @@ import numpy as np
 
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
-from bistill.data.copies import Selection
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
+from bistill.data.queries.copies import Selection
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
 
 
 class InBatchNegatives:

@@ -15,11 +15,11 @@ from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.miners import NAMES
 from bistill.candidates.pools import QueryPool, ScoredPools
-from bistill.candidates.teacher_scores.teachers import relevance
+from bistill.candidates.scores.teachers import relevance
 from bistill.config import CandidatesOptions
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
 
 QUANTILES: Final = (0.1, 0.5, 0.9)
 RANKS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)

@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from bistill import artifacts
 from bistill.candidates.pools import QueryPool, ScoredPools
-from bistill.data.dataset import Dataset
+from bistill.data.store.dataset import Dataset
 from bistill.errors import ArtifactError
 
 ROWS: Final = 4096

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bistill.candidates.filtering import refusal
-from bistill.data.dataset import Dataset
 from bistill.data.records import Record
 from bistill.data.sampling import generator
+from bistill.data.store.dataset import Dataset
 
 # Random documents beside the labelled ones of a query, wherever scores of labelled pairs are measured or calibrated.
 RANDOM_NEGATIVES: Final = 4

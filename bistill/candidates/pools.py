@@ -16,11 +16,11 @@ import numpy as np
 from bistill.candidates.choice import choose
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.miners import NAMES
-from bistill.candidates.teacher_scores.teachers import relevance
+from bistill.candidates.scores.teachers import relevance
 from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
-from bistill.data.spilled import Spilled
-from bistill.data.texts import windows
+from bistill.data.store.spilled import Spilled
+from bistill.data.store.texts import windows
 
 # Queries read between two releases of the pages that reading brought in, up to 64 KiB around each of nine arrays.
 READS_BETWEEN_RELEASES: Final = 64

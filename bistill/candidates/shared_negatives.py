@@ -19,12 +19,12 @@ from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.in_batch import documents_beside, longer
 from bistill.candidates.pools import ScoredPools, TrainingList
-from bistill.candidates.teacher_scores.teachers import Teachers, relevance
+from bistill.candidates.scores.teachers import Teachers, relevance
 from bistill.config import DistillationOptions
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
-from bistill.data.spilled import Spilled
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.spilled import Spilled
 
 # Pairs that wait in memory before repeated ones are dropped.
 MERGED_AT_ONCE: Final = 10_000_000

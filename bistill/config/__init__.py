@@ -34,15 +34,7 @@ from bistill.config.shared import (
     Precision,
     StudentOptions,
 )
-from bistill.config.training import (
-    Choice,
-    DistillationOptions,
-    InBatch,
-    Redraw,
-    Score,
-    TeacherOptions,
-    TrainingOptions,
-)
+from bistill.config.training import Choice, DistillationOptions, InBatch, Redraw, Score, TeacherOptions, TrainingOptions
 
 __all__ = [
     "DEFAULT_STUDENT",

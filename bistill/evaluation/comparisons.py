@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill import bootstrap, metrics
-from bistill.bootstrap import Interval
 from bistill.config import EvaluationOptions
 from bistill.data.sampling import generator
+from bistill.evaluation.measures import bootstrap, metrics
+from bistill.evaluation.measures.bootstrap import Interval
 from bistill.evaluation.scores import Answers, EncoderScores
 from bistill.evaluation.task import Task
 

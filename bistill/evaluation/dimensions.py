@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bistill import metrics
+from bistill.evaluation.measures import metrics
 from bistill.evaluation.task import Task
 
 ByDimension = dict[str, dict[str, float]]

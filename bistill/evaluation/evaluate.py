@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts, console
-from bistill.candidates.teacher_scores.teachers import Teacher
+from bistill.candidates.scores.teachers import Teacher
 from bistill.config import EvaluationOptions
-from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ArtifactError
-from bistill.evaluation import models, page, plots, report, samples, scores, summary, task
+from bistill.evaluation import models, scores, task
 from bistill.evaluation.models import Choice
-from bistill.evaluation.samples import Sample
+from bistill.evaluation.report import composing as report
+from bistill.evaluation.report import page, plots, samples, summary
+from bistill.evaluation.report.samples import Sample
 from bistill.evaluation.scores import Answers, EncoderScores, RerankedScores
 from bistill.evaluation.task import Task
+from bistill.models.bi_encoder import BiEncoder
 
 Entry = dict[str, Any]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from bistill import artifacts
-from bistill.candidates.teacher_scores.teachers import IMPORTED, Settings
+from bistill.candidates.scores.teachers import IMPORTED, Settings
 from bistill.config import EvaluationOptions
 from bistill.console import say
-from bistill.encoders import loading
 from bistill.errors import ModelError, OptionError
+from bistill.models.files import loading
 
 T = TypeVar("T")
 ONLY_IMPORTED: Final = "its scores were imported: it cannot read other pairs"

@@ -10,15 +10,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill import artifacts, metrics
-from bistill.calibration import Calibration
+from bistill import artifacts
 from bistill.candidates.mining import lexical
-from bistill.candidates.teacher_scores.teachers import Teacher
+from bistill.candidates.scores.teachers import Teacher
 from bistill.console import progress
-from bistill.encoders import calibration_file, loading
-from bistill.encoders.bi_encoder import BiEncoder
 from bistill.evaluation import dimensions
+from bistill.evaluation.measures import metrics
 from bistill.evaluation.task import Pairs, Task
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.calibration import Calibration
+from bistill.models.files import calibration_file, loading
 
 # Documents that a ranking keeps, as in trec_eval: average precision is 0 for a relevant document below it.
 RANKING_DEPTH: Final = 1000

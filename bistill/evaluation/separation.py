@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill import bootstrap, metrics, thresholds
 from bistill.data.sampling import generator
+from bistill.evaluation.measures import bootstrap, metrics, thresholds
+from bistill.evaluation.measures.reliability import reliability
 from bistill.evaluation.scores import EncoderScores
 from bistill.evaluation.task import Pairs, Task
-from bistill.reliability import reliability
 
 HISTOGRAM_BINS: Final = 50
 # Fewer than for means: each resample is a curve over all pairs.

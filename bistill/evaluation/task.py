@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bistill import metrics
 from bistill.candidates.lists import random_negatives
 from bistill.config import EvaluationOptions
-from bistill.data import choice
-from bistill.data.copies import Selection, ranked_without_own
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
+from bistill.data.queries import choice
+from bistill.data.queries.copies import Selection, ranked_without_own
 from bistill.data.records import Record
 from bistill.data.sampling import generator
-from bistill.data.store import load_documents, load_split
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_documents, load_split
+from bistill.evaluation.measures import metrics
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bistill.monitor.status import RunStatus
 
 # Flags that begin anew: given again they would throw away what is to be gone on with.
 BEGIN_ANEW: Final = frozenset({"restart", "force"})
-EVALUATE: Final = ("-c", "from bistill.cli import main; main()", "evaluate")
+EVALUATE: Final = ("-c", "from bistill.app.cli import main; main()", "evaluate")
 
 
 def is_pipeline(status: RunStatus) -> bool:

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from bistill import artifacts, console, journal
 from bistill.config import EncodeOptions, TextKind
-from bistill.data.store import load_documents, load_queries
-from bistill.data.texts import Texts, fingerprint_of_texts
-from bistill.encoders import loading
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.unfinished import alone, inputs_of
-from bistill.encoders.vectors import write_vectors
+from bistill.data.store.opening import load_documents, load_queries
+from bistill.data.store.texts import Texts, fingerprint_of_texts
 from bistill.errors import ArtifactError, OptionError
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute.unfinished import alone, inputs_of
+from bistill.models.compute.vectors import write_vectors
+from bistill.models.files import loading
 
 SCHEMA: Final = "bistill.vectors/1"
 TEXT_FILES: Final[dict[TextKind, str]] = {"document": artifacts.DOCUMENTS_FILE, "query": artifacts.QUERIES_FILE}

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bistill import metrics
-from bistill.data.copies import Copies, Selection
-from bistill.data.texts import Texts
-from bistill.encoders import calibration_file
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.vectors import cached_vectors
+from bistill.data.queries.copies import Copies, Selection
+from bistill.data.store.texts import Texts
+from bistill.evaluation.measures import metrics
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute.vectors import cached_vectors
+from bistill.models.files import calibration_file
 
 
 class Hit(NamedTuple):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from bistill import console
 from bistill.config import Precision, SearchOptions
-from bistill.data.same_text import is_blank
-from bistill.data.store import load_documents
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.data.queries.same_text import is_blank
+from bistill.data.store.opening import load_documents
 from bistill.errors import OptionError
+from bistill.models.bi_encoder import BiEncoder
 from bistill.serving.index import Hit, open_index
 
 

@@ -12,10 +12,10 @@ from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import in_corpus, kept
 from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data import choice
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
+from bistill.data.queries import choice
 from bistill.data.sampling import generator, in_turn
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
 from bistill.training.validation import LIST_SIZE
 
 # Share of the pairs of a training that measuring may read beside it.

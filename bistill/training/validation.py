@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bistill import metrics
 from bistill.candidates.lists import CandidateList, for_validation
-from bistill.data import choice
-from bistill.data.copies import Copies, ranked_without_own
-from bistill.data.dataset import Dataset
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.data.queries import choice
+from bistill.data.queries.copies import Copies, ranked_without_own
+from bistill.data.store.dataset import Dataset
+from bistill.evaluation.measures import metrics
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
 
 # A teacher re-ranks each query's own list, a student ranks the documents of all lists: two tasks, two names.
 TEACHER_CRITERIA = ("rerank_ndcg_at_10", "auc")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.models.bi_encoder import BiEncoder
 
 
 def test_another_question_to_a_kept_model_trains_nothing(

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates.teacher_scores.cache import ScoreCache, digest
-from bistill.candidates.teacher_scores.teachers import imported_identity
+from bistill.candidates.scores.cache import ScoreCache, digest
+from bistill.candidates.scores.teachers import imported_identity
 from bistill.config import CandidatesOptions
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_documents, load_split
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_documents, load_split
 
 WORDS = ["file", "list", "sort", "set", "map", "tree", "graph", "key", "red", "blue"]
 

@@ -10,12 +10,12 @@ import torch
 
 from bistill.candidates.building import build
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
-from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.sampling import permutation
-from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.list_task import ListTask
-from bistill.training.updates import Updates
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.updates import Updates
+from bistill.training.student.list_task import ListTask
 from tests.candidates.conftest import Small
 
 COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size", "miners")

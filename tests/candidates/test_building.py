@@ -13,12 +13,12 @@ from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.miners import NAMES, RandomMiner
 from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
-from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.candidates.scores.teachers import Teachers
 from bistill.config import CandidatesOptions
-from bistill.data.corpus import Corpus
-from bistill.data.store import load_split
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.opening import load_split
 from bistill.errors import DataError, OptionError
+from bistill.models.cross_encoder import CrossEncoder
 from tests.candidates.conftest import WORDS, Small, import_scores
 
 LEXICAL_BIT = 1 << NAMES.index("lexical")

@@ -10,11 +10,11 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.depths import Depths
-from bistill.candidates.teacher_scores.cache import digest
-from bistill.candidates.teacher_scores.scoring import Scored
+from bistill.candidates.scores.cache import digest
+from bistill.candidates.scores.scoring import Scored
 from bistill.config import CandidatesOptions
-from bistill.data.corpus import Corpus
-from bistill.data.store import load_split
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.opening import load_split
 
 
 @pytest.mark.parametrize(

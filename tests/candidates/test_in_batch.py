@@ -12,11 +12,11 @@ from bistill import losses
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.in_batch import InBatchNegatives, documents_beside
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools, TrainingList
-from bistill.data.corpus import Corpus
-from bistill.data.store import load_split
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.list_task import ListTask
-from bistill.training.updates import Updates
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.opening import load_split
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.loop.updates import Updates
+from bistill.training.student.list_task import ListTask
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import built, distilling, folded, is_relevant, losses_of, own_lists, relevances
 

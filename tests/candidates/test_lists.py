@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bistill.candidates.lists import for_validation, negatives_of, random_documents
-from bistill.data.dataset import Dataset
 from bistill.data.sampling import generator
-from bistill.data.store import load_split
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
 
 
 @pytest.fixture

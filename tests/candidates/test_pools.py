@@ -9,17 +9,10 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import (
-    LABELLED_BIT,
-    RANDOM_BIT,
-    READS_BETWEEN_RELEASES,
-    Counts,
-    QueryPool,
-    ScoredPools,
-)
-from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, READS_BETWEEN_RELEASES, Counts, QueryPool, ScoredPools
+from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions
-from bistill.data.spilled import Spilled
+from bistill.data.store.spilled import Spilled
 from tests.candidates.conftest import Small
 
 

@@ -11,13 +11,13 @@ import torch
 
 from bistill.candidates.building import build
 from bistill.candidates.pools import Counts, ScoredPools, TrainingList
+from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.candidates.teacher_scores.teachers import Teachers
 from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.training.list_task import ListTask
-from bistill.training.updates import Updates
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.loop.updates import Updates
+from bistill.training.student.list_task import ListTask
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import as_pool, built, distilling, is_relevant, losses_of, own_lists, relevances
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from bistill.calibration import Calibration
 from bistill.config import EvaluationOptions
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
-from bistill.encoders import calibration_file
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
 from bistill.evaluation.evaluate import evaluate
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.calibration import Calibration
+from bistill.models.files import calibration_file
 from tests.conftest import bert_config, pin_products, write_tokenizer
 
 TEXT = "file list set map tree graph query key value red blue green 서울 부산 날씨 음식 역사 과학 number string"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from ir_measures import nDCG
 
-from bistill import metrics
 from bistill.config import EvaluationOptions
 from bistill.data.records import Record
 from bistill.evaluation import comparisons
 from bistill.evaluation.comparisons import shuffled_queries
 from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.measures import metrics
 from bistill.evaluation.scores import EncoderScores, LexicalScores
 from bistill.evaluation.task import Pairs, Task
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from bistill.config import EvaluationOptions
-from bistill.data.store import load_split
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.data.store.opening import load_split
 from bistill.evaluation import models
 from bistill.evaluation.evaluate import evaluate
+from bistill.models.bi_encoder import BiEncoder
 from tests.evaluation.test_evaluate import ranking
 
 

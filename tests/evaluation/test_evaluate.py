@@ -16,12 +16,13 @@ from sklearn.metrics import roc_auc_score
 
 from bistill import artifacts
 from bistill.config import EvaluationOptions
-from bistill.data.store import load_split
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError
-from bistill.evaluation import summary, task
+from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.report import summary
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked, write
 
 MEASURES = {nDCG @ 10: "ndcg_at_10", RR @ 10: "mrr_at_10", AP: "map", R @ 1: "recall_at_1", R @ 10: "recall_at_10"}

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill.candidates.teacher_scores.teachers import Settings, Teacher
+from bistill.candidates.scores.teachers import Settings, Teacher
 from bistill.config import EvaluationOptions
-from bistill.data.store import left_out
-from bistill.evaluation import plots, scores, separation, task
+from bistill.data.store.opening import left_out
+from bistill.evaluation import scores, separation, task
 from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.report import plots
 from tests.evaluation.conftest import Evaluated, rows, write
 
 

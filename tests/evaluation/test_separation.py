@@ -11,11 +11,12 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, precision_recall_curve
 
-from bistill import artifacts, metrics
+from bistill import artifacts
 from bistill.config import EvaluationOptions
 from bistill.errors import ArtifactError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.measures import metrics
 from tests.evaluation.conftest import Evaluated, brute_force
 
 KINDS = ("labelled_negatives", "random_negatives")

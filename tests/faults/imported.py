@@ -8,8 +8,8 @@ import peft
 import transformers.models.bert.modeling_bert
 import tyro
 
-import bistill.cli
-import bistill.training.distillation
-import bistill.training.teacher
+import bistill.app.cli
+import bistill.training.student.train
+import bistill.training.teacher.train
 
 __all__ = ["bistill", "peft", "transformers", "tyro"]

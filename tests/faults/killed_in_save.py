@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bistill import artifacts, cli
-from bistill.training import checkpoint
+from bistill import artifacts
+from bistill.app import cli
+from bistill.training.run import checkpoint
 
 
 def install(moment: str, number: int) -> None:

@@ -91,7 +91,7 @@ class Monitors:
             options: beside those of ``QUICK``; False: ``--no_``.
         """
         flags = [part for name, value in (QUICK | options).items() for part in flag(name, value)]
-        code = f"{before}\nfrom bistill.cli import run_command; run_command('monitor')"
+        code = f"{before}\nfrom bistill.app.cli import run_command; run_command('monitor')"
         arguments = ["--runs", str(self.root), *flags, *(["--", *map(str, command)] if command else [])]
         log = (self.root.parent / f"monitor.{len(self.started)}.txt").open("w")
         monitor = subprocess.Popen(

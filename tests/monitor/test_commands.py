@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bistill import cli
+from bistill.app import cli
 from bistill.config import DistillationOptions, EvaluationOptions
 from bistill.monitor import commands
 from bistill.monitor.status import RunStatus
@@ -53,7 +53,7 @@ def test_the_evaluation_of_a_student(tmp_path: Path) -> None:
     options = {"data_root": "preprocessed", "data_version": "mine", "trust_remote_code": False}
     status = run(DISTILL, folder=tmp_path / "student", options=options)
     command = commands.evaluation(status)
-    assert command[:4] == ["python", "-c", "from bistill.cli import main; main()", "evaluate"]
+    assert command[:4] == ["python", "-c", "from bistill.app.cli import main; main()", "evaluate"]
     assert cli.parse("evaluate", command[4:], "x") == EvaluationOptions(
         model_path=str(tmp_path / "student"),
         test_data="/home/user/preprocessed/mine/test.csv",

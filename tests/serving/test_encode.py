@@ -15,11 +15,11 @@ import pytest
 
 from bistill import artifacts
 from bistill.config import EncodeOptions
-from bistill.data.store import load_documents
-from bistill.data.texts import Texts
-from bistill.encoders import loading
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.data.store.opening import load_documents
+from bistill.data.store.texts import Texts
 from bistill.errors import OptionError
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.files import loading
 from bistill.serving.encode import encode
 
 ROWS = [[f"read {number}", f"file {number}", f"tree {number % 20}"] for number in range(20)]
@@ -29,8 +29,8 @@ FINISHED = [artifacts.DOCUMENTS_FILE, artifacts.VECTORS_RECORD, artifacts.VECTOR
 # The command, with Ctrl-C pressed while its third window is encoded.
 INTERRUPTED = """
 import os, signal, sys
-from bistill import cli
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.app import cli
+from bistill.models.bi_encoder import BiEncoder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 original = BiEncoder.document_windows

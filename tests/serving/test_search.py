@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.calibration import Calibration
 from bistill.config import SearchOptions
-from bistill.encoders import calibration_file
-from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import OptionError
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.calibration import Calibration
+from bistill.models.files import calibration_file
 from bistill.serving import index
 from bistill.serving.search import answer, search, shortened
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bistill.training.checkpoint import Checkpoints, State
+from bistill.training.run.checkpoint import Checkpoints, State
 
 FILES = (
     "weights.safetensors",

@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bistill.candidates.building import build
-from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
-from bistill.data.version import corpus_of
-from bistill.encoders import lora
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.batch import Batch
-from bistill.training.list_task import ListTask, training_lists
-from bistill.training.teacher import PairTask
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import corpus_of
+from bistill.models import lora
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.batch import Batch
+from bistill.training.student.list_task import ListTask, training_lists
+from bistill.training.teacher.train import PairTask
 
 ALL = 10**6
 QUERIES = np.array([7, 2, 9])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bistill.config import TeacherOptions
-from bistill.data.corpus import Corpus
-from bistill.data.store import load_split
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.opening import load_split
 from bistill.training.hard_lists import hard_lists
-from tests.training.test_distillation import options
-from tests.training.test_gate import valid_of
+from tests.training.student.test_gate import valid_of
+from tests.training.student.test_train import options
 
 
 def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:

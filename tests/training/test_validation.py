@@ -10,11 +10,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bistill.candidates.lists import CandidateList
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
-from bistill.data.store import load_split
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.opening import load_split
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.validation import Measured, ValidationLists, measure_student, measure_teacher, separated
 
 

@@ -10,11 +10,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bistill import artifacts, metrics
+from bistill import artifacts
 from bistill.candidates.mining import tokens as tokenization
 from bistill.config import LexicalTokens
 from bistill.console import progress
-from bistill.data.texts import windows
+from bistill.data.store.texts import windows
+from bistill.evaluation.measures import metrics
 
 # The formula of Lucene with the two constants that bm25s takes unless told otherwise (Lucene's own k1 is 1.2).
 METHOD: Final = "lucene"

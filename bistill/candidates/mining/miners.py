@@ -17,11 +17,11 @@ from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Miner
 from bistill.config import ListOptions, Precision, StudentOptions
-from bistill.data import cache
-from bistill.data.copies import Selection, without_own
-from bistill.data.corpus import Corpus
-from bistill.data.dataset import Dataset
+from bistill.data.queries.copies import Selection, without_own
 from bistill.data.sampling import generator
+from bistill.data.store import cache
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
 from bistill.errors import ArtifactError, OptionError
 
 # Their place here is their bit in the file of lists.

@@ -8,7 +8,7 @@ import numpy as np
 
 from bistill import artifacts
 from bistill.candidates.mining.miner import Miner
-from bistill.candidates.teacher_scores.teachers import Teachers
+from bistill.candidates.scores.teachers import Teachers
 
 
 class CrossEncoderMiner:

@@ -10,7 +10,7 @@ import pytest
 
 from bistill.candidates.mining import nearest
 from bistill.candidates.mining.dense import DenseMiner
-from bistill.encoders.bi_encoder import BiEncoder
+from bistill.models.bi_encoder import BiEncoder
 
 WORDS = "file list set map tree 서울 부산 날씨 red"
 POOL = [f"{word} of the {number}" for number, word in enumerate(WORDS.split())]

@@ -16,9 +16,9 @@ from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import LabelledMiner, Mined, RandomMiner, Source, mine, parse
 from bistill.config import CandidatesOptions, ListOptions
-from bistill.data.copies import Selection
-from bistill.data.corpus import Corpus
-from bistill.data.store import load_split
+from bistill.data.queries.copies import Selection
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.opening import load_split
 from bistill.errors import OptionError
 from tests.candidates.conftest import Small
 

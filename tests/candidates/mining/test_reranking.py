@@ -12,8 +12,8 @@ from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import mine
 from bistill.candidates.mining.reranking import CrossEncoderMiner
-from bistill.candidates.teacher_scores.teachers import Teachers
-from bistill.encoders.cross_encoder import CrossEncoder
+from bistill.candidates.scores.teachers import Teachers
+from bistill.models.cross_encoder import CrossEncoder
 from tests.candidates.conftest import Small, import_scores
 
 QUERIES = ["how to sort", "read a file", "서울 날씨"]

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from bistill.config import TeacherOptions
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training import stage, teacher
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.run import stage
+from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import break_off, hashes
 
 

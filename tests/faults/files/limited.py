@@ -10,8 +10,8 @@ import sys
 import threading
 from typing import Any
 
-from bistill import cli
-from bistill.training import hooks, stage
+from bistill.app import cli
+from bistill.training.run import hooks, stage
 
 PLAN = dict(tuple(map(int, part.split(":"))) for part in sys.argv[1].split(","))
 

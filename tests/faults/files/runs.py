@@ -14,9 +14,10 @@ import pytest
 from bistill import artifacts
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.journal import read
-from bistill.training import hooks, stage, teacher
-from bistill.training.checkpoint import Checkpoints
-from bistill.training.engine import Progress
+from bistill.training.loop.engine import Progress
+from bistill.training.run import hooks, stage
+from bistill.training.run.checkpoint import Checkpoints
+from bistill.training.teacher import train as teacher
 
 MODEL = (artifacts.WEIGHTS_FILE, artifacts.BEST_MODEL)
 STEPS = 12

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from bistill import artifacts, pipeline
+from bistill import artifacts
+from bistill.app import pipeline
 from bistill.config import EvaluationOptions, PipelineOptions, TeacherOptions
-from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training import saving, teacher
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.run import saving
+from bistill.training.teacher import train as teacher
 from bistill.training.validation import Measured
 from tests.faults.files.runs import BrokenOffError, fail, hashes, journal, names, steps, student_options, whole
 

@@ -13,8 +13,8 @@ from bistill import artifacts
 from bistill.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.journal import read
-from bistill.training import teacher
-from bistill.training.checkpoint import FILES, Checkpoints, State
+from bistill.training.run.checkpoint import FILES, Checkpoints, State
+from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import STEPS, break_off, checkpoint, flip, hashes, journal, names, steps, whole
 
 

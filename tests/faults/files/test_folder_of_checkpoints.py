@@ -12,8 +12,8 @@ import torch
 
 from bistill.config import TeacherOptions
 from bistill.errors import OptionError, TrainingError
-from bistill.training import teacher
-from bistill.training.engine import Engine
+from bistill.training.loop.engine import Engine
+from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import STEPS, before, checkpoint, flip, hashes, journal, names, whole
 
 

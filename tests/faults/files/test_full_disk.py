@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from bistill.config import TeacherOptions
-from bistill.encoders.bi_encoder import BiEncoder
 from bistill.errors import ArtifactError
-from bistill.training import distillation, teacher
+from bistill.models.bi_encoder import BiEncoder
+from bistill.training.student import train as distillation
+from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import (
     STEPS,
     BrokenOffError,

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bistill import cli
+from bistill.app import cli
 from bistill.config import TeacherOptions
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ArtifactError
-from bistill.training import distillation, teacher
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.student import train as distillation
+from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import fill, journal, names, steps, student_options
 
 

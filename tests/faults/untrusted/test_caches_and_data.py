@@ -12,11 +12,11 @@ import pytest
 from bistill import artifacts
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import kept
-from bistill.data import cache
-from bistill.data.store import load_documents
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.vectors import cached_vectors, vectors_key
+from bistill.data.store import cache
+from bistill.data.store.opening import load_documents
 from bistill.errors import ArtifactError, BistillError
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute.vectors import cached_vectors, vectors_key
 from tests.faults.untrusted.bombs import BOMBED, TEXTS, bomb, bombed_array
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill import cli
+from bistill.app import cli
 from bistill.config import ScoringOptions
-from bistill.encoders import loading, rerankers
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import ModelError
+from bistill.models import rerankers
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.files import loading
 from tests.faults.untrusted.bombs import TEXTS
 
 OWN_CODE = """

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from bistill import cli
+from bistill.app import cli
 from bistill.config import LoraOptions
-from bistill.encoders import loading, rerankers
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.errors import BistillError, ModelError
+from bistill.models import rerankers
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.files import loading
 from tests.faults.commands import ROOT
 from tests.faults.untrusted.bombs import BOMBED, PICKLED, TEXTS, bomb
 

@@ -14,15 +14,17 @@ import torch
 from torch import Tensor
 
 from bistill.config import DistillationOptions, TeacherOptions
-from bistill.encoders import batching
-from bistill.encoders.bi_encoder import BiEncoder
-from bistill.encoders.cross_encoder import CrossEncoder
 from bistill.journal import read
-from bistill.training import distillation, optimizer, teacher
-from bistill.training.batch import Batch
-from bistill.training.hook import Progress
-from bistill.training.hooks import Validate
-from bistill.training.update import Update
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute import batching
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop import optimizer
+from bistill.training.loop.batch import Batch
+from bistill.training.loop.hook import Progress
+from bistill.training.loop.update import Update
+from bistill.training.run.hooks import Validate
+from bistill.training.student import train as distillation
+from bistill.training.teacher import train as teacher
 
 UPDATES = 12
 SAVE_STEPS = 4

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from bistill.encoders.cross_encoder import CrossEncoder
-from bistill.training.hook import Progress
-from bistill.training.hooks import WatchLeaps
-from bistill.training.teacher import PairTask
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.hook import Progress
+from bistill.training.run.hooks import WatchLeaps
+from bistill.training.teacher.train import PairTask
 from tests.faults.updates.bench import Bench, Outcome, check_equal
 
 LONG = {"epochs": 5, "eval_steps": 10}  # 30 updates of the teacher: a leap shows from the 21st on

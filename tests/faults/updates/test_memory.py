@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bistill.encoders import batching
 from bistill.errors import TrainingError
-from bistill.training import budget
+from bistill.models.compute import batching
+from bistill.training.loop import budget
 from tests.faults.updates.bench import AT, SAVE_STEPS, UPDATES, Bench, Outcome, check_equal, checkpoints, out_of_memory
 
 

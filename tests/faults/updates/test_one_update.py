@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from bistill.config import DistillationOptions, TeacherOptions, TrainingOptions
 from bistill.errors import MemoryShortageError, TrainingError
-from bistill.training import optimizer
-from bistill.training.batch import Batch
-from bistill.training.budget import REST
-from bistill.training.update import Update
+from bistill.training.loop import optimizer
+from bistill.training.loop.batch import Batch
+from bistill.training.loop.budget import REST
+from bistill.training.loop.update import Update
 from tests.faults.updates.bench import Backward, out_of_memory
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -1,0 +1,1 @@
+"""The application: command lines, pipeline, profile."""

@@ -1,0 +1,213 @@
+"""Command lines: each command's options become flags, errors become messages and exit codes.
+
+Exit codes: 0 done; 1 a fault of ours (with a traceback); 2 wrong options, data or models (with what to do); 130
+stopped by SIGINT and 143 by SIGTERM, a training run with its state saved; 141 the reader of the output has gone.
+Nothing heavy is imported until a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bistill import __version__, console
+from bistill.config import (
+    BenchOptions,
+    CandidatesOptions,
+    DistillationOptions,
+    EncodeOptions,
+    EvaluationOptions,
+    MonitorOptions,
+    PipelineOptions,
+    PrepareOptions,
+    ScoresOptions,
+    SearchOptions,
+    TeacherOptions,
+)
+from bistill.errors import BistillError, OptionError
+from bistill.options import from_mapping
+from bistill.training.run.signals import Stopped
+
+EXIT_USER_ERROR: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+
+class Command(NamedTuple):
+    """A command: its options, the function that takes them (``module:function``), and a line for the overview."""
+
+    options: type
+    function: str
+    summary: str
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "prepare": Command(
+        PrepareOptions, "bistill.data.prepare.preparing:prepare", "labelled data of any form -> three CSV files"
+    ),
+    "teacher": Command(TeacherOptions, "bistill.training.teacher.train:train", "train a Cross-Encoder teacher"),
+    "candidates": Command(
+        CandidatesOptions, "bistill.candidates.command:make", "mine, score, filter and inspect candidate lists"
+    ),
+    "scores": Command(
+        ScoresOptions, "bistill.candidates.scores.command:scores", "show, export and import teacher scores"
+    ),
+    "distill": Command(
+        DistillationOptions, "bistill.training.student.train:train", "distil it into a Bi-Encoder student"
+    ),
+    "evaluate": Command(EvaluationOptions, "bistill.evaluation.evaluate:evaluate", "measure the student, JSON and PNG"),
+    "pipeline": Command(PipelineOptions, "bistill.app.pipeline:run", "teacher, distill and evaluate in one go"),
+    "encode": Command(EncodeOptions, "bistill.serving.encode:encode", "vectors of a whole corpus on the disk"),
+    "search": Command(SearchOptions, "bistill.serving.search:search", "answer queries with a student"),
+    "bench": Command(
+        BenchOptions, "bistill.app.profile.command:bench", "measure speed and memory, and what limits them"
+    ),
+    "monitor": Command(MonitorOptions, "bistill.monitor.watch:watch", "show the state of runs, live"),
+}
+
+
+def main() -> None:
+    """Entry point of the installed command ``bistill``."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in COMMANDS:
+        run_command(arguments[0], arguments[1:], program=f"bistill {arguments[0]}")
+        return
+    with console.usable():
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(overview())
+        elif arguments[0] in ("-V", "--version"):
+            print(f"bistill {__version__}")
+        else:
+            print(f"bistill: unknown command {arguments[0]!r}\n\n{overview()}", file=sys.stderr)
+            sys.exit(EXIT_USER_ERROR)
+
+
+def overview() -> str:
+    """The text of ``bistill --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        ["usage: bistill COMMAND [OPTIONS]", "", *lines, "", "bistill COMMAND --help lists the options of a command."]
+    )
+
+
+def run_command(name: str, arguments: Sequence[str] | None = None, *, program: str | None = None) -> None:
+    """Parse options, run the command, and end the process with its exit code.
+
+    Args:
+        name: key of ``COMMANDS``.
+        arguments: command line without the program; None: this process's own.
+        program: name shown in the help; None: the script's.
+    """
+    with console.usable():
+        _run(name, sys.argv[1:] if arguments is None else arguments, program or Path(sys.argv[0]).name)
+
+
+def _run(name: str, arguments: Sequence[str], program: str) -> None:
+    try:
+        own, *command = _split(name, arguments)
+        options = parse(name, own, program)
+        set_up_process()
+        module, function = COMMANDS[name].function.split(":")
+        getattr(import_module(module), function)(options, *command)
+    except BistillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except UnicodeEncodeError as error:
+        # Of the names that the system knows files by, when its locale is not that of the names.
+        if error.encoding.replace("-", "_") != sys.getfilesystemencoding().replace("-", "_"):
+            raise
+        print(f"error: {_unnameable(error)}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except Stopped as stopped:
+        print(f"stopped: {stopped}; the same command goes on", file=sys.stderr)
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _unnameable(error: UnicodeEncodeError) -> OptionError:
+    return OptionError(
+        f"names of files are written in {error.encoding} here, which lacks a character of this one",
+        where=repr(error.object),
+        found=error.object[error.start : error.end],
+        todo="set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8",
+    )
+
+
+def _split(name: str, arguments: Sequence[str]) -> list[Sequence[str]]:
+    """Arguments of the command itself; of the monitor also the command behind ``--`` that it starts.
+
+    Raises:
+        OptionError: nothing stands behind it.
+    """
+    if name != "monitor" or "--" not in arguments:
+        return [arguments]
+    place = list(arguments).index("--")
+    if not arguments[place + 1 :]:
+        raise OptionError("no command stands behind it", where="--", todo="give python train_teacher_model.py ...")
+    return [arguments[:place], arguments[place + 1 :]]
+
+
+def parse(name: str, arguments: Sequence[str], program: str) -> Any:
+    """Options object of a command line; ``--config FILE.yaml`` gives defaults to the pipeline's flags.
+
+    Raises:
+        OptionError: the YAML file cannot be read, or a value is out of its range.
+        SystemExit: what the command-line parser says itself: help (0), unknown or missing flags (2).
+    """
+    import tyro
+
+    command = COMMANDS[name]
+    # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
+    settings: dict[str, Any] = {"config": () if command.options is PipelineOptions else (tyro.conf.FlagCreatePairsOff,)}
+    if command.options is PipelineOptions:
+        settings["default"], arguments = _pipeline_default(list(arguments))
+    return tyro.cli(  # type: ignore[call-overload]  # the class is chosen at run time
+        command.options,
+        args=arguments,
+        prog=program,
+        use_underscores=True,
+        **settings,
+    )
+
+
+def set_up_process() -> None:
+    """Quiet the libraries below us: their notices are about their own future, not about this run."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    for library in ("transformers", "torch", "peft", "accelerate", "huggingface_hub"):
+        warnings.filterwarnings("ignore", module=library, category=FutureWarning)
+        warnings.filterwarnings("ignore", module=library, category=UserWarning)
+
+
+def _pipeline_default(arguments: list[str]) -> tuple[PipelineOptions, list[str]]:
+    """Defaults from ``--config FILE``, and the command line without it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    known, others = parser.parse_known_args(arguments)
+    if known.config is None:
+        return PipelineOptions(), others
+    default = from_mapping(PipelineOptions(), _read_yaml(known.config), where=known.config)
+    return dataclasses.replace(default, config=known.config), others
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"the file cannot be read ({error.strerror})", where=path, todo="check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(f"the file is not YAML ({error})", where=path) from None
+    if not isinstance(value, dict):
+        raise OptionError("a mapping of option names to values is expected", where=path, found=value)
+    return value

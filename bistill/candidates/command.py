@@ -1,0 +1,68 @@
+"""``candidates``: mine, score and filter the lists of the training queries, and show them to a person."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from bistill import artifacts, console
+from bistill.candidates import inspection, picture
+from bistill.candidates.building import build
+from bistill.candidates.listing import write_pools
+from bistill.candidates.mining.miners import parse
+from bistill.candidates.scores.teachers import Teachers
+from bistill.config import CandidatesOptions
+from bistill.data.queries import choice
+from bistill.data.store.version import corpus_of, load_training
+from bistill.journal import finite, versions
+
+SCHEMA = "bistill.candidates/1"
+
+
+def make(options: CandidatesOptions) -> dict[str, Any]:
+    """Make the scored candidates that ``distill`` draws its lists from, write and show them.
+
+    A second call finds everything in the caches: no index, no vector, no teacher score is made again; ``distill`` with
+    the same options neither.
+
+    Returns:
+        The report also written to ``candidates.json``.
+
+    Raises:
+        BistillError: data, a model or an option cannot be used.
+    """
+    output_dir = Path(options.output_dir)
+    parse(options)  # a wrong miner is said before anything is read
+    dataset, valid = load_training(options, output_dir)
+    corpus = corpus_of(options, dataset)
+    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
+    console.say(f"candidates: {choice.chosen_for_lists(dataset, query_ids)}")
+    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
+        teachers.calibrate(valid, seed=options.seed)
+        pools = build(options, dataset, corpus, query_ids, teachers)
+        identities = teachers.identities()
+    write_pools(output_dir / artifacts.CANDIDATES_FILE, pools, dataset)
+    removed = inspection.filtered(pools, options.seed)
+    inspection.write_filtered(output_dir / artifacts.FILTERED_FILE, removed, dataset, corpus)
+    suspects = inspection.suspects(pools, options.irrelevant_below)
+    inspection.write_suspects(output_dir / artifacts.SUSPECT_FILE, suspects, dataset, corpus)
+    report: dict[str, Any] = finite(
+        {
+            "schema": SCHEMA,
+            "counts": dataclasses.asdict(pools.counts),
+            "suspect_positives": len(suspects),
+            "by_rank": inspection.by_rank(pools),
+            "by_miner": inspection.by_miner(pools),
+            "teachers": identities,
+            "data": {"train": dataset.fingerprint, "corpus": corpus.fingerprint()},
+            "options": dataclasses.asdict(options),
+            "versions": versions(),
+        }
+    )
+    artifacts.write_json(output_dir / artifacts.CANDIDATES_RECORD, report)
+    picture.draw(output_dir / artifacts.CANDIDATES_PNG, pools)
+    inspection.show(report, removed, suspects, dataset, corpus, options)
+    for name in (artifacts.CANDIDATES_FILE, artifacts.CANDIDATES_RECORD, artifacts.CANDIDATES_PNG):
+        print(output_dir / name)
+    return report

@@ -1,0 +1,141 @@
+"""``scores``: what the caches of teacher scores hold; lists for other tools; scores made elsewhere; repair."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from bistill import artifacts, console
+from bistill.candidates.listing import read_pools
+from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
+from bistill.candidates.scores.exchange import ScoredList, export, read_scores
+from bistill.candidates.scores.teachers import IMPORTED, imported_identity
+from bistill.config import DataOptions, ScoresOptions
+from bistill.data.store.opening import load_split
+from bistill.data.store.texts import windows
+from bistill.data.store.version import corpus_of, split_path
+from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.options import from_mapping
+
+BATCH: Final = 8192
+
+
+def scores(options: ScoresOptions) -> None:
+    """Do the action of the options.
+
+    Raises:
+        OptionError: an option that the action needs is missing.
+        BistillError: a file cannot be used.
+    """
+    {"show": _show, "export": _export, "import": _import, "rebuild": _rebuild}[options.action](options)
+
+
+def _show(_options: ScoresOptions) -> None:
+    rows = []
+    for entry in listing():
+        facts = entry.identity
+        teacher = IMPORTED + facts["imported"] if "imported" in facts else facts.get("fingerprint", "unknown")[:16]
+        reads = f"{facts['kind']}, {facts['max_len']} tokens, {facts['precision']}" if "kind" in facts else ""
+        rows.append([teacher, reads, str(entry.pairs), f"{entry.bytes / 2**20:.1f}", entry.damage or str(entry.folder)])
+    if not rows:
+        console.say(f"no teacher scores below {artifacts.cache_dir()}")
+        return
+    console.table(["teacher", "reads", "pairs", "MiB", "folder"], rows, title="cached teacher scores")
+
+
+def _export(options: ScoresOptions) -> None:
+    folder = Path(options.candidates)
+    written = export(Path(_needed(options.file, "--file")), options.form, _lists(folder), scale=options.scale)
+    console.say(f"{options.file}: {written} rows as {options.form}")
+
+
+def _lists(folder: Path) -> Iterator[ScoredList]:
+    """Lists of a folder that ``bistill candidates`` wrote, filtered candidates left out.
+
+    Raises:
+        ArtifactError: the folder has no lists, or its data version has changed since.
+    """
+    report = artifacts.read_json(folder / artifacts.CANDIDATES_RECORD)
+    names = ("data_version", "data_root", "on_bad_rows")
+    own = {name: report["options"][name] for name in names}
+    data = from_mapping(DataOptions(), own, where=str(folder / artifacts.CANDIDATES_RECORD))
+    dataset = load_split(split_path(data, "train"), on_bad_rows=data.on_bad_rows)
+    corpus = corpus_of(data, dataset)
+    if report["data"] != {"train": dataset.fingerprint, "corpus": corpus.fingerprint()}:
+        raise ArtifactError(
+            f"the data version {data.data_version} has changed since the lists were made",
+            where=str(folder),
+            todo="run bistill candidates again",
+        )
+    for pool in read_pools(folder / artifacts.CANDIDATES_FILE):
+        kept = pool.kept
+        positives = zip(corpus.take(pool.positives), pool.positive_logits.tolist(), strict=True)
+        negatives = zip(corpus.take(pool.documents[kept]), pool.logits[kept].tolist(), strict=True)
+        yield ScoredList(dataset.queries[pool.query_id], list(positives), list(negatives))
+
+
+def _import(options: ScoresOptions) -> None:
+    path, name = Path(_needed(options.file, "--file")), _needed(options.name, "--name")
+    scale = options.scale or "probability"
+    if options.data_version is not None:
+        _check_texts(path, options)
+    batches = windows(read_scores(path, scale), BATCH)
+    first = next(batches, None)
+    if first is None:
+        raise DataError("the file holds no score", where=str(path), todo="fill in the column score")
+    total = 0
+    with ScoreCache.open(imported_identity(name)) as cache:
+        for batch in itertools.chain([first], batches):
+            queries, documents, logits = zip(*batch, strict=True)
+            keys = cache.keys([digest(text) for text in queries], [digest(text) for text in documents])
+            # The last score of a pair counts, as in a file that was added to.
+            last = dict(zip(keys, logits, strict=True))
+            cache.put(list(last), np.array(list(last.values()), dtype=np.float32))
+            total += len(batch)
+        console.say(f"{total} scores imported; teacher {IMPORTED}{name} has {len(cache)} pairs")
+
+
+def _check_texts(path: Path, options: ScoresOptions) -> None:
+    """Count the pairs whose texts the data version holds.
+
+    Raises:
+        DataError: there is none, or no such data version.
+    """
+    data = DataOptions(data_version=options.data_version or "", data_root=options.data_root)
+    queries: set[bytes] = set()
+    documents: set[bytes] = set()
+    files = [split_path(data, split) for split in artifacts.SPLITS if split_path(data, split).is_file()]
+    if not files:
+        folder = Path(data.data_root) / data.data_version
+        raise DataError("no such data version", where=str(folder), todo="check --data_version and --data_root")
+    for file in files:
+        dataset = load_split(file, on_bad_rows="skip")
+        queries.update(map(digest, dataset.queries))
+        documents.update(map(digest, corpus_of(data, dataset)))
+    found = total = 0
+    for query, document, _ in read_scores(path, options.scale or "probability"):
+        total += 1
+        found += digest(query) in queries and digest(document) in documents
+    console.say(f"{path}: {found} of {total} pairs have texts of {data.data_version}")
+    if not found:
+        raise DataError(
+            f"none of the {total} scores is for texts of {data.data_version}",
+            where=str(path),
+            todo="export the pairs with bistill scores export --form pairs, and fill in their scores",
+        )
+
+
+def _rebuild(options: ScoresOptions) -> None:
+    folder = _needed(options.cache, "--cache")
+    kept, dropped = rebuild(Path(folder))
+    console.say(f"{folder}: {kept} scores kept, {dropped} dropped; dropped ones are scored again when needed")
+
+
+def _needed(value: str | None, flag: str) -> str:
+    if value is None:
+        raise OptionError("the action needs this option", where=flag, todo=f"give {flag}")
+    return value

@@ -1,0 +1,178 @@
+"""Teacher scores of pairs: each pair scored once, ever; what is in the cache is never scored again.
+
+Pairs are read in batches of falling length, so that one forward holds texts of like length and what cannot fit fails
+at once. A batch is planned from all pairs asked for, known or not: a run that was killed and starts again forms the
+same batches and therefore ends with the same scores, bit for bit, as a run that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from bistill import console
+from bistill.candidates.scores.cache import ScoreCache, digest
+from bistill.errors import ModelError
+from bistill.models.rerankers import Reranker
+
+# Pairs of one transaction, in forwards: what a killed process loses at most.
+FORWARDS_OF_A_BATCH: Final = 4
+# Pairs looked up at once: a key and what the cache says of it take about 300 bytes of Python objects.
+PAIRS_OF_A_LOOKUP: Final = 65_536
+
+
+class Scored(NamedTuple):
+    """Scores of pairs.
+
+    Attributes:
+        logits: float32 of shape (pairs,); nan where an imported score is missing.
+        requested: pairs asked for.
+        scored: pairs that a teacher had to read.
+    """
+
+    logits: np.ndarray
+    requested: int
+    scored: int
+
+
+def score(
+    cache: ScoreCache,
+    load: Callable[[], Reranker] | None,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    pairs: np.ndarray,
+    *,
+    batch_size: int,
+    description: str,
+) -> Scored:
+    """Logits of pairs, out of the cache where they are there, else read by the teacher and put there.
+
+    Args:
+        cache: of this teacher.
+        load: gives the teacher, called at most when a pair is missing; None: missing pairs stay nan.
+        queries: texts by id.
+        documents: texts by id.
+        pairs: (query id, document id), integers of shape (n, 2).
+        batch_size: pairs of one forward at most.
+        description: shown with the progress and what the cache knew; "" shows nothing.
+
+    Raises:
+        ModelError: the teacher gives a score that is no number; what was scored before is kept.
+        ArtifactError: the cache is damaged or the disk is full.
+    """
+    job = _Job(cache, queries, documents, pairs)
+    if description and len(pairs):
+        console.say(
+            f"{description}: {len(pairs)} pairs, {1 - job.missing.mean():.1%} of them known; "
+            f"{cache.folder} holds {len(cache)} pairs in {cache.size() / 2**20:.1f} MiB"
+        )
+    scored = job.run(load(), batch_size, description) if load is not None and job.missing.any() else 0
+    return Scored(job.logits, len(pairs), scored)
+
+
+def keep(
+    cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, logits: np.ndarray
+) -> None:
+    """Put logits there that the teacher gave elsewhere, so that nobody has it read these pairs again.
+
+    Args:
+        cache: of this teacher.
+        queries: texts by id.
+        documents: texts by id.
+        pairs: (query id, document id), integers of shape (n, 2).
+        logits: of the pairs, shape (n,), finite.
+
+    Raises:
+        ArtifactError: the cache is damaged or the disk is full.
+    """
+    rows = np.arange(len(pairs))
+    digests = (_Asked(texts, pairs[:, side]).digests(rows) for side, texts in enumerate((queries, documents)))
+    cache.put(cache.keys(*digests), logits)
+
+
+class _Job:
+    """Pairs of one call, with what the cache knew of them at its start.
+
+    Attributes:
+        logits: float32 of shape (pairs,), nan where still unknown.
+        missing: True where the cache had no score at the start.
+    """
+
+    def __init__(self, cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> None:
+        self._cache = cache
+        self._queries, self._documents = _Asked(queries, pairs[:, 0]), _Asked(documents, pairs[:, 1])
+        self.logits = np.full(len(pairs), np.nan, dtype=np.float32)
+        for start in range(0, len(pairs), PAIRS_OF_A_LOOKUP):
+            rows = np.arange(start, min(start + PAIRS_OF_A_LOOKUP, len(pairs)))
+            self.logits[rows] = cache.get(self._keys(rows))
+        self.missing = np.isnan(self.logits)
+
+    def run(self, reranker: Reranker, batch_size: int, description: str) -> int:
+        """Score what is missing, batch by batch; the number of pairs read."""
+        order = np.argsort(-(self._queries.lengths() + self._documents.lengths()), kind="stable")
+        size = FORWARDS_OF_A_BATCH * batch_size
+        scored = 0
+        with console.progress(description, int(self.missing.sum()), "pairs") as advance:
+            for start in range(0, len(order), size):
+                batch = order[start : start + size]
+                rows = batch[self.missing[batch]]
+                if len(rows):
+                    scored += self._fill(reranker, rows, batch_size)
+                    advance(len(rows))
+        return scored
+
+    def _fill(self, reranker: Reranker, rows: np.ndarray, batch_size: int) -> int:
+        """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""
+        self.logits[rows] = self._cache.get(self._keys(rows))
+        unread = rows[np.isnan(self.logits[rows])]
+        if not len(unread):
+            return 0
+        texts = list(zip(self._queries.texts(unread), self._documents.texts(unread), strict=True))
+        found = reranker.score(texts, batch_size=batch_size)
+        if not np.isfinite(found).all():
+            raise ModelError(
+                "the teacher gives a score that is no number",
+                where=reranker.source,
+                found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
+                todo="train the teacher again, or give --precision fp32",
+            )
+        self._cache.put(self._keys(unread), found)
+        self.logits[unread] = found
+        return len(unread)
+
+    def _keys(self, rows: np.ndarray) -> list[bytes]:
+        """Cache keys of rows."""
+        return self._cache.keys(self._queries.digests(rows), self._documents.digests(rows))
+
+
+class _Asked:
+    """The texts of one side of all pairs; each different one is read once.
+
+    Args:
+        texts: by id.
+        ids: of each pair, shape (pairs,).
+    """
+
+    def __init__(self, texts: Sequence[str], ids: np.ndarray) -> None:
+        self._texts = texts
+        self._unique, self._places = np.unique(ids, return_inverse=True)
+        self._digests: list[bytes] = []
+        self._lengths = np.empty(len(self._unique), dtype=np.int64)
+        for row, item in enumerate(self._unique):
+            text = texts[int(item)]
+            self._digests.append(digest(text))
+            self._lengths[row] = len(text)
+
+    def lengths(self) -> np.ndarray:
+        """Characters of the text of each pair."""
+        return self._lengths[self._places]
+
+    def digests(self, rows: np.ndarray) -> list[bytes]:
+        """Digests of the texts of some pairs."""
+        return [self._digests[place] for place in self._places[rows]]
+
+    def texts(self, rows: np.ndarray) -> list[str]:
+        """Texts of some pairs."""
+        return [self._texts[int(self._unique[place])] for place in self._places[rows]]

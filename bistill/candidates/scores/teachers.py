@@ -1,0 +1,257 @@
+"""Whose scores are learned: one teacher or several, each behind its own cache, weights loaded only when needed.
+
+Scores of several teachers are averaged after each was calibrated on labelled validation pairs (``calibration.fit``):
+logits of different models are on different scales, relevance probabilities are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from bistill import console
+from bistill.candidates.lists import for_validation
+from bistill.candidates.scores import cache, scoring
+from bistill.candidates.scores.cache import ScoreCache
+from bistill.candidates.scores.scoring import Scored
+from bistill.config import Precision, ScoringOptions
+from bistill.data.queries import choice
+from bistill.data.store.dataset import Dataset
+from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.evaluation.measures import metrics
+from bistill.models import calibration, lora, rerankers
+from bistill.models.calibration import Calibration
+from bistill.models.files import loading
+from bistill.models.rerankers import Reranker
+
+IMPORTED: Final = "scores:"
+CALIBRATION_QUERIES: Final = 500
+CALIBRATION_LIST_SIZE: Final = 20
+# A mean of probabilities is kept this far from 0 and 1, so that it has a logit.
+SMALLEST: Final = 1e-12
+
+
+class Settings(NamedTuple):
+    """How a teacher reads: tokens of a pair, instruction of a causal re-ranker, arithmetic, pairs at once; and whether
+    code that it brings along may run."""
+
+    max_len: int | None = None
+    instruction: str | None = None
+    precision: Precision = "auto"
+    batch_size: int = 64
+    trust_remote_code: bool = False
+
+    def for_loading(self) -> dict[str, Any]:
+        """What ``rerankers`` must know to load the teacher."""
+        return {name: value for name, value in self._asdict().items() if name != "batch_size"}
+
+
+def imported_identity(name: str) -> dict[str, Any]:
+    """Identity of scores that were made elsewhere, by the name they were imported under."""
+    return {"imported": name}
+
+
+class Teacher:
+    """A re-ranker behind its cache of scores, or imported scores alone.
+
+    Attributes:
+        name: as the user gave it.
+        identity: what decides its scores.
+        cache: its scores so far.
+    """
+
+    def __init__(self, name: str, identity: dict[str, Any], settings: Settings) -> None:
+        self.name, self.identity, self._settings = name, identity, settings
+        self.cache = ScoreCache.open(identity)
+        self._reranker: Reranker | None = None
+
+    @classmethod
+    def open(cls, name: str, settings: Settings) -> Teacher:
+        """Find a teacher; its weights stay on disk until a pair must be scored.
+
+        Raises:
+            ModelError: it is no re-ranker, or is not there.
+            ArtifactError: no scores were imported under the name, or their cache is damaged.
+        """
+        if name.startswith(IMPORTED):
+            return cls._open_imported(name, settings)
+        identity = rerankers.identity(name, **settings.for_loading())
+        adapters = lora.read_config(Path(loading.local_folder(name, "re-ranker")))
+        if adapters.get("use_lora"):
+            console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
+        return cls(name, identity, settings)
+
+    @classmethod
+    def _open_imported(cls, name: str, settings: Settings) -> Teacher:
+        identity = imported_identity(name.removeprefix(IMPORTED))
+        if cache.folder_of(identity).is_dir():  # opening would make one for a mistyped name
+            teacher = cls(name, identity, settings)
+            if len(teacher.cache):
+                return teacher
+            teacher.close()
+        raise ArtifactError(
+            "no scores are imported under this name",
+            where=name,
+            found=_imported_names(),
+            todo="give one of these, or bistill scores import --name NAME --file FILE",
+        )
+
+    @property
+    def imported(self) -> bool:
+        """Whether its scores were made elsewhere: it cannot score a pair that is not there."""
+        return self.name.startswith(IMPORTED)
+
+    def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str) -> Scored:
+        """Relevance logits of (query id, document id) pairs; see ``scoring.score``."""
+        return scoring.score(
+            self.cache,
+            None if self.imported else self._loaded,
+            queries,
+            documents,
+            pairs,
+            batch_size=self._settings.batch_size,
+            description=description,
+        )
+
+    def close(self) -> None:
+        """Free the weights and let go of the cache."""
+        self._reranker = None
+        self.cache.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _loaded(self) -> Reranker:
+        if self._reranker is None:
+            self._reranker = rerankers.load(self.name, **self._settings.for_loading())
+        return self._reranker
+
+
+class Teachers:
+    """One teacher, or the weighted mean of the calibrated relevance of several.
+
+    Attributes:
+        members: the teachers.
+        weights: of each, summing to 1.
+        calibrations: of each; None for a single teacher, whose logits are taken as they are.
+    """
+
+    def __init__(self, members: Sequence[Teacher], weights: Sequence[float]) -> None:
+        self.members, self.weights = list(members), np.asarray(weights, dtype=np.float64)
+        self.calibrations: list[Calibration] | None = None
+
+    @classmethod
+    def open(cls, path: str, options: ScoringOptions, precision: Precision) -> Teachers:
+        """The teachers of ``--teacher_path`` and ``--more_teachers``.
+
+        Raises:
+            OptionError: the weights are not as many as the teachers, or none is above 0.
+            ModelError: a teacher cannot be used.
+        """
+        names = [path, *options.more_teachers]
+        weights = np.asarray(options.teacher_weights or [1.0] * len(names), dtype=np.float64)
+        if len(weights) != len(names) or (weights < 0).any() or not weights.sum() > 0:
+            raise OptionError(
+                "one weight for each teacher is expected, none below 0 and one above 0",
+                where="--teacher_weights",
+                found=options.teacher_weights,
+                todo=f"give {len(names)} numbers",
+            )
+        settings = Settings(
+            max_len=options.teacher_max_len,
+            instruction=options.teacher_instruction,
+            precision=precision,
+            batch_size=options.score_batch_size,
+            trust_remote_code=options.trust_remote_code,
+        )
+        return cls([Teacher.open(name, settings) for name in names], weights / weights.sum())
+
+    def calibrate(self, labelled: Dataset, *, seed: int) -> None:
+        """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.
+
+        Raises:
+            DataError: imported scores lack these pairs, or no query has a positive.
+            ModelError: a teacher's scores fall where relevance rises.
+        """
+        if len(self.members) == 1:
+            return
+        chosen = choice.with_positive(labelled, seed, "calibration", CALIBRATION_QUERIES)
+        lists = [for_validation(labelled, int(query), size=CALIBRATION_LIST_SIZE, seed=seed) for query in chosen]
+        pairs = np.array([(item.query_id, document) for item in lists for document in item.documents], dtype=np.int64)
+        relevant = np.array([place < item.positives for item in lists for place in range(len(item.documents))])
+        self.calibrations = []
+        for member in self.members:
+            logits = member.logits(labelled.queries, labelled.documents, pairs, f"calibration of {member.name}").logits
+            there = ~np.isnan(logits)
+            if member.imported and not 0 < relevant[there].sum() < there.sum():
+                raise DataError(
+                    "the imported scores lack the validation pairs that several teachers are calibrated on",
+                    where=member.name,
+                    found=f"{there.sum()} of {len(pairs)} pairs, {relevant[there].sum()} of them relevant",
+                    todo="import scores of validation pairs, too, or give this teacher alone",
+                )
+            self.calibrations.append(calibration.fit(logits[there], relevant[there]))
+            fitted = self.calibrations[-1]
+            console.say(f"teacher {member.name}: relevance = sigmoid({fitted.a:.3f} * logit + {fitted.b:.3f})")
+
+    def logits(
+        self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str = "teacher scores"
+    ) -> Scored:
+        """Logits of the (mean) relevance of (query id, document id) pairs; nan where an imported score is missing."""
+        found = [member.logits(queries, documents, pairs, description) for member in self.members]
+        logits = self._mean([scored.logits for scored in found])
+        return Scored(logits, sum(scored.requested for scored in found), sum(scored.scored for scored in found))
+
+    def identities(self) -> list[dict[str, Any]]:
+        """What decides the scores, of each member with its weight and calibration."""
+        fitted: Sequence[Calibration | None] = self.calibrations or [None] * len(self.members)
+        return [
+            {
+                "path": member.name,
+                **member.identity,
+                "weight": float(weight),
+                "calibration": dataclasses.asdict(own) if own else None,
+            }
+            for member, weight, own in zip(self.members, self.weights, fitted, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Free the weights and let go of the caches."""
+        for member in self.members:
+            member.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _mean(self, logits: list[np.ndarray]) -> np.ndarray:
+        if len(self.members) == 1:
+            return logits[0]
+        assert self.calibrations is not None, "several teachers are calibrated before they score"
+        there = ~np.isnan(np.stack(logits)).any(axis=0)
+        parts = zip(self.weights, self.calibrations, logits, strict=True)
+        mean = sum((weight * own.apply(values[there]) for weight, own, values in parts), np.zeros(there.sum()))
+        mean = np.clip(mean, SMALLEST, 1 - SMALLEST)
+        result = np.full(len(there), np.nan, dtype=np.float32)
+        result[there] = np.log(mean) - np.log1p(-mean)
+        return result
+
+
+def relevance(logits: np.ndarray) -> np.ndarray:
+    """Relevance in 0..1 of logits: their sigmoid, float32 of the same shape."""
+    return metrics.sigmoid(logits).astype(np.float32)
+
+
+def _imported_names() -> list[str]:
+    return sorted(
+        entry.identity["imported"] for entry in cache.listing() if entry.pairs and "imported" in entry.identity
+    )

@@ -1,0 +1,184 @@
+"""The first half of ``bistill prepare``: every split of a source parsed to Arrow files, labels on one scale."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, overload
+
+import numpy as np
+
+from bistill import artifacts
+from bistill.config import PrepareOptions
+from bistill.console import say
+from bistill.data.prepare.python_docs import SOURCE_NAME, fingerprint_of_installation, python_docs
+from bistill.data.read import ids
+from bistill.data.read.columns import ColumnOverrides
+from bistill.data.read.files import RowReader
+from bistill.data.read.rejections import Rejections
+from bistill.data.read.sources import Source, open_source
+from bistill.data.read.validation import LabelScale, ReadingOptions
+from bistill.data.records import Judgement, Row
+from bistill.data.store import building
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.texts import Texts
+from bistill.errors import EmptyFileError, RowError
+
+CORPUS: Final = "corpus"
+
+
+@dataclass(frozen=True)
+class LoadedSource:
+    """All splits of a source as Arrow files in a temporary folder."""
+
+    splits: dict[str, Dataset]
+    corpus: Texts | None
+    rejected: list[Path]
+    notes: list[str]
+
+
+class Chain(Sequence[str]):
+    """Several sequences of texts, one after the other, without loading them."""
+
+    def __init__(self, parts: Mapping[str, Sequence[str]]) -> None:
+        self.parts = list(parts.values())
+        ends = list(itertools.accumulate(len(part) for part in self.parts))
+        self.offsets = dict(zip(parts, [0, *ends], strict=False))
+        self.starts = np.array([0, *ends], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(f"text {index} of {len(self)}")
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.parts[part][int(index - self.starts[part])]
+
+    def __iter__(self) -> Iterator[str]:
+        return itertools.chain.from_iterable(self.parts)
+
+
+def _reading(options: PrepareOptions) -> ReadingOptions:
+    columns = ColumnOverrides(
+        query=options.query_column,
+        positive=options.positive_column,
+        negatives=options.negative_columns,
+        passage=options.passage_column,
+        label=options.label_column,
+    )
+    return ReadingOptions(columns, options.label_maximum, options.positive_from)
+
+
+def open_prepared_source(options: PrepareOptions) -> Source:
+    """Open what ``--source`` names; python-docs is only read by ``load_source``, its fingerprint is known before.
+
+    Raises:
+        DataError: the source does not exist or cannot be reached.
+    """
+    if options.source != SOURCE_NAME:
+        return open_source(options.source, _reading(options))
+    return Source({}, fingerprint_of_installation(), lambda: iter(()))
+
+
+def load_source(source: Source, options: PrepareOptions, scratch: Path) -> LoadedSource:
+    """Parse every split that has rows; graded splits share one scale, the highest label of them all.
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+        DataError: no split has a row, or the labels of graded splits cannot share a scale.
+    """
+    readers = dict(source.readers) if options.source != SOURCE_NAME else dict(python_docs(options))
+    reading = _reading(options)
+    built = _build_all(readers, scratch, reading, options)
+    readers = {split: reader for split, reader in readers.items() if split in built}
+    scale = LabelScale(options.label_maximum)
+    for item in built.values():
+        if item.scale.graded:
+            scale.join(item.scale)
+    folders = {split: scratch / split for split in readers}
+    for split, reader in readers.items():
+        if built[split].scale.graded and built[split].scale.maximum != scale.maximum:
+            wider = replace(reading, label_maximum=scale.maximum)
+            folders[split] = scratch / f"{split}-wider"
+            built[split] = _build(reader, reader.file, folders[split], wider, options)
+    _say_scales({readers[split].file.name: item.scale for split, item in built.items()}, options)
+    corpus, corpus_rejected = _build_corpus(source, scratch / CORPUS, options)
+    for reader in readers.values():
+        for note in reader.notes:
+            say(f"{reader.file}: {note}")
+    return LoadedSource(
+        {
+            split: Dataset(folder, path=readers[split].file, fingerprint="", rejected=0, notes=())
+            for split, folder in folders.items()
+        },
+        corpus,
+        [folder / artifacts.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
+        [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
+    )
+
+
+def _build_all(
+    readers: Mapping[str, RowReader], scratch: Path, reading: ReadingOptions, options: PrepareOptions
+) -> dict[str, building.Built]:
+    """What every split with rows was built to; an empty one is said, as long as another has rows."""
+    built: dict[str, building.Built] = {}
+    empty: dict[str, EmptyFileError] = {}
+    for split, reader in readers.items():
+        try:
+            built[split] = _build(reader, reader.file, scratch / split, reading, options)
+        except EmptyFileError as error:
+            empty[split] = error
+    if empty and not built:
+        raise next(iter(empty.values()))
+    for split in empty:
+        say(f"{readers[split].file}: no rows; taken as if the file were not there")
+    return built
+
+
+def _say_scales(scales: Mapping[str, LabelScale], options: PrepareOptions) -> None:
+    """Say in one line what labels were taken for, where that is not plain: some are graded, or a highest was given."""
+    if not any(scale.graded or scale.maximum != 1 for scale in scales.values()):
+        return
+    lost = [name for name, scale in scales.items() if scale.seen and scale.relevance < options.positive_from]
+    end = f"; no document is relevant in {', '.join(lost)}" if lost else ""
+    say("labels: " + "; ".join(f"{name}: {scale}" for name, scale in scales.items()) + end)
+
+
+def _build(
+    reader: RowReader, file: Path, folder: Path, reading: ReadingOptions, options: PrepareOptions
+) -> building.Built:
+    folder.mkdir()
+    rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
+    try:
+        rows = ids.watched(reader.rows(), file, reader.notes, allowed=options.numbers_are_texts)
+        return building.build(rows, folder, file=file, reading=reading, rejections=rejections)
+    finally:
+        rejections.close()
+
+
+def _build_corpus(source: Source, folder: Path, options: PrepareOptions) -> tuple[Texts | None, list[Path]]:
+    documents = source.documents()
+    first = next(documents, None)
+    if first is None:
+        return None, []
+    folder.mkdir()
+    rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
+    outcomes = (_as_row(item) for item in itertools.chain([first], documents))
+    try:
+        building.build_documents(outcomes, folder, file=options.source, rejections=rejections)
+    finally:
+        rejections.close()
+    return Texts(folder / artifacts.DOCUMENTS_FILE), [rejections.file]
+
+
+def _as_row(item: str | RowError) -> Row | RowError:
+    return item if isinstance(item, RowError) else Row(0, "", (Judgement(item, None, True, "passage"),))

@@ -1,0 +1,1 @@
+"""Which queries are used, and when two texts are the same."""

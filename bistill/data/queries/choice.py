@@ -1,0 +1,93 @@
+"""Which queries of a data set a command uses, chosen by its seed, and how that is said."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bistill.data.sampling import subset
+from bistill.data.store.dataset import Dataset
+from bistill.errors import DataError, OptionError
+
+
+def answered(dataset: Dataset) -> np.ndarray:
+    """Rising ids of the queries with a positive, int64.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not len(dataset.with_positive):
+        raise DataError(
+            "no query has a relevant document",
+            where=str(dataset.path),
+            found=f"{len(dataset):,} queries, all of whose documents are labelled irrelevant",
+            todo="add rows with relevant documents, or see with which --positive_from the labels were read",
+        )
+    return dataset.with_positive
+
+
+def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
+    """Rising ids of ``count`` queries, with a positive or without, all where ``count`` is None or larger; int64.
+
+    Args:
+        dataset: the queries.
+        seed: of the run.
+        name: what the queries are chosen for, as in ``sampling.subset``.
+        count: queries wanted.
+
+    Raises:
+        DataError: no query has a positive.
+        OptionError: none of those chosen has one.
+    """
+    known = answered(dataset)
+    ids = subset(seed, name, len(dataset), count)
+    if not np.isin(ids, known, assume_unique=True).any():
+        raise OptionError(
+            "none of the queries chosen has a relevant document",
+            where="--max_samples",
+            found=count,
+            todo=f"give more: {len(known):,} of {len(dataset):,} queries have one",
+        )
+    return ids
+
+
+def with_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
+    """Rising ids of ``count`` queries with a positive, all of them where ``count`` is None or larger; int64.
+
+    Arguments as of ``queries``.
+
+    Raises:
+        DataError: no query has a positive.
+    """
+    ids = answered(dataset)
+    return ids[subset(seed, name, len(ids), count)]
+
+
+def without_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
+    """Rising ids of queries without a positive: as large a part of them as ``count`` is of the queries with one; int64.
+
+    Args:
+        dataset: the queries, some of which have a positive.
+        seed: of the run.
+        name: what the queries are chosen for.
+        count: queries with a positive that are wanted; None: all.
+    """
+    ids, others = dataset.without_positive, len(dataset.with_positive)
+    share = None if count is None or count >= others else round(len(ids) * count / others)
+    return ids[subset(seed, f"{name}, without a positive", len(ids), share)]
+
+
+def chosen_for_lists(dataset: Dataset, query_ids: np.ndarray) -> str:
+    """As ``chosen``, and what becomes of the queries without a positive, where there are any."""
+    without = len(dataset) - len(dataset.with_positive)
+    if not without:
+        return chosen(dataset, query_ids)
+    return (
+        f"{chosen(dataset, query_ids)}; no lists are made for the {without:,} queries without a positive, but their "
+        "documents stay among those that lists are drawn from"
+    )
+
+
+def chosen(dataset: Dataset, query_ids: np.ndarray) -> str:
+    """How many of the queries and of the rows of a file are used: "2,000 of 9,120 queries, 3,153 of 14,379 rows"."""
+    rows = dataset.rows()
+    return f"{len(query_ids):,} of {len(dataset):,} queries, {int(rows[query_ids].sum()):,} of {int(rows.sum()):,} rows"

@@ -1,0 +1,1 @@
+"""Labelled text in any form, as a stream of rows."""

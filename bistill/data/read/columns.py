@@ -1,0 +1,305 @@
+"""Which column of a file is what: recognised names in English and Korean, or names given by flag, never positions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from bistill.config import TextKind
+from bistill.data.queries.same_text import without_invisible
+from bistill.data.read.ids import JOIN
+from bistill.errors import DataError
+
+Form = Literal["triplets", "pairs", "texts"]
+
+# Names after `normalised_name`: case, surrounding blanks and the choice of "_", "-" or a space make no difference.
+# docs/data.md repeats this table for users.
+RECOGNISED: Final[dict[str, tuple[str, ...]]] = {
+    "query": (
+        *(
+            "query",
+            "queries",
+            "query_text",
+            "search_query",
+            "question",
+            "q",
+            "anchor",
+            "sentence1",
+            "sentence_1",
+            "text1",
+        ),
+        *("질의", "질의문", "질문", "쿼리", "검색어", "검색_질의", "문장1", "문장_1"),
+    ),
+    "positive": (
+        *("positive", "positives", "pos", "positive_passage", "positive_passages", "positive_document"),
+        *("positive_documents", "positive_doc", "positive_text", "relevant", "relevant_passage", "relevant_document"),
+        *("positive_ctx", "positive_ctxs"),
+        *("relevant_doc", "relevant_text"),
+        *("긍정", "긍정_문서", "긍정문서", "정답", "정답_문서", "정답문서", "관련_문서", "관련문서", "양성"),
+    ),
+    "negative": (
+        *("negative", "negatives", "neg", "negative_passage", "negative_passages", "negative_document"),
+        *("negative_documents", "negative_doc", "negative_text", "hard_negative", "hard_negatives", "hard_neg"),
+        *("negative_ctx", "negative_ctxs", "hard_negative_ctx", "hard_negative_ctxs"),
+        *("irrelevant", "irrelevant_passage", "irrelevant_document"),
+        *("부정", "부정_문서", "부정문서", "오답", "오답_문서", "오답문서", "무관_문서", "무관문서", "음성"),
+    ),
+    "passage": (
+        *("passage", "passages", "passage_text", "document", "documents", "document_text", "doc", "docs", "text"),
+        "context",
+        *("content", "sentence2", "sentence_2", "text2"),
+        *("문서", "본문", "지문", "내용", "문단", "문맥", "단락", "텍스트", "문장2", "문장_2"),
+    ),
+    "label": (
+        *("label", "labels", "score", "scores", "relevance", "relevance_score", "rel", "similarity"),
+        *("라벨", "레이블", "점수", "관련도", "관련성", "유사도"),
+    ),
+}
+ROLE_OF_NAME: Final = {name: role for role, names in RECOGNISED.items() for name in names}
+NUMBERED_NEGATIVE: Final = re.compile(r"^(?P<base>.*?\D)_?(?P<number>\d+)$")
+# A column "id" beside the texts is nothing that is missing.
+ID_NAME: Final = re.compile(r"(.*_ids?|(.*_)?([qpd]|doc|query|passage|corpus|document)ids?)")
+FLAGS: Final = "--query_column, --positive_column, --negative_columns, --passage_column, --label_column"
+
+
+@dataclass(frozen=True)
+class ColumnOverrides:
+    """Names of columns given by the user; None or () where names are to be recognised."""
+
+    query: str | None = None
+    positive: str | None = None
+    negatives: tuple[str, ...] = ()
+    passage: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """The columns that are read, by the names they have in the file.
+
+    Attributes:
+        form: "triplets" (positive, negatives), "pairs" (passage, label) or "texts" (passage alone, of either kind).
+        ignored: columns of the file that are not read.
+    """
+
+    form: Form
+    query: str = ""
+    positive: str = ""
+    negatives: tuple[str, ...] = ()
+    passage: str = ""
+    label: str = ""
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """All columns that are read, query first."""
+        named = (self.query, self.positive, *self.negatives, self.passage, self.label)
+        return tuple(name for name in named if name)
+
+
+def normalised_name(name: str) -> str:
+    """A column's name as the table knows it: without invisible characters, NFKC, lower case, "_" for blanks and "-"."""
+    text = unicodedata.normalize("NFKC", without_invisible(name)).strip().casefold()
+    return re.sub(r"[\s_\-]+", "_", text)
+
+
+def visible_name(name: str) -> str:
+    """A column's name as a user sees it: without invisible characters and surrounding blanks."""
+    return without_invisible(name).strip()
+
+
+def role_of(name: str) -> str | None:
+    """Role of a column ("query", "positive", "negative", "passage", "label") by its name; None if not recognised."""
+    key = normalised_name(name)
+    if key in ROLE_OF_NAME:
+        return ROLE_OF_NAME[key]
+    numbered = NUMBERED_NEGATIVE.match(key)
+    if numbered and ROLE_OF_NAME.get(numbered["base"].rstrip("_")) == "negative":
+        return "negative"
+    return None
+
+
+def resolve_columns(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+    """Find query, positive and negatives, or query, passage and label, in a header.
+
+    Raises:
+        DataError: a name occurs twice, an override names no column, a role is missing, or a choice is not unique.
+    """
+    _refuse_repeated(header, file)
+    named = _overridden(header, file, overrides)
+    found = _recognised(header, named)
+    form = _form(header, file, overrides, {**found, **{role: names for role, names in named.items() if names}})
+    roles = ("query", "positive", "negative") if form == "triplets" else ("query", "passage", "label")
+    chosen = {role: named.get(role) or found.get(role, ()) for role in roles}
+    for role in roles:
+        if role != "negative":
+            _require_one(role, chosen[role], header, file)
+    negatives = tuple(chosen.get("negative", ()))
+    if not named.get("negative"):
+        negatives = _ordered_negatives(negatives, header, file)
+    used = {name for names in chosen.values() for name in names}
+    return ColumnMap(
+        form=form,
+        query=chosen["query"][0],
+        positive=chosen["positive"][0] if form == "triplets" else "",
+        negatives=negatives,
+        passage=chosen["passage"][0] if form == "pairs" else "",
+        label=chosen["label"][0] if form == "pairs" else "",
+        ignored=tuple(name for name in header if name not in used),
+    )
+
+
+def resolve_document_columns(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+    """The document columns of labelled rows, or the one document column of a file without queries.
+
+    Raises:
+        DataError: as ``resolve_columns``, where the file has no unique document column.
+    """
+    has_query = overrides.query is not None or any(role_of(name) == "query" for name in header)
+    if has_query:
+        return resolve_columns(header, file, overrides)
+    _refuse_repeated(header, file)
+    named = _overridden(header, file, overrides)
+    names = named["passage"] or _recognised(header, named).get("passage", ())
+    _require_one("passage", names, header, file)
+    return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
+
+
+def resolve_query_column(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+    """The query column of a file alone, whatever else it has.
+
+    Raises:
+        DataError: a name occurs twice, an override names no column, or there is no unique query column.
+    """
+    _refuse_repeated(header, file)
+    named = _overridden(header, file, overrides)
+    names = named["query"] or _recognised(header, named).get("query", ())
+    _require_one("query", names, header, file)
+    return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
+
+
+RESOLVERS: Final[dict[TextKind | None, Callable[[Sequence[str], str | Path, ColumnOverrides], ColumnMap]]] = {
+    None: resolve_columns,
+    "document": resolve_document_columns,
+    "query": resolve_query_column,
+}
+
+
+def _refuse_repeated(header: Sequence[str], file: str | Path) -> None:
+    repeated = [name for name, count in Counter(map(visible_name, header)).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"the header names column {repeated[0]!r} more than once",
+            where=str(file),
+            found=list(header),
+            todo="give every column its own name",
+        )
+
+
+def _overridden(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> dict[str, tuple[str, ...]]:
+    single = {"query": overrides.query, "positive": overrides.positive}
+    single |= {"passage": overrides.passage, "label": overrides.label}
+    wanted: dict[str, tuple[str, ...]] = {role: (name,) if name is not None else () for role, name in single.items()}
+    wanted["negative"] = overrides.negatives
+    by_name = {visible_name(name): name for name in header}
+    for role, names in wanted.items():
+        for name in names:
+            if visible_name(name) not in by_name:
+                flag = "--negative_columns" if role == "negative" else f"--{role}_column"
+                raise DataError(
+                    f"missing column {name!r}, which {flag} names",
+                    where=str(file),
+                    found=list(header),
+                    todo=f"give {flag} a name of this header",
+                )
+    return {role: tuple(by_name[visible_name(name)] for name in names) for role, names in wanted.items()}
+
+
+def _recognised(header: Sequence[str], named: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    taken = {name for names in named.values() for name in names}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in header:
+        role = role_of(name)
+        if role is not None and name not in taken:
+            found[role] = (*found.get(role, ()), name)
+    return found
+
+
+def _form(
+    header: Sequence[str], file: str | Path, overrides: ColumnOverrides, found: dict[str, tuple[str, ...]]
+) -> Form:
+    asked_triplets = overrides.positive is not None or bool(overrides.negatives)
+    asked_pairs = overrides.passage is not None or overrides.label is not None
+    triplets = asked_triplets or (not asked_pairs and ("positive" in found or "negative" in found))
+    pairs = asked_pairs or (not asked_triplets and ("passage" in found or "label" in found))
+    if triplets and pairs:
+        raise DataError(
+            "the columns can be read as query, positive, negative and as query, passage, label",
+            where=str(file),
+            found=list(header),
+            todo="choose with --positive_column (and --negative_columns), or with --passage_column and "
+            "--label_column; or rename the columns that are not meant",
+        )
+    if not triplets and not pairs:
+        if header and all(name.strip().isdecimal() for name in header):
+            raise DataError(
+                "the first row holds numbers, where the names of the columns are expected",
+                where=str(file),
+                found=list(header),
+                todo=f"write the names of the columns in the first row; if the numbers are ids, {JOIN}",
+            )
+        raise DataError(
+            "missing columns: neither positive and negative nor passage and label are in the header",
+            where=str(file),
+            found=list(header),
+            todo="name the columns so in the first row (separated by commas in a .csv file; in JSON as keys of every "
+            f"object, one object on each line or in an array), or by flag: {FLAGS}{_advice_on_ids(header)}",
+        )
+    return "triplets" if triplets else "pairs"
+
+
+def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: str | Path) -> None:
+    if len(names) == 1:
+        return
+    if names:
+        listed = ", ".join(repr(name) for name in names)
+        raise DataError(
+            f"more than one column can be the {role}: {listed}",
+            where=str(file),
+            found=list(header),
+            todo=f"choose one with --{role}_column",
+        )
+    raise DataError(
+        f"missing column: {role}",
+        where=str(file),
+        found=list(header),
+        todo=f"name a column {role!r} in the first row, or choose one with --{role}_column{_advice_on_ids(header)}",
+    )
+
+
+def _advice_on_ids(header: Sequence[str]) -> str:
+    names = [name for name in header if ID_NAME.fullmatch(normalised_name(name))]
+    return f"; where ids stand for texts ({', '.join(map(repr, names))}), {JOIN}" if names else ""
+
+
+def _ordered_negatives(names: Sequence[str], header: Sequence[str], file: str | Path) -> tuple[str, ...]:
+    """Numbered negatives in the order of their numbers, an unnumbered one first; hard ones stand beside the others."""
+    places: dict[tuple[int, bool], str] = {}
+    for name in names:
+        key = normalised_name(name)
+        numbered = NUMBERED_NEGATIVE.match(key)
+        place = (int(numbered["number"]) if numbered else -1, key.startswith("hard"))
+        if place in places:
+            raise DataError(
+                f"more than one column can be the same negative: {places[place]!r}, {name!r}",
+                where=str(file),
+                found=list(header),
+                todo="choose with --negative_columns",
+            )
+        places[place] = name
+    return tuple(places[place] for place in sorted(places))

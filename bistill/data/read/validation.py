@@ -1,0 +1,297 @@
+"""What a cell, a row and a file's labels must look like; everything else is an error with row and column."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from bistill.data.queries.same_text import is_blank, without_invisible
+from bistill.data.read.columns import ColumnMap, ColumnOverrides
+from bistill.data.read.dialect import LONGEST_TEXT
+from bistill.data.read.encoding import SURROGATE, UTF8, TextEncoding, doubtful, unreadable
+from bistill.data.read.ids import JOIN
+from bistill.data.records import Judgement, Row
+from bistill.errors import DataError, OptionError, RowError
+
+NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+TRUTH: Final = {"true": 1.0, "false": 0.0}  # as pandas and spreadsheets write what JSON writes as true and false
+ASIDE: Final = "set bad rows aside with --on_bad_rows skip"
+EDIT: Final = f"correct the row, or {ASIDE}"
+DEFAULT_POSITIVE_FROM: Final = 0.5
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How rows are understood.
+
+    Attributes:
+        columns: names of columns given by the user.
+        label_maximum: highest label of the scale; None: 1, or the highest found in the file (for whole numbers above
+            1, the highest of all such files of the source).
+        positive_from: labels of at least this share of the highest are positives.
+    """
+
+    columns: ColumnOverrides = field(default_factory=ColumnOverrides)
+    label_maximum: float | None = None
+    positive_from: float = DEFAULT_POSITIVE_FROM
+
+    def __post_init__(self) -> None:
+        maximum = self.label_maximum
+        if maximum is not None and not (math.isfinite(maximum) and maximum > 0):
+            raise OptionError(
+                "the value is out of range", where="--label_maximum", found=maximum, todo="give a number above 0"
+            )
+
+
+def checked_text(value: object, *, file: str | Path, row: int, column: str) -> str:
+    """The text of a cell that must hold one.
+
+    Raises:
+        RowError: it is no text, nobody can see anything in it, it is too long, or it holds NUL or bytes that are not
+            UTF-8.
+    """
+    if not isinstance(value, str):
+        if value is None:
+            raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            what = "the cell is not text, but a number"
+            todo = f"write a number that is meant as text in quotes; if it is the id of a text, {JOIN}; or {ASIDE}"
+            raise RowError(what, file=file, row=row, column=column, found=value, todo=todo)
+        raise RowError("the cell is not text", file=file, row=row, column=column, found=value, todo=EDIT)
+    refuse_bad_characters(value, file=file, row=row, column=column)
+    if is_blank(value):
+        raise RowError("the cell is empty", file=file, row=row, column=column, found=value, todo=EDIT)
+    refuse_too_long(value, file=file, row=row, column=column)
+    return value
+
+
+def refuse_too_long(value: str, *, file: str | Path, row: int, column: str) -> None:
+    """Raise RowError where a text is longer than a field of the CSV files that `bistill prepare` writes may be."""
+    if len(value) > LONGEST_TEXT:
+        what = f"a text of {len(value):,} characters; {LONGEST_TEXT:,} is the most"
+        raise RowError(what, file=file, row=row, column=column, found=value[:200], todo=EDIT)
+
+
+def refuse_bad_characters(
+    value: str, *, file: str | Path, row: int, column: str, encoding: TextEncoding = UTF8
+) -> None:
+    """Raise RowError where a text holds NUL, or was not or not surely decoded from the file's encoding."""
+    if "\0" in value:
+        at = value.index("\0")
+        around = value[max(0, at - 20) : at + 20]
+        raise RowError(
+            f"NUL at character {at + 1} of the cell", file=file, row=row, column=column, found=around, todo=EDIT
+        )
+    if value.isascii():
+        return
+    if lone := SURROGATE.search(value):
+        what, found, todo = unreadable(value, lone.start(), encoding)
+        raise RowError(what, file=file, row=row, column=column, found=found, todo=todo)
+    if what := doubtful(value, encoding):
+        todo = f"save the file as UTF-8, {EDIT}"
+        raise RowError(what, file=file, row=row, column=column, found=value, todo=todo)
+
+
+def checked_label(value: object, *, file: str | Path, row: int, column: str, maximum: float | None) -> float:
+    """The label of a cell as the file gives it, not yet normalised.
+
+    Raises:
+        RowError: it is missing, not a number, NaN, infinite, negative or above ``maximum``.
+    """
+    number, what = _number(value)
+    if not what and math.isnan(number):
+        what = "the label is not a number (NaN)"
+    if not what and (number < 0 or math.isinf(number) or (maximum is not None and number > maximum)):
+        allowed = f"labels go from 0 to {maximum:g}" if maximum is not None else "labels are 0 or a finite number above"
+        what = f"the label is out of range: {allowed}"
+    if what:
+        raise RowError(what, file=file, row=row, column=column, found=value, todo=_label_advice(value))
+    return number
+
+
+def _number(value: object) -> tuple[float, str]:
+    """The number that a label is, or what is wrong with it. True and False are 1 and 0, as texts, too."""
+    if isinstance(value, str):
+        text = without_invisible(value).strip()
+        if not text:
+            return math.nan, "the label is empty"
+        if text.casefold() in TRUTH:
+            return TRUTH[text.casefold()], ""
+        return (float(text), "") if NUMBER.fullmatch(text) else (math.nan, "the label is not a number")
+    if value is None:
+        return math.nan, "the label is empty"
+    if isinstance(value, int | float | Decimal):
+        return as_float(value), ""
+    return math.nan, "the label is not a number"
+
+
+def as_float(value: float | Decimal) -> float:
+    """A number as a float; an integer beyond all floats is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _label_advice(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value):
+        return f"write the number with a point ({value.strip().replace(',', '.')}), or {ASIDE}"
+    if isinstance(value, str) and re.search(r"[^\W\d]", value):
+        return f"write 1 for relevant and 0 for not, or a grade as a number, or {ASIDE}"
+    return EDIT
+
+
+def row_from_cells(
+    cells: Mapping[str, Any], columns: ColumnMap, reading: ReadingOptions, *, file: str | Path, number: int
+) -> Row:
+    """A checked row.
+
+    Args:
+        cells: value of each column: text, number, None, or a list of them: texts of documents, and their labels.
+        columns: which column is what.
+        reading: how labels are understood.
+        file: the file as the user named it.
+        number: the row's number for messages.
+
+    Raises:
+        RowError: a column is missing, or a cell is not what its column must hold.
+    """
+    for column in columns.used:
+        if column not in cells:
+            raise RowError("missing column", file=file, row=number, column=column, found=list(cells), todo=EDIT)
+    if columns.form == "texts":
+        texts = _texts(cells[columns.passage], file=file, row=number, column=columns.passage)
+        return Row(number, "", tuple(Judgement(text, None, True, columns.passage) for text in texts))
+    query = checked_text(cells[columns.query], file=file, row=number, column=columns.query)
+    if columns.form == "pairs":
+        return Row(number, query, _labelled(cells, columns, reading, file, number))
+    judged = [
+        Judgement(text, None, True, columns.positive)
+        for text in _texts(cells[columns.positive], file=file, row=number, column=columns.positive)
+    ]
+    for position, column in enumerate(columns.negatives):
+        value = cells[column]
+        if position > 0 and (value is None or (isinstance(value, str) and is_blank(value))):
+            continue  # negative_2 to negative_n may be empty: rows have different numbers of negatives
+        judged += [Judgement(text, None, False, column) for text in _texts(value, file=file, row=number, column=column)]
+    if not judged:
+        what = "neither a positive nor a negative"
+        raise RowError(what, file=file, row=number, column=columns.positive, found=[], todo=EDIT)
+    return Row(number, query, tuple(judged))
+
+
+def _labelled(
+    cells: Mapping[str, Any], columns: ColumnMap, reading: ReadingOptions, file: str | Path, number: int
+) -> tuple[Judgement, ...]:
+    """The judgement of a labelled pair, or those of a list of documents with a list of labels."""
+    documents, labels = cells[columns.passage], cells[columns.label]
+    if not isinstance(documents, list | tuple):
+        documents, labels = [documents], [labels]
+    elif not isinstance(labels, list | tuple) or len(labels) != len(documents):
+        counted = f"{len(labels)} labels" if isinstance(labels, list | tuple) else "a label that is no list"
+        what = f"{len(documents)} documents with {counted}"
+        raise RowError(what, file=file, row=number, column=columns.label, found=labels, todo=EDIT)
+    if not documents:
+        what = "a query without a document"
+        raise RowError(what, file=file, row=number, column=columns.passage, found=documents, todo=EDIT)
+    maximum = reading.label_maximum
+    return tuple(
+        Judgement(
+            checked_text(document, file=file, row=number, column=columns.passage),
+            checked_label(label, file=file, row=number, column=columns.label, maximum=maximum),
+            None,
+            columns.label,
+        )
+        for document, label in zip(documents, labels, strict=True)
+    )
+
+
+def _texts(value: object, *, file: str | Path, row: int, column: str) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [checked_text(item, file=file, row=row, column=column) for item in value]
+    return [checked_text(value, file=file, row=row, column=column)]
+
+
+class LabelScale:
+    """The scale of a file's labels, found while they stream by.
+
+    Labels are 0 and 1, or graded 0..1, or whole numbers 0..n; with a given maximum n any number in 0..n. Without one,
+    a fraction and a label above 1 in the same file contradict each other: nobody can tell 0.5 of 1 from 0.5 of 3.
+
+    A file of 0 and 1 alone has a scale of its own: its 1 is a positive, whatever other files of the source are graded
+    up to. Graded files of a source share one.
+    """
+
+    def __init__(self, maximum: float | None) -> None:
+        self.given = maximum
+        self.highest = 0.0
+        self.seen = False
+        self.above_one: tuple[str, int, float] | None = None
+        self.fraction: tuple[str, int, float] | None = None
+
+    def see(self, label: float, file: str | Path, row: int) -> None:
+        """Take note of a label.
+
+        Raises:
+            DataError: the file mixes fractions with labels above 1.
+        """
+        self.seen = True
+        self.highest = max(self.highest, label)
+        if self.above_one is None and label > 1:
+            self.above_one = (str(file), row, label)
+        if self.fraction is None and not label.is_integer():
+            self.fraction = (str(file), row, label)
+        self._refuse_mixture()
+
+    def join(self, other: LabelScale) -> None:
+        """Take note of the labels of another graded file of the same source.
+
+        Raises:
+            DataError: the files together mix fractions with labels above 1.
+        """
+        self.seen = self.seen or other.seen
+        self.highest = max(self.highest, other.highest)
+        self.above_one = self.above_one or other.above_one
+        self.fraction = self.fraction or other.fraction
+        self._refuse_mixture()
+
+    @property
+    def maximum(self) -> float:
+        """The label that counts as 1.0."""
+        return self.given if self.given is not None else max(1.0, self.highest)
+
+    @property
+    def graded(self) -> bool:
+        """Whether a label other than 0 and 1 was seen."""
+        return self.above_one is not None or self.fraction is not None
+
+    @property
+    def relevance(self) -> float:
+        """Relevance in 0..1 of the highest label that was seen."""
+        return self.highest / self.maximum
+
+    def __str__(self) -> str:
+        """Which labels were found and what they are taken for, for users."""
+        if not self.seen:
+            return "no labels: positives and negatives by column"
+        if not self.graded and self.maximum == 1:
+            return "labels 0 and 1"
+        found = f"labels 0 to {self.highest:g}" if self.graded else "labels 0 and 1"
+        return f"{found}, divided by {self.maximum:g}"
+
+    def _refuse_mixture(self) -> None:
+        if self.given is not None or self.above_one is None or self.fraction is None:
+            return
+        file, row, label = self.fraction
+        high_file, high_row, high = self.above_one
+        other = f"row {high_row}" if file == high_file else f"{high_file}, row {high_row},"
+        raise DataError(
+            f"the labels mix fractions with labels above 1: {label:g} here, {high:g} in {other}",
+            where=f"{file}, row {row}",
+            todo="give the highest label of the scale with --label_maximum, or correct the rows",
+        )

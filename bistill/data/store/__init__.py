@@ -1,0 +1,1 @@
+"""Records and texts, parsed once and memory-mapped."""

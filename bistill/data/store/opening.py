@@ -1,0 +1,187 @@
+"""Opening labelled files: parsed once into the cache, then memory-mapped; and what is said about bad rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from bistill import artifacts
+from bistill.config import BadRows, TextKind
+from bistill.console import say
+from bistill.data.read import ids
+from bistill.data.read.files import RowReader, ending_of, open_file
+from bistill.data.read.rejections import Rejections, read_rejections, set_aside, write_rejected
+from bistill.data.read.validation import ReadingOptions
+from bistill.data.store import building, cache
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.texts import Texts
+from bistill.errors import ArtifactError, DataError
+
+# Changes whenever the same file becomes other records than before.
+PARSED_VERSION: Final = 3
+
+
+def load_split(
+    path: str | Path,
+    *,
+    on_bad_rows: BadRows = "stop",
+    rejected_to: Path | None = None,
+    reading: ReadingOptions | None = None,
+) -> Dataset:
+    """Open the labelled rows of one file; parsed once, then memory-mapped from the cache.
+
+    Args:
+        path: a CSV, TSV, JSONL or Parquet file.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
+        rejected_to: rejected.csv of "skip"; entries of other files in it are kept. None: beside the parsed data.
+        reading: column names and label scale; None: recognised names, and for a file that ``bistill prepare`` wrote
+            the threshold it was prepared with.
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+        DataError: the file is missing or empty, its columns are not recognised, or its labels are of two scales.
+    """
+    path = Path(path)
+    prepared = _prepare_record(path)
+    reading = reading or _reading_of_prepared(prepared)
+    reader = open_file(path, reading)
+    key = _key(path, reading, "records")
+
+    def fill(folder: Path) -> dict[str, Any]:
+        return _fill(folder, reader, reading, on_bad_rows)
+
+    # What "skip" left in the cache does not answer "stop": parsing again raises the bad row.
+    folder, manifest = cache.obtain(key, fill, accept=lambda stored: on_bad_rows == "skip" or not stored["rejected"])
+    notes = tuple(str(note) for note in manifest["notes"])
+    for note in notes:
+        say(f"{path}: {note}")
+    if manifest["rejected"]:
+        _report_rejected(folder, path, int(manifest["rejected"]), rejected_to)
+    elif rejected_to is not None and rejected_to.exists():  # rows of this file that were mended since
+        write_rejected(rejected_to, (), files=[str(path)])
+    return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
+
+
+def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
+    """Unique documents of labelled rows, or of a file with only a document column, memory-mapped from the cache.
+
+    Raises:
+        RowError: the first bad row.
+        DataError: the file is missing or empty, or has no unique document column.
+    """
+    return _load_texts(path, "document", reading or ReadingOptions())
+
+
+def load_queries(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
+    """Unique queries of a file with a query column, memory-mapped from the cache; its other columns are not read.
+
+    Raises:
+        RowError: the first bad row.
+        DataError: the file is missing or empty, or has no unique query column.
+    """
+    return _load_texts(path, "query", reading or ReadingOptions())
+
+
+def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Texts:
+    path = Path(path)
+    _prepare_record(path)
+    reader = open_file(path, reading, only=kind)
+    key = _key(path, reading, {"document": "documents", "query": "queries"}[kind])
+
+    def fill(folder: Path) -> dict[str, Any]:
+        rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)
+        try:
+            rows = ids.watched(reader.rows(), path, reader.notes, allowed=True)
+            count = building.build_documents(rows, folder, file=path, rejections=rejections)
+        finally:
+            rejections.close()
+        return {"documents": count, "notes": list(reader.notes)}
+
+    folder, manifest = cache.obtain(key, fill)
+    for note in manifest["notes"]:
+        say(f"{path}: {note}")
+    return Texts(folder / artifacts.DOCUMENTS_FILE)
+
+
+def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows: BadRows) -> dict[str, Any]:
+    rejections = Rejections(on_bad_rows, folder / artifacts.REJECTIONS_FILE)
+    try:
+        rows = ids.watched(reader.rows(), reader.file, reader.notes, allowed=True)
+        built = building.build(rows, folder, file=reader.file, reading=reading, rejections=rejections)
+    finally:
+        rejections.close()
+    counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}
+    notes = [*reader.notes, *built.left_out.notes()]
+    return {**counts, "label_maximum": built.scale.maximum, "notes": notes, "left_out": asdict(built.left_out)}
+
+
+def _key(path: Path, reading: ReadingOptions, kind: str) -> str:
+    """Key of a file's content and of everything that decides how it is read, its name's ending included."""
+    return artifacts.fingerprint(
+        {
+            "version": PARSED_VERSION,
+            "kind": kind,
+            "sha256": artifacts.sha256_of_file(path),
+            "ending": ending_of(path),
+            "reading": asdict(reading),
+        }
+    )
+
+
+def left_out(dataset: Dataset) -> dict[str, int]:
+    """How many judgements are none since texts are the same, by kind; see ``repeated.LeftOut``."""
+    return dict(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["left_out"])
+
+
+def positive_from(path: Path) -> float:
+    """The share of the highest label from which a label of a file is positive, unless ``load_split`` is told otherwise.
+
+    Raises:
+        DataError: the file belongs to a data version whose preparation was broken off.
+    """
+    return _reading_of_prepared(_prepare_record(path)).positive_from
+
+
+def label_maximum(dataset: Dataset) -> float:
+    """The label of the file that counts as 1.0."""
+    return float(artifacts.read_json(dataset.folder / artifacts.MANIFEST)["label_maximum"])
+
+
+def _prepare_record(path: Path) -> dict[str, Any]:
+    """What ``bistill prepare`` says of a file of a data version; nothing of any other file.
+
+    Raises:
+        DataError: it did not write the data version to its end: the file may be another's.
+    """
+    if path.name not in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE):
+        return {}
+    try:
+        record = artifacts.read_json(path.parent / artifacts.PREPARE_RECORD)
+    except ArtifactError:
+        return {}
+    if record.get("complete") is False:
+        raise DataError(
+            "`bistill prepare` was broken off here: the files of this data version may not belong together",
+            where=str(path),
+            todo="run `bistill prepare` with the same options again",
+        )
+    return record
+
+
+def _reading_of_prepared(record: Mapping[str, Any]) -> ReadingOptions:
+    """Reading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
+    options = record.get("options", {})
+    threshold = options.get("positive_from") if isinstance(options, dict) else None
+    return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
+
+
+def _report_rejected(folder: Path, path: Path, count: int, rejected_to: Path | None) -> None:
+    target = rejected_to or folder.parent / f"{folder.name}.{artifacts.REJECTED_FILE}"
+    stored = folder / artifacts.REJECTIONS_FILE
+    # The same content may have been parsed under another path: the file is named as it is named now.
+    entries = ((str(path), entry) for _, entry in read_rejections(stored))
+    write_rejected(target, entries, files=[str(path)])
+    _, first = next(read_rejections(stored))
+    say(f"{set_aside(count, str(path), first)}; see {target}")

@@ -1,0 +1,1 @@
+"""JSON, picture, page and text of an evaluation."""

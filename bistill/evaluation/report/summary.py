@@ -1,0 +1,127 @@
+"""The main figures of a report as tables and sentences on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from bistill import console
+from bistill.evaluation import dimensions
+from bistill.evaluation.comparisons import OTHERS
+from bistill.evaluation.report.composing import RANKING_TITLES, ROLES, SEPARATION_TITLES
+
+# Columns of the table that are there only where they were measured.
+OPTIONAL: Final = ("bm25", "compared")
+CUT_TITLES: Final = {
+    "best_f1": "best F1",
+    "precision_95": "lowest with 95 % precision",
+    "recall_95": "highest with 95 % recall",
+}
+
+
+def print_summary(result: Mapping[str, Any]) -> None:
+    """Print the figures of a report, one column a model, then what they are worth."""
+    roles = shown_roles(result)
+    rows = [
+        [title, *(number((result["ranking"][role] or {}).get(key)) for role in roles)]
+        for key, title in RANKING_TITLES.items()
+    ]
+    for title, (kind, key) in SEPARATION_TITLES.items():
+        by_role = [(result["separation"].get(role) or {}).get(kind, {}).get(key) for role in roles]
+        rows.append([title, *map(number, by_role)])
+    counts = result["counts"]
+    title = f"{counts['queries']} queries, {counts['documents']} documents; scores are (cosine + 1) / 2"
+    console.table(["", *roles], rows, title=title)
+    _print_differences(result["comparisons"])
+    for sentence in sentences(result):
+        print(sentence)
+
+
+def shown_roles(result: Mapping[str, Any]) -> list[str]:
+    """Roles with a column: the three that every evaluation is about, and the others where they were measured."""
+    return [role for role in ROLES if role not in OPTIONAL or result["ranking"][role]]
+
+
+def sentences(result: Mapping[str, Any]) -> Iterator[str]:
+    """What beside the tables decides how far the figures can be trusted."""
+    if (beside := result.get("beside_start")) and beside["kept"] == "start":
+        scores = beside["ndcg_at_10"]
+        yield (
+            f"The student is its untouched start: on {beside['queries']} validation queries the training gained "
+            f"nothing (nDCG@10 trained {number(scores['trained'])}, untouched {number(scores['start'])})."
+        )
+    teacher = result["models"]["teacher"]
+    if "reranks" in teacher:
+        yield f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model."
+    if closed := result["comparisons"]["gap_closed"]:
+        yield (
+            "Share of the teacher's lead over the base in nDCG@10 that the student has: "
+            f"{closed['share']:.0%} {bounds(closed, '{:.0%}')}."
+        )
+    yield from _separation_sentences(result)
+    yield from dimensions.sentences(result)
+    for item in result["forgetting"]:
+        scores = item["ndcg_at_10"]
+        beside = (
+            f", base {scores['base']:.4f}, difference {signed(difference)}"
+            if (difference := item["student_minus_base"])
+            else ""
+        )
+        yield f"On {item['test']['path']}, not trained on: nDCG@10 student {scores['student']:.4f}{beside}."
+    if gate := result.get("teacher_gate"):
+        before = {role: gate[role]["rerank_ndcg_at_10"] for role in ("teacher", "student")}
+        yield (
+            f"Before distilling, nDCG@10 on the lists of {gate['queries']} validation queries: "
+            f"teacher {before['teacher']:.4f}, untouched student {before['student']:.4f}."
+        )
+
+
+def _separation_sentences(result: Mapping[str, Any]) -> Iterator[str]:
+    for kind, title in (("labelled_negatives", "labelled"), ("random_negatives", "random")):
+        if (shuffled := (result["shuffled_queries"]["student"] or {}).get(kind)) and shuffled["margin"] is not None:
+            yield (
+                f"Margin over {title} negatives {number(shuffled['true_margin'])}; asked by other queries, "
+                f"{number(shuffled['margin'])}."
+            )
+        if cut := (result["thresholds"][kind] or {}).get("best_f1"):
+            yield (
+                f"Cosine of the best F1 against {title} negatives: {cut['cosine']['threshold']:.3f} "
+                f"{bounds(cut['cosine'], '{:.3f}')}, F1 {cut['f1']:.3f}."
+            )
+        calibrated = result["calibrated"]["student"]
+        if calibrated and (found := calibrated["reliability"][kind]):
+            yield (
+                f"Calibrated score, positives and {title} negatives: expected calibration error "
+                f"{found['expected_calibration_error']:.3f}, Brier score {found['brier']:.3f}."
+            )
+
+
+def _print_differences(comparisons: Mapping[str, Any]) -> None:
+    measured = [role for role in OTHERS if comparisons[f"student_minus_{role}"]]
+    if measured:
+        console.table(
+            ["", *(f"student - {role}" for role in measured)],
+            [
+                [title, *(signed(comparisons[f"student_minus_{role}"][key]) for role in measured)]
+                for key, title in RANKING_TITLES.items()
+            ],
+            title=f"differences and their {comparisons['confidence']:.0%} intervals over queries, paired",
+        )
+
+
+def signed(item: Mapping[str, float] | None) -> str:
+    """A difference with its interval."""
+    return f"{item['difference']:+.3f} {bounds(item, '{:+.3f}')}" if item else "-"
+
+
+def bounds(item: Mapping[str, float | None], form: str) -> str:
+    """An interval; an end that the draws do not bound is said."""
+    if item["low"] is None and item["high"] is None:
+        return "(unbounded)"
+    ends = ["unbounded" if (end := item[name]) is None else form.format(end) for name in ("low", "high")]
+    return f"({ends[0]} to {ends[1]})"
+
+
+def number(value: float | None) -> str:
+    """A figure with four decimals, "-" where there is none."""
+    return "-" if value is None else f"{value:.4f}"

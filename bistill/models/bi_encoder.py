@@ -1,0 +1,214 @@
+"""The student: queries and documents encoded apart into unit vectors; relevance is their cosine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bistill import console
+from bistill.config import LoraOptions, Pooling, Precision
+from bistill.console import progress
+from bistill.data.store.texts import windows
+from bistill.errors import DataError, ModelError
+from bistill.models import layers, lora, pooling, reading
+from bistill.models.compute import batching, packing
+from bistill.models.compute.precision import autocast, default_device, resolve_precision
+from bistill.models.compute.products import fast_products
+from bistill.models.families import Prompts
+from bistill.models.files import directories, loading
+
+
+class BiEncoder:
+    """A transformer, its tokenizer, its pooling and its prompts.
+
+    Attributes:
+        model: transformers model, or the ``PeftModel`` around it.
+        source: folder it was loaded from.
+        mode: key of ``pooling.POOLINGS``.
+        max_len: tokens of a text, prompt included.
+        prompts: text in front of queries and of documents.
+        start_layers: which layers of the model at ``source`` these are; None: all.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        source: str,
+        mode: str,
+        max_len: int,
+        texts: Prompts,
+        precision: Precision,
+        start_layers: list[int] | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.source = model, tokenizer, source
+        self.mode, self.max_len, self.prompts, self.start_layers = mode, max_len, texts, start_layers
+        self.precision = resolve_precision(precision, self.device)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        max_len: int | None = None,
+        layer_count: int | None = None,
+        precision: Precision = "auto",
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        pooling_name: Pooling | None = None,
+        trust_remote_code: bool = False,
+    ) -> BiEncoder:
+        """Load a sentence-transformers directory, a bare transformer, or a hub model.
+
+        Args:
+            name: folder or hub name.
+            max_len: unset: the directory's own ``max_seq_length``; never more than the model has positions.
+            layer_count: keep so many layers, evenly chosen; unset: all.
+            precision: arithmetic of the forward pass.
+            query_prompt: unset: the directory's own, else the model family's.
+            document_prompt: likewise.
+            pooling_name: likewise, how token vectors become one.
+            trust_remote_code: whether code that the model brings along may run.
+
+        Raises:
+            ModelError: it cannot be loaded, has modules that a student cannot have, or layers that cannot be left out.
+            OptionError: it has fewer layers.
+        """
+        from transformers import AutoModel
+
+        path = loading.local_folder(name, "bi-encoder")
+        reads = reading.decide(
+            name, path, query_prompt=query_prompt, document_prompt=document_prompt, pooling_name=pooling_name
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # a bare transformer's unused pooler may be drawn at random
+            model, report = loading.load_model(AutoModel, path, trust_remote_code=trust_remote_code)
+        directories.check_complete(path, report["missing_keys"])
+        tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
+        model.to(default_device()).eval()
+        reading.say(reads)
+        start_layers = None
+        if layer_count is not None:
+            model, start_layers = layers.cut(model, layer_count)
+        return cls(
+            model,
+            tokenizer,
+            source=path,
+            mode=reads.mode,
+            max_len=loading.input_length(name, max_len, tokenizer, model.config, reads.max_len),
+            texts=reads.prompts,
+            precision=precision,
+            start_layers=start_layers,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts of one forward share a row, without padding."""
+        return packing.packs(self.model, self.precision)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    def tokenize_queries(self, texts: Sequence[str]) -> list[batching.Encoding]:
+        """Token ids of queries, prompt included."""
+        return batching.tokenize(self.tokenizer, [self.prompts.query + text for text in texts], self.max_len)
+
+    def tokenize_documents(self, texts: Sequence[str]) -> list[batching.Encoding]:
+        """Token ids of documents, prompt included."""
+        return batching.tokenize(self.tokenizer, [self.prompts.document + text for text in texts], self.max_len)
+
+    def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
+        """Unit vectors of tokenized texts in one pass: float32 of shape (n, dim), with graph where gradients are on."""
+        batch = batching.padded(self.tokenizer, encodings, self.device)
+        lengths = batching.lengths(encodings)
+        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
+            hidden: Tensor = self.model(**batch).last_hidden_state
+        vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
+        return torch.nn.functional.normalize(vectors, dim=-1)
+
+    def encode_queries(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+        """Unit vectors of queries without gradients: float32 of shape (n, dim)."""
+        return self._encode(texts, self.prompts.query, batch_size, description)
+
+    def encode_documents(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+        """Unit vectors of documents without gradients: float32 of shape (n, dim)."""
+        return self._encode(texts, self.prompts.document, batch_size, description)
+
+    def query_windows(
+        self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
+    ) -> Iterator[np.ndarray]:
+        """What ``encode_queries`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
+        return self._windows(texts, self.prompts.query, batch_size, description)
+
+    def document_windows(
+        self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
+    ) -> Iterator[np.ndarray]:
+        """What ``encode_documents`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
+        return self._windows(texts, self.prompts.document, batch_size, description)
+
+    def save(self, folder: Path, options: LoraOptions) -> None:
+        """Write a stock sentence-transformers directory; adapters merged, of an uncut model in ``adapter/``, too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        directories.write_tokenizer(folder, self.tokenizer, self.max_len)
+        directories.write_layout(folder, mode=self.mode, dim=self.dim, max_len=self.max_len, prompts=self.prompts)
+        # An adapter of a cut model fits no model that can be loaded: on the whole one it would change other layers.
+        cut = self.start_layers is not None
+        lora.save(folder, self.model, lora.merged(self.model), options, self.source, adapter=not cut)
+
+    def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
+        vectors = list(self._windows(texts, prompt, batch_size, description))
+        return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
+
+    def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[np.ndarray]:
+        """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream.
+
+        Raises:
+            DataError: one text stands where several are expected; its letters would be taken for texts.
+            ModelError: a vector holds values that are no numbers.
+        """
+        if isinstance(texts, str):
+            raise DataError("several texts are expected", where="texts", found=texts, todo="give a list: [text]")
+        total = len(texts) if isinstance(texts, Sequence) else 0
+        read = cut = 0
+        with progress(description, total, "texts") as advance:
+            for window in windows((prompt + text for text in texts), 16 * batch_size):
+                # Modes are set and put back within a window: between two of them the caller's code runs.
+                was_training = self.model.training
+                self.model.eval()
+                encodings, longer = batching.tokenize_counting_cuts(self.tokenizer, window, self.max_len)
+                with torch.inference_mode(), fast_products(self.device):
+                    vectors = self._embed(encodings, batch_size, advance).cpu().numpy()
+                self.model.train(was_training)
+                self._check_finite(vectors)
+                read, cut = read + len(window), cut + longer
+                yield vectors
+        if description and cut:
+            console.say(batching.cut_texts(description, cut, read, self.max_len))
+
+    def _check_finite(self, vectors: np.ndarray) -> None:
+        broken = ~np.isfinite(vectors.sum(axis=1))
+        if broken.any():
+            raise ModelError(
+                "the model gives values that are no numbers",
+                where=self.source,
+                found=f"{int(broken.sum())} of {len(vectors)} texts",
+                todo="try --precision fp32; if that does not help, train the model again",
+            )
+
+    def _embed(self, encodings: Sequence[batching.Encoding], max_items: int, advance: Callable[[int], None]) -> Tensor:
+        return batching.in_buckets(
+            encodings, self.forward, max_items=max_items, device=self.device, packed=self.packs, advance=advance
+        )

@@ -1,0 +1,396 @@
+"""Texts without padding: the real tokens of a batch in one row, each attending to its own text alone.
+
+Padding costs what real tokens cost. So a padded batch (n, length) is gathered into one row of its real tokens at the
+door of a transformer, all layers run on that row, and behind the last one the token vectors are laid out again as
+(n, length, dim); heads and poolings see what they always saw. Attention is the one layer that must know where texts
+end: on CUDA ``torch.nn.attention.varlen`` (FlashAttention: Dao et al. 2022), on a CPU one product for each run of texts
+of equal length. The same idea in BERT pre-training: Krell et al. 2021, "Efficient Sequence Packing without
+Cross-contamination"; positions begin anew in each text.
+
+Whether a model can be run this way is not read from its name but tried: a packed and a padded forward must agree.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, cached_property
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bistill import console
+from bistill.config import Precision
+from bistill.models.compute.precision import autocast
+from bistill.models.compute.primitives import row_size
+from bistill.models.files.loading import OFFSET_FAMILIES, longest_input
+
+IMPLEMENTATION: Final = "bistill_packed"
+# Arguments of attention functions that change nothing of what is computed here: dropout of attention probabilities is
+# left out by decision (``docs/decisions/0010``), the others are for kernels or caches that are not used.
+HARMLESS: Final = {"dropout", "position_ids", "deterministic", "use_cache", "output_attentions"}
+# What packed and padded token vectors may differ by, as a share of their norm: rounding, and no more.
+TOLERANCES: Final[dict[Precision, float]] = {"fp32": 1e-4, "bf16": 0.05, "fp16": 0.01}
+HALF: Final = ("bf16", "fp16")
+WIDEST_TRIED: Final = 256
+
+
+class Layout:
+    """Where the tokens of each text lie in the packed row.
+
+    Args:
+        lengths: tokens of each text, integers of shape (n,), all positive.
+        device: where the token tensors are.
+
+    Attributes:
+        tokens: of all texts.
+        size: of the row: on a CPU it is filled up to one of few sizes (``primitives.py``).
+        longest: tokens of the longest text.
+        runs: (number of texts, their length) of neighbours of equal length, in order, what fills up included.
+        attended: whether a layer has asked for attention by this layout.
+    """
+
+    def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
+        self.lengths, self.device = np.asarray(lengths, dtype=np.int64), device
+        self.tokens, self.longest = int(self.lengths.sum()), int(self.lengths.max())
+        self.size = row_size(self.tokens) if device.type == "cpu" else self.tokens
+        whole, rest = divmod(self.size - self.tokens, self.longest)
+        # What fills up begins like the longest text, so that no position is beyond the model's last.
+        filling = [self.longest] * whole + [rest] * (rest > 0)
+        self._pieces = np.concatenate([self.lengths, np.array(filling, dtype=np.int64)])
+        self._sources = np.append(np.arange(len(self.lengths)), [self.lengths.argmax()] * len(filling)).astype(np.int64)
+        starts = np.flatnonzero(np.diff(self._pieces, prepend=-1))
+        counts = np.diff(starts, append=len(self._pieces))
+        self.runs = [(int(n), int(self._pieces[start])) for n, start in zip(counts, starts, strict=True)]
+        self.attended = False
+
+    @cached_property
+    def texts(self) -> Tensor:
+        """Text of each token, int64 of shape (size,)."""
+        return self._moved(np.repeat(self._sources, self._pieces))
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """Place of each token in its text from 0 on, int64 of shape (size,)."""
+        return self._moved(np.concatenate([np.arange(length) for length in self._pieces]))
+
+    @cached_property
+    def ends(self) -> Tensor:
+        """0 and the end of each text in the row, int32 of shape (n + 1,), or more where the row is filled up."""
+        return self._moved(np.concatenate([[0], self._pieces.cumsum()]).astype(np.int32))
+
+    @cached_property
+    def _cells(self) -> Tensor:
+        return self.texts * self.longest + self.positions
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """Right-padded (n, longest, ...) to the row of real tokens (1, size, ...)."""
+        return padded.flatten(0, 1).index_select(0, self._cells).unsqueeze(0)
+
+    def unpack(self, row: Tensor) -> Tensor:
+        """(1, size, dim) to (n, longest, dim), zeros behind each text's end."""
+        count, real = len(self.lengths), row[0, : self.tokens]
+        if count * self.longest == self.tokens:
+            return real.view(count, self.longest, -1)
+        cells = row.new_zeros(count * self.longest, row.shape[-1])
+        return cells.index_copy(0, self._cells[: self.tokens], real).view(count, self.longest, -1)
+
+    def _moved(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
+
+
+class _Active(threading.local):
+    layout: Layout | None = None
+    config: Any = None
+
+
+_active = _Active()
+_packs: WeakKeyDictionary[nn.Module, dict[Precision, bool]] = WeakKeyDictionary()
+
+
+def packs(model: nn.Module, precision: Precision) -> bool:
+    """Whether a model can run on packed rows: tried once, on texts of several lengths, against the padded forward.
+
+    False for models whose attention is their own (DeBERTa, MPNet), and on CUDA in 32 bits, which the kernel has not.
+    """
+    known = _packs.setdefault(transformer(model), {})
+    if precision not in known:
+        known[precision] = _tried(model, precision)
+    return known[precision]
+
+
+def where_possible(model: nn.Module, lengths: np.ndarray, precision: Precision) -> AbstractContextManager[None]:
+    """``packed``, or for a model that must see padded batches a context that does nothing."""
+    return packed(model, lengths) if packs(model, precision) else nullcontext()
+
+
+def resumption() -> AbstractContextManager[None]:
+    """Context in which what runs later on this thread meets the row that is being worked on now."""
+    return nullcontext() if _active.layout is None else _resumed(_active.layout, _active.config)
+
+
+@contextmanager
+def _resumed(layout: Layout, config: Any) -> Iterator[None]:
+    before, config._attn_implementation = config._attn_implementation, IMPLEMENTATION
+    _active.layout, _active.config = layout, config
+    try:
+        yield
+    finally:
+        config._attn_implementation, _active.layout = before, None
+
+
+def current() -> Layout | None:
+    """The layout of the row that this thread's transformer is working on; None outside of one."""
+    return _active.layout
+
+
+@contextmanager
+def packed(model: nn.Module, lengths: np.ndarray) -> Iterator[None]:
+    """Context in which a transformer, called with a right-padded batch, runs on the row of its real tokens.
+
+    Args:
+        model: a transformers model, with a head or without, or the ``PeftModel`` around it.
+        lengths: tokens of each text of the batch, integers of shape (n,).
+    """
+    base, config = transformer(model), transformer(model).config
+    layout = Layout(lengths, next(base.parameters()).device)
+    _register()
+
+    def enter(
+        module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        inputs = _row(module, layout, {**dict(zip(("input_ids", "attention_mask"), given, strict=False)), **named})
+        _active.layout, _active.config = layout, config
+        return (), inputs
+
+    def leave(_module: nn.Module, _given: Any, _named: Any, output: Any) -> Any:
+        _active.layout = None
+        if not layout.attended:
+            raise ValueError("the model has an attention of its own, in which texts of a row would see each other")
+        output.last_hidden_state = layout.unpack(output.last_hidden_state)
+        return output
+
+    def pool(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A pooler inside the transformer takes each text's first token: it must see texts again, not the row."""
+        _active.layout = None
+        return (layout.unpack(given[0]), *given[1:])
+
+    handles = [
+        base.register_forward_pre_hook(enter, with_kwargs=True),
+        base.register_forward_hook(leave, with_kwargs=True),
+    ]
+    if isinstance(pooler := getattr(base, "pooler", None), nn.Module):
+        handles.append(pooler.register_forward_pre_hook(pool))
+    before, config._attn_implementation = config._attn_implementation, IMPLEMENTATION
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        _active.layout = None
+        for handle in handles:
+            handle.remove()
+
+
+def transformer(model: Any) -> Any:
+    """The transformer below a head and below adapters, which makes token vectors; another module as it is."""
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return getattr(plain, "base_model", plain)
+
+
+def _tried(model: nn.Module, precision: Precision) -> bool:
+    """Whether the packed forward of some made-up texts gives the token vectors of the padded one."""
+    base = transformer(model)
+    device = next(base.parameters()).device
+    if device.type == "cuda" and precision not in HALF:
+        _say_padded(base, f"the variable-length kernel takes bf16 and fp16, not {precision}")
+        return False
+    lengths, batch = made_up_texts(base.config, device)
+    was_training = base.training
+    base.eval()
+    try:
+        with torch.inference_mode(), autocast(precision, device):
+            expected = base(**batch).last_hidden_state
+            with packed(base, lengths):
+                found = base(**batch).last_hidden_state
+    # What a model that cannot do this raises is its own choice; it then runs padded, as everything did before.
+    except Exception as error:
+        _say_padded(base, error)
+        return False
+    finally:
+        base.train(was_training)
+    distance = (expected - found).float().norm(dim=-1)[batch["attention_mask"].bool()]
+    norm = expected.float().norm(dim=-1)[batch["attention_mask"].bool()]
+    if not (alike := bool((distance <= TOLERANCES[precision] * norm).all())):
+        _say_padded(base, "without padding its vectors are others")
+    return alike
+
+
+def _say_padded(model: nn.Module, reason: object) -> None:
+    if isinstance(reason, TypeError | ImportError):  # of the kernel, which is another in each torch
+        reason = f"{type(reason).__name__} of torch {torch.__version__}: {reason}"
+    name = type(model).__name__
+    console.say(f"{name} runs padded, which can cost half of the speed where texts differ in length: {reason}")
+
+
+def made_up_texts(config: Any, device: torch.device) -> tuple[np.ndarray, dict[str, Tensor]]:
+    """Lengths and padded batch of four texts, the longest beyond a sliding window that is not too wide."""
+    window = getattr(config, "sliding_window", None) or 0
+    longest = min(longest_input(config), 24 + (2 * window if window <= WIDEST_TRIED else 0))
+    lengths = np.array([longest, longest, max(longest // 2, 1), 3])
+    padding = config.pad_token_id or 0
+    ids = torch.arange(len(lengths) * longest).mul(7919).remainder(config.vocab_size).view(len(lengths), longest)
+    ids[ids == padding] = (padding + 1) % config.vocab_size
+    mask = torch.arange(longest) < torch.from_numpy(lengths).unsqueeze(1)
+    batch = {"input_ids": ids.masked_fill(~mask, padding), "attention_mask": mask.long()}
+    return lengths, {name: value.to(device) for name, value in batch.items()}
+
+
+def _row(module: nn.Module, layout: Layout, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a transformer's forward for the row instead of the padded batch."""
+    parameters = inspect.signature(module.forward).parameters
+    config: Any = module.config
+    row = {
+        name: layout.pack(value) if isinstance(value, Tensor) else value
+        for name, value in inputs.items()
+        if name != "attention_mask"
+    }
+    # Families that count positions from behind the padding index number them so themselves, from ids they cannot see.
+    offset = config.pad_token_id + 1 if config.model_type in OFFSET_FAMILIES else 0
+    row["position_ids"] = layout.positions.unsqueeze(0) + offset
+    if "token_type_ids" in parameters and row.get("token_type_ids") is None:
+        row["token_type_ids"] = torch.zeros_like(row["input_ids"])
+    if "use_cache" in parameters:
+        row["use_cache"] = False
+    return row
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """An attention function of transformers' registry for a packed row.
+
+    Args:
+        module: the calling attention layer; its ``is_causal`` counts where the argument is not given.
+        query: shape (1, heads, tokens, dim of a head).
+        key: likewise; its heads may be fewer, each for several of the query's.
+        value: as ``key``.
+        attention_mask: None; what a token sees follows from the layout.
+        scaling: factor of the scores; None: 1 / root of the dimension.
+        is_causal: whether tokens see only those before them.
+        sliding_window: a token sees those less than so many places away; None: all.
+        others: nothing that changes the result.
+
+    Returns:
+        Shape (1, tokens, heads, dim of a head), and no probabilities.
+
+    Raises:
+        ValueError: the model asks for an attention that is not built here.
+    """
+    layout = _active.layout
+    if layout is not None:
+        layout.attended = True
+    unknown = {name for name, given in others.items() if given is not None} - HARMLESS
+    if unknown or attention_mask is not None or layout is None:
+        raise ValueError(f"packed attention has no {sorted(unknown) or 'mask'}")
+    causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
+    within = _by_kernel if query.is_cuda else _by_runs
+    rows = [item.squeeze(0).transpose(0, 1) for item in (query, key, value)]
+    return within(layout, rows, causal, sliding_window, scaling).unsqueeze(0), None
+
+
+def _by_kernel(
+    layout: Layout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
+) -> Tensor:
+    """(tokens, heads, dim) by the variable-length kernel, which computes in half precision only."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    query, key, value = (item.to(_half(rows[2])) for item in rows)
+    beside = -1 if sliding_window is None or sliding_window > layout.longest else sliding_window - 1
+    known = _arguments(varlen_attn)
+    named: dict[str, Any] = {}
+    if (group := query.shape[1] // key.shape[1]) > 1:
+        if "enable_gqa" in known:
+            named["enable_gqa"] = True
+        else:  # torch 2.11
+            key, value = (item.repeat_interleave(group, dim=1) for item in (key, value))
+    if scaling is not None:
+        if "scale" in known:
+            named["scale"] = scaling
+        else:  # torch 2.10, whose kernel always divides by the root of the dimension
+            query = query * (scaling * math.sqrt(query.shape[-1]))
+    if "window_size" in known:
+        named["window_size"] = (beside, 0 if causal else beside)
+    elif beside < 0 and "is_causal" in known:  # torch 2.10
+        named["is_causal"] = causal
+    else:
+        raise ValueError("the variable-length kernel has no sliding window")
+    places = (layout.ends, layout.ends, layout.longest, layout.longest)
+    result: Tensor = varlen_attn(query, key, value, *places, **named)
+    return result
+
+
+@cache
+def _arguments(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of the arguments that a kernel takes: they differ from one torch to the next."""
+    return frozenset(inspect.signature(function).parameters)
+
+
+def _half(value: Tensor) -> torch.dtype:
+    return torch.get_autocast_dtype("cuda") if value.dtype == torch.float32 else value.dtype
+
+
+def _by_runs(
+    layout: Layout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
+) -> Tensor:
+    """(tokens, heads, dim), one fused attention for each run of texts of equal length; nothing is padded or masked.
+
+    In bfloat16 its gradient is three times slower on a CPU than in float32, so that it is computed in the latter.
+    """
+    kind, sizes = rows[0].dtype, [count * length for count, length in layout.runs]
+    wider = [item.float() if kind == torch.bfloat16 else item for item in rows]
+    pieces = []
+    with torch.autocast("cpu", enabled=False):
+        for (count, length), *parts in zip(layout.runs, *(item.split(sizes) for item in wider), strict=True):
+            query, key, value = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
+            narrow = sliding_window is not None and sliding_window < length
+            found = functional.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=_band(length, int(sliding_window or 0), causal, query.device) if narrow else None,
+                is_causal=causal and not narrow,
+                scale=scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )
+            pieces.append(found.transpose(1, 2).flatten(0, 1))
+    return torch.cat(pieces).to(kind)
+
+
+def _band(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
+    """Booleans (length, length): True where a token sees another, less than ``window`` places away."""
+    places = torch.arange(length, device=device)
+    away = places.unsqueeze(1) - places
+    return (away.abs() < window) & (away >= 0) if causal else away.abs() < window
+
+
+def _register() -> None:
+    """Make the attention known to transformers; a name without a mask function gets no mask."""
+    from transformers import AttentionInterface
+
+    if IMPLEMENTATION not in AttentionInterface().valid_keys():
+        AttentionInterface.register(IMPLEMENTATION, attention)

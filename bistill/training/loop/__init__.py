@@ -1,0 +1,1 @@
+"""The engine: updates, done again until they are whole."""

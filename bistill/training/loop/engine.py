@@ -1,0 +1,273 @@
+"""One training loop for every stage.
+
+The engine knows batches, updates and hooks; nothing of teachers, students or texts. What an update sees is a function
+of (seed, step) alone: the order of samples is counted out from (seed, epoch), dropout is drawn from (seed, step, text).
+So an update can be done again: after memory ran out, after a number that is none, in another process that goes on
+from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from bistill.config import LoraOptions, Precision, TrainingOptions
+from bistill.data.sampling import generator
+from bistill.errors import TrainingError
+from bistill.models.compute.precision import float32_products
+from bistill.training.loop import memory, optimizer, random_state, schedule
+from bistill.training.loop.batch import Batch
+from bistill.training.loop.hook import Hook, Progress
+from bistill.training.loop.prefetch import Prefetch
+from bistill.training.loop.update import Update
+from bistill.training.loop.updates import Updates
+from bistill.training.run import signals
+from bistill.training.run.checkpoint import State
+from bistill.training.run.folder import refuse_several
+from bistill.training.run.saving import Saving
+
+
+class Task(Protocol):
+    """What a stage supplies.
+
+    Attributes:
+        model: module whose parameters with ``requires_grad`` are trained.
+        samples: samples of one epoch.
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """Module whose parameters with ``requires_grad`` are trained."""
+
+    @property
+    def samples(self) -> int:
+        """Samples of one epoch."""
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Ids of all samples in the order in which an epoch sees them: a function of seed and epoch alone."""
+
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+        """Texts and loss of an update over these samples: a function of samples and epoch alone.
+
+        Called in another thread than the rest, while the model computes: it makes tensors on the CPU and draws from no
+        global generator.
+        """
+
+
+class Engine:
+    """Runs a task to its end.
+
+    Args:
+        task: model, samples and batches.
+        options: epochs, batch size, learning rate, schedule, seed.
+        precision: a concrete one (not ``auto``).
+        hooks: called in order.
+        saving: writes and reads checkpoints, and reports trouble; None: the run cannot be continued.
+        rates: peak learning rates; None: ``peak_lr`` of the options for all parameters.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        options: TrainingOptions,
+        *,
+        precision: Precision,
+        hooks: Sequence[Hook] = (),
+        saving: Saving | None = None,
+        rates: schedule.Rates | None = None,
+    ) -> None:
+        self.task, self.options, self.hooks, self.saving = task, options, list(hooks), saving
+        AcceleratorState._reset_state()  # one process may train stages of different precision
+        self.accelerator = Accelerator(mixed_precision=precision if precision in ("bf16", "fp16") else "no")
+        refuse_several(self.accelerator.num_processes)
+        self._precision = precision
+        self._updates = Updates(task.order, task.samples, options)
+        self.progress = Progress(total_steps=len(self._updates))
+        rates = rates or schedule.Rates(peak_lr(options))
+        groups = schedule.parameter_groups(task.model, rates, weight_decay=options.weight_decay)
+        self.optimizer = optimizer.adamw(groups)
+        self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
+        self._batches = Prefetch(self._batch, self.progress.total_steps)
+        self._leapt_to = -1  # step of the checkpoint that the last leap led back to
+
+    def run(self) -> Progress:
+        """Do every update that is not done yet; hooks see each.
+
+        Raises:
+            TrainingError: the numbers are no longer numbers, or memory does not suffice for one text.
+            Stopped: SIGINT or SIGTERM came; the state is saved.
+        """
+        try:
+            products = float32_products(self._precision, self.accelerator.device)
+            with signals.deferred() as requests, self._batches, products:
+                self._begin()
+                self.task.model.train()
+                while self.progress.step < self.progress.total_steps and not self.progress.stop:
+                    self._advance()
+                    if requests.received is not None:
+                        self._save()
+                        requests.raise_if_received()
+                self._save()
+                self.task.model.eval()
+                self._tell("at_end")
+                requests.raise_if_received()
+        finally:
+            for hook in self.hooks:
+                hook.close()
+            if self.saving:
+                self.saving.close()
+        return self.progress
+
+    def state(self, copied: bool = True) -> State:
+        """Everything that another process needs to go on from here, on the CPU.
+
+        Args:
+            copied: whether the tensors are copies that later updates do not touch, also where they are on the CPU.
+        """
+        best_step, best = max((hook.best() for hook in self.hooks), key=lambda found: found[0], default=(0, {}))
+        scaler = self.accelerator.scaler
+        return State(
+            step=self.progress.step,
+            run=self.saving.run if self.saving else {},
+            weights={name: value.detach().to("cpu", copy=copied) for name, value in self._tensors()},
+            best=best,
+            best_step=best_step,
+            optimizer=optimizer.state(self.task.model, self.optimizer, copied=copied),
+            random=random_state.capture(),
+            schedule={
+                "lr_factor": self.progress.lr_factor,
+                "rollbacks": self.progress.rollbacks,
+                "stop": self.progress.stop,
+                "micro_batch_tokens": self.update.budget.tokens,
+                "budget": self.update.budget.state(),
+                "loss_scale": None if scaler is None else scaler.state_dict(),
+            },
+            hooks={hook.name: found for hook in self.hooks if (found := hook.state())},
+        )
+
+    def state_bytes(self) -> int:
+        """Size of a state: weights, best weights and the optimizer's two moments."""
+        return 4 * sum(value.numel() * value.element_size() for _, value in self._tensors())
+
+    def restore(self, state: State) -> None:
+        """Go to the place of a state."""
+        with torch.no_grad():
+            for name, value in self._tensors():
+                value.copy_(state.weights[name])
+        optimizer.restore(self.task.model, self.optimizer, state.optimizer)
+        random_state.restore(state.random)
+        progress = self.progress
+        progress.step, progress.stop = state.step, state.schedule["stop"]
+        progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch
+        progress.lr_factor = min(state.schedule["lr_factor"], self.options.resume_lr_factor)
+        progress.rollbacks = state.schedule["rollbacks"]
+        held = state.schedule["micro_batch_tokens"]
+        self.update.budget.restore(state.schedule.get("budget") or {"tokens": held})
+        if self.accelerator.scaler is not None and state.schedule["loss_scale"]:
+            self.accelerator.scaler.load_state_dict(state.schedule["loss_scale"])
+        for hook in self.hooks:
+            if hook.name in state.hooks:
+                hook.restore(state.hooks[hook.name], state.best)
+
+    def _begin(self) -> None:
+        """Go on from the newest checkpoint, or write the one from which everything can be done again."""
+        state = self.saving.resume() if self.saving else None
+        if state is not None:
+            self.restore(state)
+        self.progress.micro_batch_tokens = self.update.budget.tokens
+        self._tell("at_start")
+        if state is None:
+            self._save()
+
+    def _advance(self) -> None:
+        """One update and what follows it."""
+        progress = self.progress
+        started = time.perf_counter()
+        step = progress.step
+        epoch, samples = self._updates[step]
+        lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.options.warmup_ratio)
+        progress.lr = optimizer.set_rate(self.optimizer, lr * progress.lr_factor)
+        seed = int(generator(self.options.seed, "step", progress.step).integers(2**62))
+        try:
+            done = self.update.run(lambda: self._batches.batch(step), samples, seed, step + 1)
+        except TrainingError:
+            if not self.update.broken:  # the weights are those before the update, and nothing done so far is lost
+                with contextlib.suppress(TrainingError):  # of weights that are no numbers: the diagnosis says more
+                    self._save()
+            raise
+        if done is None:
+            self._go_back("an update was broken off in the optimizer")
+            return
+        progress.step += 1
+        progress.epoch = epoch
+        progress.epoch_ended = progress.step % self._updates.of_an_epoch == 0
+        progress.terms, progress.grad_norm = done.terms, done.grad_norm
+        progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
+        progress.micro_batch_tokens = self.update.budget.tokens
+        progress.figures = {}
+        progress.memory_mib = memory.held_mib(self.accelerator.device)
+        progress.seconds, progress.waited = time.perf_counter() - started, self._batches.waited
+        self._tell("after_step")
+        if progress.step % memory.TRIM_EVERY == 0:
+            memory.trim_heap()
+        if progress.go_back:
+            self._leap_back()
+        elif self.saving and self.saving.due(progress.step):
+            self._save()
+
+    def _batch(self, step: int) -> Batch:
+        """Batch of a 0-based update."""
+        epoch, samples = self._updates[step]
+        return self.task.batch(samples, epoch)
+
+    def _leap_back(self) -> None:
+        """Answer a leap of the loss: the first time by doing the same again, later with half the learning rate.
+
+        Where the same checkpoint did not help before, the leap may have begun in it: then the one before is taken.
+        """
+        progress = self.progress
+        reason, progress.go_back = progress.go_back, ""
+        rollbacks, factor = progress.rollbacks + 1, progress.lr_factor * (0.5 if progress.rollbacks else 1.0)
+        self._go_back(f"{reason}; the learning rate is {factor:g} times that of the options", self._leapt_to)
+        progress.rollbacks, progress.lr_factor, self._leapt_to = rollbacks, factor, progress.step
+
+    def _go_back(self, reason: str, doubted: int = -1) -> None:
+        """Take the state of the last checkpoint, or of the one before a doubted one."""
+        assert self.saving is not None, reason
+        broken, state = self.progress.step, self.saving.read(doubted)
+        self.restore(state)
+        self._trouble("rollback", f"{reason}; back at step {state.step}", step=broken, to_step=state.step)
+
+    def _save(self) -> None:
+        if self.saving:
+            self.saving.save(self.progress.step, self.state_bytes(), self.state)
+
+    def _trouble(self, kind: str, message: str, **facts: Any) -> None:
+        if self.saving:
+            self.saving.trouble(kind, message, **facts)
+
+    def _tell(self, moment: str) -> None:
+        for hook in self.hooks:
+            getattr(hook, moment)(self.progress)
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Trained parameters and the buffers that belong to the weights."""
+        model = self.task.model
+        yield from ((name, value) for name, value in model.named_parameters() if value.requires_grad)
+        kept = model.state_dict().keys()
+        yield from ((name, value) for name, value in model.named_buffers() if name in kept)
+
+
+def peak_lr(options: TrainingOptions) -> float:
+    """The learning rate of the options, or the usual one: 2e-5 for all weights, 2e-4 for LoRA (Hu et al., 2021)."""
+    if options.lr is not None:
+        return options.lr
+    return 2e-4 if isinstance(options, LoraOptions) and options.use_lora else 2e-5

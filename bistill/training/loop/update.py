@@ -1,0 +1,245 @@
+"""One update, done again until it is whole: after memory ran out, and once after numbers that are none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from bistill.config import TrainingOptions
+from bistill.errors import MemoryShortageError
+from bistill.training.loop import diagnosis, memory, optimizer
+from bistill.training.loop.batch import Batch
+from bistill.training.loop.budget import Budget
+from bistill.training.loop.micro_batches import Gradients
+
+# Halvings of the loss scale of fp16 before a gradient counts as no number.
+SCALE_TRIES = 20
+# The smallest values that a message proposes.
+LEAST = {"max_len": 8, "batch_size": 1, "K": 2}
+
+Trouble = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """Figures of an update.
+
+    Attributes:
+        terms: loss terms by name.
+        grad_norm: norm of the gradient before clipping.
+        tokens: tokens of the texts, padding not counted.
+        micro_batches: groups of texts that were run one after the other.
+    """
+
+    terms: dict[str, float]
+    grad_norm: float
+    tokens: int
+    micro_batches: int
+
+
+class _NonFiniteError(Exception):
+    """The loss or the gradient holds values that are no numbers; the weights are as before."""
+
+    def __init__(self, terms: dict[str, float], grad_norm: float | None) -> None:
+        self.terms, self.grad_norm = terms, grad_norm
+        super().__init__("the loss is no number" if grad_norm is None else "the gradient is no number")
+
+
+class Update:
+    """Changes the weights by one batch, or not at all.
+
+    Args:
+        model: whose trainable parameters are changed.
+        optimizer: of these parameters.
+        accelerator: precision, gradient scaling and clipping.
+        options: micro-batch budget and limit of the gradient's norm.
+        trouble: is told of what went wrong: (kind, message, **facts).
+
+    Attributes:
+        budget: how much is held at once.
+        broken: whether the last update was broken off with some weights changed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        accelerator: Accelerator,
+        options: TrainingOptions,
+        trouble: Trouble,
+    ) -> None:
+        self._model, self._accelerator, self._trouble = model, accelerator, trouble
+        self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
+        self._limit = options.max_grad_norm or math.inf
+        self._options = options
+        self.budget = Budget(model, options.micro_batch_tokens or memory.first_budget(model, accelerator.device))
+        self.broken = False
+        self._gradients: Gradients | None = None
+
+    def run(self, make: Callable[[], Batch], samples: np.ndarray, seed: int, step: int) -> Done | None:
+        """Do one update.
+
+        Args:
+            make: gives the batch, the same each time.
+            samples: ids, for messages.
+            seed: of all random numbers of the update.
+            step: 1-based number of the update, for messages.
+
+        Returns:
+            Its figures; None if it is ``broken``, so that the state must be taken from a checkpoint.
+
+        Raises:
+            MemoryShortageError: one text alone does not fit into memory, or the batch itself.
+            TrainingError: the numbers were none twice.
+        """
+        where = f"step {step}, samples {samples.tolist()}"
+        scaler, scale_tries, second = self._accelerator.scaler, 0, False
+        first_budget = self.budget.state()
+        batch: Batch | None = None
+        before: int | None = None
+        self.broken = without_batch = False
+        while True:
+            try:
+                before = optimizer.updates(self._plain) if before is None else before
+                batch = batch or make()
+                done = self._attempt(batch, seed)
+                self.budget.went_well()
+                return done
+            except _NonFiniteError as found:
+                failure = found
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                failure = None
+                said = str(error).strip().split("\n")[0] or type(error).__name__
+            # Outside the handlers, whose tracebacks hold every tensor of the failed attempt.
+            self._undo()
+            overflowed = failure is not None and failure.grad_norm is not None
+            if overflowed and scaler is not None and scale_tries < SCALE_TRIES:
+                scale_tries += 1
+                scaler.update()  # halves it; a loss that is no number is none at any scale
+                continue
+            self._keep_scale()
+            if failure is None:
+                self.broken = before is not None and optimizer.updates(self._plain) != before
+                if batch is None:
+                    answer = self._once_more(without_batch, said, where)
+                    without_batch = True
+                else:
+                    answer = self._shrink(batch, said, where, first_budget)
+                self._trouble(
+                    "out_of_memory",
+                    f"{where}: memory ran out ({said}){answer}",
+                    step=step,
+                    samples=samples.tolist(),
+                    micro_batch_tokens=self.budget.tokens,
+                )
+                if self.broken:
+                    self.budget.distrust()
+                    return None
+            elif second:
+                assert batch is not None
+                raise diagnosis.error(self._model, batch, failure.terms, str(failure), seed=seed, where=where)
+            else:
+                second = True
+                self._trouble(
+                    "non_finite",
+                    f"{where}: {failure}; the update is undone and done once more",
+                    step=step,
+                    samples=samples.tolist(),
+                    terms=failure.terms,
+                    grad_norm=failure.grad_norm,
+                )
+
+    def _attempt(self, batch: Batch, seed: int) -> Done:
+        self._gradients = None  # where seeding fails, those of the update before are not at fault
+        torch.manual_seed(seed)
+        self._gradients = gradients = Gradients(
+            batch,
+            budget=self.budget.tokens,
+            seed=seed,
+            device=self._accelerator.device,
+            backward=self._accelerator.backward,
+        )
+        terms = {name: float(value) for name, value in gradients.run().items()}
+        if not all(map(math.isfinite, terms.values())):
+            raise _NonFiniteError(terms, None)
+        parameters = [value for value in self._model.parameters() if value.requires_grad]
+        norm = float(self._accelerator.clip_grad_norm_(parameters, self._limit))
+        if not math.isfinite(norm):
+            raise _NonFiniteError(terms, norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return Done(terms, norm, int(batch.lengths.sum()), len(gradients.groups))
+
+    def _undo(self) -> None:
+        """Forget the gradients of a failed attempt; the weights were not touched."""
+        self._plain.zero_grad(set_to_none=True)
+        memory.release()
+
+    def _keep_scale(self) -> None:
+        """Have the gradient scaler of fp16 forget what it saw of a failed attempt; it refuses to unscale twice."""
+        scaler = self._accelerator.scaler
+        if scaler is not None:
+            scaler.scale(torch.zeros((), device=self._accelerator.device))  # it has no scale before the first loss
+            scaler.update(scaler.get_scale())
+
+    def _once_more(self, second: bool, said: str, where: str) -> str:
+        """The answer to memory that ran out before there was a batch: what the update before held is given back now.
+
+        Raises:
+            MemoryShortageError: it happened for the second time.
+        """
+        if second:
+            raise MemoryShortageError(
+                "memory does not suffice to make the batch",
+                where=where,
+                found=said,
+                todo=self._todo("batch_size", "K", "max_len"),
+            )
+        return " before the batch was made; it is made once more"
+
+    def _shrink(self, batch: Batch, said: str, where: str, first_budget: dict[str, Any]) -> str:
+        """Halve the budget; where texts are run one by one already, have layers compute twice.
+
+        Where both are in vain the budget is what it was before this update, for a run that goes on later.
+
+        Returns:
+            What was done, for the message.
+
+        Raises:
+            MemoryShortageError: one text alone does not fit.
+        """
+        gradients, self._gradients = self._gradients, None
+        at = None if gradients is None else gradients.at
+        held = int(batch.lengths.sum()) if gradients is None else sum(gradients.sizes())
+        place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
+        # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
+        if self.budget.tokens > int(batch.lengths[place]):
+            self.budget.halve(held)
+            return f"; the update is undone and done again with at most {self.budget.tokens} tokens at once"
+        if at is not None and self.budget.compute_twice():
+            return f" with {batch.describe(place)} alone; from now on layers are computed twice instead of being kept"
+        self.budget.undo(first_budget)
+        if at is None:
+            part, todo = "the loss or the optimizer alone", self._todo("batch_size", "K", "max_len")
+        else:
+            part = f"{batch.describe(place)} alone ({int(batch.lengths[place])} tokens)"
+            todo = self._todo("max_len", "batch_size", "K")
+        raise MemoryShortageError(f"memory does not suffice for {part}", where=where, found=said, todo=todo)
+
+    def _todo(self, *names: str) -> str:
+        """What a user can do, with numbers; what helps most comes first."""
+        given = ((name, getattr(self._options, name, 0)) for name in names)
+        lower = [f"--{name} to {value // 2} (it is {value})" for name, value in given if value // 2 >= LEAST[name]]
+        ways = [f"lower {', '.join(lower)}"] if lower else []
+        ways += [] if getattr(self._options, "use_lora", False) else ["train with --use_lora"]
+        ways += [] if self._accelerator.mixed_precision == "bf16" else ["give --precision bf16"]
+        return f"{', '.join(ways)}, or use a machine with more memory; other values than before need --restart"

@@ -1,0 +1,100 @@
+"""What a run leaves for those who watch it: how it was started, how it ended, and its stacks when asked for them."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import platform
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from bistill import artifacts
+from bistill.errors import BistillError, MemoryShortageError, TrainingError
+from bistill.training.loop import memory
+
+# Variables that decide what the same command does in another process: places, devices, threads. None holds a secret.
+ENVIRONMENT: Final = (
+    "BISTILL_CACHE",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "PYTHONPATH",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "XDG_CACHE_HOME",
+)
+# The end of a traceback names the fault; a recursion has a million characters of it.
+TRACEBACK_CHARACTERS: Final = 20_000
+
+
+def this_process() -> dict[str, Any]:
+    """Fields of the ``start`` line by which this process is known, and by which the same can be started again."""
+    return {
+        "pid": os.getpid(),
+        "process_started": psutil.Process().create_time(),
+        "host": platform.node(),
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "cwd": str(Path.cwd()),
+        "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+    }
+
+
+def failure(error: BaseException) -> dict[str, str]:
+    """Fields of the ``end`` line of a run that an exception ended.
+
+    Returns:
+        ``error`` (the message), ``error_kind`` (``kind_of``), and of a fault its ``traceback``.
+    """
+    message = error.message() if isinstance(error, BistillError) else f"{type(error).__name__}: {error}"
+    kind = kind_of(error)
+    said = {"error": message, "error_kind": kind}
+    if not isinstance(error, BistillError):
+        said["traceback"] = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+    return said
+
+
+def kind_of(error: BaseException) -> str:
+    """What an exception means for the run.
+
+    Returns:
+        ``out_of_memory``; ``diverged``: its numbers are none; ``user``: options, data or models must be changed;
+        ``fault``: of ours or of the machine.
+    """
+    if isinstance(error, MemoryShortageError) or memory.is_out_of_memory(error):
+        return "out_of_memory"
+    if isinstance(error, TrainingError):
+        return "diverged"
+    return "user" if isinstance(error, BistillError) else "fault"
+
+
+@contextmanager
+def stacks_on_request(folder: Path) -> Iterator[None]:
+    """Have SIGUSR1 append the stacks of all threads to a file of the folder, also while the interpreter is stuck.
+
+    A file into which nothing was written is removed at the end. Where it cannot be made, the run goes on without.
+    """
+    path = folder / artifacts.STACKS_FILE
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, AttributeError):  # AttributeError: a system without such signals
+            stack.callback(_remove_if_empty, path)
+            file = stack.enter_context(path.open("a", encoding="utf-8"))
+            faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
+            stack.callback(faulthandler.unregister, signal.SIGUSR1)
+        yield
+
+
+def _remove_if_empty(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == 0:
+            path.unlink()

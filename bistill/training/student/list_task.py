@@ -1,0 +1,181 @@
+"""What an update of a student sees: candidate lists of queries, their tokens, and the losses over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bistill import losses
+from bistill.candidates.in_batch import InBatchNegatives
+from bistill.candidates.pools import ScoredPools, TrainingList
+from bistill.candidates.shared_negatives import SharedNegatives
+from bistill.config import DistillationOptions
+from bistill.data.sampling import permutation
+from bistill.data.store.corpus import Corpus
+from bistill.data.store.dataset import Dataset
+from bistill.errors import shown
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute import batching
+from bistill.models.compute.tokens import cached_tokens
+from bistill.training.loop.batch import Batch, Terms
+from bistill.training.student import matryoshka
+from bistill.training.student.calibrated import CalibratedStudent, ScoreLine
+
+
+class ListTask:
+    """Candidate lists of queries, with the teacher's scores and all texts' tokens at hand.
+
+    Tokens of every text that a list may hold are made first, or found in the cache: no epoch tokenizes anything.
+
+    Args:
+        encoder: the student in training.
+        dataset: queries.
+        corpus: documents of the lists.
+        pools: scored candidates of the queries trained on.
+        options: size of the lists, whether all documents of a batch stand behind them, loss settings and seed.
+        shared: what fills the lists of ``own_documents``.
+        line: from cosines to the scores that the losses see, trained, too; None: they see the linear score.
+    """
+
+    def __init__(
+        self,
+        encoder: BiEncoder,
+        dataset: Dataset,
+        corpus: Corpus,
+        pools: ScoredPools,
+        options: DistillationOptions,
+        shared: SharedNegatives | None = None,
+        line: ScoreLine | None = None,
+    ) -> None:
+        self._encoder, self._dataset, self._corpus, self._line = encoder, dataset, corpus, line
+        self._model: nn.Module = encoder.model
+        if line is not None:
+            self._model = CalibratedStudent(encoder.model, line.to(encoder.device))
+        self._pools, self._options, self._shared = pools, options, shared
+        assert (shared is None) == (options.own_documents is None)
+        whole_batch = options.in_batch == "floor" and shared is None
+        self._in_batch = InBatchNegatives(dataset, corpus, pools) if whole_batch else None
+        tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
+        self._queries = cached_tokens(
+            tokenizer,
+            dataset.queries,
+            pools.query_ids,
+            prompt=prompts.query,
+            max_len=max_len,
+            description="tokens: queries",
+        )
+        self._documents = cached_tokens(
+            tokenizer,
+            corpus,
+            pools.document_ids(),
+            prompt=prompts.document,
+            max_len=max_len,
+            description="tokens: documents",
+        )
+
+    @property
+    def model(self) -> nn.Module:
+        """The student's transformer, and the line where the losses act on calibrated scores."""
+        return self._model
+
+    def line_parameters(self) -> frozenset[str]:
+        """Names of the parameters that make scores of cosines; they learn at a rate of their own."""
+        names = () if self._line is None else (name for name, _ in self._line.named_parameters())
+        return frozenset(f"line.{name}" for name in names)
+
+    @property
+    def samples(self) -> int:
+        """Queries of one epoch."""
+        return len(self._pools)
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Queries shuffled."""
+        return permutation(seed, epoch, self.samples)
+
+    def fingerprints(self) -> dict[str, str]:
+        """What the lists are made from: an interrupted run goes on only with the same."""
+        shared = {} if self._shared is None else {"shared": self._shared.fingerprint()}
+        return {"pools": self._pools.fingerprint(), **shared}
+
+    def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
+        """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
+        own = training_lists(self._pools, self._options, samples, epoch)
+        if self._shared is not None:
+            return self._shared.extended(own, epoch)
+        return own if self._in_batch is None else self._in_batch.extended(own, samples)
+
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+        """The losses of a batch of queries on the score of the options, over whole vectors and their prefixes.
+
+        Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
+        once; the mask holds what is no candidate of a query. Texts are the queries, then the documents.
+        """
+        encoder = self._encoder
+        lists = self.lists(samples, epoch)
+        documents = np.unique(np.concatenate([item.documents for item in lists]))
+        queries = [item.query_id for item in lists]
+        encodings = self._queries.encodings(queries) + self._documents.encodings(documents)
+        targets = self._targets(lists, documents)
+
+        def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
+            teacher, positive, mask = (value.to(vectors.device) for value in targets)
+
+            def of_vectors(vectors: Tensor) -> Terms:
+                return self._terms(vectors[: len(lists)] @ vectors[len(lists) :].T, teacher, positive, mask)
+
+            return matryoshka.over_prefixes(of_vectors, vectors, self._options.matryoshka)
+
+        def describe(place: int) -> str:
+            if place < len(lists):
+                return f"query {queries[place]} {shown(self._dataset.queries[queries[place]])}"
+            number = int(documents[place - len(lists)])
+            return f"document {number} {shown(self._corpus.take([number])[0])}"
+
+        return Batch(
+            lengths=batching.lengths(encodings),
+            forward=lambda places: encoder.forward([encodings[place] for place in places]),
+            terms=terms,
+            separable=False,
+            packed=encoder.packs,
+            describe=describe,
+        )
+
+    def _terms(self, cosine: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -> Terms:
+        """The losses of (queries, documents) matrices: the student's cosines, the teacher's scores, and their masks."""
+        options = self._options
+        terms = losses.distillation(
+            teacher,
+            self._score(cosine),
+            positive,
+            mask,
+            tau=options.tau,
+            listwise_weight=options.listwise_weight,
+            contrastive_weight=options.contrastive_weight,
+            negative_penalty_weight=options.negative_penalty_weight,
+        )
+        if options.info_nce_weight:
+            terms["info_nce"] = losses.info_nce(cosine, positive, mask & ~positive, options.info_nce_tau)
+            terms["loss"] = terms["loss"] + options.info_nce_weight * terms["info_nce"]
+        return terms
+
+    def _score(self, cosine: Tensor) -> Tensor:
+        return losses.linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
+
+    def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Teacher's relevance, positives and mask, each (queries, documents)."""
+        teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
+        positive = np.zeros(teacher.shape, dtype=bool)
+        for row, item in enumerate(lists):
+            own = np.searchsorted(documents, item.documents)
+            teacher[row, own] = item.relevance
+            positive[row, own[0]] = True
+        mask = ~np.isnan(teacher)
+        return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
+
+
+def training_lists(
+    pools: ScoredPools, options: DistillationOptions, samples: np.ndarray, epoch: int
+) -> list[TrainingList]:
+    """The candidate lists of a batch of queries, given by their rows in the pools."""
+    return [pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]

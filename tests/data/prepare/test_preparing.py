@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bistill.config import PrepareOptions
+from bistill.data.prepare import preparing as prepare_module
+from bistill.data.prepare import writing as prepare_writing
+from bistill.data.prepare.preparing import PreparedData, prepare
+from bistill.data.store.opening import load_documents, load_split
+from bistill.errors import ArtifactError, DataError, OptionError, RowError
+
+Write = Callable[[str, str | bytes], Path]
+LONG = "the harbour master writes down every ship that enters the old port before noon and reads the list aloud"
+
+
+def run(source: Path | str, tmp_path: Path, **changes: Any) -> PreparedData:
+    chosen = {"data_version": "v", "data_root": str(tmp_path / "out"), **changes}
+    return prepare(PrepareOptions(source=str(source), **chosen))
+
+
+def rows_of(file: Path) -> list[tuple[str, ...]]:
+    with file.open(encoding="utf-8", newline="") as text:
+        return [tuple(row) for row in csv.reader(text)]
+
+
+def unsplit(count: int = 40) -> list[str]:
+    names = [f"alpha{number}" for number in range(count)]
+    return [f"what is {name} good for,{name} is good,{name} is bad\n" for name in names]
+
+
+def queries_by_split(folder: Path) -> dict[str, set[str]]:
+    return {split: set(load_split(folder / f"{split}.csv").queries) for split in ("train", "valid", "test")}
+
+
+def test_triplets_become_long_rows(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", 'query,positive,negative\na,"b, c",d\ne,f,b\na,g,d\n')
+    write("set/valid.csv", "query,positive\nh,i\n")
+    write("set/test.csv", "query,passage,label\nj,k,2\nj,l,1\nj,m,0\n")
+    made = run(tmp_path / "set", tmp_path)
+    assert made.queries == {"train": 2, "valid": 1, "test": 1}
+    assert rows_of(made.folder / "train.csv") == [
+        ("query", "passage", "label"),
+        ("a", "b, c", "1"),
+        ("a", "g", "1"),
+        ("a", "d", "0"),
+        ("e", "f", "1"),
+        ("e", "b", "0"),
+    ]
+    assert rows_of(made.folder / "test.csv")[1:] == [("j", "k", "1"), ("j", "l", "0.5"), ("j", "m", "0")]
+    assert sorted(path.name for path in made.folder.iterdir()) == ["prepare.json", "test.csv", "train.csv", "valid.csv"]
+
+
+def test_what_is_found_is_resolved_and_reported(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        "set/train.csv",
+        "query,positive,negative\n"
+        f"first question,{LONG},{LONG.upper()}!\n"  # the negative equals the positive but for case
+        f"First question?,something short,{LONG} x\n"  # the same query; its negative nearly equals a positive
+        "shared question,p1,n1\n"
+        "the very long question about all the ships of the harbour,p2,n2\n",
+    )
+    write("set/valid.csv", "query,positive\nShared Question,p3\n")
+    write("set/test.csv", "query,positive\nthe very long question about all the ships of the harbours,p4\n")
+    made = run(tmp_path / "set", tmp_path, near_duplicates=0.8)
+    assert made.report == {
+        "documents: equal to an earlier one, merged": 1,
+        "documents: nearly equal to an earlier one, merged": 1,
+        "queries: equal in one split, merged": 1,
+        "queries: equal in two splits, dropped from the later": 1,
+        "queries: nearly equal in two splits, dropped from the later": 1,
+        "negatives that are positives of their query, dropped": 1,
+        "queries without a positive, kept": 0,
+        "documents that no query judges, in corpus.csv": 4,
+        "bad rows set aside, in rejected.csv": 0,
+    }
+    assert rows_of(made.folder / "train.csv")[1:] == [
+        ("first question", LONG, "1"),
+        ("first question", "something short", "1"),
+    ]
+    assert list(load_documents(made.folder / "corpus.csv")) == ["p1", "n1", "p2", "n2"]
+    shown = capsys.readouterr().out
+    assert "queries: equal in one split, merged" in shown and "positives" in shown
+
+
+def test_no_query_is_in_two_splits_and_order_of_rows_does_not_matter(write: Write, tmp_path: Path) -> None:
+    rows = unsplit()
+    random.Random(1).shuffle(rows)
+    splits = []
+    for name, ordered in (("a", rows), ("b", sorted(rows))):
+        file = write(f"{name}.csv", "query,positive,negative\n" + "".join(ordered))
+        splits.append(queries_by_split(run(file, tmp_path, data_version=name).folder))
+    assert splits[0] == splits[1]
+    train, valid, test = (splits[0][name] for name in ("train", "valid", "test"))
+    assert (len(train), len(valid), len(test)) == (32, 4, 4)
+    assert not (train & valid or train & test or valid & test)
+    other = run(tmp_path / "a.csv", tmp_path, data_version="c", seed=7)
+    assert queries_by_split(other.folder) != splits[0]
+
+
+def test_near_equal_queries_stay_together(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    families = [
+        "how does the harbour master count all the ships of the old port in summer",
+        "which of the seven mountain passes stay open for lorries when the snow is deep",
+        "why do bakers let the dough of rye bread rest for such a long time in the cellar",
+    ]
+    rows = [f"{text} {number},p{number} {text[:9]},n\n" for text in families for number in range(9)]
+    made = run(write("rows.csv", "query,positive,negative\n" + "".join(rows)), tmp_path, near_duplicates=0.8)
+    assert made.queries == {"train": 9, "valid": 9, "test": 9}
+    for queries in queries_by_split(made.folder).values():
+        assert len({query[:9] for query in queries}) == 1
+    file = write("few.csv", "query,positive,negative\n" + "".join(rows[:9]))
+    one = run(file, tmp_path, data_version="one", near_duplicates=0.8)
+    assert one.queries == {"train": 9}
+    assert "no query for test" in capsys.readouterr().err
+
+
+def test_missing_splits_are_taken_from_train(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", "query,positive,negative\n" + "".join(unsplit(20)))
+    write("set/test.csv", "query,positive\nother,p\n")
+    assert run(tmp_path / "set", tmp_path, valid_share=0.25).queries == {"train": 15, "valid": 5, "test": 1}
+
+
+def test_labels_of_graded_splits_share_one_scale(write: Write, tmp_path: Path) -> None:
+    write("set/train.csv", "query,passage,label\na,b,2\na,c,3\na,d,0\n")
+    write("set/valid.csv", "query,passage,label\ne,f,2\ne,g,1\n")
+    write("set/test.csv", "query,passage,label\nh,i,1\nh,j,3\n")
+    made = run(tmp_path / "set", tmp_path)
+    assert rows_of(made.folder / "valid.csv")[1:] == [
+        ("e", "f", "0.66666666666666663"),
+        ("e", "g", "0.33333333333333331"),
+    ]
+    assert load_split(made.folder / "valid.csv")[0].negative_labels == (1 / 3,)
+    write("set/test.csv", "query,passage,label\nh,i,0.5\nh,j,1\n")
+    with pytest.raises(DataError, match=r"mix fractions with labels above 1: 0.5 here, 2 in .*train.csv, row 2"):
+        run(tmp_path / "set", tmp_path, overwrite=True)
+
+
+def test_the_threshold_of_preparation_is_used_again(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,passage,label\n" + "".join(f"q{number},d{number},0.4\n" for number in range(9)))
+    made = run(file, tmp_path, positive_from=0.3)
+    assert all(record.positive_labels == (0.4,) for record in load_split(made.folder / "train.csv"))
+
+
+def test_bad_rows_stop_or_are_set_aside(write: Write, tmp_path: Path) -> None:
+    file = write(
+        "rows.csv",
+        "query,passage,label\n" + "".join(f"q{number},d{number},1\n" for number in range(9)) + "x,,1\nn,d,0\n",
+    )
+    with pytest.raises(RowError, match=r"row 11, column 'passage'"):
+        run(file, tmp_path)
+    assert not (tmp_path / "out").exists()
+    made = run(file, tmp_path, on_bad_rows="skip")
+    assert made.report["queries without a positive, kept"] == 1
+    assert made.report["bad rows set aside, in rejected.csv"] == 1
+    assert [row[:4] for row in rows_of(made.folder / "rejected.csv")[1:]] == [
+        (str(file), "11", "passage", "the cell is empty"),
+    ]
+
+
+def test_queries_with_labels_of_0_alone_are_kept_in_every_split(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    positive = [f"what is p{n} about,p{n} is this,1\nwhat is p{n} about,q{n} is not,0\n" for n in range(40)]
+    alone = [f"where is z{n} kept,z{n} is not there,0\nwhere is z{n} kept,y{n} is neither,0\n" for n in range(30)]
+    header = "query,passage,label\n"
+    mixed = run(write("mixed.csv", header + "".join(positive + alone)), tmp_path, data_version="mixed")
+    plain = run(write("plain.csv", header + "".join(positive)), tmp_path, data_version="plain")
+    assert mixed.queries == {"train": 32 + 24, "valid": 4 + 3, "test": 4 + 3}
+    assert mixed.report["queries without a positive, kept"] == 30
+    written = {split: rows_of(mixed.folder / f"{split}.csv")[1:] for split in ("train", "valid", "test")}
+    lines = {",".join(row) + "\n" for rows in written.values() for row in rows}
+    assert lines == set("".join(positive + alone).splitlines(keepends=True))
+    assert not (mixed.folder / "corpus.csv").exists()
+    for split, rows in written.items():  # what they are beside changes nothing for the others
+        answered = [row for row in rows if row[0].startswith("what")]
+        assert answered == rows_of(plain.folder / f"{split}.csv")[1:]
+    rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train", "56", "24", "32", "80"] in rows  # queries, without a positive, positives, negatives
+    assert ["queries", "without", "a", "positive,", "kept", "30"] in rows
+
+
+def test_a_source_of_labels_of_0_alone_is_refused(write: Write, tmp_path: Path) -> None:
+    rows = "".join(f"q{n} word{n},d{n} text{n},0\n" for n in range(20))
+    with pytest.raises(DataError, match="no query has a relevant document") as caught:
+        run(write("rows.csv", "query,passage,label\n" + rows), tmp_path)
+    assert "--positive_from" in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_a_second_run_does_nothing_until_something_changes(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    first = run(file, tmp_path)
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+
+    def refuse(*_: object) -> None:
+        raise ArtifactError("prepared again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare_module, "load_source", refuse)
+        again = run(file, tmp_path)
+        assert (again.reused, again.queries, again.report) == (True, first.queries, first.report)
+        assert "nothing to do" in capsys.readouterr().err
+        assert run(file, tmp_path, overwrite=True).reused
+        with pytest.raises(ArtifactError):
+            run(file, tmp_path, seed=1, overwrite=True)
+    (first.folder / "test.csv").unlink()
+    assert not run(file, tmp_path).reused
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+    (tmp_path / "moved").mkdir()
+    moved = file.rename(tmp_path / "moved" / "rows.csv")
+    assert run(moved, tmp_path).reused  # known by its content
+    file.write_text(moved.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
+    assert not run(file, tmp_path, overwrite=True).reused
+    record = json.loads((first.folder / "prepare.json").read_text(encoding="utf-8"))
+    assert sorted(record["files"]) == ["test.csv", "train.csv", "valid.csv"]
+    assert sum(record["queries"].values()) == 41
+
+
+def test_files_changed_or_added_by_hand_stay(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path, valid_share=0).folder
+    whole = (folder / "train.csv").read_bytes()
+    write("out/v/train.csv", whole + b"mine,p,1\n")
+    with pytest.raises(OptionError, match="changed since"):
+        run(file, tmp_path, valid_share=0)
+    assert (folder / "train.csv").read_bytes() == whole + b"mine,p,1\n"
+    write("out/v/train.csv", whole)
+    write("out/v/valid.csv", "mine")
+    with pytest.raises(OptionError, match="did not write") as raised:
+        run(file, tmp_path, valid_share=0)
+    assert str(folder / "valid.csv") in str(raised.value)
+    assert (folder / "valid.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_data_version_that_was_made_otherwise_is_replaced_only_when_wanted(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    other = write("other.csv", "query,positive\n" + "".join(f"how far is {n},{n} miles\n" for n in range(30)))
+    for source, changes, said in (
+        (file, {"seed": 1, "test_share": 0.2}, "--seed was 42, is 1, --test_share was 0.1, is 0.2"),
+        (other, {}, f"the source was '{file}', is '{other}'"),
+        (other, {"on_bad_rows": "skip"}, f"is '{other}'; --on_bad_rows was 'stop', is 'skip'"),
+    ):
+        with pytest.raises(OptionError, match="the data version was made otherwise") as raised:
+            run(source, tmp_path, **changes)
+        assert said in str(raised.value) and "--overwrite" in str(raised.value)
+    file.write_text(file.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
+    with pytest.raises(OptionError, match=r"rows.csv has changed since"):
+        run(file, tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "test.csv").unlink()  # what is left is still another's
+    with pytest.raises(OptionError, match="the data version was made otherwise"):
+        run(other, tmp_path)
+    assert run(other, tmp_path, overwrite=True).queries == {"train": 24, "valid": 3, "test": 3}
+    assert run(other, tmp_path).reused
+
+
+def test_what_an_earlier_version_made_is_kept_until_it_is_to_be_made_anew(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    record = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
+    del record["options"]["near_duplicates"]  # an option that it did not have yet
+    (folder / "prepare.json").write_text(json.dumps(record | {"version": 0}), encoding="utf-8")
+    capsys.readouterr()
+    assert run(file, tmp_path).reused
+    assert "an earlier version of bistill made it; --overwrite makes it anew" in capsys.readouterr().err
+    with pytest.raises(OptionError, match=r"--near_duplicates was 0.9, is 0.8"):
+        run(file, tmp_path, near_duplicates=0.8)
+    assert not run(file, tmp_path, overwrite=True).reused
+    assert json.loads((folder / "prepare.json").read_text(encoding="utf-8"))["version"] == prepare_module.RECORD_VERSION
+
+
+def test_a_data_version_stays_whole_while_another_is_written_in_its_place(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_csv = prepare_writing._write_csv
+
+    def broken_off(path: Path, *rest: Any) -> None:
+        write_csv(path, *rest)
+        if path.name == "test.csv":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare_writing, "_write_csv", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(file, tmp_path, seed=1, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / ".unfinished-data").mkdir()  # of a process that was killed
+    write("out/v/.unfinished-data/corpus.csv", "passage\nold\n")
+    assert not run(file, tmp_path, seed=1, overwrite=True).reused
+    assert sorted(path.name for path in folder.iterdir()) == ["prepare.json", "test.csv", "train.csv", "valid.csv"]
+
+
+def test_a_data_version_whose_files_were_about_to_move_is_refused_until_it_is_whole(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    folder = run(file, tmp_path).folder
+    replace = Path.replace
+
+    def broken_off(self: Path, target: Path) -> Path:
+        if Path(target) == folder / "test.csv":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(file, tmp_path, seed=1, overwrite=True)
+    for name in ("train.csv", "test.csv"):
+        with pytest.raises(DataError, match="broken off") as raised:
+            load_split(folder / name)
+        assert str(folder / name) in str(raised.value) and "again" in str(raised.value)
+    write("out/v/corpus.csv", "passage\nold\n")
+    with pytest.raises(DataError, match="broken off"):
+        load_documents(folder / "corpus.csv")
+    assert not run(file, tmp_path, seed=1).reused
+    assert sum(len(queries) for queries in queries_by_split(folder).values()) == 40
+    assert not (folder / "corpus.csv").exists()
+
+
+def test_foreign_files_and_bad_options_are_refused(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
+    write("out/v/train.csv", "mine")
+    with pytest.raises(OptionError, match="did not write"):
+        run(file, tmp_path)
+    assert (tmp_path / "out/v/train.csv").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(OptionError, match="source would be overwritten"):
+        run(tmp_path / "out" / "v", tmp_path)
+    with pytest.raises(OptionError, match="plain folder name"):
+        run(file, tmp_path, data_version="../x")
+    with pytest.raises(OptionError, match="leave no query for training"):
+        run(file, tmp_path, valid_share=0.5, test_share=0.5)
+
+
+def test_columns_and_labels_by_option(write: Write, tmp_path: Path) -> None:
+    file = write("rows.csv", "frage,gut,schlecht\n" + "".join(f"q{number},p{number},n\n" for number in range(9)))
+    with pytest.raises(DataError, match="missing columns"):
+        run(file, tmp_path)
+    made = run(file, tmp_path, query_column="frage", positive_column="gut", negative_columns=("schlecht",))
+    assert sum(made.queries.values()) == 9
+
+
+def test_texts_survive_being_written_and_read(write: Write, tmp_path: Path) -> None:
+    texts = [
+        "lone\rreturn",
+        'quote " inside',
+        "comma, line\nend",
+        "  blanks around  ",
+        "\u2028 separator",
+        "줄\r\n바꿈",
+    ]
+    objects = [{"query": f"question {number}", "positive": text} for number, text in enumerate(texts)]
+    write("set/train.jsonl", "".join(json.dumps(item) + "\n" for item in objects))
+    write("set/valid.csv", "query,positive\nother,one\n")
+    write("set/test.csv", "query,positive\nfurther,two\n")
+    made = run(tmp_path / "set", tmp_path)
+    assert list(load_split(made.folder / "train.csv").documents) == texts
+
+
+def test_data_are_prepared_without_a_cache(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write("data.csv", "query,positive,negative\n" + "".join(unsplit()))
+    counts = run(source, tmp_path).queries
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "file"))
+    assert run(source, tmp_path, data_version="other").queries == counts
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["other", "v"]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+
+from bistill.data.read.columns import (
+    RECOGNISED,
+    ColumnMap,
+    ColumnOverrides,
+    normalised_name,
+    resolve_columns,
+    resolve_document_columns,
+    resolve_query_column,
+    role_of,
+)
+from bistill.errors import DataError
+
+NONE = ColumnOverrides()
+
+
+def test_every_listed_name_is_in_its_normal_form_and_has_one_role() -> None:
+    names = [name for names in RECOGNISED.values() for name in names]
+    assert len(names) == len(set(names))
+    assert [name for name in names if normalised_name(name) != name] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("Query", "query"),
+        ("\ufeff Search-Query ", "query"),
+        ("질문", "query"),
+        ("검색 질의", "query"),
+        ("Positive Passage", "positive"),
+        ("정답 문서", "positive"),
+        ("hard_negative", "negative"),
+        ("negative_12", "negative"),
+        ("neg3", "negative"),
+        ("부정_2", "negative"),
+        ("오답1", "negative"),
+        ("문서", "passage"),
+        ("Label", "label"),
+        ("관련도", "label"),
+        ("positive_2", None),
+        ("id", None),
+        ("1", None),
+    ],
+)
+def test_roles_of_names(name: str, role: str | None) -> None:
+    assert role_of(name) == role
+
+
+def test_triplets_with_numbered_negatives_in_numeric_order() -> None:
+    header = ["negative_10", "id", "positive", "negative_2", "query", "negative"]
+    assert resolve_columns(header, "f.csv", NONE) == ColumnMap(
+        form="triplets",
+        query="query",
+        positive="positive",
+        negatives=("negative", "negative_2", "negative_10"),
+        ignored=("id",),
+    )
+
+
+def test_pairs_in_any_order() -> None:
+    found = resolve_columns(["라벨", "본문", "질의"], "f.csv", NONE)
+    assert (found.form, found.query, found.passage, found.label) == ("pairs", "질의", "본문", "라벨")
+
+
+def test_overrides_win_over_recognised_names() -> None:
+    overrides = ColumnOverrides(query="frage", positive="text", negatives=("b", "a"))
+    found = resolve_columns(["frage", "text", "a", "b", "label", "query"], "f.csv", overrides)
+    assert (found.form, found.query, found.positive, found.negatives) == ("triplets", "frage", "text", ("b", "a"))
+    assert found.ignored == ("label", "query")
+
+
+@pytest.mark.parametrize(
+    ("header", "overrides", "parts"),
+    [
+        (["query", "negative"], NONE, ["f.csv", "missing column: positive", "--positive_column"]),
+        (["query", "passage"], NONE, ["missing column: label", "--label_column", "['query', 'passage']"]),
+        (["positive", "negative"], NONE, ["missing column: query"]),
+        (["a", "b"], NONE, ["missing columns: neither positive", "['a', 'b']"]),
+        (["query", "question", "positive"], NONE, ["more than one column can be the query: 'query', 'question'"]),
+        (["query", "positive", "passage", "label"], NONE, ["can be read as query, positive, negative and as"]),
+        (["query", "positive", "score"], NONE, ["can be read as"]),
+        (["query", "positive", "neg_1", "부정_1"], NONE, ["same negative: 'neg_1', '부정_1'", "--negative_columns"]),
+        (["query", "positive", "query"], NONE, ["'query' more than once"]),
+        (["query", "positive"], ColumnOverrides(query="x"), ["missing column 'x', which --query_column names"]),
+        (
+            ["query", "positive", "passage", "label"],
+            ColumnOverrides(positive="positive", label="label"),
+            ["can be read as"],
+        ),
+    ],
+)
+def test_headers_that_are_refused(header: list[str], overrides: ColumnOverrides, parts: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        resolve_columns(header, "f.csv", overrides)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_documents_of_labelled_rows_and_of_a_corpus() -> None:
+    assert resolve_document_columns(["query", "positive"], "f.csv", NONE).form == "triplets"
+    corpus = resolve_document_columns(["id", "passage"], "f.csv", NONE)
+    assert (corpus.form, corpus.passage, corpus.ignored) == ("texts", "passage", ("id",))
+    with pytest.raises(DataError, match="missing column: passage"):
+        resolve_document_columns(["id"], "f.csv", NONE)
+
+
+def test_queries_of_labelled_rows_and_alone() -> None:
+    for header, others in ((["query", "positive"], ("positive",)), (["id", "질문"], ("id",))):
+        found = resolve_query_column(header, "f.csv", NONE)
+        assert (found.form, found.used, found.ignored) == ("texts", tuple({*header} - {*others}), others)
+    with pytest.raises(DataError, match="missing column: query"):
+        resolve_query_column(["passage"], "f.csv", NONE)
+    with pytest.raises(DataError, match="more than one column can be the query: 'q', 'question'"):
+        resolve_query_column(["q", "question"], "f.csv", NONE)

@@ -1,0 +1,146 @@
+"""The report page: whole, inert, by itself, and for every reader."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bistill import artifacts
+from bistill.config import EvaluationOptions
+from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.report import fonts, page, plots
+from tests.evaluation.conftest import Evaluated, hostile
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, the ids, and the text; fails where a closing tag closes another element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def text(everything: Evaluated) -> str:
+    return everything.file(artifacts.EVALUATION_PAGE).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def hostile_page(tmp_path: Path, tiny_encoder: Path) -> str:
+    data = hostile(tmp_path / "<script>alert(2)</script>.csv".replace("/", "∕"))
+    evaluate(
+        EvaluationOptions(
+            model_path=str(tiny_encoder), test_data=str(data), output_dir=str(tmp_path / "out"), bm25=False
+        )
+    )
+    return (tmp_path / "out" / artifacts.EVALUATION_PAGE).read_text(encoding="utf-8")
+
+
+def test_texts_of_strangers_are_text(hostile_page: str) -> None:
+    elements = Elements(hostile_page)
+    tags = {tag for tag, _ in elements.found}
+    assert not tags & {"script", "img", "b", "iframe", "object", "embed", "link", "base", "form", "a", "i"}
+    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    for shown in (
+        "<script>alert(0)</script> 서울 날씨는 '어때\"?",
+        "<img src=x onerror=alert(1)>",
+        "</dd><b>error</b>",
+    ):
+        assert shown in elements.text
+    assert "<script" not in hostile_page
+
+
+@pytest.mark.parametrize("name", ["text", "hostile_page"])
+def test_the_page_asks_no_other_host(name: str, request: pytest.FixtureRequest) -> None:
+    text = request.getfixturevalue(name)
+    for _, attributes in Elements(text).found:
+        for attribute, value in attributes.items():
+            if attribute in ("src", "href", "xlink:href", "srcset", "action", "poster", "data"):
+                assert value.startswith("#")
+            assert "url(" not in value or "url(#" in value
+    assert "@import" not in text
+    addresses = set(re.findall(r"https?://[^\"'\s<)]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names, not places
+    assert "default-src 'none'" in text
+
+
+def test_the_figures_of_the_report_are_on_the_page(everything: Evaluated, text: str) -> None:
+    shown = Elements(text).text
+    result = everything.result
+    for role in ("base", "bm25", "teacher", "student", "compared"):
+        for value in result["ranking"][role].values():
+            assert f"{value:.4f}" in shown
+    for kind in ("labelled_negatives", "random_negatives"):
+        assert f"{result['calibrated']['student']['reliability'][kind]['brier']:.4f}" in shown
+        assert f"{result['shuffled_queries']['student'][kind]['auc']:.4f}" in shown
+        assert f"{result['thresholds'][kind]['best_f1']['cosine']['threshold']:.4f}" in shown
+    assert f"{result['forgetting'][0]['ndcg_at_10']['student']:.4f}" in shown
+    assert result["samples"]["worst"][0]["query"] in shown
+
+
+def test_drawings_are_whole_and_take_the_colour_of_the_text(everything: Evaluated, text: str) -> None:
+    elements = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert len(elements) == 7
+    for element in elements:
+        ElementTree.fromstring(element)
+        assert "currentColor" in element
+        assert not re.search(r"<svg[^>]* (width|height)=", element)
+    assert plots.INK not in text
+    ids = [attributes["id"] for _, attributes in Elements(text).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_dark_light_and_narrow_readers_are_served(text: str) -> None:
+    assert "prefers-color-scheme: dark" in text
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert '<meta charset="utf-8">' in text
+
+
+def test_the_same_report_gives_the_same_page(everything: Evaluated, text: str, tmp_path: Path) -> None:
+    drawings = dict(zip("ab", ("<svg></svg>", "<svg></svg>"), strict=True))
+    assert page.render(everything.result, drawings) == page.render(everything.result, drawings)
+    assert len(text) > 50_000
+
+
+def test_the_hangul_of_the_page_goes_along_and_nothing_else(text: str) -> None:
+    from fontTools.ttLib import TTFont
+
+    embedded = re.search(r"url\(data:font/ttf;base64,([A-Za-z0-9+/=]+)\)", text)
+    assert embedded
+    known = TTFont(io.BytesIO(base64.b64decode(embedded[1]))).getBestCmap().keys()
+    shown = {letter for letter in Elements(text).text if fonts.is_east_asian(letter)}
+    assert {ord(letter) for letter in shown} <= known
+    assert all(fonts.is_east_asian(chr(point)) for point in known)
+    assert fonts.korean_part("no such letter, Äß") is None
+    assert fonts.korean_part("서울") == fonts.korean_part("울서")
+
+
+def test_long_texts_are_cut() -> None:
+    assert page.shortened("가나 다", 3) == "가나…"
+    assert page.shortened("가나 다", 4) == "가나 다"

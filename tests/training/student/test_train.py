@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from bistill import losses
+from bistill.candidates.building import build
+from bistill.candidates.scores.teachers import Teachers
+from bistill.config import DistillationOptions
+from bistill.data.queries import choice
+from bistill.data.store.opening import load_split
+from bistill.data.store.version import corpus_of
+from bistill.errors import ModelError, OptionError
+from bistill.journal import read
+from bistill.models import calibration
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute import batching
+from bistill.models.cross_encoder import CrossEncoder
+from bistill.training.loop.batch import Batch
+from bistill.training.student import gate
+from bistill.training.student.list_task import ListTask
+from bistill.training.student.train import student_lr, train
+from tests.training.conftest import as_pairs
+from tests.training.conftest import distillation_options as options
+
+# Trains a finished model once more.
+AGAIN = {"overwrite": True, "restart": True}
+
+
+def event(made: DistillationOptions, name: str) -> dict[str, Any]:
+    """The last event of a name in the journal."""
+    return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == name][-1]
+
+
+def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
+    task = ListTask(student, dataset, corpus, pools, made)
+    batch = np.array([7, 2, 9])
+    made_batch = task.batch(batch, epoch=1)
+    terms = made_batch.terms(made_batch.forward(made_batch.places), made_batch.places)
+
+    lists = [pools.training_list(int(row), made, seed=42, epoch=1) for row in batch]
+    assert task.lists(batch, 1)[2].documents == lists[2].documents and task.samples == 12
+    documents = [[dataset.documents[number] for number in item.documents] for item in lists]
+    reference = SentenceTransformer(str(tiny_encoder), device="cpu")
+    cosine = np.stack(
+        [
+            reference.encode([dataset.queries[int(row)]], normalize_embeddings=True)
+            @ reference.encode(texts, normalize_embeddings=True).T
+            for row, texts in zip(batch, documents, strict=True)
+        ]
+    )[:, 0]
+    pairs = [(dataset.queries[int(row)], text) for row, texts in zip(batch, documents, strict=True) for text in texts]
+    scores = torch.sigmoid(torch.tensor(teacher.score(pairs))).reshape(3, 5)
+    positive = torch.tensor([[True, False, False, False, False]] * 3)
+    expected = losses.distillation(
+        scores,
+        torch.tensor((cosine + 1) / 2),
+        positive,
+        torch.ones(3, 5, dtype=torch.bool),
+        tau=0.2,
+        contrastive_weight=0.3,
+        negative_penalty_weight=0.4,
+        listwise_weight=0.5,
+    )
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
+    data_root: Path,
+    tiny_encoder: Path,
+    tiny_teacher: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, K=8)
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, np.arange(10), teachers)
+    student = BiEncoder.load(str(tiny_encoder), max_len=6, query_prompt="query ", document_prompt="the ")
+    task = ListTask(student, dataset, corpus, pools, made)
+    said = capsys.readouterr().err
+    assert "tokens: queries: 10/10 texts" in said and "tokens: documents: " in said
+    rows = np.array([7, 2, 9])
+    lists = task.lists(rows, 3)
+    documents = np.unique(np.concatenate([item.documents for item in lists]))
+    expected = student.tokenize_queries([dataset.queries[int(row)] for row in rows])
+    expected += student.tokenize_documents(corpus.take(documents))
+
+    seen: list[batching.Encoding] = []
+    monkeypatch.setattr(BiEncoder, "forward", lambda _, encodings: seen.extend(encodings))
+    monkeypatch.setattr(batching, "tokenize", lambda *_: pytest.fail("a text was tokenized again"))
+    again = ListTask(student, dataset, corpus, pools, made)
+    batch = again.batch(rows, 3)
+    batch.forward(batch.places)
+    assert "tokens: " not in capsys.readouterr().err
+    assert len(seen) == len(expected) == 3 + len(documents)
+    for found, wanted in zip(seen, expected, strict=True):
+        assert list(found) == list(wanted)
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    assert batch.describe(1) == "query 2 'how to sort'"
+
+
+@pytest.mark.parametrize("use_lora", [False, True])
+def test_training_writes_a_stock_directory_and_its_record(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, use_lora: bool
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, use_lora=use_lora, lora_r=4, query_prompt="query ")
+    record = train(made)
+    folder = Path(made.output_dir)
+    vectors = SentenceTransformer(str(folder), device="cpu").encode_query(["how to sort"])
+    np.testing.assert_allclose(vectors, BiEncoder.load(str(folder)).encode_queries(["how to sort"]), atol=1e-6)
+    assert json.loads((folder / "bistill.json").read_text()) == record
+    assert (record["base_model"], record["teacher_path"]) == (str(tiny_encoder), str(tiny_teacher))
+    assert set(record["validation_untouched"]) == {"ndcg_at_10", "auc", "margin"}
+    assert (folder / "adapter" / "adapter_model.safetensors").exists() is use_lora
+    steps = [item for item in read(folder / "journal.jsonl") if item["event"] == "step"]
+    assert len(steps) == 2 * 3
+    assert set(steps[0]["terms"]) == {"loss", "listwise_kl", "contrastive_hinge", "negative_penalty"}
+
+
+def test_the_student_comes_nearer_to_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    made = options(
+        data_root,
+        tiny_teacher,
+        tiny_encoder,
+        epochs=10,
+        contrastive_weight=0.0,
+        negative_penalty_weight=0.0,
+        tau=0.02,
+        K=4,
+        lr=2e-3,
+    )
+    train(made)
+    steps = [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "step"]
+    divergence = [item["terms"]["listwise_kl"] for item in steps]
+    assert np.mean(divergence[-6:]) < 0.7 * np.mean(divergence[:6])
+
+
+def test_teacher_scores_are_computed_once_for_all_epochs(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    score = CrossEncoder.score
+    monkeypatch.setattr(
+        CrossEncoder, "score", lambda self, pairs, **settings: asked.extend(pairs) or score(self, pairs, **settings)
+    )
+    made = options(data_root, tiny_teacher, tiny_encoder, epochs=3)
+    train(made)
+    assert len(asked) == len(set(asked))
+    counted = event(made, "candidates")
+    # A positive, a labelled negative and for each of 3 epochs the K - 2 random documents that a list has places for;
+    # beside them only the gate asks.
+    assert (counted["queries"], counted["pairs"], counted["scored"]) == (12, 12 * (1 + 1 + 9), 12 * 11)
+    training = {query for query, _ in asked if query in load_split(data_root / "tiny" / "train.csv").queries}
+    assert len(training) == 12 and sum(query in training for query, _ in asked) == 12 * 11
+    asked.clear()
+    train(dataclasses.replace(made, **AGAIN))
+    assert asked == [] and event(made, "candidates")["scored"] == 0
+
+
+def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    folders = [data_root.parent / name for name in ("one", "two")]
+    for folder in folders:
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(folder), use_lora=True))
+    first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
+    assert first == second
+
+
+def test_queries_without_a_positive_change_nothing_where_their_documents_are_there_anyway(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [
+        options(data_root, tiny_teacher, tiny_encoder, epochs=1, max_samples=7, valid_samples=3, output_dir=str(folder))
+        for folder in (data_root.parent / "plain", data_root.parent / "more")
+    ]
+    plain = train(made[0])
+    for split, word in (("train", "key"), ("valid", "json")):
+        as_pairs(data_root, split, [[f"why {place}", f"returns the {word}", "0"] for place in range(9)])
+    capsys.readouterr()
+    more = train(made[1])
+    assert "student: 7 of 21 queries, 14 of 33 rows; no lists are made for the 9 queries" in capsys.readouterr().err
+    weights = [(Path(own.output_dir) / "model.safetensors").read_bytes() for own in made]
+    assert weights[0] == weights[1]
+    assert plain["validation"] == more["validation"] and plain["teacher_gate"] == more["teacher_gate"]
+    assert [event(own, "candidates")["queries"] for own in made] == [7, 7]
+
+
+def test_documents_of_queries_without_a_positive_are_candidates(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    as_pairs(data_root, "train", [[f"why {place}", f"thread of {place}", "0"] for place in range(9)])
+    made = options(data_root, tiny_teacher, tiny_encoder, miners=("lexical:5", "random:20"))
+    dataset = load_split(data_root / "tiny" / "train.csv")
+    corpus = corpus_of(made, dataset)
+    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+        pools = build(made, dataset, corpus, choice.with_positive(dataset, 0, "train", None), teachers)
+    assert pools.query_ids.tolist() == list(range(12))
+    drawn = {corpus[int(document)] for document in pools.document_ids()}
+    assert {f"thread of {place}" for place in range(9)} <= drawn
+
+
+def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched: list[int] = []
+    monkeypatch.setattr(
+        gate, "measure", lambda _, encoder, *__, **___: untouched.append(encoder.model.config.num_hidden_layers)
+    )
+    made = options(data_root, tiny_teacher, tiny_encoder, student_layers=1, epochs=1)
+    record = train(made)
+    assert untouched == [1]  # the gate is about what is trained, the evaluation about the whole model
+    assert (record["base_model"], record["start_layers"]) == (str(tiny_encoder), [0])
+    assert json.loads((Path(made.output_dir) / "bistill.json").read_text()) == record
+    assert BiEncoder.load(made.output_dir).model.config.num_hidden_layers == 1
+    assert train(options(data_root, tiny_teacher, tiny_encoder, epochs=1, overwrite=True))["start_layers"] is None
+    with pytest.raises(OptionError, match="the model has fewer layers"):
+        train(options(data_root, tiny_teacher, tiny_encoder, student_layers=3, overwrite=True))
+
+
+def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    with pytest.raises(OptionError, match="the student would overwrite its teacher"):
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_teacher)))
+
+
+def test_a_student_never_overwrites_its_start_nor_its_miner(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    before = (tiny_encoder / "model.safetensors").read_bytes()
+    with pytest.raises(OptionError, match="the student would overwrite its start"):
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_encoder)))
+    assert (tiny_encoder / "model.safetensors").read_bytes() == before
+    miner = tmp_path / "miner"
+    shutil.copytree(tiny_encoder, miner)
+    with pytest.raises(OptionError, match="the student would overwrite its miner"):
+        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(miner), miner_model=str(miner)))
+
+
+def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        train(options(data_root, tmp_path / "nowhere", tiny_encoder))
+
+
+def test_documents_of_the_batch_are_learned_as_negatives(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, in_batch="floor", info_nce_weight=1.0, epochs=1)
+    train(made)
+    first = event(made, "step")["terms"]
+    train(dataclasses.replace(made, **AGAIN))
+    assert event(made, "step")["terms"] == first
+    assert event(made, "candidates")["scored"] == 0  # the batch costs the teacher nothing
+    train(dataclasses.replace(made, **AGAIN, in_batch="never"))
+    assert event(made, "candidates")["scored"] == 0
+    # The positive stands among the other lists' documents, too: its share is smaller.
+    assert first["info_nce"] > event(made, "step")["terms"]["info_nce"] > 0
+
+
+def test_small_students_learn_faster_unless_told_otherwise() -> None:
+    plain = DistillationOptions(teacher_path="t", output_dir="s")
+    assert [student_lr(plain, dimensions) for dimensions in (384, 385, 1024)] == [1e-4, 2e-5, 2e-5]
+    adapters = dataclasses.replace(plain, use_lora=True)
+    assert [student_lr(adapters, dimensions) for dimensions in (384, 385, 1024)] == [1e-3, 2e-4, 2e-4]
+    assert student_lr(dataclasses.replace(plain, lr=3e-5), 384) == 3e-5
+
+
+def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, own_documents=2)
+    train(made)
+    counted, steps = event(made, "candidates"), event(made, "step")["terms"]
+    # A positive, a labelled negative and one random document for each epoch; then K - 2 shared ones for each epoch.
+    assert (counted["pairs"], counted["scored"]) == (12 * (1 + 1 + 2), 12 * 4)
+    shared = counted["shared"]
+    assert (shared["unscored"], shared["removed"], shared["short"]) == (0, 0, 0)
+    assert 0 < shared["scored"] <= shared["pairs"] <= 12 * 2 * (5 - 2)
+    train(dataclasses.replace(made, **AGAIN))
+    again = event(made, "candidates")
+    assert (again["scored"], again["shared"]) == (0, shared | {"scored": 0})
+    assert event(made, "step")["terms"] == steps
+
+
+@pytest.mark.parametrize(
+    "changes", [{"own_documents": 2, "in_batch": "floor"}, {"score": "calibrated"}, {"lr": None, "in_batch": "floor"}]
+)
+def test_a_run_goes_on_to_the_same_weights(
+    changes: dict[str, Any], data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = (
+        options(data_root, tiny_teacher, tiny_encoder, **changes, save_steps=2, output_dir=str(data_root / name))
+        for name in ("whole", "cut")
+    )
+    train(whole)
+    batch, calls = ListTask.batch, iter([False, False, False, True])
+
+    def interrupted(self: ListTask, samples: np.ndarray, epoch: int) -> Batch:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return batch(self, samples, epoch)
+
+    monkeypatch.setattr(ListTask, "batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut)
+    train(cut)
+    assert event(cut, "resume")["step"] == 2
+    assert event(cut, "inputs")["candidates"] == event(whole, "inputs")["candidates"]
+    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
+    assert first == second
+    lines = [json.loads((Path(made.output_dir) / "calibration.json").read_text()) for made in (whole, cut)]
+    assert lines[0] == lines[1]
+
+
+def test_a_list_of_the_positive_and_shared_documents_needs_no_miner(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    made = options(data_root, tiny_teacher, tiny_encoder, own_documents=1, K=4, miners=("random",), epochs=1)
+    train(made)
+    counted = event(made, "candidates")
+    assert (counted["queries"], counted["pairs"], counted["left_out"]) == (12, 12, 0)
+    # Each batch of four holds three positives of others: all lists are these, of 4 * 3 pairs a batch.
+    assert counted["shared"] == {"pairs": 36, "scored": 36, "unscored": 0, "removed": 0, "short": 0}
+
+
+def test_several_teachers_are_recorded_with_weight_and_calibration(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(
+        [calibration.Calibration(1.0, 0.0), calibration.Calibration(0.5, 0.25), calibration.Calibration(9.0, -1.0)]
+    )
+    monkeypatch.setattr(calibration, "fit", lambda *_: next(lines))
+    changes = {"more_teachers": (str(tiny_teacher),), "teacher_weights": (1.0, 3.0), "epochs": 1}
+    record = train(options(data_root, tiny_teacher, tiny_encoder, **changes))
+    assert [item["path"] for item in record["teachers"]] == [str(tiny_teacher)] * 2
+    assert [item["weight"] for item in record["teachers"]] == [0.25, 0.75]
+    assert (record["calibration"]["a"], record["calibration"]["b"]) == (9.0, -1.0)
+    assert [item["calibration"] for item in record["teachers"]] == [{"a": 1.0, "b": 0.0}, {"a": 0.5, "b": 0.25}]
+
+
+def test_a_student_never_overwrites_a_further_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
+    changes = {"output_dir": str(tiny_teacher), "more_teachers": (str(tiny_teacher),)}
+    with pytest.raises(OptionError, match="the student would overwrite its teacher"):
+        train(options(data_root, "scores:bought", tiny_encoder, **changes))
