@@ -22,6 +22,7 @@ LAYERS = (
     ("candidates",),
     ("training", "evaluation", "monitor", "serving"),
     ("app",),
+    ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
