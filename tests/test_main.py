@@ -27,4 +27,4 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_a_command_gets_its_options_and_its_exit_code(tmp_path: Path) -> None:
     result = run("monitor", "--runs", str(tmp_path / "nowhere"), "--once")
     assert result.returncode == cli.EXIT_USER_ERROR
-    assert result.stderr.startswith("error: no such folder")
+    assert result.stderr.startswith(f"error: --runs {tmp_path}/nowhere: no such folder\n")
