@@ -12,12 +12,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bistill import artifacts
 from bistill.errors import ModelError
 from bistill.models import pooling
 from bistill.models.families import Prompts
+
+# What transformers notes in a tokenizer's settings about how it was loaded; nothing reads it there.
+HOW_IT_WAS_LOADED: Final = ("is_local", "local_files_only")
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,15 @@ def check_complete(path: str, missing_keys: Iterable[str]) -> None:
 
 
 def write_tokenizer(folder: Path, tokenizer: Any, max_len: int) -> None:
-    """Write the tokenizer with the model's length as its limit; the one in use stays as it is."""
+    """Write the tokenizer with the model's length as its limit; the one in use stays as it is.
+
+    The same tokenizer gives the same bytes wherever it was loaded from, online or not: the fingerprint of a model
+    covers its tokenizer's files.
+    """
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.model_max_length = max_len
+    for name in HOW_IT_WAS_LOADED:
+        tokenizer.init_kwargs.pop(name, None)
     tokenizer.save_pretrained(str(folder))
 
 
