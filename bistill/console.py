@@ -12,7 +12,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
@@ -28,6 +28,7 @@ RAISING: Final = frozenset({"strict", "surrogateescape"})
 
 
 _said: set[str] = set()
+_worded: Callable[[str], str] = str
 
 
 class Advance(Protocol):
@@ -81,7 +82,19 @@ def _is_closed_pipe(stream: TextIO) -> bool:
 
 def say(message: str) -> None:
     """Print one message about the run to standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(_worded(message), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def wording(change: Callable[[str], str]) -> Iterator[None]:
+    """Context in which messages pass through a function: the library names its parameters in backticks, a command line
+    has them say its flags."""
+    global _worded
+    before, _worded = _worded, change
+    try:
+        yield
+    finally:
+        _worded = before
 
 
 def say_once(message: str) -> None:

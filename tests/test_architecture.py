@@ -15,6 +15,10 @@ PACKAGE = Path(bistill.__file__).parent
 # Lower layers first; parts of one layer do not import each other, a part may import itself.
 LAYERS = (
     ("errors",),
+    ("settings",),
+    ("data.settings", "models.settings"),
+    ("candidates.settings",),
+    ("training.settings",),
     ("options",),
     ("config", "artifacts", "journal", "console", "packaged", "hub"),
     ("data", "losses", "evaluation.measures"),
@@ -61,7 +65,17 @@ def test_every_part_has_a_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "app.cli", "journal", "monitor.runs", "monitor.watch", "monitor.screen", "monitor.web.server"]
+    "module",
+    [
+        "config",
+        "app.cli",
+        "training.settings",
+        "journal",
+        "monitor.runs",
+        "monitor.watch",
+        "monitor.screen",
+        "monitor.web.server",
+    ],
 )
 def test_light_modules_never_load_torch(module: str) -> None:
     code = f"import sys, bistill.{module}; print([name for name in ('torch', 'transformers') if name in sys.modules])"

@@ -23,7 +23,7 @@ from recipes import command_line, identity
 
 from bistill import artifacts
 from bistill.app import cli
-from bistill.config import DistillationOptions, LoraOptions
+from bistill.config import DistillationOptions
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.data.store.version import split_path
@@ -68,7 +68,7 @@ def main() -> None:
 def start_model(job: dict[str, Any]) -> BiEncoder:
     """The directory that every recipe starts from: the student, made to read as many tokens as the data are given."""
     encoder = BiEncoder.load(job["student"], max_len=job["common"]["max_len"], precision="fp32")
-    encoder.save(Path(job["start"]), LoraOptions())
+    encoder.save(Path(job["start"]), None)
     return encoder
 
 

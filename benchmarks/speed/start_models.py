@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bistill.config import LoraOptions
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
@@ -23,7 +22,7 @@ def write_student(name: str, folder: Path, *, max_len: int, dropout: bool) -> Bi
     encoder = BiEncoder.load(name, max_len=max_len, precision="fp32")
     if not dropout:
         _still(encoder.model.config)
-    encoder.save(folder, LoraOptions())
+    encoder.save(folder, None)
     return encoder
 
 
@@ -32,7 +31,7 @@ def write_teacher(name: str, folder: Path, *, max_len: int, dropout: bool) -> Cr
     encoder = CrossEncoder.start(name, max_len=max_len, precision="fp32", seed=0)
     if not dropout:
         _still(encoder.model.config)
-    encoder.save(folder, LoraOptions())
+    encoder.save(folder, None)
     return encoder
 
 

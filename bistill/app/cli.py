@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bistill import __version__, console
+from bistill.app import flags
 from bistill.config import (
     BenchOptions,
     CandidatesOptions,
@@ -105,7 +106,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
         arguments: command line without the program; None: this process's own.
         program: name shown in the help; None: the script's.
     """
-    with console.usable():
+    with console.usable(), console.wording(flags.spoken):
         _run(name, sys.argv[1:] if arguments is None else arguments, program or Path(sys.argv[0]).name)
 
 
@@ -117,7 +118,7 @@ def _run(name: str, arguments: Sequence[str], program: str) -> None:
         module, function = COMMANDS[name].function.split(":")
         getattr(import_module(module), function)(options, *command)
     except BistillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {flags.spoken(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except UnicodeEncodeError as error:
         # Of the names that the system knows files by, when its locale is not that of the names.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bistill.config import Choice
+from bistill.candidates.settings import Choice
 from bistill.data.sampling import generator
 
 

@@ -9,7 +9,6 @@ from bistill.config.bench import BenchOptions, Work
 from bistill.config.candidates import (
     CandidatesOptions,
     LexicalOptions,
-    LexicalTokens,
     ListOptions,
     ScoresAction,
     ScoresForm,
@@ -21,46 +20,33 @@ from bistill.config.data import PrepareOptions
 from bistill.config.evaluation import EvaluationOptions
 from bistill.config.monitor import MonitorOptions
 from bistill.config.pipeline import PipelineOptions
-from bistill.config.serving import EncodeOptions, SearchOptions, TextKind
+from bistill.config.serving import EncodeOptions, SearchOptions
 from bistill.config.shared import (
     DEFAULT_STUDENT,
     DEFAULT_TEACHER,
-    PACKAGED_MODEL,
-    BadRows,
     DataOptions,
     LoraOptions,
     ModelOptions,
-    Pooling,
-    Precision,
     StudentOptions,
 )
-from bistill.config.training import Choice, DistillationOptions, InBatch, Redraw, Score, TeacherOptions, TrainingOptions
+from bistill.config.training import DistillationOptions, TeacherOptions, TrainingOptions
 
 __all__ = [
     "DEFAULT_STUDENT",
     "DEFAULT_TEACHER",
-    "PACKAGED_MODEL",
-    "BadRows",
     "BenchOptions",
     "CandidatesOptions",
-    "Choice",
     "DataOptions",
     "DistillationOptions",
     "EncodeOptions",
     "EvaluationOptions",
-    "InBatch",
     "LexicalOptions",
-    "LexicalTokens",
     "ListOptions",
     "LoraOptions",
     "ModelOptions",
     "MonitorOptions",
     "PipelineOptions",
-    "Pooling",
-    "Precision",
     "PrepareOptions",
-    "Redraw",
-    "Score",
     "ScoresAction",
     "ScoresForm",
     "ScoresOptions",
@@ -69,7 +55,6 @@ __all__ = [
     "SearchOptions",
     "StudentOptions",
     "TeacherOptions",
-    "TextKind",
     "TrainingOptions",
     "Work",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
+from bistill.candidates.settings import LexicalTokens
 from bistill.config.shared import (
     Arithmetic,
     DataOptions,
@@ -20,7 +21,6 @@ from bistill.config.shared import (
 from bistill.errors import OptionError
 from bistill.options import Option, Options
 
-LexicalTokens = Literal["auto", "words", "morphemes", "bigrams"]
 ScoresAction = Literal["show", "export", "import", "rebuild"]
 ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
 ScoresScale = Literal["logit", "probability"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from bistill.config.shared import Arithmetic, DocumentPrompt, ModelOptions, PoolingName, QueryPrompt, TextsAtOnce
+from bistill.data.settings import TextKind
 from bistill.options import Option
-
-TextKind = Literal["document", "query"]
 
 
 @dataclass(frozen=True, kw_only=True)

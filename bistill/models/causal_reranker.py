@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bistill.config import Precision
 from bistill.errors import ModelError, OptionError
 from bistill.models import families, pooling
 from bistill.models.compute import batching, packing, scoring
 from bistill.models.compute.precision import autocast, default_device, resolve_precision
 from bistill.models.compute.scoring import Pair
 from bistill.models.files import loading
+from bistill.models.settings import Precision
 
 # Word for word as on the model card: the model was trained with it.
 PREFIX: Final = (

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from bistill import artifacts
-from bistill.config import LoraOptions, Precision
 from bistill.errors import ModelError
 from bistill.models import lora
 from bistill.models.compute import batching, packing, scoring
 from bistill.models.compute.precision import autocast, default_device, keep_float32, resolve_precision
 from bistill.models.files import directories, loading
+from bistill.models.settings import Lora, Precision
 
 Pair = scoring.Pair
 
@@ -165,7 +165,7 @@ class CrossEncoder:
         """
         return scoring.score(self.model, self.logits, pairs, batch_size=batch_size, description=description)
 
-    def save(self, folder: Path, options: LoraOptions) -> None:
+    def save(self, folder: Path, adapters: Lora | None) -> None:
         """Write a directory that ``CrossEncoder(path)`` of sentence-transformers and ``AutoModel...`` load as it is.
 
         Adapters are merged into it and also written to ``adapter/``; ``best_model.pt`` holds the merged weights and
@@ -176,7 +176,7 @@ class CrossEncoder:
         plain.config.id2label, plain.config.label2id = {0: "relevance"}, {"relevance": 0}
         plain.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
         directories.write_tokenizer(folder, self.tokenizer, self.max_len)
-        lora.save(folder, self.model, plain, options, self.source)
+        lora.save(folder, self.model, plain, adapters, self.source)
         weights = {name: value.detach().cpu() for name, value in plain.state_dict().items()}
         # Into an open file: given a path, torch writes the (temporary, random) file name into the archive.
         with artifacts.atomic_path(folder / artifacts.BEST_MODEL) as temporary, temporary.open("wb") as file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from bistill.config import Pooling
+from bistill.models.settings import Pooling
 
 RETRIEVAL_TASK: Final = "Given a web search query, retrieve relevant passages that answer the query"
 REPRESENT: Final = "Represent this sentence for searching relevant passages: "

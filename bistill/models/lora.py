@@ -14,19 +14,19 @@ import torch
 from torch import nn
 
 from bistill import artifacts
-from bistill.config import LoraOptions
 from bistill.errors import ModelError
 from bistill.models import reading
+from bistill.models.settings import Lora
 
 HEAD_NAMES: Final = ("classifier", "score", "head", "out_proj", "classification_head", "pre_classifier")
 
 
-def apply(model: nn.Module, options: LoraOptions, *, new_keys: list[str], seed: int) -> Any:
+def apply(model: nn.Module, lora: Lora, *, new_keys: list[str], seed: int) -> Any:
     """Wrap a transformers model so that adapters on all its linear layers, and its whole head, train.
 
     Args:
         model: a sequence-classification model or a bare encoder.
-        options: rank, scale and dropout.
+        lora: rank, scale and dropout.
         new_keys: parameters that the loading report calls missing, hence random.
         seed: of the adapters' initial weights.
 
@@ -37,9 +37,9 @@ def apply(model: nn.Module, options: LoraOptions, *, new_keys: list[str], seed: 
 
     whole = whole_modules(model, new_keys)
     config = LoraConfig(
-        r=options.lora_r,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
         target_modules=_linear_layers(model, whole),
         modules_to_save=whole or None,
         task_type=TaskType.SEQ_CLS if whole else TaskType.FEATURE_EXTRACTION,
@@ -69,14 +69,14 @@ def whole_modules(model: nn.Module, new_keys: list[str]) -> list[str]:
     return sorted({*known, *owners, *pooler})
 
 
-def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model: str, *, adapter: bool = True) -> None:
+def save(folder: Path, model: Any, plain: Any, lora: Lora | None, base_model: str, *, adapter: bool = True) -> None:
     """Write the weights of a model: whole in the folder, with LoRA the adapter beside, and ``lora_config.json``.
 
     Args:
         folder: of the model.
         model: the model in training.
         plain: ``merged(model)``.
-        options: LoRA settings.
+        lora: settings of the adapters; None: all weights were trained.
         base_model: folder of the model that the adapters belong to.
         adapter: whether the adapter is written beside.
     """
@@ -84,7 +84,7 @@ def save(folder: Path, model: Any, plain: Any, options: LoraOptions, base_model:
     published = reading.hub_name(base_model)
     if adapter and is_lora(model):
         _save_adapter(folder / artifacts.ADAPTER_DIR, model, base_model, published)
-    write_config(folder, options, published or base_model)
+    write_config(folder, lora, published or base_model)
     artifacts.share_weights(folder)
 
 
@@ -125,15 +125,17 @@ def is_lora(model: Any) -> bool:
     return isinstance(model, PeftModel)
 
 
-def write_config(folder: Path, options: LoraOptions, base_model: str) -> None:
-    """Write ``lora_config.json``, so that the settings are never given again."""
+def write_config(folder: Path, lora: Lora | None, base_model: str) -> None:
+    """Write ``lora_config.json``, so that the settings are never given again; without adapters it says so beside the
+    default settings, which later stages expect to find."""
+    settings = lora or Lora()
     artifacts.write_json(
         folder / artifacts.LORA_CONFIG,
         {
-            "use_lora": options.use_lora,
-            "lora_r": options.lora_r,
-            "lora_alpha": options.lora_alpha,
-            "lora_dropout": options.lora_dropout,
+            "use_lora": lora is not None,
+            "lora_r": settings.rank,
+            "lora_alpha": settings.alpha,
+            "lora_dropout": settings.dropout,
             "base_model": base_model,
         },
     )

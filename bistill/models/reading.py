@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from bistill import artifacts, console
-from bistill.config import PACKAGED_MODEL, Pooling
 from bistill.models import families, pooling
 from bistill.models.families import Family, Prompts
 from bistill.models.files import directories
+from bistill.models.settings import PACKAGED_MODEL, Pooling
 
 # Names under which models of the ecosystem keep the prompts of searching in config_sentence_transformers.json.
 QUERY_KEYS: Final = ("query", "retrieval.query", "web_search_query", "search_query", "s2p_query")

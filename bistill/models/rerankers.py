@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bistill.config import Precision
 from bistill.errors import OptionError
 from bistill.models import causal_reranker
 from bistill.models.causal_reranker import CausalReranker
@@ -17,6 +16,7 @@ from bistill.models.compute.precision import default_device, resolve_precision
 from bistill.models.compute.scoring import Pair
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
+from bistill.models.settings import Precision
 
 
 class Reranker(Protocol):

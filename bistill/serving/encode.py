@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts, console, journal
-from bistill.config import EncodeOptions, TextKind
+from bistill.config import EncodeOptions
+from bistill.data.settings import TextKind
 from bistill.data.store.opening import load_documents, load_queries
 from bistill.data.store.texts import Texts, fingerprint_of_texts
 from bistill.errors import ArtifactError, OptionError

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bistill.config import Precision
 from bistill.errors import DataError
 from bistill.evaluation.measures import metrics
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.files import calibration_file
+from bistill.models.settings import Precision
 
 
 @dataclass(frozen=True)

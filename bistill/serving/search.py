@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bistill import console
-from bistill.config import Precision, SearchOptions
+from bistill.config import SearchOptions
 from bistill.data.queries.same_text import is_blank
 from bistill.data.store.opening import load_documents
 from bistill.errors import OptionError
 from bistill.models.bi_encoder import BiEncoder
+from bistill.models.settings import Precision
 from bistill.serving.index import Hit, open_index
 
 

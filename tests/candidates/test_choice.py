@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bistill.candidates.choice import choose
-from bistill.config import Choice
+from bistill.candidates.settings import Choice
 
 RELEVANCE = np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.05, 0.3, 0.6], dtype=np.float32)
 NONE = np.zeros(8, dtype=bool)

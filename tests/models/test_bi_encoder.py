@@ -13,13 +13,13 @@ from peft import PeftModel
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
-from bistill.config import LoraOptions
 from bistill.models import lora, pooling
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import directories
+from bistill.models.settings import Lora
 
 TEXTS = ["how to read a file", "서울 날씨", "sort " * 60, "json parse error", "a"]
-ADAPTED = LoraOptions(use_lora=True, lora_r=4, lora_alpha=8, lora_dropout=0.0)
+ADAPTED = Lora(rank=4, alpha=8, dropout=0.0)
 
 
 def with_pooling(folder: Path, target: Path, mode: str) -> Path:
@@ -70,7 +70,7 @@ def test_saved_student_loads_everywhere_with_the_same_vectors(
 ) -> None:
     encoder = adapted(tiny_encoder) if use_lora else BiEncoder.load(str(tiny_encoder))
     expected = encoder.encode_documents(TEXTS)
-    encoder.save(tmp_path, ADAPTED if use_lora else LoraOptions())
+    encoder.save(tmp_path, ADAPTED if use_lora else None)
     np.testing.assert_allclose(SentenceTransformer(str(tmp_path), device="cpu").encode(TEXTS), expected, atol=1e-6)
     np.testing.assert_allclose(BiEncoder.load(str(tmp_path)).encode_documents(TEXTS), expected, atol=1e-6)
     models = [AutoModel.from_pretrained(tmp_path)]
@@ -85,7 +85,7 @@ def test_saved_student_loads_everywhere_with_the_same_vectors(
 
 def test_saved_directory_is_in_the_older_schema(tiny_encoder: Path, tmp_path: Path) -> None:
     encoder = BiEncoder.load(str(tiny_encoder), max_len=40, query_prompt="query: ", document_prompt="passage: ")
-    encoder.save(tmp_path, LoraOptions())
+    encoder.save(tmp_path, None)
     read = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert [module["type"] for module in read["modules.json"]] == [
         "sentence_transformers.models.Transformer",
@@ -105,7 +105,7 @@ def test_prompts_are_used_and_survive_saving(tiny_encoder: Path, tmp_path: Path)
     plain = BiEncoder.load(str(tiny_encoder), query_prompt="", document_prompt="")
     np.testing.assert_allclose(encoder.encode_queries(["red"]), plain.encode_queries(["fast red"]), atol=1e-6)
     np.testing.assert_allclose(encoder.encode_documents(["red"]), plain.encode_queries(["slow red"]), atol=1e-6)
-    encoder.save(tmp_path, LoraOptions())
+    encoder.save(tmp_path, None)
     assert BiEncoder.load(str(tmp_path)).prompts == ("fast ", "slow ")
     reference = SentenceTransformer(str(tmp_path), device="cpu").encode_query(["red"])
     np.testing.assert_allclose(reference, encoder.encode_queries(["red"]), atol=1e-6)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder as Reference
 
-from bistill.config import LoraOptions
 from bistill.models import lora
 from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.settings import Lora
 
 PAIRS = [
     ("how to read a file", "open the file and read it"),
@@ -55,7 +55,7 @@ def test_the_head_computes_in_float32_under_bf16(tiny_teacher: Path) -> None:
 
 def trained(folder: Path, *, use_lora: bool) -> CrossEncoder:
     """A teacher after some real updates."""
-    options = LoraOptions(use_lora=use_lora, lora_r=4, lora_alpha=8, lora_dropout=0.0)
+    options = Lora(rank=4, alpha=8, dropout=0.0) if use_lora else None
     encoder = CrossEncoder.start(str(folder), max_len=48, precision="fp32", seed=0)
     if use_lora:
         encoder.model = lora.apply(encoder.model, options, new_keys=encoder.new_keys, seed=0)
@@ -74,7 +74,7 @@ def test_saved_teacher_gives_the_same_scores_in_a_new_process(
 ) -> None:
     encoder = trained(tiny_encoder, use_lora=use_lora)
     expected = encoder.score(PAIRS)
-    encoder.save(tmp_path, LoraOptions(use_lora=use_lora, lora_r=4, lora_alpha=8, lora_dropout=0.0))
+    encoder.save(tmp_path, Lora(rank=4, alpha=8, dropout=0.0) if use_lora else None)
     np.testing.assert_array_equal(encoder.score(PAIRS), expected)  # saving leaves the model in training as it was
     code = """
 import json, sys, torch
@@ -110,7 +110,7 @@ print(json.dumps({
 def test_a_random_head_and_its_pooler_are_named(tiny_encoder: Path, tiny_teacher: Path, use_lora: bool) -> None:
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=None, precision="fp32", seed=0)
     if use_lora:
-        encoder.model = lora.apply(encoder.model, LoraOptions(use_lora=True), new_keys=encoder.new_keys, seed=0)
+        encoder.model = lora.apply(encoder.model, Lora(), new_keys=encoder.new_keys, seed=0)
     trainable = {name for name, parameter in encoder.model.named_parameters() if parameter.requires_grad}
     head = encoder.new_head() & trainable
     assert {name.split(".")[-1] for name in head} == {"weight", "bias"}
@@ -122,7 +122,7 @@ def test_a_random_head_and_its_pooler_are_named(tiny_encoder: Path, tiny_teacher
 def test_lora_trains_adapters_and_the_head_and_nothing_else(tiny_encoder: Path) -> None:
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=None, precision="fp32", seed=0)
     before = encoder.model.classifier.weight.detach().clone()
-    model = lora.apply(encoder.model, LoraOptions(use_lora=True), new_keys=encoder.new_keys, seed=0)
+    model = lora.apply(encoder.model, Lora(), new_keys=encoder.new_keys, seed=0)
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     whole = [name for name in names if "lora_" not in name]
     assert {name.split(".modules_to_save")[0].split(".")[-1] for name in whole} == {"classifier", "pooler"}
@@ -130,7 +130,7 @@ def test_lora_trains_adapters_and_the_head_and_nothing_else(tiny_encoder: Path) 
 
 
 def test_lora_config_is_written_and_read(tmp_path: Path) -> None:
-    lora.write_config(tmp_path, LoraOptions(use_lora=True, lora_r=32, lora_alpha=64), "base")
+    lora.write_config(tmp_path, Lora(rank=32, alpha=64), "base")
     assert lora.read_config(tmp_path) == {
         "use_lora": True,
         "lora_r": 32,

@@ -14,10 +14,10 @@ import transformers
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
-from bistill.config import LoraOptions
 from bistill.errors import ModelError, OptionError
 from bistill.models import layers, lora
 from bistill.models.bi_encoder import BiEncoder
+from bistill.models.settings import Lora
 from tests.conftest import WORDS, write_tokenizer
 from tests.models.compute.test_packing import COMMON, QWEN
 
@@ -93,7 +93,7 @@ def test_the_saved_folder_gives_the_same_vectors_everywhere(family: str, tmp_pat
     encoder = BiEncoder.load(str(tmp_path / "whole"), layer_count=4)
     assert encoder.start_layers == [0, 2, 3, 5]
     expected = encoder.encode_documents(TEXTS)
-    encoder.save(tmp_path / "cut", LoraOptions())
+    encoder.save(tmp_path / "cut", None)
     found = BiEncoder.load(str(tmp_path / "cut"))
     assert found.model.config.num_hidden_layers == 4
     np.testing.assert_allclose(found.encode_documents(TEXTS), expected, atol=1e-6)
@@ -139,7 +139,7 @@ def test_a_model_whose_layers_are_no_list_is_refused() -> None:
 
 
 def test_adapters_of_a_cut_model_are_merged_and_not_written_beside(six_layers: Path, tmp_path: Path) -> None:
-    options = LoraOptions(use_lora=True, lora_r=4)
+    options = Lora(rank=4)
     encoder = BiEncoder.load(str(six_layers), layer_count=2)
     encoder.model = lora.apply(encoder.model, options, new_keys=[], seed=0)
     with torch.no_grad():

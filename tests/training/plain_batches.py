@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from bistill.candidates.building import build
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions, TeacherOptions
+from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
@@ -170,8 +170,8 @@ def prepare(encoder: Any, options: TeacherOptions | DistillationOptions) -> None
     gradients are small differences of large numbers. Adapters are as after some updates (the gradients of untouched
     ones are half zero)."""
     random = torch.Generator().manual_seed(0)
-    if options.use_lora:
-        encoder.model = lora.apply(encoder.model, options, new_keys=getattr(encoder, "new_keys", []), seed=0)
+    if (adapters := assembling.lora(options)) is not None:
+        encoder.model = lora.apply(encoder.model, adapters, new_keys=getattr(encoder, "new_keys", []), seed=0)
     with torch.no_grad():
         for name, value in encoder.model.named_parameters():
             if "lora_B" in name:

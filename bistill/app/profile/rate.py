@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bistill.config import Precision
 from bistill.models.compute import products
 from bistill.models.compute.precision import DTYPES, float32_products
+from bistill.models.settings import Precision
 
 # Tokens, inputs and outputs. A CPU is at its best in one shape or another; a GPU needs a large one.
 CPU_SHAPES: Final = ((2048, 1536, 1536), (4096, 768, 3072), (4096, 1024, 4096))

@@ -11,12 +11,12 @@ import torch
 
 from bistill import artifacts
 from bistill.candidates.mining import nearest
-from bistill.config import Pooling, Precision
 from bistill.models import reading
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.precision import default_device, resolve_precision
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import loading
+from bistill.models.settings import Pooling, Precision
 
 
 class DenseMiner:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bistill import artifacts
 from bistill.candidates.mining import tokens as tokenization
-from bistill.config import LexicalTokens
+from bistill.candidates.settings import LexicalTokens
 from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.evaluation.measures import metrics

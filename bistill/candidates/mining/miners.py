@@ -16,13 +16,14 @@ from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Miner
-from bistill.config import ListOptions, Precision, StudentOptions
+from bistill.config import ListOptions, StudentOptions
 from bistill.data.queries.copies import Selection, without_own
 from bistill.data.sampling import generator
 from bistill.data.store import cache
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.errors import ArtifactError, OptionError
+from bistill.models.settings import Precision
 
 # Their place here is their bit in the file of lists.
 NAMES: Final = ("labelled", "random", "lexical", "dense", "cross_encoder")

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from bistill.config import LexicalTokens
+from bistill.candidates.settings import LexicalTokens
 from bistill.data.queries.same_text import normalised_form
 from bistill.errors import OptionError
 

@@ -18,7 +18,7 @@ from bistill.candidates.lists import for_validation
 from bistill.candidates.scores import cache, scoring
 from bistill.candidates.scores.cache import ScoreCache
 from bistill.candidates.scores.scoring import Scored
-from bistill.config import Precision, ScoringOptions
+from bistill.config import ScoringOptions
 from bistill.data.queries import choice
 from bistill.data.store.dataset import Dataset
 from bistill.errors import ArtifactError, DataError, OptionError
@@ -27,6 +27,7 @@ from bistill.models import calibration, lora, rerankers
 from bistill.models.calibration import Calibration
 from bistill.models.files import loading
 from bistill.models.rerankers import Reranker
+from bistill.models.settings import Precision
 
 IMPORTED: Final = "scores:"
 CALIBRATION_QUERIES: Final = 500

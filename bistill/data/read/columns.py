@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from bistill.config import TextKind
 from bistill.data.queries.same_text import without_invisible
 from bistill.data.read.ids import JOIN
+from bistill.data.settings import TextKind
 from bistill.errors import DataError
 
 Form = Literal["triplets", "pairs", "texts"]

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bistill.config import TextKind
 from bistill.data.read.columns import ColumnOverrides, role_of, visible_name
 from bistill.data.read.csv_records import records
 from bistill.data.read.dialect import detect_dialect
@@ -15,6 +14,7 @@ from bistill.data.read.encoding import detect_encoding, open_text
 from bistill.data.read.table import Table, table_rows
 from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
+from bistill.data.settings import TextKind
 from bistill.errors import RowError
 
 USUAL_SEPARATOR: Final = {".tsv": "\t"}

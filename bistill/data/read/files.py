@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-from bistill.config import TextKind
 from bistill.data.read.csv_reader import CsvReader
 from bistill.data.read.jsonl import ENDINGS, JsonlReader
 from bistill.data.read.parquet import ParquetReader
 from bistill.data.read.spreadsheet import SpreadsheetReader, is_spreadsheet
 from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
+from bistill.data.settings import TextKind
 from bistill.errors import DataError, RowError
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from bistill.config import TextKind
 from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of
 from bistill.data.read.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.read.json_document import described, objects_of, texts_of
@@ -25,6 +24,7 @@ from bistill.data.read.validation import (
     row_from_cells,
 )
 from bistill.data.records import Judgement, Row
+from bistill.data.settings import TextKind
 from bistill.errors import DataError, EmptyFileError, RowError
 
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")

@@ -9,11 +9,11 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bistill.config import TextKind
 from bistill.data.read.jsonl import ObjectRows
 from bistill.data.read.structured import example_of
 from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
+from bistill.data.settings import TextKind
 from bistill.errors import DataError, RowError
 
 BATCH_ROWS: Final = 1024

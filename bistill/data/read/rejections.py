@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bistill import artifacts
-from bistill.config import BadRows
+from bistill.data.settings import BadRows
 from bistill.errors import RowError, shown
 
 COLUMNS: Final = ("file", "row", "column", "reason", "found")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bistill.config import TextKind
 from bistill.data.read.csv_records import Record
 from bistill.data.read.table import Table, table_rows
 from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
+from bistill.data.settings import TextKind
 from bistill.errors import DataError, RowError
 
 ZIP: Final = b"PK\x03\x04"

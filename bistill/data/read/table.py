@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bistill.config import TextKind
 from bistill.data.queries.same_text import is_blank
 from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of, visible_name
 from bistill.data.read.csv_records import Record
@@ -15,6 +14,7 @@ from bistill.data.read.list_cells import ListCells, numbers_of
 from bistill.data.read.structured import plain, without_nothing
 from bistill.data.read.validation import ASIDE, EDIT, ReadingOptions, refuse_bad_characters, row_from_cells
 from bistill.data.records import Row
+from bistill.data.settings import TextKind
 from bistill.errors import DataError, EmptyFileError, RowError
 
 # A cell that is longer is no name of a column, and is not compared with names.

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts
-from bistill.config import BadRows, TextKind
 from bistill.console import say
 from bistill.data.read import ids
 from bistill.data.read.files import RowReader, ending_of, open_file
 from bistill.data.read.rejections import Rejections, read_rejections, set_aside, write_rejected
 from bistill.data.read.validation import ReadingOptions
+from bistill.data.settings import BadRows, TextKind
 from bistill.data.store import building, cache
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.texts import Texts

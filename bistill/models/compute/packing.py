@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bistill import console
-from bistill.config import Precision
 from bistill.models.compute.precision import autocast
 from bistill.models.compute.primitives import row_size
 from bistill.models.files.loading import OFFSET_FAMILIES, longest_input
+from bistill.models.settings import Precision
 
 IMPLEMENTATION: Final = "bistill_packed"
 # Arguments of attention functions that change nothing of what is computed here: dropout of attention probabilities is

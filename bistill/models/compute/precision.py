@@ -9,9 +9,9 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from bistill.config import Precision
 from bistill.errors import OptionError
 from bistill.models.compute import products
+from bistill.models.settings import Precision
 
 DTYPES: Final = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 
 from bistill import artifacts, console
-from bistill.config import TextKind
+from bistill.data.settings import TextKind
 from bistill.data.store.texts import fingerprint_of_texts
 from bistill.errors import ArtifactError
 from bistill.models.bi_encoder import BiEncoder

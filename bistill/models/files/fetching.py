@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bistill import artifacts, console, hub
-from bistill.config import PACKAGED_MODEL
 from bistill.errors import ArtifactError, ModelError
+from bistill.models.settings import PACKAGED_MODEL
 
 # What a model is asked for: a Bi-Encoder, a trained re-ranker, or what a re-ranker can start as.
 Wanted = Literal["bi-encoder", "re-ranker", "start"]

@@ -13,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 
 from bistill import artifacts, console, hub
-from bistill.config import PACKAGED_MODEL
 from bistill.errors import BistillError, ModelError
 from bistill.models.files import directories, fetching, untrusted
 from bistill.models.files.fetching import Wanted
+from bistill.models.settings import PACKAGED_MODEL
 
 # SHA-256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as its hub page shows it.
 PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -19,10 +19,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from bistill.config import LoraOptions, Precision, TrainingOptions
+from bistill.config import LoraOptions, TrainingOptions
 from bistill.data.sampling import generator
 from bistill.errors import TrainingError
 from bistill.models.compute.precision import float32_products
+from bistill.models.settings import Precision
 from bistill.training.loop import memory, optimizer, random_state, schedule
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.hook import Hook, Progress

@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from bistill import artifacts, console
-from bistill.config import DataOptions, DistillationOptions, TeacherOptions
+from bistill.config import DataOptions, DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.version import load_training
 from bistill.errors import ArtifactError, OptionError
@@ -218,7 +218,7 @@ def _publish(
     unfinished = folder / artifacts.UNFINISHED_MODEL
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        encoder.save(unfinished, options)
+        encoder.save(unfinished, assembling.lora(options))
         record |= beside(unfinished)
         record |= {"weights": artifacts.weights_fingerprint(unfinished), "files": artifacts.model_files(unfinished)}
         artifacts.move_model(unfinished, output_dir)

@@ -15,7 +15,7 @@ from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.miners import parse
 from bistill.candidates.scores.teachers import IMPORTED, Teachers
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.sampling import permutation
 from bistill.data.store.corpus import Corpus
@@ -169,8 +169,8 @@ def student(options: DistillationOptions) -> BiEncoder:
         OptionError: it has fewer layers than the options want.
     """
     encoder = _start(options)
-    if options.use_lora:
-        encoder.model = lora.apply(encoder.model, options, new_keys=[], seed=options.seed)
+    if (adapters := assembling.lora(options)) is not None:
+        encoder.model = lora.apply(encoder.model, adapters, new_keys=[], seed=options.seed)
     console.say(
         f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
     )

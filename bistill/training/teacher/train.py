@@ -13,7 +13,7 @@ from bistill import console, losses
 from bistill.candidates.lists import negatives_of
 from bistill.candidates.scores import scoring
 from bistill.candidates.scores.cache import ScoreCache
-from bistill.config import TeacherOptions
+from bistill.config import TeacherOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.records import Record
 from bistill.data.sampling import permutation
@@ -251,6 +251,6 @@ def start(options: TeacherOptions) -> CrossEncoder:
     )
     if encoder.new_keys:
         console.say(f"{options.model_name} has no relevance head yet: {', '.join(encoder.new_keys)} start at random")
-    if options.use_lora:
-        encoder.model = lora.apply(encoder.model, options, new_keys=encoder.new_keys, seed=options.seed)
+    if (adapters := assembling.lora(options)) is not None:
+        encoder.model = lora.apply(encoder.model, adapters, new_keys=encoder.new_keys, seed=options.seed)
     return encoder

@@ -15,12 +15,13 @@ from bistill.app.profile.arithmetic import PRODUCTS, Weights
 from bistill.app.profile.command import bench
 from bistill.app.profile.measuring import Measured, Outcome, Sample
 from bistill.app.profile.meters import Read, TokenMeter, token_weights
-from bistill.config import BenchOptions, LoraOptions
+from bistill.config import BenchOptions
 from bistill.errors import OptionError
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import packing
 from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.settings import Lora
 from tests.training.conftest import TOPICS
 
 # conftest's encoder: two layers of four 32 x 32 products and two of 32 x 64; pooler and head see one vector a text.
@@ -64,7 +65,7 @@ def test_linear_layers_that_tokens_pass_are_counted_pooler_and_head_not(tiny_tea
     assert token_weights(teacher.model, lambda: teacher.logits([("file", "list")])) == Weights(TINY_WEIGHTS)
     student = BiEncoder.load(str(tiny_encoder))
     text = student.tokenize_documents(["file list"])
-    student.model = lora.apply(student.model, LoraOptions(use_lora=True, lora_r=4), new_keys=[], seed=0)
+    student.model = lora.apply(student.model, Lora(rank=4), new_keys=[], seed=0)
     adapters = 2 * (4 * 4 * (32 + 32) + 2 * 4 * (32 + 64))
     assert token_weights(student.model, lambda: student.forward(text)) == Weights(TINY_WEIGHTS, adapters)
 

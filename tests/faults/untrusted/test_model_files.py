@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from bistill.app import cli
-from bistill.config import LoraOptions
 from bistill.errors import BistillError, ModelError
 from bistill.models import rerankers
 from bistill.models.bi_encoder import BiEncoder
@@ -44,13 +43,13 @@ STRANGE_CLASSES = [
 
 @pytest.fixture
 def student(tiny_encoder: Path, tmp_path: Path) -> Path:
-    BiEncoder.load(str(tiny_encoder)).save(tmp_path / "student", LoraOptions())
+    BiEncoder.load(str(tiny_encoder)).save(tmp_path / "student", None)
     return tmp_path / "student"
 
 
 @pytest.fixture
 def teacher(tiny_teacher: Path, tmp_path: Path) -> Path:
-    CrossEncoder.load(str(tiny_teacher)).save(tmp_path / "teacher", LoraOptions())
+    CrossEncoder.load(str(tiny_teacher)).save(tmp_path / "teacher", None)
     return tmp_path / "teacher"
 
 

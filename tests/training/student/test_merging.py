@@ -17,6 +17,7 @@ from bistill.errors import OptionError
 from bistill.journal import Journal, read
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
+from bistill.models.settings import Lora
 from bistill.training.student import merging
 from bistill.training.student import train as distillation
 from bistill.training.student.train import train
@@ -48,7 +49,7 @@ def trained(folder: Path, use_lora: bool) -> tuple[BiEncoder, DistillationOption
     made = DistillationOptions(teacher_path="t", output_dir="o", student_name=str(folder), use_lora=use_lora, lora_r=4)
     encoder = BiEncoder.load(str(folder))
     if use_lora:
-        encoder.model = lora.apply(encoder.model, made, new_keys=[], seed=0)
+        encoder.model = lora.apply(encoder.model, Lora(rank=4), new_keys=[], seed=0)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in encoder.model.parameters():

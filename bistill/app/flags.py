@@ -1,0 +1,58 @@
+"""What the library says of its parameters, as a command line says it: `` `Lora.rank` `` is ``--lora_r``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from functools import cache
+from typing import Final
+
+from bistill import config
+from bistill.options import Options
+
+PARAMETER: Final = re.compile(r"`([A-Za-z_]+(?:\.\w+)?)`")
+# Parameters whose flag has another name than they have.
+RENAMED: Final = {
+    "Lora.rank": "lora_r",
+    "Lora.alpha": "lora_alpha",
+    "Lora.dropout": "lora_dropout",
+    "lora": "use_lora",
+    "Lists.size": "K",
+    "Limits.max_ratio": "max_negative_ratio",
+    "Limits.max_score": "max_negative_score",
+    "Lexical.tokens": "lexical_tokens",
+    "Dense.model": "miner_model",
+    "CrossEncoderRanked.reads": "cross_encoder_reads",
+    "TeacherReading.max_len": "teacher_max_len",
+    "TeacherReading.instruction": "teacher_instruction",
+    "TeacherReading.batch_size": "score_batch_size",
+    "EncoderStart.name": "student_name",
+    "EncoderStart.layers": "student_layers",
+    "RerankerStart.name": "model_name",
+    "Validation.every": "eval_steps",
+    "Validation.queries": "valid_samples",
+    "Validation.patience": "patience",
+    "Checkpointing.steps": "save_steps",
+    "Checkpointing.minutes": "save_minutes",
+    "Checkpointing.rollbacks": "spike_rollbacks",
+    "Checkpointing.lr_factor": "resume_lr_factor",
+    "Merging.shares": "merge_with_start",
+}
+
+
+def spoken(text: str) -> str:
+    """The text with every parameter that a flag sets, in backticks, replaced by the flag; others stay."""
+    return PARAMETER.sub(lambda found: _flag(found[1]) or found[0], text)
+
+
+def _flag(parameter: str) -> str:
+    name = RENAMED.get(parameter, parameter.rpartition(".")[2])
+    return f"--{name}" if name in _names() else ""
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Names of all options."""
+    classes = (getattr(config, name) for name in config.__all__)
+    kinds = [kind for kind in classes if isinstance(kind, type) and issubclass(kind, Options)]
+    return frozenset(field.name for kind in kinds for field in fields(kind))
