@@ -22,6 +22,7 @@ LAYERS = (
     ("options",),
     ("config", "artifacts", "journal", "console", "packaged", "hub"),
     ("data", "losses", "evaluation.measures"),
+    ("config.assembling",),
     ("models",),
     ("candidates",),
     ("training", "evaluation", "monitor", "serving"),

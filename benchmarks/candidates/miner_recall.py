@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 
 from bistill.candidates.mining.dense import DenseMiner
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miner import Miner
-from bistill.config import DataOptions
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of, split_path
+from bistill.data.store.version import Version
 
 
 def recall(dataset: Dataset, answers: np.ndarray) -> float:
@@ -61,9 +61,9 @@ def main() -> None:
     print(f"| data | queries | documents | miner | recall@10 | recall@{options.depth} | s |")
     print("|---|---|---|---|---|---|---|")
     for name in options.data:
-        data = DataOptions(data_version=name, data_root=options.data_root)
-        dataset = load_split(split_path(data, "train"))
-        corpus = corpus_of(data, dataset)
+        version = Version(Path(options.data_root), name)
+        dataset = load_split(version.path("train"))
+        corpus = version.corpus(dataset)
         for title, miner in miners(dataset, corpus, options.model, options.length):
             started = time.perf_counter()
             answers = miner.mine(np.arange(len(dataset)), options.depth)

@@ -11,8 +11,8 @@ import recipes
 
 from bistill import artifacts
 from bistill.candidates.scores.teachers import Settings, Teacher
-from bistill.config import DataOptions, EvaluationOptions
-from bistill.data.store.version import split_path
+from bistill.config import EvaluationOptions
+from bistill.data.store.version import Version
 from bistill.evaluation import scores, separation, task
 from bistill.evaluation.measures import metrics
 from bistill.evaluation.scores import EncoderScores
@@ -32,7 +32,7 @@ class Asking(NamedTuple):
 
 def question(model: str, data: str, asking: Asking) -> tuple[Task, EvaluationOptions]:
     """The test queries of a data version, to be ranked over its ``corpus.csv``, else over the test file's documents."""
-    test = split_path(DataOptions(data_version=data, data_root=asking.data_root), "test")
+    test = Version(Path(asking.data_root), data).path("test")
     corpus = test.with_name(artifacts.CORPUS_FILE)
     options = EvaluationOptions(
         model_path=model,

@@ -23,10 +23,9 @@ from recipes import command_line, identity
 
 from bistill import artifacts
 from bistill.app import cli
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import split_path
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
 from bistill.training.student.list_task import training_lists
@@ -42,7 +41,7 @@ def main() -> None:
     given = command_line(job["common"], {"output_dir": str(folder / "candidates")})
     # A list of the peers is K documents of its own, whatever ours takes from the other queries of a batch.
     options = replace(cli.parse("distill", given, "bistill distill"), own_documents=None, in_batch="never")
-    dataset = load_split(split_path(options, "train"))
+    dataset = load_split(assembling.version(options).path("train"))
     task, corpus = list_task(options, encoder, dataset)
     updates = list(updates_of(task, corpus, dataset, options))
     lines = (json.dumps(update, ensure_ascii=False) for update in updates)
@@ -94,7 +93,7 @@ def updates_of(task: Any, corpus: Any, dataset: Dataset, options: DistillationOp
 
 def validation_of(options: DistillationOptions) -> dict[str, Any]:
     """The validation queries by which ours keeps its best weights, as an evaluator of the peers takes them."""
-    valid = load_split(split_path(options, "valid"))
+    valid = load_split(assembling.version(options).path("valid"))
     lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
     documents = sorted({document for item in lists.lists for document in item.documents})
     return {

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.dataset import Dataset
-from bistill.data.store.version import corpus_of
 from bistill.journal import Journal
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.student import train as distillation
@@ -17,7 +16,7 @@ from bistill.training.student import train as distillation
 
 def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[Any, Any]:
     """The task of ``bistill distill`` under these options, and its documents."""
-    corpus = corpus_of(options, dataset)
+    corpus = assembling.version(options).corpus(dataset)
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     folder = Path(options.output_dir)
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,11 +22,11 @@ from start_models import write_student, write_teacher
 from torch import nn
 
 from bistill.candidates.lists import negatives_of
-from bistill.config import DataOptions, DistillationOptions, TeacherOptions
+from bistill.config import DistillationOptions, TeacherOptions
 from bistill.data.sampling import subset
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import split_path
+from bistill.data.store.version import Version
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder
@@ -51,7 +51,7 @@ def main() -> None:
     encoder: Any = None
     for kind, dropout in (("still", False), ("timed", True)):
         encoder = write(name, folder / kind, max_len=job["max_len"], dropout=dropout)
-    dataset = load_split(split_path(DataOptions(data_version=job["data"], data_root=job["data_root"]), "train"))
+    dataset = load_split(Version(Path(job["data_root"]), job["data"]).path("train"))
     given = {"work": job["work"], "max_len": encoder.max_len, "precision": job["precision"], "results": str(folder)}
     given |= WORKS[job["work"]](job, encoder, dataset) | {"weights": linear_weights(encoder.model)}
     for kind in ("still", "timed"):

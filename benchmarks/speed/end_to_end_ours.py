@@ -63,12 +63,12 @@ def write_lists(target: Path, options: Any) -> None:
     """All candidates of the run with their queries, and queries and documents of every update."""
     from lists import list_task
 
+    from bistill.config import assembling
     from bistill.data.store.opening import load_split
-    from bistill.data.store.version import split_path
     from bistill.models.bi_encoder import BiEncoder
     from bistill.training.loop.updates import Updates
 
-    dataset = load_split(split_path(options, "train"))
+    dataset = load_split(assembling.version(options).path("train"))
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len)
     task, corpus = list_task(options, encoder, dataset)
     pairs = [

@@ -19,9 +19,8 @@ from turn import Turns
 
 from bistill.candidates.building import build
 from bistill.candidates.scores.scoring import Scored
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of, split_path
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.engine import Engine
 from bistill.training.student.list_task import ListTask
@@ -62,8 +61,8 @@ def main() -> None:
         max_negative_ratio=None,
     )
     started = time.perf_counter()
-    dataset = load_split(split_path(options, "train"))
-    corpus = corpus_of(options, dataset)
+    dataset = load_split(assembling.version(options).path("train"))
+    corpus = assembling.version(options).corpus(dataset)
     read = time.perf_counter()
     teacher: Any = ChanceTeacher()
     pools = build(options, dataset, corpus, np.arange(len(dataset)), teacher)

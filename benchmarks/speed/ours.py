@@ -24,10 +24,9 @@ from turn import Turns, workload
 
 from bistill.candidates.scores.cache import ScoreCache
 from bistill.candidates.scores.teachers import Settings, Teacher, relevance
-from bistill.config import DistillationOptions, TeacherOptions
+from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import split_path
 from bistill.journal import Journal
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
@@ -80,7 +79,7 @@ def distil(given: dict[str, Any], turns: Turns, changes: dict[str, Any]) -> None
     """Updates of a student."""
     options = options_of(DistillationOptions, given["options"], changes)
     encoder = BiEncoder.load(given["model"], max_len=given["max_len"], precision=options.precision)
-    task, _ = list_task(options, encoder, load_split(split_path(options, "train")))
+    task, _ = list_task(options, encoder, load_split(assembling.version(options).path("train")))
     train(task, options, encoder, turns)
 
 
@@ -88,7 +87,7 @@ def teach(given: dict[str, Any], turns: Turns) -> None:
     """Updates of a teacher."""
     options = options_of(TeacherOptions, given["options"], {})
     encoder = CrossEncoder.start(given["model"], max_len=given["max_len"], precision=options.precision, seed=0)
-    dataset = load_split(split_path(options, "train"))
+    dataset = load_split(assembling.version(options).path("train"))
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     train(PairTask(encoder, dataset, query_ids, options), options, encoder, turns)
 

@@ -12,9 +12,8 @@ from bistill.candidates.building import build
 from bistill.candidates.listing import write_pools
 from bistill.candidates.mining.miners import parse
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import CandidatesOptions
+from bistill.config import CandidatesOptions, assembling
 from bistill.data.queries import choice
-from bistill.data.store.version import corpus_of, load_training
 from bistill.journal import finite, versions
 
 SCHEMA = "bistill.candidates/1"
@@ -34,8 +33,8 @@ def make(options: CandidatesOptions) -> dict[str, Any]:
     """
     output_dir = Path(options.output_dir)
     parse(options)  # a wrong miner is said before anything is read
-    dataset, valid = load_training(options, output_dir)
-    corpus = corpus_of(options, dataset)
+    dataset, valid = assembling.version(options).training(on_bad_rows=options.on_bad_rows, rejected_to=output_dir)
+    corpus = assembling.version(options).corpus(dataset)
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     console.say(f"candidates: {choice.chosen_for_lists(dataset, query_ids)}")
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bistill.candidates.settings import (
     CrossEncoderRanked,
     Dense,
@@ -14,14 +16,20 @@ from bistill.candidates.settings import (
     TeacherReading,
 )
 from bistill.config.candidates import LexicalOptions, ListOptions, ScoringOptions
-from bistill.config.shared import LoraOptions, StudentOptions
+from bistill.config.shared import DataOptions, LoraOptions, StudentOptions
 from bistill.config.training import TrainingOptions
+from bistill.data.store.version import Version
 from bistill.errors import OptionError
 from bistill.models.settings import EncoderStart, Lora, Precision
 from bistill.training.settings import Checkpointing, Loop, Validation
 
 # Miners by the name that --miners gives them.
 MINERS = {kind.name: kind for kind in (Labelled, Random, Lexical, Dense, CrossEncoderRanked)}
+
+
+def version(options: DataOptions) -> Version:
+    """The data version that training reads."""
+    return Version(Path(options.data_root), options.data_version)
 
 
 def lora(options: LoraOptions) -> Lora | None:

@@ -19,7 +19,6 @@ from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
@@ -135,7 +134,7 @@ def student_case(data_root: Path, start: Path, teacher: Path, *, use_lora: bool,
     """
     options = student_options(data_root, start, teacher, use_lora=use_lora, in_batch=in_batch)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(options, dataset)
+    corpus = assembling.version(options).corpus(dataset)
     encoder = BiEncoder.load(str(start), max_len=64, precision="fp32")
     prepare(encoder, options)
     task = list_task(encoder, dataset, corpus, options)

@@ -12,8 +12,7 @@ import torch
 
 from bistill import artifacts, console
 from bistill.app.profile import measuring, rate, works
-from bistill.config import BenchOptions
-from bistill.data.store.version import load_training
+from bistill.config import BenchOptions, assembling
 from bistill.errors import OptionError
 from bistill.journal import finite, versions
 from bistill.models.compute.precision import default_device, resolve_precision
@@ -39,7 +38,7 @@ def bench(options: BenchOptions) -> dict[str, Any]:
     if not chosen:
         raise OptionError("nothing is to be measured", where="--work", todo=f"give some of {', '.join(works.WORKS)}")
     with tempfile.TemporaryDirectory() as folder:  # for rows that are set aside
-        dataset, _ = load_training(options, Path(folder))
+        dataset, _ = assembling.version(options).training(on_bad_rows=options.on_bad_rows, rejected_to=Path(folder))
     lists = works.draw_lists(dataset, options)
     console.say("matrix products ...")
     roof = rate.measure(device, precision)

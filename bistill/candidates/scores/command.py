@@ -14,10 +14,9 @@ from bistill.candidates.listing import read_pools
 from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
 from bistill.candidates.scores.exchange import ScoredList, export, read_scores
 from bistill.candidates.scores.teachers import IMPORTED, imported_identity
-from bistill.config import DataOptions, ScoresOptions
+from bistill.config import DataOptions, ScoresOptions, assembling
 from bistill.data.store.opening import load_split
 from bistill.data.store.texts import windows
-from bistill.data.store.version import corpus_of, split_path
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.options import from_mapping
 
@@ -63,8 +62,9 @@ def _lists(folder: Path) -> Iterator[ScoredList]:
     names = ("data_version", "data_root", "on_bad_rows")
     own = {name: report["options"][name] for name in names}
     data = from_mapping(DataOptions(), own, where=str(folder / artifacts.CANDIDATES_RECORD))
-    dataset = load_split(split_path(data, "train"), on_bad_rows=data.on_bad_rows)
-    corpus = corpus_of(data, dataset)
+    version = assembling.version(data)
+    dataset = load_split(version.path("train"), on_bad_rows=data.on_bad_rows)
+    corpus = version.corpus(dataset)
     if report["data"] != {"train": dataset.fingerprint, "corpus": corpus.fingerprint()}:
         raise ArtifactError(
             f"the data version {data.data_version} has changed since the lists were made",
@@ -108,14 +108,14 @@ def _check_texts(path: Path, options: ScoresOptions) -> None:
     data = DataOptions(data_version=options.data_version or "", data_root=options.data_root)
     queries: set[bytes] = set()
     documents: set[bytes] = set()
-    files = [split_path(data, split) for split in artifacts.SPLITS if split_path(data, split).is_file()]
+    version = assembling.version(data)
+    files = [version.path(split) for split in artifacts.SPLITS if version.path(split).is_file()]
     if not files:
-        folder = Path(data.data_root) / data.data_version
-        raise DataError("no such data version", where=str(folder), todo="check --data_version and --data_root")
+        raise DataError("no such data version", where=str(version.folder), todo="check --data_version and --data_root")
     for file in files:
         dataset = load_split(file, on_bad_rows="skip")
         queries.update(map(digest, dataset.queries))
-        documents.update(map(digest, corpus_of(data, dataset)))
+        documents.update(map(digest, version.corpus(dataset)))
     found = total = 0
     for query, document, _ in read_scores(path, options.scale or "probability"):
         total += 1

@@ -16,8 +16,7 @@ from typing import Any, Final
 
 from bistill import artifacts, console, journal
 from bistill.candidates.scores.teachers import IMPORTED
-from bistill.config import DistillationOptions, TeacherOptions
-from bistill.data.store.version import content
+from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.errors import ArtifactError, OptionError
 from bistill.models.files import loading
 from bistill.options import altering, differences
@@ -44,7 +43,8 @@ def inputs_of(options: TeacherOptions | DistillationOptions) -> dict[str, str]:
             "more_teachers": options.more_teachers,
             "miner_model": (options.miner_model,) if options.miner_model else (),
         }
-    return {"data_version": content(options)} | {name: _models(names) for name, names in models.items()}
+    content = assembling.version(options).content()
+    return {"data_version": content} | {name: _models(names) for name, names in models.items()}
 
 
 def model_of(stage: str, options: TeacherOptions | DistillationOptions) -> dict[str, Any] | None:

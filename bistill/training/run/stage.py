@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from bistill import artifacts, console
 from bistill.config import DataOptions, DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.dataset import Dataset
-from bistill.data.store.version import load_training
 from bistill.errors import ArtifactError, OptionError
 from bistill.journal import Journal, finite, versions
 from bistill.models.bi_encoder import BiEncoder
@@ -40,7 +39,7 @@ def load_data(options: DataOptions, journal: Journal) -> tuple[Dataset, Dataset]
     Raises:
         DataError: the folder or a file is missing, a row is bad, or a file has no query with a positive.
     """
-    splits = load_training(options, journal.folder)
+    splits = assembling.version(options).training(on_bad_rows=options.on_bad_rows, rejected_to=journal.folder)
     journal.write("data", train=splits[0].fingerprint, valid=splits[1].fingerprint)
     return splits
 

@@ -20,7 +20,6 @@ from bistill.data.queries import choice
 from bistill.data.sampling import permutation
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
-from bistill.data.store.version import corpus_of
 from bistill.journal import Journal
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
@@ -68,12 +67,12 @@ def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
     dataset, valid = stage.load_data(options, journal)
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     console.say(f"student: {choice.chosen_for_lists(dataset, query_ids)}")
-    corpus = corpus_of(options, dataset)
+    corpus = assembling.version(options).corpus(dataset)
     encoder = student(options)
     matryoshka.prepare(encoder, options.matryoshka)
     with Teachers.open(options.teacher_path, options, options.precision) as teachers:
         teachers.calibrate(valid, seed=options.seed)
-        documents = corpus_of(options, valid)
+        documents = assembling.version(options).corpus(valid)
         hard = hard_lists(valid, documents, options)
         taught, figures = _gate(options, encoder, len(query_ids), valid, documents, hard, teachers, journal)
         labelled = LabelledPairs.of(valid, documents, count=options.valid_samples, seed=options.seed)

@@ -20,7 +20,6 @@ from bistill.data.sampling import permutation
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.texts import keys_of
-from bistill.data.store.version import corpus_of
 from bistill.errors import ArtifactError, shown
 from bistill.journal import Journal
 from bistill.models import lora, rerankers
@@ -177,7 +176,7 @@ def _train(options: TeacherOptions, journal: Journal) -> dict[str, Any]:
     alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
     weights = lora.trainable_parameters(encoder.model)
     console.say(f"teacher: {task.samples} pairs an epoch{alone}, {weights} weights to train")
-    documents = corpus_of(options, valid)
+    documents = assembling.version(options).corpus(valid)
     lists = _validation_lists(task, valid, documents, options, at_first=not encoder.new_keys)
     validation = Validate(
         encoder.model,

@@ -125,9 +125,9 @@ def test_the_whole_command_writes_its_figures_and_nothing_else(
 
 
 def test_lists_are_scored_whole_before_distillation_and_only_once(options: BenchOptions) -> None:
-    from bistill.data.store.version import load_training
+    from bistill.config import assembling
 
-    dataset, _ = load_training(options, Path(options.output_dir))
+    dataset, _ = assembling.version(options).training(rejected_to=Path(options.output_dir))
     lists = works.draw_lists(dataset, options)
     assert len(lists.query_ids) == 2 * (1 + measuring.UNTIMED)
     works.score(dataset, lists, options)

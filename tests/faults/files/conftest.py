@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from bistill.config import TeacherOptions
+from bistill.data.store.version import Version
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.training.run import stage
 from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import break_off, hashes
 
@@ -93,4 +93,4 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading a model fails the test."""
     monkeypatch.setattr(CrossEncoder, "start", lambda *_, **__: pytest.fail("a model was loaded"))
     monkeypatch.setattr(BiEncoder, "load", lambda *_, **__: pytest.fail("a model was loaded"))
-    monkeypatch.setattr(stage, "load_training", lambda *_: pytest.fail("data was read"))
+    monkeypatch.setattr(Version, "training", lambda *_, **__: pytest.fail("data was read"))

@@ -254,8 +254,8 @@ def test_batches_are_made_without_the_global_generator_of_torch(
 ) -> None:
     from bistill.candidates.building import build
     from bistill.candidates.scores.teachers import Teachers
+    from bistill.config import assembling
     from bistill.data.store.opening import load_split
-    from bistill.data.store.version import corpus_of
     from bistill.models.bi_encoder import BiEncoder
     from bistill.models.cross_encoder import CrossEncoder
     from bistill.training.student.list_task import ListTask
@@ -264,7 +264,7 @@ def test_batches_are_made_without_the_global_generator_of_torch(
 
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, np.arange(12), teachers)
     teacher = CrossEncoder.load(str(tiny_teacher))

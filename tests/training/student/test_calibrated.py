@@ -13,10 +13,10 @@ from bistill import losses
 from bistill.candidates.building import build
 from bistill.candidates.lists import random_negatives
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of
+from bistill.data.store.version import Version
 from bistill.models import calibration
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
@@ -54,9 +54,7 @@ def test_where_no_line_rises_training_begins_with_slope_one_in_standard_units() 
 
 def test_labelled_pairs_are_positives_labelled_negatives_and_random_documents(data_root: Path) -> None:
     valid = load_split(data_root / "tiny" / "valid.csv")
-    corpus = corpus_of(
-        DistillationOptions(teacher_path="t", output_dir="o", data_root=str(data_root), data_version="tiny"), valid
-    )
+    corpus = Version(data_root, "tiny").corpus(valid)
     made = LabelledPairs.of(valid, corpus, count=100, seed=3)
     assert made.relevant.sum() == len(valid) == len(made.queries)
     for query, text in enumerate(made.queries):
@@ -89,7 +87,7 @@ def test_labelled_pairs_of_queries_without_a_positive_count_without_random_ones(
 def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, np.arange(12), teachers)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
@@ -132,7 +130,7 @@ def test_the_line_is_where_the_student_is(data_root: Path, tiny_encoder: Path, t
     """On a device that computes nothing: all that is trained together must lie on the same one."""
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, np.arange(12), teachers)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
@@ -155,7 +153,7 @@ def test_the_calibration_is_that_of_the_saved_student(
     made = options(data_root, tiny_teacher, tiny_encoder, score=score)
     record = train(made)
     valid = load_split(data_root / "tiny" / "valid.csv")
-    pairs = LabelledPairs.of(valid, corpus_of(made, valid), count=made.valid_samples, seed=made.seed)
+    pairs = LabelledPairs.of(valid, assembling.version(made).corpus(valid), count=made.valid_samples, seed=made.seed)
     encoder = BiEncoder.load(made.output_dir, precision="fp32")
     expected = calibration.fit(pairs.cosines(encoder), pairs.relevant)
     found = calibration_file.read(made.output_dir)

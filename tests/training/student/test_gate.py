@@ -15,11 +15,10 @@ from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.scoring import Scored
 from bistill.candidates.scores.teachers import Teachers, imported_identity
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of
 from bistill.errors import ModelError
 from bistill.journal import read
 from bistill.models.bi_encoder import BiEncoder
@@ -34,7 +33,7 @@ from tests.training.student.test_train import options
 
 def valid_of(made: DistillationOptions) -> tuple[Dataset, Corpus]:
     valid = load_split(Path(made.data_root) / "tiny" / "valid.csv")
-    return valid, corpus_of(made, valid)
+    return valid, assembling.version(made).corpus(valid)
 
 
 def measured(made: DistillationOptions, most: int = 500) -> dict[str, Any] | None:

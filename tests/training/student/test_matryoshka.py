@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from bistill import losses
 from bistill.candidates.building import build
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of
 from bistill.errors import OptionError
 from bistill.journal import read
 from bistill.models.bi_encoder import BiEncoder
@@ -116,7 +115,7 @@ def test_loss_and_gradient_equal_those_of_sentence_transformers(tiny_encoder: Pa
 def test_a_batch_learns_whole_vectors_and_prefixes(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(data_root, tiny_teacher, tiny_encoder, matryoshka=(16, 8))
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, np.arange(12), teachers)
     student = BiEncoder.load(str(tiny_encoder), max_len=32)

@@ -14,10 +14,9 @@ from sentence_transformers import SentenceTransformer
 from bistill import losses
 from bistill.candidates.building import build
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of
 from bistill.errors import ModelError, OptionError
 from bistill.journal import read
 from bistill.models import calibration
@@ -43,7 +42,7 @@ def event(made: DistillationOptions, name: str) -> dict[str, Any]:
 def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, np.arange(12), teachers)
     teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
@@ -89,7 +88,7 @@ def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
 ) -> None:
     made = options(data_root, tiny_teacher, tiny_encoder, K=8)
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, np.arange(10), teachers)
     student = BiEncoder.load(str(tiny_encoder), max_len=6, query_prompt="query ", document_prompt="the ")
@@ -207,7 +206,7 @@ def test_documents_of_queries_without_a_positive_are_candidates(
     as_pairs(data_root, "train", [[f"why {place}", f"thread of {place}", "0"] for place in range(9)])
     made = options(data_root, tiny_teacher, tiny_encoder, miners=("lexical:5", "random:20"))
     dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = corpus_of(made, dataset)
+    corpus = assembling.version(made).corpus(dataset)
     with Teachers.open(made.teacher_path, made, "fp32") as teachers:
         pools = build(made, dataset, corpus, choice.with_positive(dataset, 0, "train", None), teachers)
     assert pools.query_ids.tolist() == list(range(12))

@@ -10,9 +10,8 @@ import pytest
 
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import TeacherOptions
+from bistill.config import TeacherOptions, assembling
 from bistill.data.store.opening import load_split
-from bistill.data.store.version import corpus_of
 from bistill.errors import DataError, OptionError
 from bistill.journal import read
 from bistill.models import rerankers
@@ -66,7 +65,7 @@ def test_a_teacher_is_measured_on_what_bm25_finds(wide: Path, tiny_encoder: Path
     made = options(wide, tiny_encoder, epochs=1)
     record = train(made)
     valid = load_split(wide / "tiny" / "valid.csv")
-    documents = corpus_of(made, valid)
+    documents = assembling.version(made).corpus(valid)
     lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, made))
     found = measure_teacher(CrossEncoder.load(made.output_dir, max_len=32), lists)
     assert record["validation"] == pytest.approx(found.figures, abs=1e-6)
@@ -83,7 +82,7 @@ def test_the_gate_reads_nothing_that_the_teacher_read_when_it_was_validated(
     record = train(made)
     student = distillation_options(wide, Path(made.output_dir), tiny_encoder)
     valid = load_split(wide / "tiny" / "valid.csv")
-    corpus = corpus_of(student, valid)
+    corpus = assembling.version(student).corpus(valid)
     monkeypatch.setattr(rerankers, "load", lambda *_, **__: pytest.fail("a pair was read again"))
     with Teachers.open(made.output_dir, student, "auto") as teachers:
         lists = hard_lists(valid, corpus, student)
