@@ -105,7 +105,7 @@ OURS: Final = Ours(
     modes=(("default options", ()),),
     checkpoint_folders="checkpoints/step-*",
     weights_file="weights.safetensors",
-    state_files=("optimizer.safetensors", "schedule.json", "random.safetensors"),
+    state_files=("optimizer.safetensors", "schedule.json"),
 )
 
 

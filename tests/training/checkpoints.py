@@ -14,7 +14,6 @@ FILES = (
     "weights.safetensors",
     "best.safetensors",
     "optimizer.safetensors",
-    "random.safetensors",
     "schedule.json",
     "hooks.json",
     "manifest.json",
@@ -29,7 +28,6 @@ def state(step: int, **changes: object) -> State:
         best={},
         best_step=0,
         optimizer={"0.exp_avg": torch.tensor([0.1, -0.0], dtype=torch.bfloat16)},
-        random={"cpu": torch.tensor([0, 255, 7], dtype=torch.uint8)},
         schedule={"last_epoch": step, "scale": 1.0},
         hooks={"validate": {"best": None, "passes": [0.25, 0.5]}},
     )
@@ -66,7 +64,7 @@ def two(tmp_path: Path) -> tuple[Checkpoints, Damages]:
 
 def assert_same(found: State | None, wanted: State) -> None:
     assert found is not None
-    for field in ("weights", "best", "optimizer", "random"):
+    for field in ("weights", "best", "optimizer"):
         ours, theirs = getattr(found, field), getattr(wanted, field)
         assert ours.keys() == theirs.keys()
         for name, tensor in theirs.items():

@@ -24,7 +24,7 @@ from bistill.data.sampling import generator
 from bistill.errors import TrainingError
 from bistill.models.compute.precision import float32_products
 from bistill.models.settings import Precision
-from bistill.training.loop import memory, optimizer, random_state, schedule
+from bistill.training.loop import memory, optimizer, schedule
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.loop.prefetch import Prefetch
@@ -142,7 +142,6 @@ class Engine:
             best=best,
             best_step=best_step,
             optimizer=optimizer.state(self.task.model, self.optimizer, copied=copied),
-            random=random_state.capture(),
             schedule={
                 "lr_factor": self.progress.lr_factor,
                 "rollbacks": self.progress.rollbacks,
@@ -164,7 +163,6 @@ class Engine:
             for name, value in self._tensors():
                 value.copy_(state.weights[name])
         optimizer.restore(self.task.model, self.optimizer, state.optimizer)
-        random_state.restore(state.random)
         progress = self.progress
         progress.step, progress.stop = state.step, state.schedule["stop"]
         progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch

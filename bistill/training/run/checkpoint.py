@@ -28,12 +28,13 @@ from torch import Tensor
 from bistill import artifacts
 from bistill.errors import ArtifactError, TrainingError
 
-SCHEMA: Final = "bistill.checkpoint/1"
+SCHEMA: Final = "bistill.checkpoint/2"
+# The first one also held the states of the random generators, which decide nothing and are left unread.
+READABLE: Final = (SCHEMA, "bistill.checkpoint/1")
 TENSOR_FILES: Final = {
     artifacts.CHECKPOINT_WEIGHTS: "weights",
     artifacts.CHECKPOINT_BEST: "best",
     artifacts.CHECKPOINT_OPTIMIZER: "optimizer",
-    artifacts.CHECKPOINT_RANDOM: "random",
 }
 JSON_FILES: Final = {artifacts.CHECKPOINT_SCHEDULE: "schedule", artifacts.CHECKPOINT_HOOKS: "hooks"}
 FILES: Final = TENSOR_FILES | JSON_FILES
@@ -56,7 +57,6 @@ class State:
     best: dict[str, Tensor]  # best weights so far, may be empty
     best_step: int  # update that ``best`` belongs to; 0 where it is empty
     optimizer: dict[str, Tensor]
-    random: dict[str, Tensor]  # generator states
     schedule: dict[str, Any]  # JSON
     hooks: dict[str, Any]  # JSON, by hook name
 
@@ -298,7 +298,7 @@ def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise _DamageError(f"{name} is no manifest ({error})") from None
     # Another version may go without a fingerprint; one that is there and differs is damage in any version.
-    if schema != SCHEMA and (same or known is None):
+    if schema not in READABLE and (same or known is None):
         what = "the checkpoint is of another version of bistill"
         todo = "go on with that version, or give --restart to begin anew"
         raise ArtifactError(what, where=str(folder), found=schema, todo=todo)

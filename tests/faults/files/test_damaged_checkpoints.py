@@ -163,7 +163,7 @@ def test_a_checkpoint_of_another_version_stops_the_run_until_it_is_begun_anew(
 ) -> None:
     """4 to 6: what cannot be read is not taken for damaged."""
     for step in (4, 6):
-        manifest = {"schema": "bistill.checkpoint/2", "parts": []}
+        manifest = {"schema": "bistill.checkpoint/3", "parts": []}
         path = checkpoint(run, step) / "manifest.json"
         path.write_text(json.dumps(manifest | {"fingerprint": artifacts.fingerprint(manifest)}))
     with pytest.raises(ArtifactError, match="the checkpoint is of another version of bistill") as caught:
@@ -178,7 +178,7 @@ def test_a_checkpoint_of_another_version_stops_the_run_until_it_is_begun_anew(
 
 
 def test_the_state_that_is_saved_is_the_state_that_is_read(run: TeacherOptions) -> None:
-    """4 to 6: the fixture of this folder holds what its tests damage: best weights, moments, generator, schedule."""
+    """4 to 6: the fixture of this folder holds what its tests damage: best weights, moments, schedule."""
     found = Checkpoints(checkpoint(run, 6).parent, keep=2).read_newest()
     assert isinstance(found, State) and found.step == 6
     for field in FILES.values():

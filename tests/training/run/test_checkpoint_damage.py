@@ -108,13 +108,13 @@ def test_when_all_are_damaged_none_is_left_and_pruning_spares_them(tmp_path: Pat
 def test_another_version_is_no_damage(tmp_path: Path, with_fingerprint: bool) -> None:
     checkpoints, damages = two(tmp_path)
     path = checkpoints.folder / "step-00000100" / "manifest.json"
-    manifest = {"schema": "bistill.checkpoint/2", "parts": []}
+    manifest = {"schema": "bistill.checkpoint/3", "parts": []}
     if with_fingerprint:
         manifest["fingerprint"] = artifacts.fingerprint(manifest)
     path.write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match="another version of bistill") as caught:
         checkpoints.read_newest()
-    assert caught.value.found == "bistill.checkpoint/2" and SCHEMA == "bistill.checkpoint/1"
+    assert caught.value.found == "bistill.checkpoint/3" and SCHEMA == "bistill.checkpoint/2"
     assert damages == [] and checkpoints.steps() == [50, 100]
     assert checkpoints.newest_run() == (50, json.loads(json.dumps(state(50).run)))
 
@@ -137,10 +137,10 @@ def test_a_broken_sector_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     real = artifacts.sha256_of_file
 
     def broken(path: Path) -> str:
-        if path.parent.name == "step-00000100" and path.name == "random.safetensors":
+        if path.parent.name == "step-00000100" and path.name == "optimizer.safetensors":
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         return real(path)
 
     monkeypatch.setattr(artifacts, "sha256_of_file", broken)
     assert_same(checkpoints.read_newest(), state(50))
-    assert damages == [("damaged-step-00000100", "random.safetensors cannot be read (Input/output error)")]
+    assert damages == [("damaged-step-00000100", "optimizer.safetensors cannot be read (Input/output error)")]
