@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -51,3 +54,16 @@ def test_a_lock_holds_one_process_out_and_dies_with_its_holder(tmp_path: Path) -
 def test_places_where_no_lock_can_be(tmp_path: Path) -> None:
     assert not machine.FileLock(tmp_path / "nowhere" / "lock").acquire()
     assert not machine.is_locked(tmp_path / "nowhere" / "lock")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_gives_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "lock"
+    path.touch()  # as a killed process leaves it
+    assert not machine.FileLock(path).acquire()
+    assert not machine.is_locked(path)
