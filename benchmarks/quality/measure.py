@@ -14,7 +14,7 @@ from bistill.candidates.scores.teachers import Settings, Teacher
 from bistill.config import EvaluationOptions
 from bistill.data.store.version import Version
 from bistill.evaluation import scores, separation, task
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures.ranking import Rankings, figures_by_query, means
 from bistill.evaluation.scores import EncoderScores
 from bistill.evaluation.task import Task
 from bistill.models.bi_encoder import BiEncoder
@@ -95,13 +95,13 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
     return ranking(asked, answers.run(asked))
 
 
-def ranking(asked: Task, run: metrics.Rankings) -> dict[str, Any]:
+def ranking(asked: Task, run: Rankings) -> dict[str, Any]:
     """Means of the ranking figures, and nDCG@10 by query."""
     qrels = asked.qrels()
-    by_query = metrics.ranking_metrics_by_query(qrels, run)
-    means = metrics.means(by_query)
+    by_query = figures_by_query(qrels, run)
+    mean_of = means(by_query)
     return {
-        **{name: means[name] for name in FIGURES},
+        **{name: mean_of[name] for name in FIGURES},
         "queries": len(by_query),
         "documents": len(asked.corpus),
         "ndcg_by_query": {query: by_query[query]["ndcg_at_10"] for query in qrels},

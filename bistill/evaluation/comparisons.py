@@ -9,14 +9,13 @@ import numpy as np
 
 from bistill.config import EvaluationOptions
 from bistill.data.sampling import generator
-from bistill.evaluation.measures import bootstrap, metrics
+from bistill.evaluation.measures import bootstrap, margins, ranking
 from bistill.evaluation.measures.bootstrap import Interval
 from bistill.evaluation.scores import Answers, EncoderScores
 from bistill.evaluation.task import Task
 
 # Every role whose ranking the student's is compared with.
 OTHERS: Final = ("base", "teacher", "bm25", "compared")
-MEASURES: Final = tuple(metrics.RANKING_MEASURES)
 
 ByQuery = Mapping[str, Mapping[str, float]]
 
@@ -31,10 +30,7 @@ def rankings(task: Task, answers: Answers) -> dict[str, ByQuery | None]:
         "student": answers.student,
         "compared": answers.compared,
     }
-    return {
-        role: metrics.ranking_metrics_by_query(qrels, found.run(task)) if found else None
-        for role, found in models.items()
-    }
+    return {role: ranking.figures_by_query(qrels, found.run(task)) if found else None for role, found in models.items()}
 
 
 def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any]:
@@ -48,11 +44,13 @@ def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any
     for role in OTHERS:
         intervals = bootstrap.paired(student, tables[role], _draws(seed)) if role in tables else None
         figures[f"student_minus_{role}"] = (
-            {name: difference(item) for name, item in zip(MEASURES, intervals, strict=True)} if intervals else None
+            {name: difference(item) for name, item in zip(ranking.MEASURES, intervals, strict=True)}
+            if intervals
+            else None
         )
     closed = None
     if "base" in tables and "teacher" in tables:
-        column = MEASURES.index("ndcg_at_10")
+        column = list(ranking.MEASURES).index("ndcg_at_10")
         base, distilled, teacher = (tables[role][:, column] for role in ("base", "student", "teacher"))
         closed = bootstrap.gap_closed(base, distilled, teacher, _draws(seed))
     figures["gap_closed"] = {"share": closed.value, "low": closed.low, "high": closed.high} if closed else None
@@ -96,8 +94,8 @@ def shuffled_queries(task: Task, scores: EncoderScores) -> dict[str, Any] | None
             name: (found["positives"], found[negatives])
             for name, found in (("shuffled", scores.shuffled), ("true", asked))
         }
-        linear = {name: metrics.separation(*map(metrics.linear_score, pair)) for name, pair in side.items()}
-        calibrated = {name: metrics.separation(*map(line.apply, pair)).margin for name, pair in side.items() if line}
+        linear = {name: margins.separation(*map(margins.linear_score, pair)) for name, pair in side.items()}
+        calibrated = {name: margins.separation(*map(line.apply, pair)).margin for name, pair in side.items() if line}
         figures[kind] = {
             "positives": linear["shuffled"].positives,
             "negatives": linear["shuffled"].negatives,
@@ -118,7 +116,7 @@ def difference(found: Interval) -> dict[str, float]:
 
 def _table(by_query: ByQuery) -> np.ndarray:
     """float64 of shape (queries, measures)."""
-    return np.array([[values[name] for name in MEASURES] for values in by_query.values()], dtype=np.float64)
+    return np.array([[values[name] for name in ranking.MEASURES] for values in by_query.values()], dtype=np.float64)
 
 
 def _draws(seed: int) -> np.random.Generator:

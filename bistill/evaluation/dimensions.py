@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import exact, ranking
 from bistill.evaluation.task import Task
 
 ByDimension = dict[str, dict[str, float]]
@@ -29,9 +29,9 @@ def rankings(
     figures = {}
     for size in (size for size in sizes if size < queries.shape[1]):
         cut = _prefix(queries, size), _prefix(documents, size)
-        ranked = task.best(partial(metrics.top_documents, *cut), depth)
-        run = metrics.Rankings(task.query_ids(), *ranked)
-        figures[str(size)] = metrics.ranking_metrics(task.qrels(), run)
+        ranked = task.best(partial(exact.top_documents, *cut), depth)
+        run = ranking.Rankings(task.query_ids(), *ranked)
+        figures[str(size)] = ranking.figures(task.qrels(), run)
     return figures or None
 
 

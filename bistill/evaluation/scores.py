@@ -15,7 +15,7 @@ from bistill.candidates.mining import lexical
 from bistill.candidates.scores.teachers import Teacher
 from bistill.console import progress
 from bistill.evaluation import dimensions
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import exact, margins, ranking
 from bistill.evaluation.task import Pairs, Task
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
@@ -54,9 +54,9 @@ class EncoderScores:
     elsewhere: tuple[np.ndarray, ...] = ()
     by_dimension: dimensions.ByDimension | None = None
 
-    def run(self, task: Task) -> metrics.Rankings:
-        """The ranking as ``metrics.ranking_metrics`` takes it."""
-        return metrics.Rankings(task.query_ids(), self.ids, self.cosines)
+    def run(self, task: Task) -> ranking.Rankings:
+        """The ranking as ``ranking.figures`` takes it."""
+        return ranking.Rankings(task.query_ids(), self.ids, self.cosines)
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class LexicalScores:
     ids: np.ndarray
     scores: np.ndarray
 
-    def run(self, task: Task) -> metrics.Rankings:
-        """The ranking as ``metrics.ranking_metrics`` takes it."""
-        return metrics.Rankings(task.query_ids(), self.ids, self.scores)
+    def run(self, task: Task) -> ranking.Rankings:
+        """The ranking as ``ranking.figures`` takes it."""
+        return ranking.Rankings(task.query_ids(), self.ids, self.scores)
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class RerankedScores:
     ids: np.ndarray
     relevance: dict[tuple[int, int], float]
 
-    def run(self, task: Task) -> metrics.Rankings:
-        """The ranking as ``metrics.ranking_metrics`` takes it: places, since below the depth there are no scores."""
+    def run(self, task: Task) -> ranking.Rankings:
+        """The ranking as ``ranking.figures`` takes it: places, since below the depth there are no scores."""
         places = np.broadcast_to(-np.arange(self.ids.shape[1], dtype=np.float64), self.ids.shape)
-        return metrics.Rankings(task.query_ids(), self.ids, places)
+        return ranking.Rankings(task.query_ids(), self.ids, places)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def of_encoder(
     queries, documents = _encoded(encoder, task, role, batch_size)
     ranked = queries[: task.ranked]
     with progress(f"{role}: ranking", len(ranked), "queries") as advance:
-        ids, cosines = task.best(partial(metrics.top_documents, ranked, documents, advance=advance), RANKING_DEPTH)
+        ids, cosines = task.best(partial(exact.top_documents, ranked, documents, advance=advance), RANKING_DEPTH)
     pairs = {"positives": task.positives, "negatives": task.negatives, "random": task.random}
     shuffled = {kind: cosines_of(queries, documents, task.shuffled(found)) for kind, found in pairs.items()}
     return EncoderScores(
@@ -204,13 +204,13 @@ def of_teacher(
     for row, documents in enumerate(there):
         # By logit: a sigmoid near 1 makes different logits equal. Python's sort keeps the order of equal ones.
         ids[row, : len(documents)] = sorted(documents, key=lambda document: -logit_of[row, document])
-    relevance = dict(zip(wanted, metrics.sigmoid(logits).tolist(), strict=True))
+    relevance = dict(zip(wanted, margins.sigmoid(logits).tolist(), strict=True))
     return RerankedScores({**describe_teacher(teacher), "depth": int(head.shape[1])}, ids, relevance)
 
 
 def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Cosines of pairs from unit vectors (queries, dim) and (documents, dim): float32 of shape (pairs,)."""
-    return metrics.pair_cosines(queries, documents, pairs.queries, pairs.documents)
+    return exact.pair_cosines(queries, documents, pairs.queries, pairs.documents)
 
 
 def _encoded(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,8 +223,8 @@ def _encoded(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> tupl
 def _ndcg(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> np.ndarray:
     """nDCG@10 of each query of a task: float64 of shape (queries,)."""
     queries, documents = _encoded(encoder, task, f"{role}, forgetting", batch_size)
-    ranked = task.best(partial(metrics.top_documents, queries[: task.ranked], documents), RANKING_DEPTH)
-    by_query = metrics.ranking_metrics_by_query(task.qrels(), metrics.Rankings(task.query_ids(), *ranked))
+    ranked = task.best(partial(exact.top_documents, queries[: task.ranked], documents), RANKING_DEPTH)
+    by_query = ranking.figures_by_query(task.qrels(), ranking.Rankings(task.query_ids(), *ranked))
     return np.array([by_query[str(query)]["ndcg_at_10"] for query in task.query_ids()])
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill.data.sampling import generator
-from bistill.evaluation.measures import bootstrap, metrics, thresholds
+from bistill.evaluation.measures import bootstrap, margins, thresholds
 from bistill.evaluation.measures.reliability import reliability
 from bistill.evaluation.scores import EncoderScores
 from bistill.evaluation.task import Pairs, Task
@@ -30,12 +30,12 @@ def linear(task: Task, scores: EncoderScores) -> dict[str, Any]:
     """Separation figures, per-query margins and histograms of the linear score, and the ceiling of its margin."""
     figures = _figures(
         task,
-        metrics.linear_score(scores.positives),
-        {kind: (metrics.linear_score(cosines), pairs) for kind, (cosines, pairs) in against(task, scores).items()},
+        margins.linear_score(scores.positives),
+        {kind: (margins.linear_score(cosines), pairs) for kind, (cosines, pairs) in against(task, scores).items()},
     )
     mean_cosine = float(np.mean(scores.random)) if len(scores.random) else np.nan
     figures["random_negatives"]["mean_negative_cosine"] = mean_cosine
-    figures["random_negatives"]["ceiling"] = metrics.margin_ceiling(mean_cosine)
+    figures["random_negatives"]["ceiling"] = margins.margin_ceiling(mean_cosine)
     return figures
 
 
@@ -89,23 +89,23 @@ def query_margins(task: Task, positives: np.ndarray, negatives: np.ndarray, pair
         pairs: these pairs.
     """
     count = len(task.records)
-    margins = metrics.query_margins(task.positives.of_queries(positives, count), pairs.of_queries(negatives, count))
-    return margins[~np.isnan(margins)]
+    found = margins.query_margins(task.positives.of_queries(positives, count), pairs.of_queries(negatives, count))
+    return found[~np.isnan(found)]
 
 
 def _figures(task: Task, positives: np.ndarray, negatives: dict[str, tuple[np.ndarray, Pairs]]) -> dict[str, Any]:
     """Figures of one scale in 0..1."""
     figures: dict[str, Any] = {
         kind: {
-            **asdict(metrics.separation(positives, values)),
+            **asdict(margins.separation(positives, values)),
             "query_margins": _spread(query_margins(task, positives, values, pairs)),
         }
         for kind, (values, pairs) in negatives.items()
     }
     figures["histogram"] = {
         "edges": np.linspace(0, 1, HISTOGRAM_BINS + 1).tolist(),
-        "positives": metrics.histogram(positives, HISTOGRAM_BINS),
-        **{kind: metrics.histogram(values, HISTOGRAM_BINS) for kind, (values, _) in negatives.items()},
+        "positives": margins.histogram(positives, HISTOGRAM_BINS),
+        **{kind: margins.histogram(values, HISTOGRAM_BINS) for kind, (values, _) in negatives.items()},
     }
     return figures
 

@@ -18,7 +18,7 @@ from bistill.data.sampling import generator
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_documents, load_split
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import ranking
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ class Task:
         return [record.query_id for record in self.records[: self.ranked]]
 
     def qrels(self) -> dict[str, dict[str, int]]:
-        """Gains of the relevant documents, as ``metrics.ranking_metrics`` takes them; ids as text."""
+        """Gains of the relevant documents, as ``ranking.figures`` takes them; ids as text."""
         return {
             str(record.query_id): dict(
-                zip(map(str, record.positives), metrics.gains(record.positive_labels), strict=True)
+                zip(map(str, record.positives), ranking.gains(record.positive_labels), strict=True)
             )
             for record in self.records[: self.ranked]
         }

@@ -9,7 +9,7 @@ import numpy as np
 
 from bistill.data.queries.copies import Copies, Selection
 from bistill.data.store.texts import Texts
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import exact
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import calibration_file
@@ -60,7 +60,7 @@ class Index:
         number and the first one's id.
         """
         vectors = self.encoder.encode_queries(queries, batch_size=batch_size)
-        places, scores = metrics.top_documents(vectors, self.vectors, top_k)
+        places, scores = exact.top_documents(vectors, self.vectors, top_k)
         ids, copies = self._different[places], self._counts[places]
         chances = [[None] * len(row) for row in places] if self.calibration is None else self.calibration.apply(scores)
         return [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bistill.errors import DataError
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import margins
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.files import calibration_file
@@ -74,7 +74,7 @@ class Student:
         vectors = self.encode_documents(documents, batch_size=batch_size)
         cosine: np.ndarray = vectors @ self.encode_queries([query])[0]
         calibrated = None if self.calibration is None else self.calibration.apply(cosine)
-        return Scores(cosine, metrics.linear_score(cosine), calibrated)
+        return Scores(cosine, margins.linear_score(cosine), calibrated)
 
 
 def load(

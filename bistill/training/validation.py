@@ -16,7 +16,7 @@ from bistill.candidates.lists import CandidateList, for_validation
 from bistill.data.queries import choice
 from bistill.data.queries.copies import Copies, ranked_without_own
 from bistill.data.store.dataset import Dataset
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import exact, margins, ranking
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 
@@ -118,7 +118,7 @@ class ValidationLists:
             str(item.query_id): {
                 str(document if pool is None else pool.documents[pool.place[document]]): gain
                 for document, gain in zip(
-                    item.documents[: item.positives], metrics.gains(item.labels[: item.positives]), strict=True
+                    item.documents[: item.positives], ranking.gains(item.labels[: item.positives]), strict=True
                 )
             }
             for item in self.lists
@@ -158,7 +158,7 @@ def measure_teacher(encoder: CrossEncoder, lists: ValidationLists) -> Measured:
     pairs = [(lists.queries[query], lists.documents[document]) for query, document in lists.pairs()]
     own = lists.by_list(encoder.score(pairs, description="validation"))
     found = list_figures(lists, own)
-    measured = separated(lists, found.figures, [metrics.sigmoid(logits) for logits in own])
+    measured = separated(lists, found.figures, [margins.sigmoid(logits) for logits in own])
     return replace(measured, by_query=found.by_query, logits=own)
 
 
@@ -169,7 +169,7 @@ def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> Measured:
         lists: queries and documents.
         scores: of each list's documents, shape (documents,) each.
     """
-    run = metrics.Rankings((item.query_id for item in lists.lists), [item.documents for item in lists.lists], scores)
+    run = ranking.Rankings((item.query_id for item in lists.lists), [item.documents for item in lists.lists], scores)
     ndcg, by_query = _ndcg(lists, run)
     return Measured({"rerank_ndcg_at_10": ndcg, "auc": _auc(lists, scores)}, by_query=by_query)
 
@@ -181,16 +181,16 @@ def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
     queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
     texts = [lists.documents[document] for document in pool.documents]
     documents = encoder.encode_documents(texts, description="validation")
-    ids, scores = ranked_without_own(partial(metrics.top_documents, queries, documents), pool.own, RANKING_DEPTH)
+    ids, scores = ranked_without_own(partial(exact.top_documents, queries, documents), pool.own, RANKING_DEPTH)
     found = np.where(ids >= 0, pool.documents[ids], -1)
-    run = metrics.Rankings((item.query_id for item in lists.lists), found, scores)
+    run = ranking.Rankings((item.query_id for item in lists.lists), found, scores)
     own = [
         documents[[pool.place[document] for document in item.documents]] @ query
         for query, item in zip(queries, lists.lists, strict=True)
     ]
     ndcg, by_query = _ndcg(lists, run, pool)
     measured = separated(
-        lists, {"ndcg_at_10": ndcg, "auc": _auc(lists, own)}, [metrics.linear_score(cosines) for cosines in own]
+        lists, {"ndcg_at_10": ndcg, "auc": _auc(lists, own)}, [margins.linear_score(cosines) for cosines in own]
     )
     return replace(measured, by_query=by_query)
 
@@ -214,24 +214,24 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
         for found, part in zip(kinds.values(), parts, strict=True):
             found.append(part)
     positive, *negatives = (np.concatenate(found) for found in kinds.values())
-    margin = metrics.separation(positive, np.concatenate(negatives)).margin
+    margin = margins.separation(positive, np.concatenate(negatives)).margin
     histograms = {
-        kind: metrics.histogram(values, HISTOGRAM_BINS)
+        kind: margins.histogram(values, HISTOGRAM_BINS)
         for kind, values in zip(kinds, (positive, *negatives), strict=True)
         if len(values)
     }
     return Measured({**figures, "margin": margin}, histograms)
 
 
-def _ndcg(lists: ValidationLists, run: metrics.Rankings, pool: Pool | None = None) -> tuple[float, np.ndarray]:
+def _ndcg(lists: ValidationLists, run: ranking.Rankings, pool: Pool | None = None) -> tuple[float, np.ndarray]:
     """nDCG@10 of the rankings: the mean, and each query's, float64 of shape (lists,)."""
-    found = metrics.ranking_metrics_by_query(lists.qrels(pool), run)
+    found = ranking.figures_by_query(lists.qrels(pool), run)
     by_query = np.array([found[str(item.query_id)]["ndcg_at_10"] for item in lists.lists])
-    return metrics.means(found)["ndcg_at_10"], by_query
+    return ranking.means(found)["ndcg_at_10"], by_query
 
 
 def _auc(lists: ValidationLists, scores: list[np.ndarray]) -> float:
     """AUC over all lists from the scores of each list's documents."""
     positive = np.concatenate([own[: item.positives] for own, item in zip(scores, lists.lists, strict=True)])
     negative = np.concatenate([own[item.positives :] for own, item in zip(scores, lists.lists, strict=True)])
-    return metrics.auc(positive, negative)
+    return margins.auc(positive, negative)

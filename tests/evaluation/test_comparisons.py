@@ -16,12 +16,12 @@ from bistill.data.records import Record
 from bistill.evaluation import comparisons
 from bistill.evaluation.comparisons import shuffled_queries
 from bistill.evaluation.evaluate import evaluate
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import ranking
 from bistill.evaluation.scores import EncoderScores, LexicalScores
 from bistill.evaluation.task import Pairs, Task
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked
 
-MEASURES = tuple(metrics.RANKING_MEASURES)
+MEASURES = tuple(ranking.MEASURES)
 
 
 def ndcg_by_query(model: str, test_data: str) -> np.ndarray:
@@ -139,7 +139,7 @@ def test_equal_bm25_gains_nothing_by_the_order_of_the_file() -> None:
     task = task_of([Record(0, "q", (0,), (1.0,), (), ())])
     found = LexicalScores({}, np.array([[0, 1, 2, -1]]), np.array([[1.5, 1.5, 1.5, 0.0]]))
     assert found.run(task) == {"0": {"0": 1.5, "1": 1.5, "2": 1.5}}
-    assert metrics.ranking_metrics(task.qrels(), found.run(task))["mrr_at_10"] == pytest.approx(1 / 3)
+    assert ranking.figures(task.qrels(), found.run(task))["mrr_at_10"] == pytest.approx(1 / 3)
 
 
 def test_a_model_that_reads_no_query_keeps_its_whole_margin_under_shuffled_queries() -> None:

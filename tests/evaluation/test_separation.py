@@ -16,7 +16,7 @@ from bistill.config import EvaluationOptions
 from bistill.errors import ArtifactError
 from bistill.evaluation import task
 from bistill.evaluation.evaluate import evaluate
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import margins
 from tests.evaluation.conftest import Evaluated, brute_force
 
 KINDS = ("labelled_negatives", "random_negatives")
@@ -145,7 +145,7 @@ def test_shuffled_queries_equal_brute_force(everything: Evaluated) -> None:
         figures = everything.result["shuffled_queries"]["student"][kind]
         assert (figures["positives"], figures["negatives"]) == (len(high), len(low))
         assert figures["margin"] == pytest.approx((high.mean() - low.mean()) / 2, abs=1e-6)
-        assert figures["auc"] == pytest.approx(metrics.auc(high, low), abs=1e-3)
+        assert figures["auc"] == pytest.approx(margins.auc(high, low), abs=1e-3)
         assert figures["calibrated_margin"] == pytest.approx(
             probability(high).mean() - probability(low).mean(), abs=1e-5
         )

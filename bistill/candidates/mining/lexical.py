@@ -15,7 +15,7 @@ from bistill.candidates.mining import tokens as tokenization
 from bistill.candidates.settings import LexicalTokens
 from bistill.console import progress
 from bistill.data.store.texts import windows
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import exact
 
 # The formula of Lucene with the two constants that bm25s takes unless told otherwise (Lucene's own k1 is 1.2).
 METHOD: Final = "lucene"
@@ -125,10 +125,10 @@ class Bm25:
         for start, block in zip(self._starts, self._blocks if known else (), strict=False):
             of_block = block.get_scores_from_ids(known)
             matching = np.flatnonzero(of_block)
-            matching = matching[np.sort(metrics.top_columns(of_block[matching], depth))]
+            matching = matching[np.sort(exact.top_columns(of_block[matching], depth))]
             documents = np.concatenate([documents, start + matching])
             scores = np.concatenate([scores, of_block[matching]])
-        columns = metrics.top_columns(scores, depth)  # blocks follow each other, so ids rise
+        columns = exact.top_columns(scores, depth)  # blocks follow each other, so ids rise
         return documents[columns], scores[columns]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bistill.console import progress
 from bistill.data.sampling import subset
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures.exact import top_documents
 
 # faiss pays only where both are reached, since its index costs some thousand products a document. Measured with
 # benchmarks/candidates/dense_search.py on two busy cores: of a million documents, all products took 22 ms a query;
@@ -65,7 +65,7 @@ def way(documents: int) -> list[str | float]:
 def exact(queries: np.ndarray, documents: np.ndarray, depth: int) -> np.ndarray:
     """``nearest`` by all products."""
     with progress("dense search", len(queries), "queries") as advance:
-        found, _ = metrics.top_documents(queries, documents, depth, advance=advance)
+        found, _ = top_documents(queries, documents, depth, advance=advance)
     return np.pad(found, ((0, 0), (0, depth - found.shape[1])), constant_values=-1)
 
 

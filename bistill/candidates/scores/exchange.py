@@ -27,7 +27,7 @@ from bistill import artifacts
 from bistill.candidates.scores.exchange_reading import SCALE_NOTE, Scale, read_scores
 from bistill.console import say
 from bistill.errors import DataError, OptionError
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import margins
 
 __all__ = ["DEFAULT_SCALE", "Form", "Scale", "ScoredList", "export", "most_kept", "read_scores"]
 
@@ -146,7 +146,7 @@ def _known(lists: Iterable[ScoredList], scale: Scale, left_out: Counter[str]) ->
 def _score(logit: float, scale: Scale) -> float | None:
     if math.isnan(logit):
         return None
-    value = metrics.sigmoid(np.asarray(logit)) if scale == "probability" else logit
+    value = margins.sigmoid(np.asarray(logit)) if scale == "probability" else logit
     return float(np.float32(value))
 
 

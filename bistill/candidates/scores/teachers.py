@@ -22,7 +22,7 @@ from bistill.config import ScoringOptions
 from bistill.data.queries import choice
 from bistill.data.store.dataset import Dataset
 from bistill.errors import ArtifactError, DataError, OptionError
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import margins
 from bistill.models import calibration, lora, rerankers
 from bistill.models.calibration import Calibration
 from bistill.models.files import loading
@@ -249,7 +249,7 @@ class Teachers:
 
 def relevance(logits: np.ndarray) -> np.ndarray:
     """Relevance in 0..1 of logits: their sigmoid, float32 of the same shape."""
-    return metrics.sigmoid(logits).astype(np.float32)
+    return margins.sigmoid(logits).astype(np.float32)
 
 
 def _imported_names() -> list[str]:

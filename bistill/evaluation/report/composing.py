@@ -12,7 +12,7 @@ from bistill.candidates.lists import RANDOM_NEGATIVES
 from bistill.config import EvaluationOptions
 from bistill.data.store import opening as store
 from bistill.evaluation import comparisons, separation
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import ranking
 from bistill.evaluation.report import samples
 from bistill.evaluation.report.samples import Sample
 from bistill.evaluation.scores import RANKING_DEPTH, Answers
@@ -20,15 +20,6 @@ from bistill.evaluation.task import Task
 
 SCHEMA: Final = "bistill.evaluation/1"
 ROLES: Final = ("base", "bm25", "teacher", "student", "compared")
-
-RANKING_TITLES: Final = {
-    "ndcg_at_10": "nDCG@10",
-    "mrr_at_10": "MRR@10",
-    "map": "MAP",
-    "recall_at_1": "Recall@1",
-    "recall_at_10": "Recall@10",
-    "recall_at_100": "Recall@100",
-}
 
 # Title -> kind of negatives and key of one separation figure, for tables and pictures.
 SEPARATION_TITLES: Final = {
@@ -79,7 +70,7 @@ def compose(
         "thresholds": separation.cuts(task, answers.student, options.seed),
         "ranking": {
             "depth": min(RANKING_DEPTH, len(task.corpus)),
-            **{role: metrics.means(found) if found is not None else None for role, found in ranked.items()},
+            **{role: ranking.means(found) if found is not None else None for role, found in ranked.items()},
         },
         "matryoshka": {role: found.by_dimension if found else None for role, found in answers.encoders().items()},
         "comparisons": comparisons.differences(ranked, options.seed),

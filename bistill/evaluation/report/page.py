@@ -59,7 +59,7 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
         drawings={name: Markup(element) for name, element in drawings.items()},
         roles=roles,
         encoders=[role for role in roles if result["separation"].get(role)],
-        measures=report.RANKING_TITLES,
+        measures=summary.measures(result),
         separation_titles=report.SEPARATION_TITLES,
         kinds=KIND_TITLES,
         cut_titles=summary.CUT_TITLES,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from bistill.evaluation import separation
-from bistill.evaluation.measures import metrics, thresholds
+from bistill.evaluation.measures import thresholds
+from bistill.evaluation.measures.margins import linear_score
+from bistill.evaluation.measures.ranking import MEASURES
 from bistill.evaluation.report import composing as report
 from bistill.evaluation.report.summary import CUT_TITLES
 from bistill.evaluation.scores import EncoderScores
@@ -38,7 +40,7 @@ def scores(
     axes: Axes,
     student: EncoderScores,
     base: EncoderScores | None,
-    scale: Callable[[np.ndarray], np.ndarray] = metrics.linear_score,
+    scale: Callable[[np.ndarray], np.ndarray] = linear_score,
     name: str = "score = (cosine + 1) / 2",
 ) -> None:
     """Shares of pairs by score; the student filled, the base model as dashed outlines."""
@@ -63,10 +65,10 @@ def scores(
 
 def margins(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderScores) -> None:
     """Distribution of the student's per-query margins, their means, and the ceiling that random pairs allow."""
-    positives = metrics.linear_score(student.positives)
+    positives = linear_score(student.positives)
     figures = result["separation"]["student"]
     found = {
-        kind: separation.query_margins(task, positives, metrics.linear_score(cosines), pairs)
+        kind: separation.query_margins(task, positives, linear_score(cosines), pairs)
         for kind, (cosines, pairs) in separation.against(task, student).items()
     }
     edges = np.histogram_bin_edges(np.concatenate(list(found.values())), bins=40).tolist()
@@ -91,10 +93,10 @@ def margins(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderS
 def ranking(axes: Axes, result: Mapping[str, Any]) -> None:
     """Every measure of every role as bars."""
     values = {
-        role: [figures[key] for key in report.RANKING_TITLES] if (figures := result["ranking"][role]) else None
+        role: [figures[key] for key in MEASURES] if (figures := result["ranking"][role]) else None
         for role in report.ROLES
     }
-    _bars(axes, list(report.RANKING_TITLES.values()), values)
+    _bars(axes, [measure.title for measure in MEASURES.values()], values)
     teacher = result["models"]["teacher"]
     note = f"; teacher: first {teacher['depth']} of {teacher['reranks']} re-ranked" if "reranks" in teacher else ""
     axes.set_title(f"Ranking over {result['counts']['documents']:,} documents{note}")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import margins
 from bistill.evaluation.scores import EncoderScores, RerankedScores
 from bistill.evaluation.task import Pairs, Task
 
@@ -51,7 +51,7 @@ def choose(task: Task, student: EncoderScores, count: int = SHOWN) -> tuple[list
     labelled_rows = _best_rows(task.negatives, student.negatives, len(task.records))
     random_rows = _best_rows(task.random, student.random, len(task.records))
     positives, negatives, random = (
-        metrics.linear_score(values) for values in (student.positives, student.negatives, student.random)
+        margins.linear_score(values) for values in (student.positives, student.negatives, student.random)
     )
     samples: list[Sample] = []
     for query, positive in positive_rows.items():
@@ -76,8 +76,8 @@ def report(
         return {
             "document": task.corpus[identity],
             "label": float(pairs.labels[row]),
-            "student": float(metrics.linear_score(getattr(student, kind)[row])),
-            "base": float(metrics.linear_score(getattr(base, kind)[row])) if base else None,
+            "student": float(margins.linear_score(getattr(student, kind)[row])),
+            "base": float(margins.linear_score(getattr(base, kind)[row])) if base else None,
             "teacher": teacher.relevance.get((sample.query, identity)) if teacher else None,
         }
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from bistill import console
 from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
-from bistill.evaluation.report.composing import RANKING_TITLES, ROLES, SEPARATION_TITLES
+from bistill.evaluation.measures.ranking import MEASURES
+from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
 
 # Columns of the table that are there only where they were measured.
 OPTIONAL: Final = ("bm25", "compared")
@@ -24,7 +25,7 @@ def print_summary(result: Mapping[str, Any]) -> None:
     roles = shown_roles(result)
     rows = [
         [title, *(number((result["ranking"][role] or {}).get(key)) for role in roles)]
-        for key, title in RANKING_TITLES.items()
+        for key, title in measures(result).items()
     ]
     for title, (kind, key) in SEPARATION_TITLES.items():
         by_role = [(result["separation"].get(role) or {}).get(kind, {}).get(key) for role in roles]
@@ -32,7 +33,7 @@ def print_summary(result: Mapping[str, Any]) -> None:
     counts = result["counts"]
     title = f"{counts['queries']} queries, {counts['documents']} documents; scores are (cosine + 1) / 2"
     console.table(["", *roles], rows, title=title)
-    _print_differences(result["comparisons"])
+    _print_differences(result["comparisons"], measures(result))
     for sentence in sentences(result):
         print(sentence)
 
@@ -40,6 +41,11 @@ def print_summary(result: Mapping[str, Any]) -> None:
 def shown_roles(result: Mapping[str, Any]) -> list[str]:
     """Roles with a column: the three that every evaluation is about, and the others where they were measured."""
     return [role for role in ROLES if role not in OPTIONAL or result["ranking"][role]]
+
+
+def measures(result: Mapping[str, Any]) -> dict[str, str]:
+    """Titles of the ranking measures that a report holds: one of another version may lack some."""
+    return {name: item.title for name, item in MEASURES.items() if name in result["ranking"]["student"]}
 
 
 def sentences(result: Mapping[str, Any]) -> Iterator[str]:
@@ -96,14 +102,14 @@ def _separation_sentences(result: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _print_differences(comparisons: Mapping[str, Any]) -> None:
+def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str]) -> None:
     measured = [role for role in OTHERS if comparisons[f"student_minus_{role}"]]
     if measured:
         console.table(
             ["", *(f"student - {role}" for role in measured)],
             [
                 [title, *(signed(comparisons[f"student_minus_{role}"][key]) for role in measured)]
-                for key, title in RANKING_TITLES.items()
+                for key, title in titles.items()
             ],
             title=f"differences and their {comparisons['confidence']:.0%} intervals over queries, paired",
         )

@@ -22,7 +22,7 @@ from bistill.data.queries import choice
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.errors import DataError, ModelError
-from bistill.evaluation.measures import metrics
+from bistill.evaluation.measures import exact
 from bistill.models import calibration
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
@@ -131,7 +131,7 @@ class LabelledPairs:
         """Cosine of each pair, float32 of shape (n,)."""
         queries = encoder.encode_queries(self.queries)
         documents = encoder.encode_documents(self.documents, description="calibration")
-        return metrics.pair_cosines(queries, documents, *self.pairs.T)
+        return exact.pair_cosines(queries, documents, *self.pairs.T)
 
 
 def fitted(cosines: np.ndarray, relevant: np.ndarray) -> Calibration | None:
