@@ -56,7 +56,7 @@ DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negat
 ELSEWHERE: Final = {
     "counts or tables beside the documents": "building.Built building._Keys lexical._Counts lexical._Statistics "
     "pools.Counts",
-    "names of columns, sources of `prepare`": "columns.ColumnMap columns.ColumnOverrides docstrings.Described "
+    "names of columns, sources of `prepare`": "columns.ColumnMap settings.Columns docstrings.Described "
     "merging.Judged sources.Source",
     "validation, calibration, inspection, exchange": "lists.CandidateList validation.Pool validation.ValidationLists "
     "calibrated.LabelledPairs inspection.Removed exchange.ScoredList",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from typing_extensions import Doc
 
 from bistill.errors import OptionError
+from bistill.settings import differences as differences
 
 T = TypeVar("T")
 
@@ -63,18 +64,6 @@ def altering(options: Options) -> dict[str, Any]:
         if all(note.alters_result for note in getattr(hint, "__metadata__", ()) if isinstance(note, Option))
     )
     return {name: getattr(options, name) for name in decisive}
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], mark: str = "") -> str:
-    """Names whose values differ, in the order of the alphabet: ``--lr was 2e-05, is 1e-05``; "" where none does.
-
-    Args:
-        then: values by name.
-        now: values by name, of the same kinds (as JSON gives them: no tuples).
-        mark: put before each name.
-    """
-    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return ", ".join(f"{mark}{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in names)
 
 
 def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:

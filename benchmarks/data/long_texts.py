@@ -20,7 +20,7 @@ from pathlib import Path
 from bistill.data.prepare.duplicates import normalised_text
 from bistill.data.queries.same_text import same_text
 from bistill.data.read.files import open_file
-from bistill.data.read.validation import ReadingOptions
+from bistill.data.settings import RowReading
 from bistill.models.compute.batching import tokenize
 
 LENGTHS = (10_000, 100_000, 1_000_000)
@@ -61,7 +61,7 @@ def main() -> None:
             for length in LENGTHS:
                 text = make(random.Random(length), length)
                 works: dict[str, Callable[[], object]] = {
-                    f"read {form}": (lambda file=file: list(open_file(file, ReadingOptions()).rows()))
+                    f"read {form}": (lambda file=file: list(open_file(file, RowReading()).rows()))
                     for form, file in written(Path(name), text).items()
                 }
                 works |= {"same text": lambda text=text: same_text(text)}

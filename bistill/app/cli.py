@@ -50,7 +50,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final[dict[str, Command]] = {
     "prepare": Command(
-        PrepareOptions, "bistill.data.prepare.preparing:prepare", "labelled data of any form -> three CSV files"
+        PrepareOptions, "bistill.app.commands.prepare:prepare", "labelled data of any form -> three CSV files"
     ),
     "teacher": Command(TeacherOptions, "bistill.training.teacher.train:train", "train a Cross-Encoder teacher"),
     "candidates": Command(

@@ -13,6 +13,15 @@ from bistill.options import Options
 PARAMETER: Final = re.compile(r"`([A-Za-z_]+(?:\.\w+)?)`")
 # Parameters whose flag has another name than they have.
 RENAMED: Final = {
+    "Version.root": "data_root",
+    "Version.name": "data_version",
+    "Columns.query": "query_column",
+    "Columns.positive": "positive_column",
+    "Columns.negatives": "negative_columns",
+    "Columns.passage": "passage_column",
+    "Columns.label": "label_column",
+    "Splitting.valid": "valid_share",
+    "Splitting.test": "test_share",
     "Lora.rank": "lora_r",
     "Lora.alpha": "lora_alpha",
     "Lora.dropout": "lora_dropout",

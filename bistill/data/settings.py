@@ -1,8 +1,87 @@
-"""Settings of reading data."""
+"""Settings of reading and preparing data."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bistill.errors import OptionError
+from bistill.settings import Settings, Within
 
 BadRows = Literal["stop", "skip"]
 TextKind = Literal["document", "query"]
+Share = Annotated[float, Within(0, 0.5)]
+
+
+@dataclass(frozen=True)
+class Columns(Settings):
+    """Names of columns given by the user; None or () where names are to be recognised.
+
+    Attributes:
+        query: column of queries.
+        positive: column of relevant documents.
+        negatives: columns of irrelevant documents.
+        passage: column of documents of a labelled pair.
+        label: column of labels of a labelled pair.
+    """
+
+    query: str | None = None
+    positive: str | None = None
+    negatives: tuple[str, ...] = ()
+    passage: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class RowReading(Settings):
+    """How rows are understood.
+
+    Attributes:
+        columns: names of columns given by the user.
+        label_maximum: highest label of the scale; None: 1, or the highest found in the file (for whole numbers above
+            1, the highest of all such files of the source).
+        positive_from: labels of at least this share of the highest are positives.
+    """
+
+    columns: Columns = Columns()
+    label_maximum: float | None = None
+    positive_from: Annotated[float, Within(0, 1)] = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        maximum = self.label_maximum
+        if maximum is not None and not (math.isfinite(maximum) and maximum > 0):
+            raise OptionError(
+                "the value is out of range",
+                where="`RowReading.label_maximum`",
+                found=maximum,
+                todo="give a number above 0",
+            )
+
+
+@dataclass(frozen=True)
+class Splitting(Settings):
+    """What becomes training, validation and test data, and which texts count as one.
+
+    Attributes:
+        valid: share of the queries for validation, where the source has no such split.
+        test: likewise for the test.
+        near_duplicates: texts of at least this Jaccard similarity are merged; 1: equal texts only.
+        seed: another seed gives another split.
+    """
+
+    valid: Share = 0.1
+    test: Share = 0.1
+    near_duplicates: Annotated[float, Within(0.5, 1)] = 0.9
+    seed: Annotated[int, Within(0)] = 42
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.valid + self.test >= 1:
+            raise OptionError(
+                "the shares leave no query for training",
+                where="`Splitting.valid`, `Splitting.test`",
+                found=(self.valid, self.test),
+                todo="give shares of together less than 1",
+            )

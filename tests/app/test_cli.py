@@ -111,7 +111,7 @@ def test_a_name_that_the_locale_of_files_lacks_is_said(
     def lost(_: object) -> None:
         "data/\N{CIRCUS TENT}".encode("euc_kr")
 
-    monkeypatch.setattr("bistill.data.prepare.preparing.prepare", lost)
+    monkeypatch.setattr("bistill.app.commands.prepare.prepare", lost)
     arguments = ["source", "--data_version", "v"]
     with pytest.raises(UnicodeEncodeError):  # of a text, where files are named in UTF-8
         cli.run_command("prepare", arguments)

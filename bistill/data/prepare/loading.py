@@ -11,16 +11,15 @@ from typing import Final, overload
 import numpy as np
 
 from bistill import artifacts
-from bistill.config import PrepareOptions
 from bistill.console import say
-from bistill.data.prepare.python_docs import SOURCE_NAME, fingerprint_of_installation, python_docs
+from bistill.data.prepare.python_docs import SOURCE_NAME, fingerprint_of_installation
 from bistill.data.read import ids
-from bistill.data.read.columns import ColumnOverrides
 from bistill.data.read.files import RowReader
 from bistill.data.read.rejections import Rejections
-from bistill.data.read.sources import Source, open_source
-from bistill.data.read.validation import LabelScale, ReadingOptions
+from bistill.data.read.sources import OpenedSource, open_source
+from bistill.data.read.validation import LabelScale
 from bistill.data.records import Judgement, Row
+from bistill.data.settings import BadRows, RowReading
 from bistill.data.store import building
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.texts import Texts
@@ -67,117 +66,117 @@ class Chain(Sequence[str]):
         return itertools.chain.from_iterable(self.parts)
 
 
-def _reading(options: PrepareOptions) -> ReadingOptions:
-    columns = ColumnOverrides(
-        query=options.query_column,
-        positive=options.positive_column,
-        negatives=options.negative_columns,
-        passage=options.passage_column,
-        label=options.label_column,
-    )
-    return ReadingOptions(columns, options.label_maximum, options.positive_from)
-
-
-def open_prepared_source(options: PrepareOptions) -> Source:
-    """Open what ``--source`` names; python-docs is only read by ``load_source``, its fingerprint is known before.
+def open_prepared_source(source: str, reading: RowReading) -> OpenedSource:
+    """Open a source of ``prepare``; python-docs has no readers yet, its fingerprint is known before it is read.
 
     Raises:
         DataError: the source does not exist or cannot be reached.
     """
-    if options.source != SOURCE_NAME:
-        return open_source(options.source, _reading(options))
-    return Source({}, fingerprint_of_installation(), lambda: iter(()))
+    if source != SOURCE_NAME:
+        return open_source(source, reading)
+    return OpenedSource({}, fingerprint_of_installation(), lambda: iter(()))
 
 
-def load_source(source: Source, options: PrepareOptions, scratch: Path) -> LoadedSource:
-    """Parse every split that has rows; graded splits share one scale, the highest label of them all.
+@dataclass(frozen=True)
+class Loader:
+    """Parses sources into a folder.
 
-    Raises:
-        RowError: the first bad row, where the policy is "stop".
-        DataError: no split has a row, or the labels of graded splits cannot share a scale.
+    Attributes:
+        scratch: an existing, empty folder.
+        reading: how rows are understood.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside.
+        numbers_are_texts: whether queries and documents that are all whole numbers are texts, not ids of texts.
     """
-    readers = dict(source.readers) if options.source != SOURCE_NAME else dict(python_docs(options))
-    reading = _reading(options)
-    built = _build_all(readers, scratch, reading, options)
-    readers = {split: reader for split, reader in readers.items() if split in built}
-    scale = LabelScale(options.label_maximum)
-    for item in built.values():
-        if item.scale.graded:
-            scale.join(item.scale)
-    folders = {split: scratch / split for split in readers}
-    for split, reader in readers.items():
-        if built[split].scale.graded and built[split].scale.maximum != scale.maximum:
-            wider = replace(reading, label_maximum=scale.maximum)
-            folders[split] = scratch / f"{split}-wider"
-            built[split] = _build(reader, reader.file, folders[split], wider, options)
-    _say_scales({readers[split].file.name: item.scale for split, item in built.items()}, options)
-    corpus, corpus_rejected = _build_corpus(source, scratch / CORPUS, options)
-    for reader in readers.values():
-        for note in reader.notes:
-            say(f"{reader.file}: {note}")
-    return LoadedSource(
-        {
-            split: Dataset(folder, path=readers[split].file, fingerprint="", rejected=0, notes=())
-            for split, folder in folders.items()
-        },
-        corpus,
-        [folder / artifacts.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
-        [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
-    )
 
+    scratch: Path
+    reading: RowReading
+    on_bad_rows: BadRows
+    numbers_are_texts: bool
 
-def _build_all(
-    readers: Mapping[str, RowReader], scratch: Path, reading: ReadingOptions, options: PrepareOptions
-) -> dict[str, building.Built]:
-    """What every split with rows was built to; an empty one is said, as long as another has rows."""
-    built: dict[str, building.Built] = {}
-    empty: dict[str, EmptyFileError] = {}
-    for split, reader in readers.items():
+    def load(self, name: str, readers: Mapping[str, RowReader], documents: Iterator[str | RowError]) -> LoadedSource:
+        """Parse every split that has rows; graded splits share one scale, the highest label of them all.
+
+        Args:
+            name: the source as the user named it.
+            readers: of each split.
+            documents: further ones.
+
+        Raises:
+            RowError: the first bad row, where the policy is "stop".
+            DataError: no split has a row, or the labels of graded splits cannot share a scale.
+        """
+        built = self._build_all(readers)
+        readers = {split: reader for split, reader in readers.items() if split in built}
+        scale = LabelScale(self.reading.label_maximum)
+        for item in built.values():
+            if item.scale.graded:
+                scale.join(item.scale)
+        folders = {split: self.scratch / split for split in readers}
+        for split, reader in readers.items():
+            if built[split].scale.graded and built[split].scale.maximum != scale.maximum:
+                folders[split] = self.scratch / f"{split}-wider"
+                built[split] = self._build(reader, folders[split], replace(self.reading, label_maximum=scale.maximum))
+        _say_scales({readers[split].file.name: item.scale for split, item in built.items()}, self.reading)
+        corpus, corpus_rejected = self._build_corpus(name, documents)
+        for reader in readers.values():
+            for note in reader.notes:
+                say(f"{reader.file}: {note}")
+        return LoadedSource(
+            {
+                split: Dataset(folder, path=readers[split].file, fingerprint="", rejected=0, notes=())
+                for split, folder in folders.items()
+            },
+            corpus,
+            [folder / artifacts.REJECTIONS_FILE for folder in folders.values()] + corpus_rejected,
+            [f"{reader.file}: {note}" for reader in readers.values() for note in reader.notes],
+        )
+
+    def _build_all(self, readers: Mapping[str, RowReader]) -> dict[str, building.Built]:
+        """What every split with rows was built to; an empty one is said, as long as another has rows."""
+        built: dict[str, building.Built] = {}
+        empty: dict[str, EmptyFileError] = {}
+        for split, reader in readers.items():
+            try:
+                built[split] = self._build(reader, self.scratch / split, self.reading)
+            except EmptyFileError as error:
+                empty[split] = error
+        if empty and not built:
+            raise next(iter(empty.values()))
+        for split in empty:
+            say(f"{readers[split].file}: no rows; taken as if the file were not there")
+        return built
+
+    def _build(self, reader: RowReader, folder: Path, reading: RowReading) -> building.Built:
+        folder.mkdir()
+        rejections = Rejections(self.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
         try:
-            built[split] = _build(reader, reader.file, scratch / split, reading, options)
-        except EmptyFileError as error:
-            empty[split] = error
-    if empty and not built:
-        raise next(iter(empty.values()))
-    for split in empty:
-        say(f"{readers[split].file}: no rows; taken as if the file were not there")
-    return built
+            rows = ids.watched(reader.rows(), reader.file, reader.notes, allowed=self.numbers_are_texts)
+            return building.build(rows, folder, file=reader.file, reading=reading, rejections=rejections)
+        finally:
+            rejections.close()
+
+    def _build_corpus(self, name: str, documents: Iterator[str | RowError]) -> tuple[Texts | None, list[Path]]:
+        first = next(documents, None)
+        if first is None:
+            return None, []
+        folder = self.scratch / CORPUS
+        folder.mkdir()
+        rejections = Rejections(self.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
+        outcomes = (_as_row(item) for item in itertools.chain([first], documents))
+        try:
+            building.build_documents(outcomes, folder, file=name, rejections=rejections)
+        finally:
+            rejections.close()
+        return Texts(folder / artifacts.DOCUMENTS_FILE), [rejections.file]
 
 
-def _say_scales(scales: Mapping[str, LabelScale], options: PrepareOptions) -> None:
+def _say_scales(scales: Mapping[str, LabelScale], reading: RowReading) -> None:
     """Say in one line what labels were taken for, where that is not plain: some are graded, or a highest was given."""
     if not any(scale.graded or scale.maximum != 1 for scale in scales.values()):
         return
-    lost = [name for name, scale in scales.items() if scale.seen and scale.relevance < options.positive_from]
+    lost = [name for name, scale in scales.items() if scale.seen and scale.relevance < reading.positive_from]
     end = f"; no document is relevant in {', '.join(lost)}" if lost else ""
     say("labels: " + "; ".join(f"{name}: {scale}" for name, scale in scales.items()) + end)
-
-
-def _build(
-    reader: RowReader, file: Path, folder: Path, reading: ReadingOptions, options: PrepareOptions
-) -> building.Built:
-    folder.mkdir()
-    rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
-    try:
-        rows = ids.watched(reader.rows(), file, reader.notes, allowed=options.numbers_are_texts)
-        return building.build(rows, folder, file=file, reading=reading, rejections=rejections)
-    finally:
-        rejections.close()
-
-
-def _build_corpus(source: Source, folder: Path, options: PrepareOptions) -> tuple[Texts | None, list[Path]]:
-    documents = source.documents()
-    first = next(documents, None)
-    if first is None:
-        return None, []
-    folder.mkdir()
-    rejections = Rejections(options.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
-    outcomes = (_as_row(item) for item in itertools.chain([first], documents))
-    try:
-        building.build_documents(outcomes, folder, file=options.source, rejections=rejections)
-    finally:
-        rejections.close()
-    return Texts(folder / artifacts.DOCUMENTS_FILE), [rejections.file]
 
 
 def _as_row(item: str | RowError) -> Row | RowError:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any
 
 import numpy as np
 
 from bistill import artifacts
-from bistill.config import PrepareOptions
 from bistill.console import progress, say
 from bistill.data.prepare import merging
 from bistill.data.prepare.duplicates import Duplicates, find_duplicates, normalised_text
-from bistill.data.prepare.loading import CORPUS, Chain, LoadedSource, load_source, open_prepared_source
-from bistill.data.prepare.python_docs import SOURCE_NAME
+from bistill.data.prepare.loading import CORPUS, Chain, LoadedSource, Loader, open_prepared_source
+from bistill.data.prepare.python_docs import SOURCE_NAME, python_docs
+from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, of_earlier_version, own_record, recorded
 from bistill.data.prepare.writing import show, whole, write_record, write_rejected_rows, write_splits
 from bistill.data.read.sources import UNSPLIT
-from bistill.errors import ArtifactError, DataError, OptionError
-from bistill.options import altering, differences
-
-RECORD_VERSION: Final = 2
-# Options that say where something lies: what lies there is known by its content.
-PLACES: Final = ("source", "data_version", "data_root")
+from bistill.data.settings import BadRows, RowReading, Splitting
+from bistill.data.store.version import Version
+from bistill.errors import DataError, OptionError
+from bistill.settings import Within, checked
 
 
 @dataclass(frozen=True)
@@ -44,108 +42,127 @@ class PreparedData:
     reused: bool
 
 
-def prepare(options: PrepareOptions) -> PreparedData:
-    """Write ``<data_root>/<data_version>/`` with train.csv, valid.csv, test.csv and what belongs to them.
+def prepare(
+    source: str | Path,
+    version: Version,
+    *,
+    reading: RowReading = RowReading(),
+    splitting: Splitting = Splitting(),
+    on_bad_rows: BadRows = "stop",
+    numbers_are_texts: bool = False,
+    max_pairs: int = MAX_PAIRS,
+    overwrite: bool = False,
+) -> PreparedData:
+    """Write the folder of a data version: train.csv, valid.csv, test.csv and what belongs to them.
 
     The rows have the columns query, passage, label (1, 0 or graded between). corpus.csv (passage) holds documents
-    that no written row names, rejected.csv the rows set aside, prepare.json options, fingerprints and counts. A second
-    run with the same source and options, and the files intact, changes nothing. A data version of that name that was
-    made otherwise stays, unless ``overwrite`` is given; then it stays until the new one is whole.
+    that no written row names, rejected.csv the rows set aside, prepare.json settings, fingerprints and counts. A second
+    run with the same source and settings, and the files intact, changes nothing.
+
+    Args:
+        source: file, folder, Hugging Face data set id, or "python-docs".
+        version: what is written.
+        reading: how columns and labels are understood.
+        splitting: what becomes of which split, and which texts count as one.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside.
+        numbers_are_texts: whether queries and documents that are all whole numbers are texts, not ids of texts.
+        max_pairs: of python-docs, at least 100.
+        overwrite: a data version of that name that was made otherwise is replaced, once the new one is whole; else it
+            stays.
 
     Raises:
         RowError: the first bad row, where the policy is "stop".
         DataError: the source cannot be read, nothing is left for training, or no query has a positive.
         OptionError: the data version is no plain folder name, its folder is the source, holds files that prepare did
-            not write or a data version that was made otherwise, or the shares leave nothing for training.
+            not write or a data version that was made otherwise, or a value is of another type or out of range.
     """
-    folder = _target(options)
-    record = _own_record(folder)
-    source = open_prepared_source(options)
-    chosen = altering(options) | {"data_version": options.data_version, "data_root": options.data_root}
-    chosen["negative_columns"] = list(options.negative_columns)
-    identity = {"version": RECORD_VERSION, "options": chosen, "source": source.fingerprint}
-    if any((folder / name).exists() for name in record.get("files", ())):
-        changed, older = _changes(record, identity), _other_version(record)
-        done = None if changed or (older and options.overwrite) else _already_done(folder, record)
-        if done is not None:
-            say(f"{folder}: nothing to do, source, options and files are unchanged{older}")
-            return done
-        if changed:
-            _refuse_replacing(folder, changed, options)
+    name, folder = str(source), version.folder
+    on_bad_rows = checked(on_bad_rows, BadRows, "on_bad_rows")
+    numbers_are_texts = checked(numbers_are_texts, bool, "numbers_are_texts")
+    max_pairs = checked(max_pairs, Annotated[int, Within(100)], "max_pairs")
+    _check_target(name, version)
+    record = own_record(folder)
+    opened = open_prepared_source(name, reading)
+    chosen = recorded(
+        name,
+        version,
+        reading,
+        splitting,
+        on_bad_rows=on_bad_rows,
+        numbers_are_texts=numbers_are_texts,
+        max_pairs=max_pairs,
+    )
+    identity = {"version": RECORD_VERSION, "options": chosen, "source": opened.fingerprint}
+    if (done := _already_done(folder, record, identity, overwrite)) is not None:
+        return done
     with artifacts.scratch(folder.parent) as scratch:
-        loaded = load_source(source, options, scratch)
-        return _resolve_and_write(loaded, options, folder, identity)
+        readers = dict(opened.readers) if name != SOURCE_NAME else dict(python_docs(splitting, max_pairs))
+        loader = Loader(scratch, reading, on_bad_rows, numbers_are_texts)
+        loaded = loader.load(name, readers, opened.documents())
+        return _resolve_and_write(name, loaded, splitting, folder, identity)
 
 
-def _target(options: PrepareOptions) -> Path:
-    name = options.data_version
+def _check_target(source: str, version: Version) -> None:
+    name = version.name
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise OptionError("not a plain folder name", where="--data_version", found=name, todo="give a name without /")
-    if options.valid_share + options.test_share >= 1:
+        raise OptionError("not a plain folder name", where="`Version.name`", found=name, todo="give a name without /")
+    if Path(source).resolve() == version.folder.resolve():
         raise OptionError(
-            "the shares leave no query for training",
-            where="--valid_share, --test_share",
-            found=(options.valid_share, options.test_share),
-            todo="give shares of together less than 1",
+            "the source would be overwritten", where="`Version.name`", found=name, todo="give another name"
         )
-    folder = Path(options.data_root) / name
-    if Path(options.source).resolve() == folder.resolve():
-        raise OptionError(
-            "the source would be overwritten", where="--data_version", found=name, todo="give another name"
-        )
-    return folder
 
 
-def _own_record(folder: Path) -> dict[str, Any]:
-    """What an earlier run says of a folder whose files are all as it wrote them; nothing where there was none.
-
-    Files that somebody put there or changed by hand are never overwritten. Where a run was broken off while it wrote,
-    what lies there was its own when it began.
+def _already_done(
+    folder: Path, record: Mapping[str, Any], identity: Mapping[str, Any], overwrite: bool
+) -> PreparedData | None:
+    """The same data version where an earlier run finished it; None where it is to be made.
 
     Raises:
-        OptionError: a file is another's, or was changed.
+        OptionError: another data version of that name is there, and may not be replaced.
     """
-    try:
-        record = artifacts.read_json(folder / artifacts.PREPARE_RECORD)
-    except ArtifactError:
-        record = {}
-    if record.get("complete") is False:
-        return record
-    written = record.get("files", {})
-    for name in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
-        file = folder / name
-        if not file.exists() or written.get(name) == artifacts.sha256_of_file(file):
-            continue
+    if not any((folder / name).exists() for name in record.get("files", ())):
+        return None
+    if changed := changes(record, identity):
+        _refuse_replacing(folder, changed, overwrite)
+        return None
+    older = of_earlier_version(record)
+    if (older and overwrite) or not all((folder / name).exists() for name in record["files"]):
+        return None
+    say(f"{folder}: nothing to do, source, options and files are unchanged{older}")
+    return PreparedData(folder, record["queries"], record["report"], reused=True)
+
+
+def _refuse_replacing(folder: Path, changed: Sequence[str], overwrite: bool) -> None:
+    """Raise unless the data version that lies in a folder may be replaced, which is said."""
+    if not overwrite:
         raise OptionError(
-            "the file was changed since `bistill prepare` wrote it"
-            if name in written
-            else "the folder holds files that `bistill prepare` did not write",
-            where="--data_version",
-            found=str(file),
-            todo="give another name, or move the file away",
+            f"the data version was made otherwise: {'; '.join(changed)}",
+            where="`Version.name`",
+            found=str(folder),
+            todo="give `overwrite` to replace it once the new one is whole, or another name",
         )
-    return record
+    say(f"{folder}: {'; '.join(changed)}; the data version stays until the new one is whole")
 
 
 def _resolve_and_write(
-    loaded: LoadedSource, options: PrepareOptions, folder: Path, identity: dict[str, Any]
+    source: str, loaded: LoadedSource, splitting: Splitting, folder: Path, identity: dict[str, Any]
 ) -> PreparedData:
     order = sorted(loaded.splits, key=merging.KEPT_FIRST.index)
     queries = Chain({split: loaded.splits[split].queries for split in order})
     parts: dict[str, Sequence[str]] = {split: loaded.splits[split].documents for split in order}
     documents = Chain(parts | ({CORPUS: loaded.corpus} if loaded.corpus is not None else {}))
-    same_queries = _compare("queries", queries, options.near_duplicates)
-    same_documents = _compare("documents", documents, options.near_duplicates)
+    same_queries = _compare("queries", queries, splitting.near_duplicates)
+    same_documents = _compare("documents", documents, splitting.near_duplicates)
     merged = merging.merge(loaded.splits, queries.offsets, documents.offsets, same_queries, same_documents)
-    splits = _split(merged.splits, queries, same_queries, options)
+    splits = _split(merged.splits, queries, same_queries, source, splitting)
     if not splits.get("train") and loaded.splits.keys() & {UNSPLIT, "train"}:
-        raise DataError("no query is left for training", where=options.source, todo="give more rows or smaller shares")
+        raise DataError("no query is left for training", where=source, todo="give more rows or smaller shares")
     if not any(judged.positives for own in splits.values() for judged in own):
         raise DataError(
             "no query has a relevant document",
-            where=options.source,
+            where=source,
             found=f"{sum(map(len, splits.values()))} queries",
-            todo="see whether --label_column, --label_maximum and --positive_from are what the labels mean",
+            todo="see whether `Columns.label`, `label_maximum` and `positive_from` are what the labels mean",
         )
     unjudged = _unjudged(splits, same_documents)
     repeated = _repeated_texts(same_documents, documents)
@@ -195,7 +212,7 @@ def _compare(what: str, texts: Sequence[str], threshold: float) -> Duplicates:
 
 
 def _split(
-    splits: dict[str, list[merging.Judged]], queries: Chain, same: Duplicates, options: PrepareOptions
+    splits: dict[str, list[merging.Judged]], queries: Chain, same: Duplicates, source: str, splitting: Splitting
 ) -> dict[str, list[merging.Judged]]:
     """Splits that the source lacks are taken from train, or from all where there are none.
 
@@ -205,13 +222,13 @@ def _split(
     splits = {split: found for split, found in splits.items() if found or split == rest}
     if rest not in splits:
         say(
-            f"{options.source}: no training split; only {' and '.join(sorted(splits))} "
+            f"{source}: no training split; only {' and '.join(sorted(splits))} "
             f"{'is' if len(splits) == 1 else 'are'} prepared, for evaluation and search"
         )
         return splits
-    shares = {"test": options.test_share, "valid": options.valid_share}
+    shares = {"test": splitting.test, "valid": splitting.valid}
     missing = {split: share for split, share in shares.items() if split not in splits}
-    if not missing or options.source == SOURCE_NAME:  # python-docs is split by module
+    if not missing or source == SOURCE_NAME:  # python-docs is split by module
         return splits
     groups: dict[int, list[str]] = defaultdict(list)
     for judged in splits[rest]:
@@ -221,7 +238,7 @@ def _split(
     split_of: dict[int, str] = {}
     for kind in (answered, groups.keys() - answered):
         own = {group: texts for group, texts in groups.items() if group in kind}
-        split_of |= merging.split_shares(own, missing, "train", options.seed)
+        split_of |= merging.split_shares(own, missing, "train", splitting.seed)
     taken = merging.regroup(splits[rest], same.near, split_of)
     for split, share in missing.items():
         if share > 0 and split not in taken:
@@ -237,42 +254,3 @@ def _unjudged(splits: Mapping[str, list[merging.Judged]], same: Duplicates) -> l
             used[list(judged.negatives)] = True
     first = same.near == np.arange(len(same.near))
     return [int(number) for number in np.flatnonzero(first & ~used)]
-
-
-def _already_done(folder: Path, record: Mapping[str, Any]) -> PreparedData | None:
-    """The data version that an earlier run finished in a folder, None where one of its files is gone."""
-    if not all((folder / name).exists() for name in record["files"]):
-        return None
-    return PreparedData(folder, record["queries"], record["report"], reused=True)
-
-
-def _changes(record: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
-    """What a data version was made from otherwise, in words. A source is known by its content, not by its path, and an
-    option that is newer than the record acted as its default does."""
-    plain = {field.name: field.default for field in fields(PrepareOptions)}
-    now = {name: value for name, value in identity["options"].items() if name not in PLACES}
-    then = {name: record["options"].get(name, plain[name]) for name in now}
-    then["negative_columns"] = list(then["negative_columns"])
-    found = [differences(then, now, mark="--")]
-    if record["source"] != identity["source"]:
-        before, after = record["options"]["source"], identity["options"]["source"]
-        found.insert(0, f"the source was {before!r}, is {after!r}" if before != after else f"{after} has changed since")
-    return [item for item in found if item]
-
-
-def _other_version(record: Mapping[str, Any]) -> str:
-    if record.get("version") == RECORD_VERSION:
-        return ""
-    return " (an earlier version of bistill made it; --overwrite makes it anew)"
-
-
-def _refuse_replacing(folder: Path, changed: Sequence[str], options: PrepareOptions) -> None:
-    """Raise unless the data version that lies in a folder may be replaced, which is said."""
-    if not options.overwrite:
-        raise OptionError(
-            f"the data version was made otherwise: {'; '.join(changed)}",
-            where="--data_version",
-            found=str(folder),
-            todo="give --overwrite to replace it once the new one is whole, or another name",
-        )
-    say(f"{folder}: {'; '.join(changed)}; the data version stays until the new one is whole")

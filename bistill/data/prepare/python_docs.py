@@ -20,11 +20,11 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bistill.config import PrepareOptions
 from bistill.console import progress
 from bistill.data.prepare.docstrings import Described, described_in
 from bistill.data.prepare.duplicates import find_duplicates, jaccard, normalised_text, shingles
 from bistill.data.records import Judgement, Row
+from bistill.data.settings import Splitting
 from bistill.errors import DataError, RowError
 
 SOURCE_NAME: Final = "python-docs"
@@ -85,21 +85,22 @@ def fingerprint_of_installation() -> str:
 
 
 def python_docs(
-    options: PrepareOptions, packages: Mapping[str, list[SourceFile]] | None = None
+    splitting: Splitting, max_pairs: int, packages: Mapping[str, list[SourceFile]] | None = None
 ) -> dict[str, PythonDocsReader]:
     """Readers of train, valid and test.
 
     Args:
-        options: ``max_pairs``, ``near_duplicates``, ``seed`` and the shares of valid and test (of the modules).
+        splitting: which texts are near duplicates, and the shares of valid and test (of the modules).
+        max_pairs: at most so many.
         packages: files by package; None: those that are installed.
 
     Raises:
         DataError: no documented function was found.
     """
     packages = installed_packages() if packages is None else packages
-    candidates = _collect(packages, options.max_pairs)
-    described = _distinct(_fairly(candidates, options.max_pairs * 5 // 4), options.near_duplicates)
-    described = _fairly(described, options.max_pairs)
+    candidates = _collect(packages, max_pairs)
+    described = _distinct(_fairly(candidates, max_pairs * 5 // 4), splitting.near_duplicates)
+    described = _fairly(described, max_pairs)
     if not any(described.values()):
         raise DataError("no documented function was found", where=SOURCE_NAME, todo="install bistill's dependencies")
     by_module: dict[str, list[Described]] = defaultdict(list)
@@ -108,9 +109,9 @@ def python_docs(
             by_module[item.module].append(item)
     rows: dict[str, list[Row]] = {"train": [], "valid": [], "test": []}
     for module, items in sorted(by_module.items()):
-        split = rows[_split_of(module, options)]
+        split = rows[_split_of(module, splitting)]
         for item in items:
-            split.append(_row(len(split) + 1, item, items, options.seed))
+            split.append(_row(len(split) + 1, item, items, splitting.seed))
     return {split: PythonDocsReader(split, found) for split, found in rows.items() if found}
 
 
@@ -173,11 +174,11 @@ def _row(number: int, item: Described, others: list[Described], seed: int) -> Ro
     return Row(number, item.query, tuple(judgements))
 
 
-def _split_of(module: str, options: PrepareOptions) -> str:
-    place = int(_hash(f"{options.seed} {module}")[:13], 16) / 16**13
-    if place < options.test_share:
+def _split_of(module: str, splitting: Splitting) -> str:
+    place = int(_hash(f"{splitting.seed} {module}")[:13], 16) / 16**13
+    if place < splitting.test:
         return "test"
-    return "valid" if place < options.test_share + options.valid_share else "train"
+    return "valid" if place < splitting.test + splitting.valid else "train"
 
 
 def _dependency_closure() -> set[str]:

@@ -20,7 +20,7 @@ def answered(dataset: Dataset) -> np.ndarray:
             "no query has a relevant document",
             where=str(dataset.path),
             found=f"{len(dataset):,} queries, all of whose documents are labelled irrelevant",
-            todo="add rows with relevant documents, or see with which --positive_from the labels were read",
+            todo="add rows with relevant documents, or see with which `positive_from` the labels were read",
         )
     return dataset.with_positive
 
@@ -43,7 +43,7 @@ def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> np.nda
     if not np.isin(ids, known, assume_unique=True).any():
         raise OptionError(
             "none of the queries chosen has a relevant document",
-            where="--max_samples",
+            where="`max_samples`",
             found=count,
             todo=f"give more: {len(known):,} of {len(dataset):,} queries have one",
         )

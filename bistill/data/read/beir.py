@@ -12,8 +12,9 @@ from bistill.data.read.columns import normalised_name
 from bistill.data.read.encoding import detect_encoding, open_text
 from bistill.data.read.jsonl import objects
 from bistill.data.read.structured import titled_text
-from bistill.data.read.validation import EDIT, ReadingOptions, checked_label, refuse_bad_characters
+from bistill.data.read.validation import EDIT, checked_label, refuse_bad_characters
 from bistill.data.records import Judgement, Row
+from bistill.data.settings import RowReading
 from bistill.errors import DataError, EmptyFileError, RowError
 
 QREL_COLUMNS: Final = ("query_id", "corpus_id", "score")
@@ -85,7 +86,7 @@ class BeirReader:
         reading: how labels are understood.
     """
 
-    def __init__(self, file: Path, texts: BeirTexts, reading: ReadingOptions) -> None:
+    def __init__(self, file: Path, texts: BeirTexts, reading: RowReading) -> None:
         self.file, self.texts, self.reading = file, texts, reading
         self.notes: list[str] = []
 

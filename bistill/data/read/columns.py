@@ -1,4 +1,4 @@
-"""Which column of a file is what: recognised names in English and Korean, or names given by flag, never positions."""
+"""Which column of a file is what: recognised names in English and Korean, or given names, never positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from bistill.data.queries.same_text import without_invisible
 from bistill.data.read.ids import JOIN
-from bistill.data.settings import TextKind
+from bistill.data.settings import Columns, TextKind
 from bistill.errors import DataError
 
 Form = Literal["triplets", "pairs", "texts"]
@@ -64,18 +64,7 @@ ROLE_OF_NAME: Final = {name: role for role, names in RECOGNISED.items() for name
 NUMBERED_NEGATIVE: Final = re.compile(r"^(?P<base>.*?\D)_?(?P<number>\d+)$")
 # A column "id" beside the texts is nothing that is missing.
 ID_NAME: Final = re.compile(r"(.*_ids?|(.*_)?([qpd]|doc|query|passage|corpus|document)ids?)")
-FLAGS: Final = "--query_column, --positive_column, --negative_columns, --passage_column, --label_column"
-
-
-@dataclass(frozen=True)
-class ColumnOverrides:
-    """Names of columns given by the user; None or () where names are to be recognised."""
-
-    query: str | None = None
-    positive: str | None = None
-    negatives: tuple[str, ...] = ()
-    passage: str | None = None
-    label: str | None = None
+PARAMETERS: Final = "`Columns.query`, `Columns.positive`, `Columns.negatives`, `Columns.passage`, `Columns.label`"
 
 
 @dataclass(frozen=True)
@@ -124,7 +113,7 @@ def role_of(name: str) -> str | None:
     return None
 
 
-def resolve_columns(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+def resolve_columns(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
     """Find query, positive and negatives, or query, passage and label, in a header.
 
     Raises:
@@ -154,7 +143,7 @@ def resolve_columns(header: Sequence[str], file: str | Path, overrides: ColumnOv
     )
 
 
-def resolve_document_columns(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+def resolve_document_columns(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
     """The document columns of labelled rows, or the one document column of a file without queries.
 
     Raises:
@@ -170,7 +159,7 @@ def resolve_document_columns(header: Sequence[str], file: str | Path, overrides:
     return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
 
 
-def resolve_query_column(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> ColumnMap:
+def resolve_query_column(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
     """The query column of a file alone, whatever else it has.
 
     Raises:
@@ -183,7 +172,7 @@ def resolve_query_column(header: Sequence[str], file: str | Path, overrides: Col
     return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
 
 
-RESOLVERS: Final[dict[TextKind | None, Callable[[Sequence[str], str | Path, ColumnOverrides], ColumnMap]]] = {
+RESOLVERS: Final[dict[TextKind | None, Callable[[Sequence[str], str | Path, Columns], ColumnMap]]] = {
     None: resolve_columns,
     "document": resolve_document_columns,
     "query": resolve_query_column,
@@ -201,7 +190,7 @@ def _refuse_repeated(header: Sequence[str], file: str | Path) -> None:
         )
 
 
-def _overridden(header: Sequence[str], file: str | Path, overrides: ColumnOverrides) -> dict[str, tuple[str, ...]]:
+def _overridden(header: Sequence[str], file: str | Path, overrides: Columns) -> dict[str, tuple[str, ...]]:
     single = {"query": overrides.query, "positive": overrides.positive}
     single |= {"passage": overrides.passage, "label": overrides.label}
     wanted: dict[str, tuple[str, ...]] = {role: (name,) if name is not None else () for role, name in single.items()}
@@ -210,12 +199,12 @@ def _overridden(header: Sequence[str], file: str | Path, overrides: ColumnOverri
     for role, names in wanted.items():
         for name in names:
             if visible_name(name) not in by_name:
-                flag = "--negative_columns" if role == "negative" else f"--{role}_column"
+                parameter = "`Columns.negatives`" if role == "negative" else f"`Columns.{role}`"
                 raise DataError(
-                    f"missing column {name!r}, which {flag} names",
+                    f"missing column {name!r}, which {parameter} names",
                     where=str(file),
                     found=list(header),
-                    todo=f"give {flag} a name of this header",
+                    todo=f"give {parameter} a name of this header",
                 )
     return {role: tuple(by_name[visible_name(name)] for name in names) for role, names in wanted.items()}
 
@@ -230,9 +219,7 @@ def _recognised(header: Sequence[str], named: dict[str, tuple[str, ...]]) -> dic
     return found
 
 
-def _form(
-    header: Sequence[str], file: str | Path, overrides: ColumnOverrides, found: dict[str, tuple[str, ...]]
-) -> Form:
+def _form(header: Sequence[str], file: str | Path, overrides: Columns, found: dict[str, tuple[str, ...]]) -> Form:
     asked_triplets = overrides.positive is not None or bool(overrides.negatives)
     asked_pairs = overrides.passage is not None or overrides.label is not None
     triplets = asked_triplets or (not asked_pairs and ("positive" in found or "negative" in found))
@@ -242,8 +229,8 @@ def _form(
             "the columns can be read as query, positive, negative and as query, passage, label",
             where=str(file),
             found=list(header),
-            todo="choose with --positive_column (and --negative_columns), or with --passage_column and "
-            "--label_column; or rename the columns that are not meant",
+            todo="choose with `Columns.positive` (and `Columns.negatives`), or with `Columns.passage` and "
+            "`Columns.label`; or rename the columns that are not meant",
         )
     if not triplets and not pairs:
         if header and all(name.strip().isdecimal() for name in header):
@@ -258,7 +245,7 @@ def _form(
             where=str(file),
             found=list(header),
             todo="name the columns so in the first row (separated by commas in a .csv file; in JSON as keys of every "
-            f"object, one object on each line or in an array), or by flag: {FLAGS}{_advice_on_ids(header)}",
+            f"object, one object on each line or in an array), or by {PARAMETERS}{_advice_on_ids(header)}",
         )
     return "triplets" if triplets else "pairs"
 
@@ -272,13 +259,13 @@ def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: s
             f"more than one column can be the {role}: {listed}",
             where=str(file),
             found=list(header),
-            todo=f"choose one with --{role}_column",
+            todo=f"choose one with `Columns.{role}`",
         )
     raise DataError(
         f"missing column: {role}",
         where=str(file),
         found=list(header),
-        todo=f"name a column {role!r} in the first row, or choose one with --{role}_column{_advice_on_ids(header)}",
+        todo=f"name a column {role!r} in the first row, or choose one with `Columns.{role}`{_advice_on_ids(header)}",
     )
 
 
@@ -299,7 +286,7 @@ def _ordered_negatives(names: Sequence[str], header: Sequence[str], file: str | 
                 f"more than one column can be the same negative: {places[place]!r}, {name!r}",
                 where=str(file),
                 found=list(header),
-                todo="choose with --negative_columns",
+                todo="choose with `Columns.negatives`",
             )
         places[place] = name
     return tuple(places[place] for place in sorted(places))

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bistill.data.read.columns import ColumnOverrides, role_of, visible_name
+from bistill.data.read.columns import role_of, visible_name
 from bistill.data.read.csv_records import records
 from bistill.data.read.dialect import detect_dialect
 from bistill.data.read.encoding import detect_encoding, open_text
 from bistill.data.read.table import Table, table_rows
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
-from bistill.data.settings import TextKind
+from bistill.data.settings import Columns, RowReading, TextKind
 from bistill.errors import RowError
 
 USUAL_SEPARATOR: Final = {".tsv": "\t"}
@@ -23,7 +22,7 @@ USUAL_SEPARATOR: Final = {".tsv": "\t"}
 class CsvReader:
     """Rows of a CSV (or, ending in .tsv, tab-separated) file. The header is row 1."""
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
+    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []
@@ -63,7 +62,7 @@ def open_table(file: Path, known: Callable[[str], bool], notes: list[str]) -> It
         yield Table(file, records(text, dialect, file), notes, encoding=encoding)
 
 
-def known_names(overrides: ColumnOverrides) -> Callable[[str], bool]:
+def known_names(overrides: Columns) -> Callable[[str], bool]:
     """Whether a name is recognised, or given by the user."""
     single = (overrides.query, overrides.positive, overrides.passage, overrides.label)
     given = {visible_name(name) for name in (*single, *overrides.negatives) if name is not None}

@@ -125,7 +125,7 @@ def _broken(error: csv.Error, lines: _Lines, header: list[str], dialect: Dialect
         column=column,
         found=text,
         todo='close the quote, or write a double quote inside a quoted field twice (""); or set bad rows aside '
-        "with --on_bad_rows skip",
+        "with `on_bad_rows` skip",
     )
 
 

@@ -122,7 +122,7 @@ def unreadable(value: str, at: int, encoding: TextEncoding) -> tuple[str, object
     """What is wrong with the lone surrogate at a place of a cell: the fact, what was found, and what to do."""
     code = ord(value[at])
     found: object = bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else value[at]
-    todo = "save the file as UTF-8, correct the row, or set bad rows aside with --on_bad_rows skip"
+    todo = "save the file as UTF-8, correct the row, or set bad rows aside with `on_bad_rows` skip"
     if not encoding.in_doubt:
         return f"bytes that are not {encoding.name}, at character {at + 1} of the cell", found, todo
     return (
@@ -130,7 +130,7 @@ def unreadable(value: str, at: int, encoding: TextEncoding) -> tuple[str, object
         + _readings(value, at),
         found,
         "save the file as UTF-8 (in Excel: CSV UTF-8), or convert it: iconv -f NAME -t utf-8, where NAME is the "
-        "reading that is right; or set bad rows aside with --on_bad_rows skip",
+        "reading that is right; or set bad rows aside with `on_bad_rows` skip",
     )
 
 

@@ -11,9 +11,8 @@ from bistill.data.read.csv_reader import CsvReader
 from bistill.data.read.jsonl import ENDINGS, JsonlReader
 from bistill.data.read.parquet import ParquetReader
 from bistill.data.read.spreadsheet import SpreadsheetReader, is_spreadsheet
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
-from bistill.data.settings import TextKind
+from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, RowError
 
 
@@ -58,7 +57,7 @@ def ending_of(file: Path) -> str | None:
     return next((ending for ending in FORMATS if file.name.lower().endswith(ending)), None)
 
 
-def open_file(file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> RowReader:
+def open_file(file: Path, reading: RowReading, *, only: TextKind | None = None) -> RowReader:
     """The reader of a single file, by the end of its name.
 
     Args:

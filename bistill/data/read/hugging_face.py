@@ -10,15 +10,15 @@ from typing import Any
 from bistill import artifacts, hub
 from bistill.data.read.jsonl import ObjectRows
 from bistill.data.read.structured import example_of
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
+from bistill.data.settings import RowReading
 from bistill.errors import DataError, RowError
 
 
 class HuggingFaceReader:
     """Rows of one split of a data set. The first row is row 1."""
 
-    def __init__(self, name: str, split: Any, reading: ReadingOptions) -> None:
+    def __init__(self, name: str, split: Any, reading: RowReading) -> None:
         self.file = Path(name)
         self.split = split
         self.reading = reading
@@ -38,7 +38,7 @@ class HuggingFaceReader:
         rows.note_empty()
 
 
-def load(source: str, reading: ReadingOptions) -> tuple[dict[str, HuggingFaceReader], str]:
+def load(source: str, reading: RowReading) -> tuple[dict[str, HuggingFaceReader], str]:
     """Readers by the data set's own split names, and a fingerprint of its content.
 
     Args:

@@ -90,6 +90,6 @@ def _judge(queries: _Kind, documents: _Kind, seen: int, file: str | Path, notes:
             f"the {names} of {rows} are whole numbers: ids, not texts",
             where=str(file),
             found=found,
-            todo=f"{JOIN}; if the numbers are the texts, --numbers_are_texts",
+            todo=f"{JOIN}; if the numbers are the texts, `numbers_are_texts`",
         )
     notes.append(f"the {names} of {rows} look like ids ({found}); if they are, {JOIN}")

@@ -15,16 +15,9 @@ from bistill.data.read.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.read.json_document import described, objects_of, texts_of
 from bistill.data.read.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
 from bistill.data.read.structured import label_inside, labels_inside, plain, without_nothing
-from bistill.data.read.validation import (
-    ASIDE,
-    EDIT,
-    ReadingOptions,
-    checked_text,
-    refuse_bad_characters,
-    row_from_cells,
-)
+from bistill.data.read.validation import ASIDE, EDIT, checked_text, refuse_bad_characters, row_from_cells
 from bistill.data.records import Judgement, Row
-from bistill.data.settings import TextKind
+from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, EmptyFileError, RowError
 
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
@@ -33,7 +26,7 @@ ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".jso
 class JsonlReader:
     """Rows of a JSON file. The first line, or where it is an array the first object, is row 1."""
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
+    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []
@@ -80,7 +73,7 @@ class ObjectRows:
     def __init__(
         self,
         file: Path,
-        reading: ReadingOptions,
+        reading: RowReading,
         notes: list[str],
         *,
         example: Sequence[tuple[str, object]] | None = None,
@@ -115,7 +108,7 @@ class ObjectRows:
                         row=number,
                         column=name,
                         found=cells[name],
-                        todo="give every row the same fields, or set bad rows aside with --on_bad_rows skip",
+                        todo="give every row the same fields, or set bad rows aside with `on_bad_rows` skip",
                     )
             plain = self._plain(cells, self.columns, number)
             return row_from_cells(plain, self.columns, self.reading, file=self.file, number=number)

@@ -54,7 +54,7 @@ class ListCells:
                 column=column,
                 found=cell,
                 todo='write it as JSON (["first", "second"]), or each text in a column of its own (negative_1, '
-                "negative_2), or set bad rows aside with --on_bad_rows skip",
+                "negative_2), or set bad rows aside with `on_bad_rows` skip",
             )
         return cell
 

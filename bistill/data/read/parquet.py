@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 
 from bistill.data.read.jsonl import ObjectRows
 from bistill.data.read.structured import example_of
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
-from bistill.data.settings import TextKind
+from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, RowError
 
 BATCH_ROWS: Final = 1024
@@ -22,7 +21,7 @@ BATCH_ROWS: Final = 1024
 class ParquetReader:
     """Rows of a Parquet file. The first row is row 1."""
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
+    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []

@@ -12,7 +12,7 @@ from bistill.console import say
 from bistill.data.read import beir, hugging_face
 from bistill.data.read.files import RowReader, ending_of, open_file
 from bistill.data.read.jsonl import JsonlReader
-from bistill.data.read.validation import ReadingOptions
+from bistill.data.settings import RowReading
 from bistill.errors import DataError, RowError
 
 SPLIT_OF_NAME: Final = {
@@ -29,8 +29,8 @@ UNSPLIT: Final = "all"
 
 
 @dataclass(frozen=True)
-class Source:
-    """An opened source.
+class OpenedSource:
+    """What ``prepare`` reads, found out and opened.
 
     Attributes:
         readers: reader of each split by "train", "valid", "test"; only "all" where there are no splits.
@@ -43,7 +43,7 @@ class Source:
     documents: Callable[[], Iterator[str | RowError]]
 
 
-def open_source(source: str | Path, reading: ReadingOptions) -> Source:
+def open_source(source: str | Path, reading: RowReading) -> OpenedSource:
     """Find out what a source is and open its readers.
 
     Args:
@@ -56,7 +56,7 @@ def open_source(source: str | Path, reading: ReadingOptions) -> Source:
     path = Path(source)
     if path.is_file():
         reader = open_file(path, reading)
-        return Source({UNSPLIT: reader}, _fingerprint([path]), lambda: _documents_inside([reader]))
+        return OpenedSource({UNSPLIT: reader}, _fingerprint([path]), lambda: _documents_inside([reader]))
     if path.is_dir():
         return _folder(path, reading)
     if _looks_like_path(str(source)):
@@ -64,7 +64,7 @@ def open_source(source: str | Path, reading: ReadingOptions) -> Source:
     return _hugging_face(str(source), reading)
 
 
-def _folder(folder: Path, reading: ReadingOptions) -> Source:
+def _folder(folder: Path, reading: RowReading) -> OpenedSource:
     if beir.is_beir(folder):
         return _beir(folder, reading)
     if files := _split_files(folder):
@@ -72,14 +72,14 @@ def _folder(folder: Path, reading: ReadingOptions) -> Source:
         _say_unread(folder, {*files.values(), corpus, folder / artifacts.REJECTED_FILE})
         readers = {split: open_file(file, reading) for split, file in files.items()}
         if corpus.exists():
-            return Source(readers, _fingerprint([*files.values(), corpus]), lambda: _documents_of(corpus))
-        return Source(readers, _fingerprint(files.values()), lambda: _documents_inside(readers.values()))
+            return OpenedSource(readers, _fingerprint([*files.values(), corpus]), lambda: _documents_of(corpus))
+        return OpenedSource(readers, _fingerprint(files.values()), lambda: _documents_inside(readers.values()))
     if not any(folder.iterdir()):
         raise DataError("an empty folder", where=str(folder), todo="give a folder with train, valid and test files")
     return _hugging_face(str(folder), reading)
 
 
-def _beir(folder: Path, reading: ReadingOptions) -> Source:
+def _beir(folder: Path, reading: RowReading) -> OpenedSource:
     texts = beir.BeirTexts(folder)
     readers: dict[str, RowReader] = {}
     files = sorted((folder / "qrels").glob("*.tsv"))
@@ -96,7 +96,7 @@ def _beir(folder: Path, reading: ReadingOptions) -> Source:
         raise DataError(
             "no .tsv file in the folder", where=str(folder / "qrels"), todo="add train.tsv, dev.tsv, test.tsv"
         )
-    return Source(readers, _fingerprint([texts.corpus_file, texts.queries_file, *files]), texts.documents)
+    return OpenedSource(readers, _fingerprint([texts.corpus_file, texts.queries_file, *files]), texts.documents)
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
@@ -126,11 +126,11 @@ def _say_unread(folder: Path, read: set[Path]) -> None:
         say(f"{folder}: files not read, since they are not named train, valid or test: {', '.join(others)}")
 
 
-def _hugging_face(source: str, reading: ReadingOptions) -> Source:
+def _hugging_face(source: str, reading: RowReading) -> OpenedSource:
     loaded, fingerprint = hugging_face.load(source, reading)
     known = {SPLIT_OF_NAME[name]: reader for name, reader in loaded.items() if name in SPLIT_OF_NAME}
     if len(loaded) == 1:
-        return Source({UNSPLIT: next(iter(loaded.values()))}, fingerprint, _no_documents)
+        return OpenedSource({UNSPLIT: next(iter(loaded.values()))}, fingerprint, _no_documents)
     if len(known) < len(loaded):
         raise DataError(
             "the data set has splits other than train, validation and test",
@@ -138,11 +138,11 @@ def _hugging_face(source: str, reading: ReadingOptions) -> Source:
             found=sorted(loaded),
             todo="save the splits you mean as files train, valid and test in a folder, and give that folder",
         )
-    return Source(dict(known), fingerprint, _no_documents)
+    return OpenedSource(dict(known), fingerprint, _no_documents)
 
 
 def _documents_of(file: Path) -> Iterator[str | RowError]:
-    for outcome in open_file(file, ReadingOptions(), only="document").rows():
+    for outcome in open_file(file, RowReading(), only="document").rows():
         if isinstance(outcome, RowError):
             yield outcome
         else:

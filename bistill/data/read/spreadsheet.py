@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from bistill.data.read.csv_records import Record
 from bistill.data.read.table import Table, table_rows
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Row
-from bistill.data.settings import TextKind
+from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, RowError
 
 ZIP: Final = b"PK\x03\x04"
@@ -23,7 +22,7 @@ class SpreadsheetReader:
     The library holds the sheet in memory: a sheet has at most 1,048,576 rows.
     """
 
-    def __init__(self, file: Path, reading: ReadingOptions, *, only: TextKind | None = None) -> None:
+    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
         self.file = file
         self.reading = reading
         self.notes: list[str] = []

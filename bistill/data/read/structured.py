@@ -14,8 +14,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from bistill.data.queries.same_text import is_blank
-from bistill.data.read.columns import RECOGNISED, ColumnOverrides, normalised_name, role_of
+from bistill.data.read.columns import RECOGNISED, normalised_name, role_of
 from bistill.data.read.validation import EDIT, checked_text, refuse_too_long
+from bistill.data.settings import Columns
 from bistill.errors import RowError
 
 TITLES: Final = ("title", "제목")
@@ -89,7 +90,7 @@ def label_field(example: object) -> str | None:
     return next((named[name] for name in LABELS if name in named), None)
 
 
-def label_inside(example: Sequence[tuple[str, object]], asked: ColumnOverrides) -> tuple[str, str] | None:
+def label_inside(example: Sequence[tuple[str, object]], asked: Columns) -> tuple[str, str] | None:
     """The column of documents and the field of its objects that hold the labels, where no column does; else None.
 
     Args:

@@ -12,9 +12,9 @@ from bistill.data.read.csv_records import Record
 from bistill.data.read.encoding import UTF8, TextEncoding
 from bistill.data.read.list_cells import ListCells, numbers_of
 from bistill.data.read.structured import plain, without_nothing
-from bistill.data.read.validation import ASIDE, EDIT, ReadingOptions, refuse_bad_characters, row_from_cells
+from bistill.data.read.validation import ASIDE, EDIT, refuse_bad_characters, row_from_cells
 from bistill.data.records import Row
-from bistill.data.settings import TextKind
+from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, EmptyFileError, RowError
 
 # A cell that is longer is no name of a column, and is not compared with names.
@@ -156,7 +156,7 @@ class Table:
         )
 
 
-def table_rows(table: Table, reading: ReadingOptions, only: TextKind | None = None) -> Iterator[Row | RowError]:
+def table_rows(table: Table, reading: RowReading, only: TextKind | None = None) -> Iterator[Row | RowError]:
     """Every row of a table, or what is wrong with it; notes go to those of the table.
 
     Raises:

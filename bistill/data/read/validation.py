@@ -5,47 +5,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from bistill.data.queries.same_text import is_blank, without_invisible
-from bistill.data.read.columns import ColumnMap, ColumnOverrides
+from bistill.data.read.columns import ColumnMap
 from bistill.data.read.dialect import LONGEST_TEXT
 from bistill.data.read.encoding import SURROGATE, UTF8, TextEncoding, doubtful, unreadable
 from bistill.data.read.ids import JOIN
 from bistill.data.records import Judgement, Row
-from bistill.errors import DataError, OptionError, RowError
+from bistill.data.settings import RowReading
+from bistill.errors import DataError, RowError
 
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 TRUTH: Final = {"true": 1.0, "false": 0.0}  # as pandas and spreadsheets write what JSON writes as true and false
-ASIDE: Final = "set bad rows aside with --on_bad_rows skip"
+ASIDE: Final = "set bad rows aside with `on_bad_rows` skip"
 EDIT: Final = f"correct the row, or {ASIDE}"
-DEFAULT_POSITIVE_FROM: Final = 0.5
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How rows are understood.
-
-    Attributes:
-        columns: names of columns given by the user.
-        label_maximum: highest label of the scale; None: 1, or the highest found in the file (for whole numbers above
-            1, the highest of all such files of the source).
-        positive_from: labels of at least this share of the highest are positives.
-    """
-
-    columns: ColumnOverrides = field(default_factory=ColumnOverrides)
-    label_maximum: float | None = None
-    positive_from: float = DEFAULT_POSITIVE_FROM
-
-    def __post_init__(self) -> None:
-        maximum = self.label_maximum
-        if maximum is not None and not (math.isfinite(maximum) and maximum > 0):
-            raise OptionError(
-                "the value is out of range", where="--label_maximum", found=maximum, todo="give a number above 0"
-            )
 
 
 def checked_text(value: object, *, file: str | Path, row: int, column: str) -> str:
@@ -147,7 +123,7 @@ def _label_advice(value: object) -> str:
 
 
 def row_from_cells(
-    cells: Mapping[str, Any], columns: ColumnMap, reading: ReadingOptions, *, file: str | Path, number: int
+    cells: Mapping[str, Any], columns: ColumnMap, reading: RowReading, *, file: str | Path, number: int
 ) -> Row:
     """A checked row.
 
@@ -186,7 +162,7 @@ def row_from_cells(
 
 
 def _labelled(
-    cells: Mapping[str, Any], columns: ColumnMap, reading: ReadingOptions, file: str | Path, number: int
+    cells: Mapping[str, Any], columns: ColumnMap, reading: RowReading, file: str | Path, number: int
 ) -> tuple[Judgement, ...]:
     """The judgement of a labelled pair, or those of a list of documents with a list of labels."""
     documents, labels = cells[columns.passage], cells[columns.label]
@@ -293,5 +269,5 @@ class LabelScale:
         raise DataError(
             f"the labels mix fractions with labels above 1: {label:g} here, {high:g} in {other}",
             where=f"{file}, row {row}",
-            todo="give the highest label of the scale with --label_maximum, or correct the rows",
+            todo="give the highest label of the scale with `label_maximum`, or correct the rows",
         )

@@ -22,8 +22,9 @@ import pyarrow as pa
 from bistill import artifacts
 from bistill.data.queries.same_text import text_key
 from bistill.data.read.rejections import Rejections, set_aside
-from bistill.data.read.validation import LabelScale, ReadingOptions
+from bistill.data.read.validation import LabelScale
 from bistill.data.records import Row
+from bistill.data.settings import RowReading
 from bistill.data.store.repeated import LeftOut, judged_once
 from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter, Texts, keys_file, rows_file
 from bistill.errors import DataError, EmptyFileError, RowError
@@ -119,7 +120,7 @@ def build(
     folder: Path,
     *,
     file: str | Path,
-    reading: ReadingOptions,
+    reading: RowReading,
     rejections: Rejections,
 ) -> Built:
     """Write the Arrow files of a source's rows into ``folder``.
@@ -197,7 +198,7 @@ def _collect(
     documents: ArrowWriter,
     queries: ArrowWriter,
     file: str | Path,
-    reading: ReadingOptions,
+    reading: RowReading,
     rejections: Rejections,
 ) -> tuple[LabelScale, list[str], _Keys]:
     """Fill the database; returns the labels' scale, the names of columns by number, and what texts are the same as."""
@@ -235,7 +236,7 @@ def _write_records(
     folder: Path,
     keys: _Keys,
     file: str | Path,
-    reading: ReadingOptions,
+    reading: RowReading,
     scale: LabelScale,
     rejections: Rejections,
     left_out: LeftOut,
@@ -260,7 +261,7 @@ def _write_keys(texts: Path, keys: np.ndarray) -> None:
 
 
 def _merged(
-    group: Iterable[Judged], query: str, file: str | Path, reading: ReadingOptions, maximum: float
+    group: Iterable[Judged], query: str, file: str | Path, reading: RowReading, maximum: float
 ) -> tuple[dict[int, float], dict[int, float], int, list[RowError]]:
     """Labels in 0..1 of a query's positives and negatives by document id, how many of its rows are kept, and what is
     wrong with the others.
@@ -298,7 +299,7 @@ def _both(item: Judged, positive_row: int, query: str, file: str | Path) -> RowE
         row=item.row,
         column=item.column,
         found=query,
-        todo="remove one of the two, or drop the negative with --on_bad_rows skip",
+        todo="remove one of the two, or drop the negative with `on_bad_rows` skip",
     )
 
 

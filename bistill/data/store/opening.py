@@ -12,8 +12,7 @@ from bistill.console import say
 from bistill.data.read import ids
 from bistill.data.read.files import RowReader, ending_of, open_file
 from bistill.data.read.rejections import Rejections, read_rejections, set_aside, write_rejected
-from bistill.data.read.validation import ReadingOptions
-from bistill.data.settings import BadRows, TextKind
+from bistill.data.settings import BadRows, RowReading, TextKind
 from bistill.data.store import building, cache
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.texts import Texts
@@ -28,7 +27,7 @@ def load_split(
     *,
     on_bad_rows: BadRows = "stop",
     rejected_to: Path | None = None,
-    reading: ReadingOptions | None = None,
+    reading: RowReading | None = None,
 ) -> Dataset:
     """Open the labelled rows of one file; parsed once, then memory-mapped from the cache.
 
@@ -64,27 +63,27 @@ def load_split(
     return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
 
 
-def load_documents(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
+def load_documents(path: str | Path, *, reading: RowReading | None = None) -> Texts:
     """Unique documents of labelled rows, or of a file with only a document column, memory-mapped from the cache.
 
     Raises:
         RowError: the first bad row.
         DataError: the file is missing or empty, or has no unique document column.
     """
-    return _load_texts(path, "document", reading or ReadingOptions())
+    return _load_texts(path, "document", reading or RowReading())
 
 
-def load_queries(path: str | Path, *, reading: ReadingOptions | None = None) -> Texts:
+def load_queries(path: str | Path, *, reading: RowReading | None = None) -> Texts:
     """Unique queries of a file with a query column, memory-mapped from the cache; its other columns are not read.
 
     Raises:
         RowError: the first bad row.
         DataError: the file is missing or empty, or has no unique query column.
     """
-    return _load_texts(path, "query", reading or ReadingOptions())
+    return _load_texts(path, "query", reading or RowReading())
 
 
-def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Texts:
+def _load_texts(path: str | Path, kind: TextKind, reading: RowReading) -> Texts:
     path = Path(path)
     _prepare_record(path)
     reader = open_file(path, reading, only=kind)
@@ -105,7 +104,7 @@ def _load_texts(path: str | Path, kind: TextKind, reading: ReadingOptions) -> Te
     return Texts(folder / artifacts.DOCUMENTS_FILE)
 
 
-def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows: BadRows) -> dict[str, Any]:
+def _fill(folder: Path, reader: RowReader, reading: RowReading, on_bad_rows: BadRows) -> dict[str, Any]:
     rejections = Rejections(on_bad_rows, folder / artifacts.REJECTIONS_FILE)
     try:
         rows = ids.watched(reader.rows(), reader.file, reader.notes, allowed=True)
@@ -117,7 +116,7 @@ def _fill(folder: Path, reader: RowReader, reading: ReadingOptions, on_bad_rows:
     return {**counts, "label_maximum": built.scale.maximum, "notes": notes, "left_out": asdict(built.left_out)}
 
 
-def _key(path: Path, reading: ReadingOptions, kind: str) -> str:
+def _key(path: Path, reading: RowReading, kind: str) -> str:
     """Key of a file's content and of everything that decides how it is read, its name's ending included."""
     return artifacts.fingerprint(
         {
@@ -170,11 +169,11 @@ def _prepare_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _reading_of_prepared(record: Mapping[str, Any]) -> ReadingOptions:
-    """Reading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
+def _reading_of_prepared(record: Mapping[str, Any]) -> RowReading:
+    """RowReading options of a file that ``bistill prepare`` wrote (its threshold), the defaults for any other."""
     options = record.get("options", {})
     threshold = options.get("positive_from") if isinstance(options, dict) else None
-    return ReadingOptions(positive_from=float(threshold)) if isinstance(threshold, int | float) else ReadingOptions()
+    return RowReading(positive_from=float(threshold)) if isinstance(threshold, int | float) else RowReading()
 
 
 def _report_rejected(folder: Path, path: Path, count: int, rejected_to: Path | None) -> None:

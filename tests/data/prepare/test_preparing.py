@@ -9,20 +9,21 @@ from typing import Any
 
 import pytest
 
-from bistill.config import PrepareOptions
-from bistill.data.prepare import preparing as prepare_module
 from bistill.data.prepare import writing as prepare_writing
+from bistill.data.prepare.loading import Loader
 from bistill.data.prepare.preparing import PreparedData, prepare
+from bistill.data.prepare.record import RECORD_VERSION
+from bistill.data.settings import Columns, RowReading, Splitting
 from bistill.data.store.opening import load_documents, load_split
+from bistill.data.store.version import Version
 from bistill.errors import ArtifactError, DataError, OptionError, RowError
 
 Write = Callable[[str, str | bytes], Path]
 LONG = "the harbour master writes down every ship that enters the old port before noon and reads the list aloud"
 
 
-def run(source: Path | str, tmp_path: Path, **changes: Any) -> PreparedData:
-    chosen = {"data_version": "v", "data_root": str(tmp_path / "out"), **changes}
-    return prepare(PrepareOptions(source=str(source), **chosen))
+def run(source: Path | str, tmp_path: Path, *, name: str = "v", **settings: Any) -> PreparedData:
+    return prepare(source, Version(tmp_path / "out", name), **settings)
 
 
 def rows_of(file: Path) -> list[tuple[str, ...]]:
@@ -70,7 +71,7 @@ def test_what_is_found_is_resolved_and_reported(
     )
     write("set/valid.csv", "query,positive\nShared Question,p3\n")
     write("set/test.csv", "query,positive\nthe very long question about all the ships of the harbours,p4\n")
-    made = run(tmp_path / "set", tmp_path, near_duplicates=0.8)
+    made = run(tmp_path / "set", tmp_path, splitting=Splitting(near_duplicates=0.8))
     assert made.report == {
         "documents: equal to an earlier one, merged": 1,
         "documents: nearly equal to an earlier one, merged": 1,
@@ -97,12 +98,12 @@ def test_no_query_is_in_two_splits_and_order_of_rows_does_not_matter(write: Writ
     splits = []
     for name, ordered in (("a", rows), ("b", sorted(rows))):
         file = write(f"{name}.csv", "query,positive,negative\n" + "".join(ordered))
-        splits.append(queries_by_split(run(file, tmp_path, data_version=name).folder))
+        splits.append(queries_by_split(run(file, tmp_path, name=name).folder))
     assert splits[0] == splits[1]
     train, valid, test = (splits[0][name] for name in ("train", "valid", "test"))
     assert (len(train), len(valid), len(test)) == (32, 4, 4)
     assert not (train & valid or train & test or valid & test)
-    other = run(tmp_path / "a.csv", tmp_path, data_version="c", seed=7)
+    other = run(tmp_path / "a.csv", tmp_path, name="c", splitting=Splitting(seed=7))
     assert queries_by_split(other.folder) != splits[0]
 
 
@@ -113,12 +114,16 @@ def test_near_equal_queries_stay_together(write: Write, tmp_path: Path, capsys: 
         "why do bakers let the dough of rye bread rest for such a long time in the cellar",
     ]
     rows = [f"{text} {number},p{number} {text[:9]},n\n" for text in families for number in range(9)]
-    made = run(write("rows.csv", "query,positive,negative\n" + "".join(rows)), tmp_path, near_duplicates=0.8)
+    made = run(
+        write("rows.csv", "query,positive,negative\n" + "".join(rows)),
+        tmp_path,
+        splitting=Splitting(near_duplicates=0.8),
+    )
     assert made.queries == {"train": 9, "valid": 9, "test": 9}
     for queries in queries_by_split(made.folder).values():
         assert len({query[:9] for query in queries}) == 1
     file = write("few.csv", "query,positive,negative\n" + "".join(rows[:9]))
-    one = run(file, tmp_path, data_version="one", near_duplicates=0.8)
+    one = run(file, tmp_path, name="one", splitting=Splitting(near_duplicates=0.8))
     assert one.queries == {"train": 9}
     assert "no query for test" in capsys.readouterr().err
 
@@ -126,7 +131,8 @@ def test_near_equal_queries_stay_together(write: Write, tmp_path: Path, capsys: 
 def test_missing_splits_are_taken_from_train(write: Write, tmp_path: Path) -> None:
     write("set/train.csv", "query,positive,negative\n" + "".join(unsplit(20)))
     write("set/test.csv", "query,positive\nother,p\n")
-    assert run(tmp_path / "set", tmp_path, valid_share=0.25).queries == {"train": 15, "valid": 5, "test": 1}
+    made = run(tmp_path / "set", tmp_path, splitting=Splitting(valid=0.25))
+    assert made.queries == {"train": 15, "valid": 5, "test": 1}
 
 
 def test_labels_of_graded_splits_share_one_scale(write: Write, tmp_path: Path) -> None:
@@ -146,7 +152,7 @@ def test_labels_of_graded_splits_share_one_scale(write: Write, tmp_path: Path) -
 
 def test_the_threshold_of_preparation_is_used_again(write: Write, tmp_path: Path) -> None:
     file = write("rows.csv", "query,passage,label\n" + "".join(f"q{number},d{number},0.4\n" for number in range(9)))
-    made = run(file, tmp_path, positive_from=0.3)
+    made = run(file, tmp_path, reading=RowReading(positive_from=0.3))
     assert all(record.positive_labels == (0.4,) for record in load_split(made.folder / "train.csv"))
 
 
@@ -172,8 +178,8 @@ def test_queries_with_labels_of_0_alone_are_kept_in_every_split(
     positive = [f"what is p{n} about,p{n} is this,1\nwhat is p{n} about,q{n} is not,0\n" for n in range(40)]
     alone = [f"where is z{n} kept,z{n} is not there,0\nwhere is z{n} kept,y{n} is neither,0\n" for n in range(30)]
     header = "query,passage,label\n"
-    mixed = run(write("mixed.csv", header + "".join(positive + alone)), tmp_path, data_version="mixed")
-    plain = run(write("plain.csv", header + "".join(positive)), tmp_path, data_version="plain")
+    mixed = run(write("mixed.csv", header + "".join(positive + alone)), tmp_path, name="mixed")
+    plain = run(write("plain.csv", header + "".join(positive)), tmp_path, name="plain")
     assert mixed.queries == {"train": 32 + 24, "valid": 4 + 3, "test": 4 + 3}
     assert mixed.report["queries without a positive, kept"] == 30
     written = {split: rows_of(mixed.folder / f"{split}.csv")[1:] for split in ("train", "valid", "test")}
@@ -192,7 +198,7 @@ def test_a_source_of_labels_of_0_alone_is_refused(write: Write, tmp_path: Path) 
     rows = "".join(f"q{n} word{n},d{n} text{n},0\n" for n in range(20))
     with pytest.raises(DataError, match="no query has a relevant document") as caught:
         run(write("rows.csv", "query,passage,label\n" + rows), tmp_path)
-    assert "--positive_from" in str(caught.value) and not (tmp_path / "out").exists()
+    assert "`positive_from`" in str(caught.value) and not (tmp_path / "out").exists()
 
 
 def test_a_second_run_does_nothing_until_something_changes(
@@ -206,13 +212,13 @@ def test_a_second_run_does_nothing_until_something_changes(
         raise ArtifactError("prepared again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(prepare_module, "load_source", refuse)
+        patched.setattr(Loader, "load", refuse)
         again = run(file, tmp_path)
         assert (again.reused, again.queries, again.report) == (True, first.queries, first.report)
         assert "nothing to do" in capsys.readouterr().err
         assert run(file, tmp_path, overwrite=True).reused
         with pytest.raises(ArtifactError):
-            run(file, tmp_path, seed=1, overwrite=True)
+            run(file, tmp_path, overwrite=True, splitting=Splitting(seed=1))
     (first.folder / "test.csv").unlink()
     assert not run(file, tmp_path).reused
     assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
@@ -228,16 +234,16 @@ def test_a_second_run_does_nothing_until_something_changes(
 
 def test_files_changed_or_added_by_hand_stay(write: Write, tmp_path: Path) -> None:
     file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
-    folder = run(file, tmp_path, valid_share=0).folder
+    folder = run(file, tmp_path, splitting=Splitting(valid=0)).folder
     whole = (folder / "train.csv").read_bytes()
     write("out/v/train.csv", whole + b"mine,p,1\n")
     with pytest.raises(OptionError, match="changed since"):
-        run(file, tmp_path, valid_share=0)
+        run(file, tmp_path, splitting=Splitting(valid=0))
     assert (folder / "train.csv").read_bytes() == whole + b"mine,p,1\n"
     write("out/v/train.csv", whole)
     write("out/v/valid.csv", "mine")
     with pytest.raises(OptionError, match="did not write") as raised:
-        run(file, tmp_path, valid_share=0)
+        run(file, tmp_path, splitting=Splitting(valid=0))
     assert str(folder / "valid.csv") in str(raised.value)
     assert (folder / "valid.csv").read_text(encoding="utf-8") == "mine"
 
@@ -248,13 +254,13 @@ def test_a_data_version_that_was_made_otherwise_is_replaced_only_when_wanted(wri
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     other = write("other.csv", "query,positive\n" + "".join(f"how far is {n},{n} miles\n" for n in range(30)))
     for source, changes, said in (
-        (file, {"seed": 1, "test_share": 0.2}, "--seed was 42, is 1, --test_share was 0.1, is 0.2"),
+        (file, {"splitting": Splitting(seed=1, test=0.2)}, "`seed` was 42, is 1, `test_share` was 0.1, is 0.2"),
         (other, {}, f"the source was '{file}', is '{other}'"),
-        (other, {"on_bad_rows": "skip"}, f"is '{other}'; --on_bad_rows was 'stop', is 'skip'"),
+        (other, {"on_bad_rows": "skip"}, f"is '{other}'; `on_bad_rows` was 'stop', is 'skip'"),
     ):
         with pytest.raises(OptionError, match="the data version was made otherwise") as raised:
             run(source, tmp_path, **changes)
-        assert said in str(raised.value) and "--overwrite" in str(raised.value)
+        assert said in str(raised.value) and "`overwrite`" in str(raised.value)
     file.write_text(file.read_text(encoding="utf-8") + "new question,p,n\n", encoding="utf-8")
     with pytest.raises(OptionError, match=r"rows.csv has changed since"):
         run(file, tmp_path)
@@ -276,11 +282,11 @@ def test_what_an_earlier_version_made_is_kept_until_it_is_to_be_made_anew(
     (folder / "prepare.json").write_text(json.dumps(record | {"version": 0}), encoding="utf-8")
     capsys.readouterr()
     assert run(file, tmp_path).reused
-    assert "an earlier version of bistill made it; --overwrite makes it anew" in capsys.readouterr().err
-    with pytest.raises(OptionError, match=r"--near_duplicates was 0.9, is 0.8"):
-        run(file, tmp_path, near_duplicates=0.8)
+    assert "an earlier version of bistill made it; `overwrite` makes it anew" in capsys.readouterr().err
+    with pytest.raises(OptionError, match=r"`near_duplicates` was 0.9, is 0.8"):
+        run(file, tmp_path, splitting=Splitting(near_duplicates=0.8))
     assert not run(file, tmp_path, overwrite=True).reused
-    assert json.loads((folder / "prepare.json").read_text(encoding="utf-8"))["version"] == prepare_module.RECORD_VERSION
+    assert json.loads((folder / "prepare.json").read_text(encoding="utf-8"))["version"] == RECORD_VERSION
 
 
 def test_a_data_version_stays_whole_while_another_is_written_in_its_place(
@@ -299,11 +305,11 @@ def test_a_data_version_stays_whole_while_another_is_written_in_its_place(
     with monkeypatch.context() as patched:
         patched.setattr(prepare_writing, "_write_csv", broken_off)
         with pytest.raises(KeyboardInterrupt):
-            run(file, tmp_path, seed=1, overwrite=True)
+            run(file, tmp_path, overwrite=True, splitting=Splitting(seed=1))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     (folder / ".unfinished-data").mkdir()  # of a process that was killed
     write("out/v/.unfinished-data/corpus.csv", "passage\nold\n")
-    assert not run(file, tmp_path, seed=1, overwrite=True).reused
+    assert not run(file, tmp_path, overwrite=True, splitting=Splitting(seed=1)).reused
     assert sorted(path.name for path in folder.iterdir()) == ["prepare.json", "test.csv", "train.csv", "valid.csv"]
 
 
@@ -322,7 +328,7 @@ def test_a_data_version_whose_files_were_about_to_move_is_refused_until_it_is_wh
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", broken_off)
         with pytest.raises(KeyboardInterrupt):
-            run(file, tmp_path, seed=1, overwrite=True)
+            run(file, tmp_path, overwrite=True, splitting=Splitting(seed=1))
     for name in ("train.csv", "test.csv"):
         with pytest.raises(DataError, match="broken off") as raised:
             load_split(folder / name)
@@ -330,7 +336,7 @@ def test_a_data_version_whose_files_were_about_to_move_is_refused_until_it_is_wh
     write("out/v/corpus.csv", "passage\nold\n")
     with pytest.raises(DataError, match="broken off"):
         load_documents(folder / "corpus.csv")
-    assert not run(file, tmp_path, seed=1).reused
+    assert not run(file, tmp_path, splitting=Splitting(seed=1)).reused
     assert sum(len(queries) for queries in queries_by_split(folder).values()) == 40
     assert not (folder / "corpus.csv").exists()
 
@@ -344,16 +350,16 @@ def test_foreign_files_and_bad_options_are_refused(write: Write, tmp_path: Path)
     with pytest.raises(OptionError, match="source would be overwritten"):
         run(tmp_path / "out" / "v", tmp_path)
     with pytest.raises(OptionError, match="plain folder name"):
-        run(file, tmp_path, data_version="../x")
+        run(file, tmp_path, name="../x")
     with pytest.raises(OptionError, match="leave no query for training"):
-        run(file, tmp_path, valid_share=0.5, test_share=0.5)
+        run(file, tmp_path, splitting=Splitting(valid=0.5, test=0.5))
 
 
 def test_columns_and_labels_by_option(write: Write, tmp_path: Path) -> None:
     file = write("rows.csv", "frage,gut,schlecht\n" + "".join(f"q{number},p{number},n\n" for number in range(9)))
     with pytest.raises(DataError, match="missing columns"):
         run(file, tmp_path)
-    made = run(file, tmp_path, query_column="frage", positive_column="gut", negative_columns=("schlecht",))
+    made = run(file, tmp_path, reading=RowReading(Columns("frage", "gut", ("schlecht",))))
     assert sum(made.queries.values()) == 9
 
 
@@ -379,5 +385,5 @@ def test_data_are_prepared_without_a_cache(write: Write, tmp_path: Path, monkeyp
     counts = run(source, tmp_path).queries
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "file"))
-    assert run(source, tmp_path, data_version="other").queries == counts
+    assert run(source, tmp_path, name="other").queries == counts
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["other", "v"]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bistill.config import PrepareOptions
 from bistill.data.prepare import python_docs as module
 from bistill.data.prepare.docstrings import cut, described_in, plain, says_something, summary_and_rest
 from bistill.data.prepare.python_docs import SourceFile, python_docs
 from bistill.data.records import Row
+from bistill.data.settings import Splitting
 from bistill.errors import DataError
 
 Write = Callable[[str, str | bytes], Path]
@@ -59,10 +59,6 @@ def old():
     for leaving it out of the set.
     """
 '''
-
-
-def options(**changes: Any) -> PrepareOptions:
-    return PrepareOptions(source="python-docs", data_version="v", **changes)
 
 
 def test_exact_pairs_of_a_file(write: Write) -> None:
@@ -143,17 +139,15 @@ def many_files(write: Write, modules: int, functions: int) -> dict[str, list[Sou
     return packages
 
 
-def rows_of(packages: dict[str, list[SourceFile]], **changes: Any) -> dict[str, list[Row]]:
-    readers = python_docs(options(**changes), packages)
+def rows_of(packages: dict[str, list[SourceFile]], max_pairs: int = 10_000, **changes: Any) -> dict[str, list[Row]]:
+    readers = python_docs(Splitting(**changes), max_pairs, packages)
     return {split: [row for row in reader.rows() if isinstance(row, Row)] for split, reader in readers.items()}
 
 
 def test_splits_are_by_module_with_hard_negatives_of_the_same_module(write: Write) -> None:
     packages = many_files(write, modules=30, functions=6)
-    rows = rows_of(packages, test_share=0.2, valid_share=0.2)
-    assert rows == rows_of(
-        {name: list(reversed(files)) for name, files in packages.items()}, test_share=0.2, valid_share=0.2
-    )
+    rows = rows_of(packages, test=0.2, valid=0.2)
+    assert rows == rows_of({name: list(reversed(files)) for name, files in packages.items()}, test=0.2, valid=0.2)
     assert sum(len(found) for found in rows.values()) == 180
     modules: dict[str, set[str]] = {}
     for split, found in rows.items():
@@ -199,7 +193,7 @@ def test_copies_and_generic_queries_are_left_out(write: Write) -> None:
 
 def test_nothing_documented_is_an_error(write: Write) -> None:
     with pytest.raises(DataError, match="no documented function"):
-        python_docs(options(), {"p": [SourceFile(write("a.py", "x = 1\n"), "a")]})
+        python_docs(Splitting(), 100, {"p": [SourceFile(write("a.py", "x = 1\n"), "a")]})
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from bistill.config import PrepareOptions
 from bistill.data.prepare.loading import _say_scales
 from bistill.data.prepare.preparing import PreparedData, prepare
 from bistill.data.read.validation import LabelScale
+from bistill.data.settings import RowReading, Splitting
 from bistill.data.store.opening import load_documents, load_split
+from bistill.data.store.version import Version
 from bistill.errors import DataError, RowError
 
 Write = Callable[[str, str | bytes], Path]
@@ -23,10 +24,8 @@ HEADER = "query-id\tcorpus-id\tscore\n"
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "islet", "junco")
 
 
-def run(source: Path, **changes: Any) -> PreparedData:
-    return prepare(
-        PrepareOptions(source=str(source), data_version="v", data_root=str(source.parent / "out"), **changes)
-    )
+def run(source: Path, **settings: Any) -> PreparedData:
+    return prepare(source, Version(source.parent / "out", "v"), **settings)
 
 
 def labels(folder: Path, split: str) -> dict[tuple[str, str], float]:
@@ -72,7 +71,7 @@ def test_nothing_is_said_of_labels_where_all_splits_are_binary(
 
 def test_a_highest_label_that_is_given_counts_for_every_split(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     source = beir(write, {"train": [(0, 0, 1), (1, 1, 2)], "dev": [(2, 2, 2)], "test": [(3, 3, 1), (4, 4, 1)]})
-    folder = run(source, label_maximum=4, positive_from=0.25).folder
+    folder = run(source, reading=RowReading(label_maximum=4, positive_from=0.25)).folder
     assert labels(folder, "test") == {named(3, 3): 0.25, named(4, 4): 0.25}
     assert labels(folder, "train") == {named(0, 0): 0.25, named(1, 1): 0.5}
     said = capsys.readouterr().err
@@ -83,7 +82,7 @@ def test_a_split_in_which_nothing_can_be_relevant_is_said(capsys: pytest.Capture
     scales = {name: LabelScale(4) for name in ("train.tsv", "test.tsv", "none.csv")}
     scales["train.tsv"].see(1.0, "train.tsv", 2)
     scales["test.tsv"].see(2.0, "test.tsv", 2)
-    _say_scales(scales, PrepareOptions(source="s", data_version="v", label_maximum=4))
+    _say_scales(scales, RowReading(label_maximum=4))
     assert capsys.readouterr().err == (
         "labels: train.tsv: labels 0 and 1, divided by 4; test.tsv: labels 0 to 2, divided by 4; "
         "none.csv: no labels: positives and negatives by column; no document is relevant in train.tsv\n"
@@ -106,7 +105,7 @@ def test_a_split_without_rows_is_taken_from_train_like_one_that_is_missing(
 ) -> None:
     source = beir(write, {"train": [(number, number, 1) for number in range(8)], "test": [(9, 9, 1)]}, extra="{\n")
     write("set/qrels/dev.tsv", empty)
-    made = run(source, valid_share=0.25, on_bad_rows="skip")
+    made = run(source, on_bad_rows="skip", splitting=Splitting(valid=0.25))
     assert made.queries == {"train": 6, "valid": 2, "test": 1}
     said = capsys.readouterr().err
     assert f"{source / 'qrels/dev.tsv'}: no rows; taken as if the file were not there\n" in said
@@ -125,7 +124,7 @@ def test_an_empty_file_beside_other_formats(name: str, empty: str, write: Write)
     write("set/train.csv", "query,positive\n" + rows)
     write("set/test.csv", "query,positive\na question,an answer\n")
     source = write(f"set/{name}", empty).parent
-    assert run(source, valid_share=0.25).queries == {"train": 6, "valid": 2, "test": 1}
+    assert run(source, splitting=Splitting(valid=0.25)).queries == {"train": 6, "valid": 2, "test": 1}
 
 
 def test_a_split_whose_queries_all_stand_in_another_is_not_written_empty(write: Write) -> None:

@@ -61,6 +61,6 @@ def test_what_needs_a_positive_says_so(write: Write) -> None:
             chosen(dataset, 0, "train", 2)
         assert str(dataset.path) in str(caught.value)
     seed = next(seed for seed in range(50) if subset(seed, "train", 6, 1)[0] != 5)
-    with pytest.raises(OptionError, match="--max_samples") as refused:
+    with pytest.raises(OptionError, match="`max_samples`") as refused:
         choice.queries(of_labels(write, [[0]] * 5 + [[1]]), seed, "train", 1)
     assert "1 of 6 queries have one" in str(refused.value)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bistill.data.read import csv_records, dialect
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Record
+from bistill.data.settings import RowReading
 from bistill.data.store.opening import load_split
 from bistill.errors import DataError, RowError
 
@@ -98,7 +98,7 @@ def test_bad_row_names_file_row_column_and_what_was_found(case: str, write: Writ
         ("query/positive\na/b\n", ["missing columns", "separated by commas"]),
         (
             PAIRS + "a,b,0.5\na,c,2\n",
-            ["row 2", "fractions with labels above 1: 0.5 here, 2 in row 3", "--label_maximum"],
+            ["row 2", "fractions with labels above 1: 0.5 here, 2 in row 3", "`label_maximum`"],
         ),
         (TRIPLETS.encode("utf-16-le"), ["looks like UTF-16", "byte order mark", "save it as UTF-8"]),
     ],
@@ -130,7 +130,7 @@ def test_advice_for_labels_says_what_to_write(write: Write) -> None:
 def test_label_above_the_given_maximum(write: Write) -> None:
     file = write("rows.csv", PAIRS + "a,b,2.5\na,c,4\n")
     with pytest.raises(RowError, match=r"row 3, column 'label': .* labels go from 0 to 3"):
-        load_split(file, reading=ReadingOptions(label_maximum=3))
+        load_split(file, reading=RowReading(label_maximum=3))
 
 
 def test_a_field_longer_than_the_limit_is_reported(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,16 @@ import pytest
 from bistill.data.read.columns import (
     RECOGNISED,
     ColumnMap,
-    ColumnOverrides,
     normalised_name,
     resolve_columns,
     resolve_document_columns,
     resolve_query_column,
     role_of,
 )
+from bistill.data.settings import Columns
 from bistill.errors import DataError
 
-NONE = ColumnOverrides()
+NONE = Columns()
 
 
 def test_every_listed_name_is_in_its_normal_form_and_has_one_role() -> None:
@@ -66,7 +66,7 @@ def test_pairs_in_any_order() -> None:
 
 
 def test_overrides_win_over_recognised_names() -> None:
-    overrides = ColumnOverrides(query="frage", positive="text", negatives=("b", "a"))
+    overrides = Columns(query="frage", positive="text", negatives=("b", "a"))
     found = resolve_columns(["frage", "text", "a", "b", "label", "query"], "f.csv", overrides)
     assert (found.form, found.query, found.positive, found.negatives) == ("triplets", "frage", "text", ("b", "a"))
     assert found.ignored == ("label", "query")
@@ -75,24 +75,24 @@ def test_overrides_win_over_recognised_names() -> None:
 @pytest.mark.parametrize(
     ("header", "overrides", "parts"),
     [
-        (["query", "negative"], NONE, ["f.csv", "missing column: positive", "--positive_column"]),
-        (["query", "passage"], NONE, ["missing column: label", "--label_column", "['query', 'passage']"]),
+        (["query", "negative"], NONE, ["f.csv", "missing column: positive", "`Columns.positive`"]),
+        (["query", "passage"], NONE, ["missing column: label", "`Columns.label`", "['query', 'passage']"]),
         (["positive", "negative"], NONE, ["missing column: query"]),
         (["a", "b"], NONE, ["missing columns: neither positive", "['a', 'b']"]),
         (["query", "question", "positive"], NONE, ["more than one column can be the query: 'query', 'question'"]),
         (["query", "positive", "passage", "label"], NONE, ["can be read as query, positive, negative and as"]),
         (["query", "positive", "score"], NONE, ["can be read as"]),
-        (["query", "positive", "neg_1", "부정_1"], NONE, ["same negative: 'neg_1', '부정_1'", "--negative_columns"]),
+        (["query", "positive", "neg_1", "부정_1"], NONE, ["same negative: 'neg_1', '부정_1'", "`Columns.negatives`"]),
         (["query", "positive", "query"], NONE, ["'query' more than once"]),
-        (["query", "positive"], ColumnOverrides(query="x"), ["missing column 'x', which --query_column names"]),
+        (["query", "positive"], Columns(query="x"), ["missing column 'x', which `Columns.query` names"]),
         (
             ["query", "positive", "passage", "label"],
-            ColumnOverrides(positive="positive", label="label"),
+            Columns(positive="positive", label="label"),
             ["can be read as"],
         ),
     ],
 )
-def test_headers_that_are_refused(header: list[str], overrides: ColumnOverrides, parts: list[str]) -> None:
+def test_headers_that_are_refused(header: list[str], overrides: Columns, parts: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         resolve_columns(header, "f.csv", overrides)
     for part in parts:

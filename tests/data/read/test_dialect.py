@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bistill.data.read.columns import ColumnOverrides
 from bistill.data.read.dialect import Dialect
-from bistill.data.read.validation import ReadingOptions
+from bistill.data.settings import Columns, RowReading
 from bistill.data.store.opening import load_documents, load_split
 from bistill.errors import DataError, RowError
 
@@ -43,7 +42,7 @@ def test_separators(name: str, content: str, note: str, write: Write) -> None:
 
 
 def test_a_separator_is_found_by_names_that_the_user_gives(write: Write) -> None:
-    reading = ReadingOptions(columns=ColumnOverrides(query="frage", positive="antwort"))
+    reading = RowReading(columns=Columns(query="frage", positive="antwort"))
     assert load_split(write("rows.csv", "frage;antwort\na;b\n"), reading=reading).queries[0] == "a"
 
 

@@ -18,15 +18,15 @@ from bistill.data.read import csv_records, dialect, hugging_face, validation
 from bistill.data.read.files import RowReader
 from bistill.data.read.rejections import Rejections
 from bistill.data.read.sources import open_source
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Record
+from bistill.data.settings import RowReading
 from bistill.data.store import building
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.errors import DataError, RowError
 
 Write = Callable[[str, str | bytes], Path]
-READING = ReadingOptions()
+READING = RowReading()
 ROWS = [("q1", "d1", 1), ("q1", "d2", 0), ("질의", "문서 하나", 1), ("q1", "d3", 1)]
 EXPECTED = [
     Record(0, "q1", (0, 3), (1.0, 1.0), (1,), (0.0,)),

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bistill.config import PrepareOptions
 from bistill.data.prepare.preparing import prepare
 from bistill.data.read.ids import FIRST_ROWS, watched
 from bistill.data.records import Judgement, Row
 from bistill.data.store.opening import load_documents, load_queries, load_split
+from bistill.data.store.version import Version
 from bistill.errors import DataError, RowError
 
 Write = Callable[[str, str | bytes], Path]
@@ -44,7 +43,7 @@ def test_numbers_on_both_sides_are_refused_with_what_to_join() -> None:
         run(rows)
     assert caught.value.what == "the queries and documents of all 2 rows are whole numbers: ids, not texts"
     assert caught.value.found == "'121352', '1000052'"
-    for part in ("put the text of each id in its place", "corpus.jsonl", "qrels/train.tsv", "--numbers_are_texts"):
+    for part in ("put the text of each id in its place", "corpus.jsonl", "qrels/train.tsv", "`numbers_are_texts`"):
         assert part in caught.value.todo
     (note,) = run(rows, allowed=True)
     assert note.startswith(
@@ -94,12 +93,12 @@ def test_one_text_among_the_first_rows_is_enough_and_later_rows_do_not_count() -
 def test_prepare_refuses_triples_of_ids_and_reads_them_when_told(header: str, write: Write, tmp_path: Path) -> None:
     last = ["1", "0", "1"] if "label" in header else ["77", "88", "99"]
     rows = [f"{query},{passage},{end}\n" for query, passage, end in zip(MSMARCO, MSMARCO[::-1], last * 2, strict=False)]
-    options: dict[str, Any] = {"data_version": "v", "data_root": str(tmp_path / "out"), "positive_from": 0.5}
-    source = str(write("triples.csv", header + "".join(rows)))
+    version = Version(tmp_path / "out", "v")
+    source = write("triples.csv", header + "".join(rows))
     with pytest.raises(DataError, match=r"triples.csv: the queries and documents of all 5 rows are whole numbers"):
-        prepare(PrepareOptions(source=source, **options))
+        prepare(source, version)
     assert not (tmp_path / "out").exists()
-    made = prepare(PrepareOptions(source=source, numbers_are_texts=True, **options))
+    made = prepare(source, version, numbers_are_texts=True)
     assert sum(made.queries.values()) == 5
 
 

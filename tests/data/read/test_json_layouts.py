@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from bistill.config import PrepareOptions
 from bistill.data.prepare.preparing import prepare
 from bistill.data.read import json_values
 from bistill.data.read.jsonl import objects
 from bistill.data.store.opening import load_documents, load_queries, load_split
+from bistill.data.store.version import Version
 from bistill.errors import DataError, RowError
 
 Write = Callable[[str, str | bytes], Path]
@@ -218,7 +218,7 @@ def test_documents_that_no_query_judges_come_into_the_corpus(write: Write, tmp_p
         relevant_docs={name: [name] for name in names},
     )
     file = write("qa.json", json.dumps(document, indent=4))
-    made = prepare(PrepareOptions(source=str(file), data_version="v", data_root=str(tmp_path / "out")))
+    made = prepare(file, Version(tmp_path / "out", "v"))
     assert made.queries == {"train": 16, "valid": 2, "test": 2}
     assert list(load_documents(made.folder / "corpus.csv")) == ["passage u", "passage v", "passage w"]
 
@@ -229,7 +229,7 @@ def test_a_folder_of_arrays(split: str, write: Write, tmp_path: Path) -> None:
     write("set/validation.json", json.dumps([{"query": "a", "pos": ["b"]}], indent=2))
     write("set/prepare.json", "{}")
     folder = write("set/test.json", json.dumps(finetuning())).parent
-    made = prepare(PrepareOptions(source=str(folder), data_version="v", data_root=str(tmp_path / "out")))
+    made = prepare(folder, Version(tmp_path / "out", "v"))
     assert made.queries == {"train": 3, "valid": 1, "test": 2}
     assert list(load_documents(made.folder / "corpus.csv")) == ["four"]
 
@@ -238,7 +238,7 @@ def test_an_array_as_the_corpus_of_a_beir_folder(write: Write, tmp_path: Path) -
     write("set/corpus.jsonl", json.dumps([{"_id": "1", "title": "T", "text": "one"}], indent=2))
     write("set/queries.jsonl", '{\n  "_id": "q",\n  "text": "first"\n}\n')
     folder = write("set/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t1\t1\n").parents[1]
-    made = prepare(PrepareOptions(source=str(folder), data_version="v", data_root=str(tmp_path / "out")))
+    made = prepare(folder, Version(tmp_path / "out", "v"))
     assert answers(made.folder / "test.csv") == {"first": (["T one"], [])}
 
 

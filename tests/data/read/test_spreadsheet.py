@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from bistill.data.read.sources import open_source
-from bistill.data.read.validation import ReadingOptions
+from bistill.data.settings import RowReading
 from bistill.data.store.opening import load_documents, load_split
 from bistill.errors import DataError, RowError
 
@@ -98,7 +98,7 @@ def test_a_date_is_no_text(tmp_path: Path) -> None:
 def test_documents_and_splits_of_spreadsheets(tmp_path: Path) -> None:
     workbook(tmp_path / "train.xlsx", One=[HEADER, ["a", "b"]])
     assert list(load_documents(workbook(tmp_path / "other.xlsx", One=[["passage"], ["x"], ["y"]]))) == ["x", "y"]
-    assert list(open_source(tmp_path, ReadingOptions()).readers) == ["train"]
+    assert list(open_source(tmp_path, RowReading()).readers) == ["train"]
 
 
 def test_without_the_library_it_is_called_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bistill import artifacts
-from bistill.data.read.columns import ColumnOverrides
 from bistill.data.read.rejections import Rejections
 from bistill.data.read.sources import open_source
-from bistill.data.read.validation import ReadingOptions
+from bistill.data.settings import Columns, RowReading
 from bistill.data.store import building
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_documents, load_queries, load_split
@@ -23,10 +22,10 @@ from bistill.errors import DataError, RowError
 
 Objects = list[dict[str, Any]]
 Save = Callable[[Objects], Dataset]
-READING = ReadingOptions()
+READING = RowReading()
 
 
-def built(source: Path, reading: ReadingOptions = READING) -> Dataset:
+def built(source: Path, reading: RowReading = READING) -> Dataset:
     folder = source.parent / "built"
     folder.mkdir()
     (reader,) = open_source(source, reading).readers.values()
@@ -206,7 +205,7 @@ def test_a_label_column_goes_before_labels_inside_and_names_by_flag_before_both(
     inside = {"text": "one", "label": 0}
     file.write_text(json.dumps({"query": "q", "passage": inside, "label": 1, "ctx": inside}), encoding="utf-8")
     assert answers(load_split(file)) == {"q": (["one"], [])}
-    reading = ReadingOptions(columns=ColumnOverrides(positive="ctx"))
+    reading = RowReading(columns=Columns(positive="ctx"))
     assert answers(load_split(file, reading=reading)) == {"q": (["one"], [])}
     with pytest.raises(DataError, match="missing column: label"):
         file.write_text(json.dumps({"query": "q", "passage": {"text": "one"}}), encoding="utf-8")

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from bistill.data.read import csv_reader
-from bistill.data.read.columns import ColumnOverrides
-from bistill.data.read.validation import ReadingOptions
 from bistill.data.records import Record, Row
+from bistill.data.settings import Columns, RowReading
 from bistill.data.store import texts
 from bistill.data.store.opening import load_documents, load_queries, load_split
 from bistill.errors import RowError
@@ -59,7 +58,7 @@ def test_labels_are_brought_to_0_to_1(
     write: Write,
 ) -> None:
     rows = "".join(f"q,d{number},{label}\n" for number, label in enumerate(labels))
-    reading = ReadingOptions(label_maximum=maximum, positive_from=positive_from)
+    reading = RowReading(label_maximum=maximum, positive_from=positive_from)
     record = load_split(write("rows.csv", "query,passage,label\n" + rows), reading=reading)[0]
     assert dict(zip(record.positives, record.positive_labels, strict=True)) == positives
     assert dict(zip(record.negatives, record.negative_labels, strict=True)) == negatives
@@ -147,8 +146,8 @@ def test_stop_raises_though_a_skipping_start_filled_the_cache(write: Write) -> N
 def test_fingerprint_follows_content_and_reading(write: Write) -> None:
     file = write("rows.csv", "query,passage,label\na,b,0.5\na,c,1\n")
     first = load_split(file).fingerprint
-    assert load_split(file, reading=ReadingOptions(positive_from=0.6)).fingerprint != first
-    named = ReadingOptions(columns=ColumnOverrides(query="query"))
+    assert load_split(file, reading=RowReading(positive_from=0.6)).fingerprint != first
+    named = RowReading(columns=Columns(query="query"))
     assert load_split(file, reading=named).fingerprint != first
     file.write_text("query,passage,label\na,b,0.5\na,d,1\n", encoding="utf-8")
     assert load_split(file).fingerprint != first
