@@ -19,6 +19,7 @@ from bistill.monitor.states import Patience
 
 if TYPE_CHECKING:
     from bistill.monitor.commanded import Commanded
+    from bistill.monitor.web.server import WebServer
 
 # One look at the end of which every journal is read.
 WHOLE_SECONDS: Final = 3600.0
@@ -108,15 +109,26 @@ def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
     root, notice = Path(options.runs), no_notice
     parts: list[Part] = []
     if options.web:
-        from bistill.monitor.web.server import WebServer  # the server is loaded only where it is asked for
-
-        parts.append(server := stack.enter_context(WebServer(root, options.host, options.port)))
+        parts.append(server := stack.enter_context(_page(options)))
         notice = server.notice
     if not sys.stdout.isatty():
         return [*parts, PlainLines(root, notice)]
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
     return [*parts, stack.enter_context(Screen(root, notice=notice))]
+
+
+def _page(options: MonitorOptions) -> WebServer:
+    """The page, whose packages are an extra and are loaded only where it is asked for."""
+    try:
+        from bistill.monitor.web.server import WebServer
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "bistill"):
+            raise
+        what, todo = "a package of the page is not installed", "pip install 'bistill[monitor]'"
+        raise OptionError(what, where="--web", found=missing, todo=todo) from None
+    return WebServer(Path(options.runs), options.host, options.port)
 
 
 def _print(message: str) -> None:

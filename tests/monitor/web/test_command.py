@@ -71,3 +71,25 @@ def test_a_notice_is_printed_when_it_is_another_one(tmp_path: Path, capsys: pyte
         printed.act([])
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if line in ("one", "two")] == ["one", "two"]
+
+
+def blocked(*names: str) -> list[str]:
+    """The monitor in a process in which packages cannot be imported."""
+    code = f"import sys; sys.modules.update(dict.fromkeys({names!r}))\nfrom bistill.app.cli import main; main()"
+    return [sys.executable, "-c", code, "monitor"]
+
+
+@pytest.mark.parametrize("name", ["starlette", "uvicorn"])
+def test_without_a_package_of_the_page_it_says_what_to_install(tmp_path: Path, name: str) -> None:
+    command = [*blocked(name), "--runs", str(tmp_path), "--web"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: --web: a package of the page is not installed" in result.stderr and name in result.stderr
+    assert result.stderr.endswith("do: pip install 'bistill[monitor]'\n") and "Traceback" not in result.stderr
+
+
+def test_the_terminal_needs_none_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "run" / "journal.jsonl", start(), step(7, time=time.time()))
+    command = [*blocked("starlette", "uvicorn", "youplot", "anyio", "h11"), "--runs", str(tmp_path), "--once"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
+    assert (result.returncode, result.stderr) == (0, "") and "7/" in result.stdout
