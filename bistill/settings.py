@@ -10,7 +10,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -44,7 +44,8 @@ class Settings:
 
 def hints(kind: type) -> Mapping[str, Any]:
     """Types of the fields of a settings class, with their ranges."""
-    return typing.get_type_hints(kind, include_extras=True)
+    found = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: found[field.name] for field in fields(kind)}
 
 
 def range_of(kind: type, name: str) -> Within:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import recipes
 
 from bistill import artifacts
-from bistill.candidates.scores.teachers import Settings, Teacher
+from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.settings import TeacherReading
 from bistill.config import EvaluationOptions
 from bistill.data.store.version import Version
 from bistill.evaluation import scores, separation, task
@@ -89,7 +90,7 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
     """
     asked, options = question(start, data, asking)
     ranked = answers_of(start, asked, options).ids
-    settings = Settings(max_len=max_len, precision=options.precision)
+    settings = TeacherReading(max_len=max_len, precision=options.precision)
     with Teacher.open(name, settings) as opened:
         answers = scores.of_teacher(opened, asked, ranked, depth=depth, extra=[])
     return ranking(asked, answers.run(asked))

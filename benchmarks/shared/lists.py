@@ -21,7 +21,10 @@ def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset
     folder = Path(options.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / "candidates.jsonl")
-    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
+    names = (options.teacher_path, *options.more_teachers)
+    with Teachers.open(
+        names, options.teacher_weights, assembling.teacher_reading(options, options.precision)
+    ) as teachers:
         # As the command makes it: an option that changes the task is measured with all it changes.
         task = distillation._task(options, encoder, dataset, query_ids, corpus, teachers, journal)
     journal.close()

@@ -19,7 +19,9 @@ from turn import Turns
 
 from bistill.candidates.building import build
 from bistill.candidates.scores.scoring import Scored
+from bistill.candidates.settings import Limits, Random
 from bistill.config import DistillationOptions, assembling
+from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.engine import Engine
@@ -65,7 +67,17 @@ def main() -> None:
     corpus = assembling.version(options).corpus(dataset)
     read = time.perf_counter()
     teacher: Any = ChanceTeacher()
-    pools = build(options, dataset, corpus, np.arange(len(dataset)), teacher)
+    pools = build(
+        Collection(dataset, corpus),
+        np.arange(len(dataset)),
+        teacher,
+        miners=(Random(),),
+        lists=assembling.lists(options),
+        limits=Limits(max_ratio=None),
+        epochs=1,
+        start=assembling.student_start(options, options.precision),
+        seed=options.seed,
+    )
     facts = {"queries": len(dataset), "reading": read - started, "lists": time.perf_counter() - read}
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len, precision=options.precision)
     task = ListTask(encoder, dataset, corpus, pools, options)

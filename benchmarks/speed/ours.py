@@ -23,7 +23,8 @@ from lists import list_task
 from turn import Turns, workload
 
 from bistill.candidates.scores.cache import ScoreCache
-from bistill.candidates.scores.teachers import Settings, Teacher, relevance
+from bistill.candidates.scores.teachers import Teacher, relevance
+from bistill.candidates.settings import TeacherReading
 from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.opening import load_split
@@ -104,7 +105,7 @@ def score(given: dict[str, Any], turns: Turns) -> None:
     """Passes over all pairs, each into a new cache."""
     queries, documents = given["queries"], given["documents"]
     pairs = np.repeat(np.arange(len(queries))[:, None], 2, axis=1)
-    settings = Settings(max_len=given["max_len"], precision=given["precision"])
+    settings = TeacherReading(max_len=given["max_len"], precision=given["precision"])
     with tempfile.TemporaryDirectory() as folder, Teacher.open(given["model"], settings) as teacher:
         teacher.logits(["query"], ["document"], np.array([[0, 0]]), "")  # loads the weights
         turns.ready()

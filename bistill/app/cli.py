@@ -54,11 +54,11 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "teacher": Command(TeacherOptions, "bistill.training.teacher.train:train", "train a Cross-Encoder teacher"),
     "candidates": Command(
-        CandidatesOptions, "bistill.candidates.command:make", "mine, score, filter and inspect candidate lists"
+        CandidatesOptions,
+        "bistill.app.commands.candidates:candidates",
+        "mine, score, filter and inspect candidate lists",
     ),
-    "scores": Command(
-        ScoresOptions, "bistill.candidates.scores.command:scores", "show, export and import teacher scores"
-    ),
+    "scores": Command(ScoresOptions, "bistill.app.commands.scores:scores", "show, export and import teacher scores"),
     "distill": Command(
         DistillationOptions, "bistill.training.student.train:train", "distil it into a Bi-Encoder student"
     ),

@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from bistill.candidates.settings import Limits
 from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
 
@@ -56,10 +57,7 @@ def judge(
     relevance: np.ndarray,
     labelled: np.ndarray,
     positive: float,
-    *,
-    max_ratio: float | None,
-    max_score: float | None,
-    irrelevant_below: float,
+    limits: Limits,
 ) -> np.ndarray:
     """Verdict on each candidate of one query.
 
@@ -67,17 +65,15 @@ def judge(
         relevance: teacher's relevance in 0..1, shape (n,).
         labelled: True where a person called it irrelevant, shape (n,); such a candidate is always kept.
         positive: relevance of the query's best positive.
-        max_ratio: highest share of ``positive``; None for no such limit.
-        max_score: highest relevance; None for no such limit.
-        irrelevant_below: a candidate of less relevance passes ``max_ratio`` whatever the positive's.
+        limits: above which relevance it is dropped.
 
     Returns:
         Values of ``Verdict``, uint8 of shape (n,).
     """
     verdicts = np.full(len(relevance), Verdict.KEPT, dtype=np.uint8)
-    if max_score is not None:
-        verdicts[(relevance > max_score) & ~labelled] = Verdict.ABSOLUTE
-    if max_ratio is not None:
-        limit = max(max_ratio * positive, irrelevant_below)
+    if limits.max_score is not None:
+        verdicts[(relevance > limits.max_score) & ~labelled] = Verdict.ABSOLUTE
+    if limits.max_ratio is not None:
+        limit = max(limits.max_ratio * positive, limits.irrelevant_below)
         verdicts[(relevance > limit) & ~labelled] = Verdict.RATIO
     return verdicts

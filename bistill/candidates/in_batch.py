@@ -15,21 +15,19 @@ import numpy as np
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
 from bistill.data.queries.copies import Selection
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
+from bistill.data.store.collection import Collection
 
 
 class InBatchNegatives:
     """The lists of a batch with the documents of the others behind their own.
 
     Args:
-        dataset: queries and labels.
-        corpus: documents.
+        collection: queries, labels and documents.
         pools: scored candidates of the queries, at least one each.
     """
 
-    def __init__(self, dataset: Dataset, corpus: Corpus, pools: ScoredPools) -> None:
-        self._dataset, self._corpus, self._pools = dataset, corpus, pools
+    def __init__(self, collection: Collection, pools: ScoredPools) -> None:
+        self._collection, self._pools = collection, pools
 
     def extended(self, lists: Sequence[TrainingList], rows: np.ndarray) -> list[TrainingList]:
         """What each list of a batch becomes.
@@ -38,7 +36,7 @@ class InBatchNegatives:
             lists: the own lists of a batch.
             rows: of their queries in the pools, integers of shape (lists,).
         """
-        beside = documents_beside(lists, self._dataset, self._corpus)
+        beside = documents_beside(lists, self._collection)
         return [
             self._list(item, self._pools[int(row)], documents)
             for item, row, documents in zip(lists, rows, beside, strict=True)
@@ -50,22 +48,22 @@ class InBatchNegatives:
             np.full(len(documents), pool.logits.min(), dtype=np.float32),
             np.ones(len(documents), dtype=bool),
         )
-        first = self._corpus.copies.first
+        first = self._collection.corpus.copies.first
         _, candidates, places = np.intersect1d(first[documents], first[pool.documents], return_indices=True)
         logits[candidates] = pool.logits[places]
         there[candidates] = pool.verdicts[places] == Verdict.KEPT
         return longer(item, documents, logits, there)
 
 
-def documents_beside(lists: Sequence[TrainingList], dataset: Dataset, corpus: Corpus) -> Iterator[np.ndarray]:
+def documents_beside(lists: Sequence[TrainingList], collection: Collection) -> Iterator[np.ndarray]:
     """For each list of a batch the rising ids, int64, of the documents that the others brought and that are negatives
     of its query as far as labels and texts tell.
 
     Args:
         lists: the own lists of a batch.
-        dataset: labels of their queries.
-        corpus: documents.
+        collection: their queries, labels and documents.
     """
+    dataset, corpus = collection
     first = corpus.copies.first
     documents = np.unique(np.concatenate([item.documents for item in lists]))
     texts, places = np.unique(first[documents], return_index=True)

@@ -13,13 +13,10 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.mining.miners import NAMES
 from bistill.candidates.pools import QueryPool, ScoredPools
 from bistill.candidates.scores.teachers import relevance
-from bistill.config import CandidatesOptions
 from bistill.data.sampling import generator
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
+from bistill.data.store.collection import Collection
 
 QUANTILES: Final = (0.1, 0.5, 0.9)
 RANKS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -78,7 +75,7 @@ def by_miner(pools: ScoredPools) -> dict[str, dict[str, float]]:
     """Of each miner: ``candidates``, share ``removed`` by the limits, ``mean`` and ``median`` relevance of them all."""
     figures = {}
     scores = relevance(pools.logits)
-    for place, name in enumerate(NAMES):
+    for place, name in enumerate(pools.miners):
         own = (pools.sources >> place) & 1 > 0
         if own.any():
             figures[name] = {
@@ -118,18 +115,26 @@ def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
     return sorted(found, key=lambda item: (item.relevance, item.query_id, item.positive))
 
 
-def write_filtered(path: Path, removed: Sequence[Removed], dataset: Dataset, corpus: Corpus) -> None:
+def write_filtered(path: Path, removed: Sequence[Removed], collection: Collection) -> None:
     """Write removed candidates with their texts as CSV."""
     rows = (
-        (dataset.queries[item.query_id], corpus[item.positive], item.positive_relevance, corpus[item.document], item[4])
+        (
+            collection.dataset.queries[item.query_id],
+            collection.corpus[item.positive],
+            item.positive_relevance,
+            collection.corpus[item.document],
+            item[4],
+        )
         for item in removed
     )
     _write_csv(path, ("query", "positive", "positive_relevance", "removed", "removed_relevance"), rows)
 
 
-def write_suspects(path: Path, found: Sequence[Suspect], dataset: Dataset, corpus: Corpus) -> None:
+def write_suspects(path: Path, found: Sequence[Suspect], collection: Collection) -> None:
     """Write suspect labels with their texts as CSV."""
-    rows = ((dataset.queries[item.query_id], corpus[item.positive], item.relevance) for item in found)
+    rows = (
+        (collection.dataset.queries[item.query_id], collection.corpus[item.positive], item.relevance) for item in found
+    )
     _write_csv(path, ("query", "positive", "relevance"), rows)
 
 
@@ -137,9 +142,8 @@ def show(
     report: dict[str, Any],
     removed: Sequence[Removed],
     found: Sequence[Suspect],
-    dataset: Dataset,
-    corpus: Corpus,
-    options: CandidatesOptions,
+    collection: Collection,
+    irrelevant_below: float,
 ) -> None:
     """Print the tables of a report, ten removed candidates and how many labels are suspect."""
     counts = report["counts"]
@@ -172,15 +176,15 @@ def show(
     if removed:
         examples = [
             [
-                _short(dataset.queries[item.query_id]),
-                f"{item.positive_relevance:.3f} {_short(corpus[item.positive])}",
-                f"{item.relevance:.3f} {_short(corpus[item.document])}",
+                _short(collection.dataset.queries[item.query_id]),
+                f"{item.positive_relevance:.3f} {_short(collection.corpus[item.positive])}",
+                f"{item.relevance:.3f} {_short(collection.corpus[item.document])}",
             ]
             for item in removed[:SHOWN]
         ]
         title = f"{len(examples)} of {total} candidates removed as probably relevant"
         console.table(["query", "relevance, positive", "relevance, removed"], examples, title=title)
-    console.say(f"{len(found)} positives of a relevance below {options.irrelevant_below:g}: {artifacts.SUSPECT_FILE}")
+    console.say(f"{len(found)} positives of a relevance below {irrelevant_below:g}: {artifacts.SUSPECT_FILE}")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:

@@ -32,7 +32,7 @@ SCHEMA: Final = pa.schema(
 
 def write_pools(path: Path, pools: ScoredPools, dataset: Dataset) -> None:
     """Write the candidates of all queries as Parquet; document ids are those of the corpus, ``sources`` the sum of the
-    miners' bits (``miners.NAMES``), ``verdicts`` values of ``filtering.Verdict``."""
+    miners' bits (``registry.NAMES``, then a user's own), ``verdicts`` values of ``filtering.Verdict``."""
     with artifacts.atomic_path(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, SCHEMA) as writer:
         for start in range(0, len(pools), ROWS):
             own = [pools[row] for row in range(start, min(start + ROWS, len(pools)))]

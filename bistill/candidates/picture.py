@@ -10,7 +10,8 @@ import numpy as np
 from bistill import artifacts
 from bistill.candidates import inspection
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
+from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
+from bistill.candidates.pools import ScoredPools
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

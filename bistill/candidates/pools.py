@@ -15,9 +15,9 @@ import numpy as np
 
 from bistill.candidates.choice import choose
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.mining.miners import NAMES
+from bistill.candidates.mining.registry import LABELLED_BIT, NAMES
 from bistill.candidates.scores.teachers import relevance
-from bistill.config import DistillationOptions
+from bistill.candidates.settings import Lists
 from bistill.data.sampling import generator
 from bistill.data.store.spilled import Spilled
 from bistill.data.store.texts import windows
@@ -26,8 +26,6 @@ from bistill.data.store.texts import windows
 READS_BETWEEN_RELEASES: Final = 64
 # Queries whose pools are Python objects at once.
 POOLS_OF_A_BLOCK: Final = 8_192
-LABELLED_BIT = 1 << NAMES.index("labelled")
-RANDOM_BIT = 1 << NAMES.index("random")
 
 
 class TrainingList(NamedTuple):
@@ -131,6 +129,7 @@ class ScoredPools:
     Args:
         pools: one a query, in the order of training samples; taken block by block.
         counts: what happened on the way.
+        miners: their names by bit.
 
     Attributes:
         query_ids: of the rows, int64.
@@ -138,8 +137,8 @@ class ScoredPools:
         positive_logits: of all queries' positives, float32.
     """
 
-    def __init__(self, pools: Iterable[QueryPool], counts: Counts) -> None:
-        self.counts = counts
+    def __init__(self, pools: Iterable[QueryPool], counts: Counts, miners: Sequence[str] = NAMES) -> None:
+        self.counts, self.miners = counts, tuple(miners)
         self._reads = 0
         blocks = [_arrays(block) for block in windows(pools, POOLS_OF_A_BLOCK)] or [_arrays([])]
         query_ids, sizes, *candidates, positive_sizes, documents, logits = (
@@ -188,18 +187,18 @@ class ScoredPools:
         self._spilled.release()
         return digest.hexdigest()
 
-    def training_list(self, row: int, options: DistillationOptions, *, seed: int, epoch: int) -> TrainingList:
+    def training_list(self, row: int, lists: Lists, *, seed: int, epoch: int) -> TrainingList:
         """One positive and up to ``own_negatives`` candidates of a query in an epoch, by (seed, epoch, query id)."""
         pool = self[row]
-        epoch = epoch if options.redraw == "each_epoch" else 0
+        epoch = epoch if lists.redraw == "each_epoch" else 0
         first = _positive(pool, seed, epoch)
         kept = pool.kept
         chosen = kept[
             choose(
                 pool.logits[kept],
                 pool.labelled[kept],
-                options.own_negatives,
-                how=options.choice,
+                lists.own_negatives,
+                how=lists.choice,
                 seed=seed,
                 epoch=epoch,
                 query_id=pool.query_id,

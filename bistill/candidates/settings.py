@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+import pkgutil
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal
 
 from bistill.errors import OptionError
 from bistill.models.settings import EncoderStart, Precision, Tokens
@@ -12,80 +13,90 @@ from bistill.settings import Settings, Within
 LexicalTokens = Literal["auto", "words", "morphemes", "bigrams"]
 Choice = Literal["random", "stratified"]
 Redraw = Literal["each_epoch", "never"]
-Depth = Annotated[int, Within(1)] | None
 
 
 @dataclass(frozen=True)
-class Labelled(Settings):
-    """The negatives that people labelled.
+class MinerSettings(Settings):
+    """How candidates of a query are found; one subclass for each miner.
 
     Attributes:
-        depth: candidates of each query; None: as many as its lists take.
+        depth: candidates of each query; None: what its lists take decides (``candidates.depths``).
+        name: what the miner is called.
+        retrieval: whether it searches for what is near the query. Its answers are kept, and how many positives it finds
+            is counted.
+        made_by: ``module:function`` that makes the miner of these settings.
     """
 
-    depth: Depth = None
+    depth: Annotated[int, Within(1)] | None = None
+    name: ClassVar[str]
+    retrieval: ClassVar[bool] = True
+    made_by: ClassVar[str]
+
+    def make(self, search: Any) -> Any:
+        """The ``mining.miner.Miner`` of these settings for a ``mining.miner.Search``; nothing is searched yet."""
+        return pkgutil.resolve_name(self.made_by)(self, search)
+
+
+@dataclass(frozen=True)
+class Labelled(MinerSettings):
+    """The negatives that people labelled; without a depth as many as the lists of all epochs take."""
+
     name: ClassVar[str] = "labelled"
+    retrieval: ClassVar[bool] = False
+    made_by: ClassVar[str] = "bistill.candidates.mining.labelled:made"
 
 
 @dataclass(frozen=True)
-class Random(Settings):
-    """Documents by chance.
+class Random(MinerSettings):
+    """Documents by chance; without a depth as many as the lists take."""
 
-    Attributes:
-        depth: candidates of each query; None: as many as its lists take.
-    """
-
-    depth: Depth = None
     name: ClassVar[str] = "random"
+    retrieval: ClassVar[bool] = False
+    made_by: ClassVar[str] = "bistill.candidates.mining.random_miner:made"
 
 
 @dataclass(frozen=True)
-class Lexical(Settings):
-    """What BM25 ranks highest.
+class Lexical(MinerSettings):
+    """What BM25 ranks highest; without a depth four for every three that the lists take.
 
     Attributes:
-        depth: candidates of each query; None: four for every three that its lists take.
         tokens: what counts as a word; auto: words, for Korean morphemes with kiwipiepy, else bigrams.
     """
 
-    depth: Depth = None
     tokens: LexicalTokens = "auto"
     name: ClassVar[str] = "lexical"
+    made_by: ClassVar[str] = "bistill.candidates.mining.lexical:made"
 
 
 @dataclass(frozen=True)
-class Dense(Settings):
-    """What a Bi-Encoder ranks highest.
+class Dense(MinerSettings):
+    """What a Bi-Encoder ranks highest; without a depth four for every three that the lists take.
 
     Attributes:
-        depth: candidates of each query; None: four for every three that its lists take.
         model: the Bi-Encoder; None: the student as it starts, with all its layers.
     """
 
-    depth: Depth = None
     model: EncoderStart | None = None
     name: ClassVar[str] = "dense"
+    made_by: ClassVar[str] = "bistill.candidates.mining.dense:made"
 
 
 @dataclass(frozen=True)
-class CrossEncoderRanked(Settings):
-    """What the teacher ranks highest among what BM25 and a Bi-Encoder found.
+class CrossEncoderRanked(MinerSettings):
+    """What the teacher ranks highest among what BM25 and a Bi-Encoder found; without a depth four for every three that
+    the lists take.
 
     Attributes:
-        depth: candidates of each query; None: four for every three that its lists take.
         reads: documents of each query that the teacher reads; 0: all.
         lexical: the first of the two.
         dense: the second.
     """
 
-    depth: Depth = None
     reads: Annotated[int, Within(0)] = 200
     lexical: Lexical = Lexical()
     dense: Dense = Dense()
     name: ClassVar[str] = "cross_encoder"
-
-
-MinerSettings = Labelled | Random | Lexical | Dense | CrossEncoderRanked
+    made_by: ClassVar[str] = "bistill.candidates.mining.reranking:made"
 
 
 @dataclass(frozen=True)
@@ -155,3 +166,7 @@ class TeacherReading(Settings):
     precision: Precision = "auto"
     batch_size: Annotated[int, Within(1)] = 64
     trust_remote_code: bool = False
+
+    def for_loading(self) -> dict[str, Any]:
+        """What ``models.rerankers`` must know to load the teacher."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "batch_size"}

@@ -20,10 +20,9 @@ from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.in_batch import documents_beside, longer
 from bistill.candidates.pools import ScoredPools, TrainingList
 from bistill.candidates.scores.teachers import Teachers, relevance
-from bistill.config import DistillationOptions
+from bistill.candidates.settings import Limits, Lists
 from bistill.data.sampling import generator
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
+from bistill.data.store.collection import Collection
 from bistill.data.store.spilled import Spilled
 
 # Pairs that wait in memory before repeated ones are dropped.
@@ -34,12 +33,13 @@ class SharedNegatives:
     """Which documents of other queries fill the lists of a batch, with the teacher's logits.
 
     Args:
-        dataset: queries and labels.
-        corpus: documents.
+        collection: queries, labels and documents.
         pools: scored candidates of the queries.
-        options: limits, ``K`` and ``own_documents``, which is set.
+        lists: size of the lists, and ``own_documents``, which is set.
+        limits: above which relevance a document is no negative.
         batches: epoch and own lists of each batch of the run.
         teachers: who score the pairs.
+        seed: of the choice.
         kept: file in which the scores of a run lie, so that a run that goes on finds those it began with, whatever has
             been scored since; written where it is not there, or holds those of other pairs or other pools.
 
@@ -51,19 +51,21 @@ class SharedNegatives:
 
     def __init__(
         self,
-        dataset: Dataset,
-        corpus: Corpus,
+        collection: Collection,
         pools: ScoredPools,
-        options: DistillationOptions,
+        lists: Lists,
+        limits: Limits,
         batches: Iterable[tuple[int, Sequence[TrainingList]]],
         teachers: Teachers,
+        *,
+        seed: int,
         kept: Path | None = None,
     ) -> None:
-        assert options.own_documents is not None
-        self._dataset, self._corpus, self._options = dataset, corpus, options
-        self._wanted = options.K - options.own_documents
+        assert lists.own_documents is not None
+        self._collection, self._seed, self._size = collection, seed, lists.size
+        self._wanted = lists.size - lists.own_documents
         self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
-        self._pairs = _union(self._keys(lists, epoch) for epoch, lists in batches)
+        self._pairs = _union(self._keys(own, epoch) for epoch, own in batches)
         asked = hashlib.sha256(self._pairs.tobytes() + pools.fingerprint().encode("ascii")).hexdigest()
         logits = None if kept is None else _read(kept, asked)
         if logits is None:
@@ -71,7 +73,7 @@ class SharedNegatives:
             if kept is not None:
                 with artifacts.atomic_path(kept) as temporary, temporary.open("wb") as file:
                     np.savez(file, asked=np.array(asked), logits=logits)
-        self._spilled = Spilled((self._pairs, self._judged(logits, pools)))
+        self._spilled = Spilled((self._pairs, self._judged(logits, pools, limits)))
         self._pairs, self._logits = self._spilled.arrays
         self._say()
 
@@ -84,7 +86,7 @@ class SharedNegatives:
         """
         filled = []
         for item, documents in zip(lists, self._others(lists, epoch), strict=True):
-            wanted = item.query_id * len(self._corpus) + documents
+            wanted = item.query_id * self._documents + documents
             places = np.searchsorted(self._pairs, wanted)
             assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
             values = self._logits[places]
@@ -102,39 +104,40 @@ class SharedNegatives:
     def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
         """For each list of a batch ids, int64, of the first documents beside it in an order by (seed, epoch, query
         id): as many as it lacks, or all there are."""
-        for item, others in zip(lists, documents_beside(lists, self._dataset, self._corpus), strict=True):
-            yield generator(self._options.seed, "shared", epoch, item.query_id).permutation(others)[: self._wanted]
+        for item, others in zip(lists, documents_beside(lists, self._collection), strict=True):
+            yield generator(self._seed, "shared", epoch, item.query_id).permutation(others)[: self._wanted]
+
+    @property
+    def _documents(self) -> int:
+        return len(self._collection.corpus)
 
     def _keys(self, lists: Sequence[TrainingList], epoch: int) -> np.ndarray:
         """Query id * corpus size + document id of every pair of a batch outside its own lists."""
         others = list(self._others(lists, epoch))
         self.counts["short"] += sum(len(documents) < self._wanted for documents in others)
-        keys = [item.query_id * len(self._corpus) + found for item, found in zip(lists, others, strict=True)]
+        keys = [item.query_id * self._documents + found for item, found in zip(lists, others, strict=True)]
         return np.concatenate(keys)
 
     def _scored(self, teachers: Teachers) -> np.ndarray:
         """Logits of all pairs, nan where there is none."""
-        pairs = np.stack(np.divmod(self._pairs, len(self._corpus)), axis=1)
-        scored = teachers.logits(self._dataset.queries, self._corpus, pairs, "shared pairs")
+        pairs = np.stack(np.divmod(self._pairs, self._documents), axis=1)
+        scored = teachers.logits(self._collection.dataset.queries, self._collection.corpus, pairs, "shared pairs")
         self.counts["scored"] = scored.scored
         return scored.logits
 
-    def _judged(self, logits: np.ndarray, pools: ScoredPools) -> np.ndarray:
+    def _judged(self, logits: np.ndarray, pools: ScoredPools, limits: Limits) -> np.ndarray:
         """Logits of all pairs, float32; nan for those without a score to learn, or above a limit."""
-        options = self._options
         values = logits.copy()
-        first = pools.query_ids * len(self._corpus)
-        starts, ends = np.searchsorted(self._pairs, first), np.searchsorted(self._pairs, first + len(self._corpus))
+        first = pools.query_ids * self._documents
+        starts, ends = np.searchsorted(self._pairs, first), np.searchsorted(self._pairs, first + self._documents)
         for pool, start, end in zip(pools, starts, ends, strict=True):
             own = values[start:end]
-            documents = self._pairs[start:end] % len(self._corpus)
+            documents = self._pairs[start:end] % self._documents
             verdicts = judge(
                 relevance(own),
-                np.isin(documents, self._dataset[pool.query_id].negatives),
+                np.isin(documents, self._collection.dataset[pool.query_id].negatives),
                 float(relevance(pool.positive_logits).max()),
-                max_ratio=options.max_negative_ratio,
-                max_score=options.max_negative_score,
-                irrelevant_below=options.irrelevant_below,
+                limits,
             )
             own[verdicts != Verdict.KEPT] = np.nan
             self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())
@@ -142,14 +145,14 @@ class SharedNegatives:
         return values
 
     def _say(self) -> None:
-        counts, options = self.counts, self._options
+        counts = self.counts
         console.say(
             f"shared pairs: {counts['pairs']} beside the own lists, {counts['unscored']} of them without a score, "
             f"{counts['removed']} above the teacher's limits"
         )
         if counts["short"]:
             console.say(
-                f"{counts['short']} lists of all epochs are shorter than --K {options.K}: "
+                f"{counts['short']} lists of all epochs are shorter than `Lists.size` {self._size}: "
                 f"their batches hold too few documents"
             )
 

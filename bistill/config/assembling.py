@@ -95,9 +95,9 @@ def miners(options: ListOptions, student: StudentOptions, precision: Precision) 
         OptionError: an unknown or repeated miner, a depth that is no number above 0, or no miner at all.
     """
     found = [_miner(given, options, student, precision) for given in options.miners]
-    names = [miner.name for miner in found]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise OptionError("the miner is named twice", where="--miners", found=repeated[0])
+    for place, (given, miner) in enumerate(zip(options.miners, found, strict=True)):
+        if miner.name in (earlier.name for earlier in found[:place]):
+            raise OptionError("the miner is named twice", where="--miners", found=given)
     if not found:
         raise OptionError("at least one miner is needed", where="--miners", todo="give labelled lexical random")
     return tuple(found)

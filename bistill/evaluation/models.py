@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from bistill import artifacts
-from bistill.candidates.scores.teachers import IMPORTED, Settings
+from bistill.candidates.scores.teachers import IMPORTED
+from bistill.candidates.settings import TeacherReading
 from bistill.config import EvaluationOptions
 from bistill.console import say
 from bistill.errors import ModelError, OptionError
@@ -73,11 +74,11 @@ def choose(options: EvaluationOptions) -> tuple[Choice, Choice, Choice]:
     return base, teacher, compared
 
 
-def teacher_settings(choice: Choice, options: EvaluationOptions) -> Settings:
+def teacher_settings(choice: Choice, options: EvaluationOptions) -> TeacherReading:
     """How the teacher reads: as the student's own record says where the teacher comes from there, so that scores of
     training are found in the cache; else as it was made to."""
     trained = {} if choice.demanded else _record(options.model_path).get("options", {})
-    return Settings(
+    return TeacherReading(
         max_len=trained.get("teacher_max_len"),
         instruction=trained.get("teacher_instruction"),
         precision=options.precision,

@@ -9,8 +9,9 @@ import numpy as np
 
 from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import CandidateList, random_documents
+from bistill.candidates.mining.kept import kept
 from bistill.candidates.mining.lexical import LexicalMiner
-from bistill.candidates.mining.miners import in_corpus, kept
+from bistill.candidates.mining.miners import in_corpus
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.data.queries import choice
 from bistill.data.sampling import generator, in_turn

@@ -12,6 +12,7 @@ import pytest
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.teachers import imported_identity
 from bistill.config import CandidatesOptions
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_documents, load_split
@@ -29,6 +30,10 @@ class Small:
     dataset: Dataset
     valid: Dataset
     corpus: Corpus
+
+    @property
+    def collection(self) -> Collection:
+        return Collection(self.dataset, self.corpus)
 
     def options(self, teacher: Path | str, student: Path | str = "", **changes: object) -> CandidatesOptions:
         settings = {

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bistill.candidates.building import build
 from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
-from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import permutation
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.updates import Updates
 from bistill.training.student.list_task import ListTask
+from tests import assembled
 from tests.candidates.conftest import Small
 
 COUNTED = ("K", "epochs", "data_root", "data_version", "student_name", "max_len", "score_batch_size", "miners")
@@ -37,13 +36,16 @@ def losses_of(task: ListTask, rows: np.ndarray, epoch: int) -> dict[str, torch.T
 def own_lists(pools: ScoredPools, made: DistillationOptions) -> Iterator[tuple[int, list[TrainingList]]]:
     """Epoch and own lists of each batch."""
     for epoch, rows in Updates(lambda seed, epoch: permutation(seed, epoch, len(pools)), len(pools), made):
-        yield epoch, [pools.training_list(int(row), made, seed=made.seed, epoch=epoch) for row in rows]
+        yield (
+            epoch,
+            [pools.training_list(int(row), assembling.lists(made), seed=made.seed, epoch=epoch) for row in rows],
+        )
 
 
 def built(small: Small, made: DistillationOptions) -> ScoredPools:
     """Pools of the ten queries, which do not stand in the order of their ids."""
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        return build(made, small.dataset, small.corpus, np.random.default_rng(0).permutation(10), teachers)
+    with assembled.opened(made.teacher_path, made, "fp32") as teachers:
+        return assembled.built(made, small.dataset, small.corpus, np.random.default_rng(0).permutation(10), teachers)
 
 
 def folded(text: str) -> str:

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from bistill.candidates import building, pools
-from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.mining.miners import NAMES, RandomMiner
-from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, ScoredPools
-from bistill.candidates.scores.teachers import Teachers
+from bistill.candidates.mining.random_miner import RandomMiner
+from bistill.candidates.mining.registry import LABELLED_BIT, NAMES, RANDOM_BIT
+from bistill.candidates.pools import ScoredPools
 from bistill.config import CandidatesOptions
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
 from bistill.errors import DataError, OptionError
 from bistill.models.cross_encoder import CrossEncoder
+from tests import assembled
 from tests.candidates.conftest import WORDS, Small, import_scores
 
 LEXICAL_BIT = 1 << NAMES.index("lexical")
@@ -40,19 +41,19 @@ def all_scores(small: Small, chosen: dict[tuple[str, str], float], rest: float =
 
 def built(small: Small, options: CandidatesOptions, queries: np.ndarray | None = None) -> ScoredPools:
     ids = np.arange(len(small.dataset)) if queries is None else queries
-    with Teachers.open(options.teacher_path, options, "fp32") as teachers:
-        return build(options, small.dataset, small.corpus, ids, teachers)
+    with assembled.opened(options.teacher_path, options, "fp32") as teachers:
+        return assembled.built(options, small.dataset, small.corpus, ids, teachers)
 
 
 def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path) -> None:
     options = small.options(tiny_teacher)
     pools = built(small, options)
-    random = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.arange(10), 6)
+    random = RandomMiner(Collection(small.dataset, small.corpus), options.seed).mine(np.arange(10), 6)
     assert pools.query_ids.tolist() == list(range(10))
     teacher = CrossEncoder.load(str(tiny_teacher))
     for row, record in enumerate(small.dataset):
         places = 3 - len(record.negatives)  # of K - 1; random documents fill them in each of two epochs
-        drawn = random[row, : 2 * places].tolist()
+        drawn = random[row][: 2 * places]
         expected = dict.fromkeys(record.negatives, LABELLED_BIT) | dict.fromkeys(drawn, RANDOM_BIT)
         pool = pools[row]
         assert dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True)) == expected
@@ -146,8 +147,8 @@ def test_of_each_text_there_is_one_candidate_and_none_of_the_query_or_a_positive
     dataset = load_split(write_csv(tmp_path / "other.csv", rows))
     corpus = Corpus(dataset.documents, ["ｔｈｅ list", "Tree  LIST", "red list", "the map list"])
     options = small.options(tiny_teacher, miners=("lexical:9", "labelled", "random:9"), lexical_tokens="words")
-    with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
-        pools = build(options, dataset, corpus, np.arange(3), teachers)
+    with assembled.opened(str(tiny_teacher), options, "fp32") as teachers:
+        pools = assembled.built(options, dataset, corpus, np.arange(3), teachers)
     texts = [corpus.take(np.sort(pools[row].documents)) for row in range(3)]
     assert texts[0] == ["the tree", "the MAP", "Key to list", "tree list", "red list", "the map list"]
     assert texts[1] == texts[0]  # "the list" is its positive, too
@@ -171,8 +172,8 @@ def test_a_miner_gives_as_many_documents_as_asked_beside_copies_and_the_query(
     corpus = Corpus(dataset.documents, ["Red red tree", *spellings, *others])
     for miner in ("lexical:4", "dense:4", "cross_encoder:4"):
         options = small.options(tiny_teacher, tiny_teacher, miners=(miner,), lexical_tokens="words", K=2)
-        with Teachers.open(str(tiny_teacher), options, "fp32") as teachers:
-            pools = build(options, dataset, corpus, np.arange(1), teachers)
+        with assembled.opened(str(tiny_teacher), options, "fp32") as teachers:
+            pools = assembled.built(options, dataset, corpus, np.arange(1), teachers)
         found = [corpus[int(document)].strip() for document in pools[0].documents]
         assert "red red tree" not in map(str.lower, found) and len(set(found)) == len(found)
         assert len(found) + pools.counts.labelled_positive == 4
@@ -219,7 +220,7 @@ def test_queries_with_too_few_candidates_get_random_ones(small: Small, capsys: p
     options = small.options(name, miners=("labelled",), K=6)
     pools = built(small, options)
     assert (pools.counts.topped_up, pools.counts.short, pools.counts.equal_text) == (10, 0, 0)
-    miner = RandomMiner(small.dataset, small.corpus, options.seed)
+    miner = RandomMiner(Collection(small.dataset, small.corpus), options.seed)
     for row, record in enumerate(small.dataset):
         drawn = miner.draw(row, 5 - len(record.negatives))
         assert pools[row].documents.tolist() == [*record.negatives, *drawn]
@@ -238,8 +239,8 @@ def test_what_was_filtered_is_not_drawn_again(small: Small) -> None:
     options = small.options(name, miners=("random:5",), max_negative_ratio=0.95)
     pool = built(small, options)[6]
     assert len(set(pool.documents.tolist())) == len(pool.documents)
-    drawn = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.array([6]), 5)[0].tolist()
-    again = RandomMiner(small.dataset, small.corpus, options.seed).mine(np.array([6]), 8)[0].tolist()
+    drawn = RandomMiner(Collection(small.dataset, small.corpus), options.seed).mine(np.array([6]), 5)[0]
+    again = RandomMiner(Collection(small.dataset, small.corpus), options.seed).mine(np.array([6]), 8)[0]
     need = 3 - (small.id("parse json") in drawn)
     assert pool.documents.tolist() == again[: 5 + need]
 

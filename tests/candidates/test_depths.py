@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill.candidates.building import build
 from bistill.candidates.depths import Depths
 from bistill.candidates.scores.cache import digest
 from bistill.candidates.scores.scoring import Scored
 from bistill.config import CandidatesOptions
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
+from tests import assembled
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_teacher_reads_a_small_multiple_of_k(
     corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
     options = CandidatesOptions(teacher_path="t", K=size, epochs=epochs, lexical_tokens="words")
     teacher = Counting()
-    pools = build(options, dataset, corpus, np.arange(6), teacher)  # type: ignore[arg-type]
+    pools = assembled.built(options, dataset, corpus, np.arange(6), teacher)  # type: ignore[arg-type]
     read = [sum(query == own for query, _ in teacher.pairs) for own in range(6)]
     assert max(read) <= most and min(read) > size - 1
     assert (pools.counts.pairs, pools.counts.short, pools.counts.topped_up) == (sum(read), 0, 0)
@@ -98,6 +98,6 @@ def test_a_depth_that_is_named_is_read_whatever_k_is(
     corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
     for changes in ({"miners": ("labelled", "lexical:30")}, {"miners": ("labelled", "lexical"), "mining_depth": 30}):
         options = CandidatesOptions(teacher_path="t", K=2, lexical_tokens="words", **changes)
-        pools = build(options, dataset, corpus, np.arange(3), Counting())  # type: ignore[arg-type]
+        pools = assembled.built(options, dataset, corpus, np.arange(3), Counting())  # type: ignore[arg-type]
         # the word "all" is in 80 documents, the positive among the first 30
         assert [len(pool.documents) for pool in pools] == [30, 30, 30]

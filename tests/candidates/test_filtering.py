@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bistill.candidates.filtering import Verdict, judge, refusal
+from bistill.candidates.settings import Limits
 from bistill.data.records import Record
 
 RELEVANCE = np.array([0.90, 0.76, 0.7599, 0.20, 0.99], dtype=np.float32)
@@ -25,7 +26,7 @@ LABELLED = np.array([False, False, False, False, True])
 def test_limits_spare_only_what_is_below_them_or_labelled(
     ratio: float | None, score: float | None, irrelevant: float, expected: list[int]
 ) -> None:
-    verdicts = judge(RELEVANCE, LABELLED, 0.7999, max_ratio=ratio, max_score=score, irrelevant_below=irrelevant)
+    verdicts = judge(RELEVANCE, LABELLED, 0.7999, Limits(ratio, score, irrelevant))
     assert verdicts.tolist() == expected
     assert verdicts.dtype == np.uint8
     assert (Verdict.KEPT, Verdict.RATIO, Verdict.ABSOLUTE) == (0, 1, 2)

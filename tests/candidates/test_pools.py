@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import LABELLED_BIT, RANDOM_BIT, READS_BETWEEN_RELEASES, Counts, QueryPool, ScoredPools
-from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
+from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
+from bistill.candidates.pools import READS_BETWEEN_RELEASES, Counts, QueryPool, ScoredPools
+from bistill.candidates.settings import Lists
 from bistill.data.store.spilled import Spilled
+from tests import assembled
 from tests.candidates.conftest import Small
 
 
@@ -46,8 +47,8 @@ def test_documents_of_all_pools_rise_and_stand_once() -> None:
     assert ScoredPools([], Counts()).document_ids().tolist() == []
 
 
-def options(**changes: object) -> DistillationOptions:
-    return DistillationOptions(**{"teacher_path": "", "output_dir": "", "K": 5, **changes})  # type: ignore[arg-type]
+def options(**changes: Any) -> Lists:
+    return Lists(**{"size": 5, **changes})
 
 
 def test_pools_come_back_as_they_were_given() -> None:
@@ -135,12 +136,12 @@ def test_a_pool_with_one_negative_gives_a_list_of_two() -> None:
 
 def test_lists_of_a_data_version_reach_its_further_documents(small: Small, tiny_teacher: Path) -> None:
     made = small.options(tiny_teacher, K=8)
-    with Teachers.open(str(tiny_teacher), made, "fp32") as teachers:
-        pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
+    with assembled.opened(str(tiny_teacher), made, "fp32") as teachers:
+        pools = assembled.built(made, small.dataset, small.corpus, np.arange(10), teachers)
     drawn = set()
     for epoch in range(2):
         for row in range(10):
-            item = pools.training_list(row, options(K=8), seed=made.seed, epoch=epoch)
+            item = pools.training_list(row, options(size=8), seed=made.seed, epoch=epoch)
             record = small.dataset[row]
             assert len(set(item.documents)) == 8 and item.documents[0] in record.positives
             assert set(record.negatives) <= set(item.documents)

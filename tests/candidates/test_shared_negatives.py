@@ -4,42 +4,51 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from bistill.candidates.building import build
 from bistill.candidates.pools import Counts, ScoredPools, TrainingList
-from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import generator
+from bistill.data.store.collection import Collection
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
 from bistill.training.student.list_task import ListTask
+from tests import assembled
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import as_pool, built, distilling, is_relevant, losses_of, own_lists, relevances
 
 SHARED = {"in_batch": "never", "K": 6, "own_documents": 2, "batch_size": 5}
 
 
+def shared_of(
+    small: Small, pools: ScoredPools, made: DistillationOptions, batches: Any, teachers: Any, kept: Path | None = None
+) -> SharedNegatives:
+    settings = assembling.lists(made), assembling.limits(made)
+    collection = Collection(small.dataset, small.corpus)
+    return SharedNegatives(collection, pools, *settings, batches, teachers, seed=made.seed, kept=kept)
+
+
 def prepared(small: Small, made: DistillationOptions) -> tuple[ScoredPools, SharedNegatives]:
     pools = built(small, made)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        return pools, SharedNegatives(small.dataset, small.corpus, pools, made, own_lists(pools, made), teachers)
+    with assembled.opened(made.teacher_path, made, "fp32") as teachers:
+        return pools, shared_of(small, pools, made, own_lists(pools, made), teachers)
 
 
 def test_a_run_that_goes_on_keeps_the_scores_it_began_with(small: Small, tiny_encoder: Path) -> None:
     every = {(record.query, text): -number / 9 for record in small.dataset for number, text in enumerate(small.corpus)}
     name = import_scores("some", {pair: score for place, (pair, score) in enumerate(every.items()) if place % 4})
     made = distilling(small, name, tiny_encoder, miners=("labelled", "random:3"), **SHARED)
-    with Teachers.open(name, made, "fp32") as teachers:
-        pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
+    with assembled.opened(name, made, "fp32") as teachers:
+        pools = assembled.built(made, small.dataset, small.corpus, np.arange(10), teachers)
         kept = small.root / "shared_scores.npz"
 
         def shared() -> SharedNegatives:
-            return SharedNegatives(small.dataset, small.corpus, pools, made, own_lists(pools, made), teachers, kept)
+            return shared_of(small, pools, made, own_lists(pools, made), teachers, kept)
 
         first = shared()
         import_scores("some", every)  # another import brings what was unknown
@@ -64,8 +73,8 @@ def test_kept_scores_are_used_for_the_pairs_and_pools_they_are_of_alone(
         made = distilling(small, tiny_teacher, tiny_encoder, seed=seed, epochs=1, **SHARED)
         pools = built(small, made)
         lists = list(own_lists(pools, made))
-        with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-            shared = SharedNegatives(small.dataset, small.corpus, pools, made, lists, teachers, kept)
+        with assembled.opened(made.teacher_path, made, "fp32") as teachers:
+            shared = shared_of(small, pools, made, lists, teachers, kept)
         assert (shared.counts["pairs"], shared.counts["unscored"]) == (10 * 4, 0)  # as many, but others
         for epoch, own in lists:
             for item in shared.extended(own, epoch):
@@ -131,11 +140,11 @@ def test_no_positive_is_shared_whatever_its_letters_but_labelled_negatives_are(
         return TrainingList(query, documents, np.zeros(len(documents), dtype=np.float32))
 
     lists = [listed(0, file, alike, error), listed(1, one, other), listed(3, other, second, one)]
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, small.dataset, small.corpus, np.arange(10), teachers)
+    with assembled.opened(made.teacher_path, made, "fp32") as teachers:
+        pools = assembled.built(made, small.dataset, small.corpus, np.arange(10), teachers)
 
         def shared(options: DistillationOptions) -> tuple[list[set[int]], dict[str, int]]:
-            found = SharedNegatives(small.dataset, small.corpus, pools, options, [(0, lists)], teachers)
+            found = shared_of(small, pools, options, [(0, lists)], teachers)
             pairs = zip(lists, found.extended(lists, 0), strict=True)
             return [set(item.documents[len(own.documents) :]) for own, item in pairs], found.counts
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill.candidates.scores.teachers import Settings, Teacher
+from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.settings import TeacherReading
 from bistill.config import EvaluationOptions
 from bistill.data.store.opening import left_out
 from bistill.evaluation import scores, separation, task
@@ -157,7 +158,7 @@ def test_a_teacher_reads_no_empty_place(everything: Evaluated, tmp_path: Path, d
     asked = task.build(given, tmp_path / "rejected.csv")
     first = scores.of_lexical(asked).ids
     assert first.tolist() == [[0, -1], [1, -1]]
-    with Teacher.open(str(given.teacher_path), Settings(precision="fp32", batch_size=8)) as teacher:
+    with Teacher.open(str(given.teacher_path), TeacherReading(precision="fp32", batch_size=8)) as teacher:
         found = scores.of_teacher(teacher, asked, first, depth=depth, extra=())
     assert found.ids.tolist() == first.tolist() and set(found.relevance) == {(0, 0), (1, 1)}
     assert {*found.run(asked)["0"]} == {"0"}

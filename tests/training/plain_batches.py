@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bistill.candidates.building import build
-from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
@@ -25,6 +23,7 @@ from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.batch import Batch
 from bistill.training.student.list_task import ListTask, training_lists
 from bistill.training.teacher.train import PairTask
+from tests.assembled import built, opened
 
 ALL = 10**6
 QUERIES = np.array([7, 2, 9])
@@ -154,8 +153,8 @@ def student_case(data_root: Path, start: Path, teacher: Path, *, use_lora: bool,
 
 
 def list_task(encoder: BiEncoder, dataset: Dataset, corpus: Corpus, options: DistillationOptions) -> ListTask:
-    with Teachers.open(options.teacher_path, options, "fp32") as teachers:
-        pools = build(options, dataset, corpus, np.arange(12), teachers)
+    with opened(options.teacher_path, options, "fp32") as teachers:
+        pools = built(options, dataset, corpus, np.arange(12), teachers)
         task = ListTask(encoder, dataset, corpus, pools, options)
     own = training_lists(pools, options, QUERIES, 1)
     pairs = zip(own, task.lists(QUERIES, 1), strict=True)

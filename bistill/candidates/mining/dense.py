@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from bistill import artifacts
 from bistill.candidates.mining import nearest
+from bistill.candidates.mining.miner import Search
+from bistill.candidates.settings import Dense
 from bistill.models import reading
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.precision import default_device, resolve_precision
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import loading
-from bistill.models.settings import Pooling, Precision
+from bistill.models.settings import EncoderStart
+
+TEXTS_AT_ONCE: Final = 64
 
 
 class DenseMiner:
@@ -28,41 +33,14 @@ class DenseMiner:
     Args:
         queries: texts by id.
         pool: documents by id.
-        model_name: folder or hub name of the Bi-Encoder.
-        precision: arithmetic of its forward pass.
+        model: the Bi-Encoder, and how it reads texts.
         batch_size: texts encoded at once.
-        max_len: unset: the model's own.
-        query_prompt: unset: the model's own.
-        document_prompt: likewise.
-        pooling_name: likewise.
-        trust_remote_code: whether code that the model brings along may run.
     """
 
-    name = "dense"
+    name = Dense.name
 
-    def __init__(
-        self,
-        queries: Sequence[str],
-        pool: Sequence[str],
-        model_name: str,
-        *,
-        precision: Precision,
-        batch_size: int,
-        max_len: int | None = None,
-        query_prompt: str | None = None,
-        document_prompt: str | None = None,
-        pooling_name: Pooling | None = None,
-        trust_remote_code: bool = False,
-    ) -> None:
-        self._queries, self._pool, self._model_name, self._batch_size = queries, pool, model_name, batch_size
-        self._trust_remote_code = trust_remote_code
-        self._settings: dict[str, Any] = {
-            "precision": precision,
-            "max_len": max_len,
-            "query_prompt": query_prompt,
-            "document_prompt": document_prompt,
-            "pooling_name": pooling_name,
-        }
+    def __init__(self, queries: Sequence[str], pool: Sequence[str], model: EncoderStart, *, batch_size: int) -> None:
+        self._queries, self._pool, self._model, self._batch_size = queries, pool, model, batch_size
 
     def fingerprint(self) -> str:
         """SHA-256 of model, settings and the way of searching; the model is not loaded for it.
@@ -70,16 +48,22 @@ class DenseMiner:
         Raises:
             ModelError: there is no such model folder.
         """
-        path = loading.local_folder(self._model_name, "bi-encoder")
-        texts = {name: self._settings[name] for name in ("query_prompt", "document_prompt", "pooling_name")}
-        reads = reading.decide(self._model_name, path, **texts)
-        precision = resolve_precision(self._settings["precision"], default_device())
+        model = self._model
+        path = loading.local_folder(model.name, "bi-encoder")
+        texts: dict[str, Any] = {
+            "query_prompt": model.query_prompt,
+            "document_prompt": model.document_prompt,
+            "pooling_name": model.pooling,
+        }
+        reads = reading.decide(model.name, path, **texts)
         return artifacts.fingerprint(
             {
-                **self._settings,
+                **texts,
+                "max_len": model.max_len,
+                **({} if model.layers is None else {"layers": model.layers}),
                 "model": loading.model_fingerprint(path),
                 "reads": [*reads.prompts, reads.mode],
-                "precision": precision,
+                "precision": resolve_precision(model.precision, default_device()),
                 "search": nearest.way(len(self._pool)),
             }
         )
@@ -94,7 +78,17 @@ class DenseMiner:
         return nearest.nearest(queries, documents, depth)
 
     def _encoded(self, query_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        encoder = BiEncoder.load(self._model_name, trust_remote_code=self._trust_remote_code, **self._settings)
+        model = self._model
+        encoder = BiEncoder.load(
+            model.name,
+            max_len=model.max_len,
+            layer_count=model.layers,
+            precision=model.precision,
+            query_prompt=model.query_prompt,
+            document_prompt=model.document_prompt,
+            pooling_name=model.pooling,
+            trust_remote_code=model.trust_remote_code,
+        )
         size = self._batch_size
         documents = cached_vectors(encoder, self._pool, batch_size=size, description="dense index")
         asked = [self._queries[int(query)] for query in query_ids]
@@ -102,6 +96,12 @@ class DenseMiner:
         del encoder
         release_memory()
         return queries, documents
+
+
+def made(settings: Dense, search: Search) -> DenseMiner:
+    """The miner of the settings; the student's start with all its layers where they name no model."""
+    model = settings.model or dataclasses.replace(search.start, layers=None)
+    return DenseMiner(search.collection.dataset.queries, search.pool, model, batch_size=TEXTS_AT_ONCE)
 
 
 def release_memory() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from bistill import artifacts
 from bistill.candidates.mining import tokens as tokenization
-from bistill.candidates.settings import LexicalTokens
+from bistill.candidates.mining.miner import Search
+from bistill.candidates.settings import Lexical, LexicalTokens
 from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.evaluation.measures import exact
@@ -92,6 +93,11 @@ class LexicalMiner:
         for window in windows(self._pool, WINDOW):
             yield from self._tokenizer(window)
             advance(len(window))
+
+
+def made(settings: Lexical, search: Search) -> LexicalMiner:
+    """The miner of the settings; nothing is indexed before it is asked."""
+    return LexicalMiner(search.collection.dataset.queries, search.pool, tokens=settings.tokens)
 
 
 class Bm25:

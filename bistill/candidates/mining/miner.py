@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from bistill.data.queries.copies import Selection
+from bistill.data.store.collection import Collection
+from bistill.data.store.corpus import Corpus
+from bistill.models.settings import EncoderStart
 
+if TYPE_CHECKING:
+    from bistill.candidates.scores.teachers import Teachers
+
+
+@runtime_checkable
 class Miner(Protocol):
     """Finds the documents of a pool that are nearest to a query, in its own sense of near.
 
@@ -20,7 +30,8 @@ class Miner(Protocol):
     name: str
 
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of everything beside pool, queries and depth that decides the answer."""
+        """Hexadecimal SHA-256 of everything beside pool, queries and depth that decides the answer; "" where another
+        answer may be given next time: this one is not kept."""
 
     def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
         """The documents nearest to each query.
@@ -33,3 +44,22 @@ class Miner(Protocol):
             Ids of documents of the pool, int64 of shape (queries, depth): the best first, equal ones by lower id, no
             id twice in a row; -1 fills the end of a row with fewer documents.
         """
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a miner is made for.
+
+    Attributes:
+        collection: queries, labels and all documents.
+        pool: the documents that retrieval searches: of those that are the same text the first.
+        start: the student's start.
+        seed: of what is drawn.
+        teachers: who score; their ranking may be asked for.
+    """
+
+    collection: Collection
+    pool: Corpus | Selection
+    start: EncoderStart
+    seed: int
+    teachers: Teachers

@@ -7,8 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from bistill import artifacts
-from bistill.candidates.mining.miner import Miner
+from bistill.candidates.mining.kept import Kept
+from bistill.candidates.mining.miner import Miner, Search
 from bistill.candidates.scores.teachers import Teachers
+from bistill.candidates.settings import CrossEncoderRanked
+
+
+def made(settings: CrossEncoderRanked, search: Search) -> CrossEncoderMiner:
+    """The miner of the settings; the answers of the first miners are kept, too."""
+    dataset, pool = search.collection.dataset, search.pool
+    first = [Kept(other.make(search), dataset, pool) for other in (settings.lexical, settings.dense)]
+    return CrossEncoderMiner(dataset.queries, pool, search.teachers, first, reads=settings.reads)
 
 
 class CrossEncoderMiner:
@@ -35,7 +44,10 @@ class CrossEncoderMiner:
         self._reads = min(reads or len(pool), len(pool))
 
     def fingerprint(self) -> str:
-        """Of the teachers, of the number of documents read and of the first miners (none where all is read)."""
+        """Of the teachers, of the number of documents read and of the first miners (none where all is read); "" with
+        imported scores, since more scores of the same name give another ranking."""
+        if any(member.imported for member in self._teachers.members):
+            return ""
         first = [] if self._whole else [miner.fingerprint() for miner in self._first]
         teachers = [{**identity, "path": ""} for identity in self._teachers.identities()]  # wherever they lie
         return artifacts.fingerprint({"teachers": teachers, "reads": self._reads, "first": first})

@@ -8,19 +8,32 @@ same batches and therefore ends with the same scores, bit for bit, as a run that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from bistill import console
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.errors import ModelError
-from bistill.models.rerankers import Reranker
+from bistill.models.compute.scoring import Pair
 
 # Pairs of one transaction, in forwards: what a killed process loses at most.
 FORWARDS_OF_A_BATCH: Final = 4
 # Pairs looked up at once: a key and what the cache says of it take about 300 bytes of Python objects.
 PAIRS_OF_A_LOOKUP: Final = 65_536
+
+
+class Scorer(Protocol):
+    """What can read a pair.
+
+    Attributes:
+        source: where it comes from, for messages.
+    """
+
+    source: str
+
+    def score(self, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
+        """Relevance logits of (query, document) pairs, float32 of shape (n,), in the order given."""
 
 
 class Scored(NamedTuple):
@@ -39,7 +52,7 @@ class Scored(NamedTuple):
 
 def score(
     cache: ScoreCache,
-    load: Callable[[], Reranker] | None,
+    load: Callable[[], Scorer] | None,
     queries: Sequence[str],
     documents: Sequence[str],
     pairs: np.ndarray,
@@ -109,7 +122,7 @@ class _Job:
             self.logits[rows] = cache.get(self._keys(rows))
         self.missing = np.isnan(self.logits)
 
-    def run(self, reranker: Reranker, batch_size: int, description: str) -> int:
+    def run(self, scorer: Scorer, batch_size: int, description: str) -> int:
         """Score what is missing, batch by batch; the number of pairs read."""
         order = np.argsort(-(self._queries.lengths() + self._documents.lengths()), kind="stable")
         size = FORWARDS_OF_A_BATCH * batch_size
@@ -119,24 +132,24 @@ class _Job:
                 batch = order[start : start + size]
                 rows = batch[self.missing[batch]]
                 if len(rows):
-                    scored += self._fill(reranker, rows, batch_size)
+                    scored += self._fill(scorer, rows, batch_size)
                     advance(len(rows))
         return scored
 
-    def _fill(self, reranker: Reranker, rows: np.ndarray, batch_size: int) -> int:
+    def _fill(self, scorer: Scorer, rows: np.ndarray, batch_size: int) -> int:
         """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""
         self.logits[rows] = self._cache.get(self._keys(rows))
         unread = rows[np.isnan(self.logits[rows])]
         if not len(unread):
             return 0
         texts = list(zip(self._queries.texts(unread), self._documents.texts(unread), strict=True))
-        found = reranker.score(texts, batch_size=batch_size)
+        found = scorer.score(texts, batch_size=batch_size)
         if not np.isfinite(found).all():
             raise ModelError(
                 "the teacher gives a score that is no number",
-                where=reranker.source,
+                where=scorer.source,
                 found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
-                todo="train the teacher again, or give --precision fp32",
+                todo="train the teacher again, or give `precision` fp32",
             )
         self._cache.put(self._keys(unread), found)
         self.logits[unread] = found

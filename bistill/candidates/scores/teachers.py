@@ -7,27 +7,24 @@ logits of different models are on different scales, relevance probabilities are 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self
 
 import numpy as np
 
 from bistill import console
 from bistill.candidates.lists import for_validation
-from bistill.candidates.scores import cache, scoring
+from bistill.candidates.scores import scoring
 from bistill.candidates.scores.cache import ScoreCache
-from bistill.candidates.scores.scoring import Scored
-from bistill.config import ScoringOptions
+from bistill.candidates.scores.scoring import Scored, Scorer
+from bistill.candidates.settings import TeacherReading
 from bistill.data.queries import choice
 from bistill.data.store.dataset import Dataset
-from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.errors import DataError, OptionError
 from bistill.evaluation.measures import margins
-from bistill.models import calibration, lora, rerankers
+from bistill.models import calibration
 from bistill.models.calibration import Calibration
-from bistill.models.files import loading
-from bistill.models.rerankers import Reranker
-from bistill.models.settings import Precision
 
 IMPORTED: Final = "scores:"
 CALIBRATION_QUERIES: Final = 500
@@ -36,19 +33,12 @@ CALIBRATION_LIST_SIZE: Final = 20
 SMALLEST: Final = 1e-12
 
 
-class Settings(NamedTuple):
-    """How a teacher reads: tokens of a pair, instruction of a causal re-ranker, arithmetic, pairs at once; and whether
-    code that it brings along may run."""
-
-    max_len: int | None = None
-    instruction: str | None = None
-    precision: Precision = "auto"
-    batch_size: int = 64
-    trust_remote_code: bool = False
-
-    def for_loading(self) -> dict[str, Any]:
-        """What ``rerankers`` must know to load the teacher."""
-        return {name: value for name, value in self._asdict().items() if name != "batch_size"}
+# A kind of teacher by how its names begin; ``module:function`` opens one: (name, TeacherReading) -> Teacher. The first
+# that fits is taken. A new kind is a file and a line here.
+KINDS: Final = {
+    IMPORTED: "bistill.candidates.scores.imported:open_teacher",
+    "": "bistill.candidates.scores.reranker:open_teacher",
+}
 
 
 def imported_identity(name: str) -> dict[str, Any]:
@@ -57,54 +47,43 @@ def imported_identity(name: str) -> dict[str, Any]:
 
 
 class Teacher:
-    """A re-ranker behind its cache of scores, or imported scores alone.
+    """Who scores pairs, behind its cache of scores.
 
-    Attributes:
+    Args:
         name: as the user gave it.
         identity: what decides its scores.
+        reading: how it reads.
+        load: gives what scores the pairs that the cache lacks; None: nobody can, their scores are unknown.
+
+    Attributes:
+        name: as above.
+        identity: as above.
         cache: its scores so far.
     """
 
-    def __init__(self, name: str, identity: dict[str, Any], settings: Settings) -> None:
-        self.name, self.identity, self._settings = name, identity, settings
+    def __init__(
+        self, name: str, identity: dict[str, Any], reading: TeacherReading, load: Callable[[], Scorer] | None
+    ) -> None:
+        self.name, self.identity, self._reading, self._load = name, identity, reading, load
         self.cache = ScoreCache.open(identity)
-        self._reranker: Reranker | None = None
+        self._scorer: Scorer | None = None
 
     @classmethod
-    def open(cls, name: str, settings: Settings) -> Teacher:
+    def open(cls, name: str, reading: TeacherReading) -> Teacher:
         """Find a teacher; its weights stay on disk until a pair must be scored.
 
         Raises:
             ModelError: it is no re-ranker, or is not there.
             ArtifactError: no scores were imported under the name, or their cache is damaged.
         """
-        if name.startswith(IMPORTED):
-            return cls._open_imported(name, settings)
-        identity = rerankers.identity(name, **settings.for_loading())
-        adapters = lora.read_config(Path(loading.local_folder(name, "re-ranker")))
-        if adapters.get("use_lora"):
-            console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
-        return cls(name, identity, settings)
-
-    @classmethod
-    def _open_imported(cls, name: str, settings: Settings) -> Teacher:
-        identity = imported_identity(name.removeprefix(IMPORTED))
-        if cache.folder_of(identity).is_dir():  # opening would make one for a mistyped name
-            teacher = cls(name, identity, settings)
-            if len(teacher.cache):
-                return teacher
-            teacher.close()
-        raise ArtifactError(
-            "no scores are imported under this name",
-            where=name,
-            found=_imported_names(),
-            todo="give one of these, or bistill scores import --name NAME --file FILE",
-        )
+        kind = next(kind for kind in KINDS if name.startswith(kind))
+        opened: Teacher = pkgutil.resolve_name(KINDS[kind])(name, reading)
+        return opened
 
     @property
     def imported(self) -> bool:
         """Whether its scores were made elsewhere: it cannot score a pair that is not there."""
-        return self.name.startswith(IMPORTED)
+        return self._load is None
 
     def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str) -> Scored:
         """Relevance logits of (query id, document id) pairs; see ``scoring.score``."""
@@ -114,13 +93,13 @@ class Teacher:
             queries,
             documents,
             pairs,
-            batch_size=self._settings.batch_size,
+            batch_size=self._reading.batch_size,
             description=description,
         )
 
     def close(self) -> None:
         """Free the weights and let go of the cache."""
-        self._reranker = None
+        self._scorer = None
         self.cache.close()
 
     def __enter__(self) -> Self:
@@ -129,10 +108,11 @@ class Teacher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _loaded(self) -> Reranker:
-        if self._reranker is None:
-            self._reranker = rerankers.load(self.name, **self._settings.for_loading())
-        return self._reranker
+    def _loaded(self) -> Scorer:
+        if self._scorer is None:
+            assert self._load is not None
+            self._scorer = self._load()
+        return self._scorer
 
 
 class Teachers:
@@ -149,30 +129,28 @@ class Teachers:
         self.calibrations: list[Calibration] | None = None
 
     @classmethod
-    def open(cls, path: str, options: ScoringOptions, precision: Precision) -> Teachers:
-        """The teachers of ``--teacher_path`` and ``--more_teachers``.
+    def open(cls, names: Sequence[str], weights: Sequence[float], reading: TeacherReading) -> Teachers:
+        """Find teachers.
+
+        Args:
+            names: folders, hub names, or ``scores:NAME`` for imported scores.
+            weights: of each; (): equal ones.
+            reading: how all of them read.
 
         Raises:
             OptionError: the weights are not as many as the teachers, or none is above 0.
             ModelError: a teacher cannot be used.
+            ArtifactError: no scores were imported under a name, or a cache is damaged.
         """
-        names = [path, *options.more_teachers]
-        weights = np.asarray(options.teacher_weights or [1.0] * len(names), dtype=np.float64)
-        if len(weights) != len(names) or (weights < 0).any() or not weights.sum() > 0:
+        shares = np.asarray(weights or [1.0] * len(names), dtype=np.float64)
+        if len(shares) != len(names) or (shares < 0).any() or not shares.sum() > 0:
             raise OptionError(
                 "one weight for each teacher is expected, none below 0 and one above 0",
-                where="--teacher_weights",
-                found=options.teacher_weights,
+                where="`teacher_weights`",
+                found=weights,
                 todo=f"give {len(names)} numbers",
             )
-        settings = Settings(
-            max_len=options.teacher_max_len,
-            instruction=options.teacher_instruction,
-            precision=precision,
-            batch_size=options.score_batch_size,
-            trust_remote_code=options.trust_remote_code,
-        )
-        return cls([Teacher.open(name, settings) for name in names], weights / weights.sum())
+        return cls([Teacher.open(name, reading) for name in names], shares / shares.sum())
 
     def calibrate(self, labelled: Dataset, *, seed: int) -> None:
         """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.
@@ -250,9 +228,3 @@ class Teachers:
 def relevance(logits: np.ndarray) -> np.ndarray:
     """Relevance in 0..1 of logits: their sigmoid, float32 of the same shape."""
     return margins.sigmoid(logits).astype(np.float32)
-
-
-def _imported_names() -> list[str]:
-    return sorted(
-        entry.identity["imported"] for entry in cache.listing() if entry.pairs and "imported" in entry.identity
-    )

@@ -10,8 +10,9 @@ from bistill import losses
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.pools import ScoredPools, TrainingList
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import DistillationOptions
+from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import permutation
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.errors import shown
@@ -55,7 +56,7 @@ class ListTask:
         self._pools, self._options, self._shared = pools, options, shared
         assert (shared is None) == (options.own_documents is None)
         whole_batch = options.in_batch == "floor" and shared is None
-        self._in_batch = InBatchNegatives(dataset, corpus, pools) if whole_batch else None
+        self._in_batch = InBatchNegatives(Collection(dataset, corpus), pools) if whole_batch else None
         tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
         self._queries = cached_tokens(
             tokenizer,
@@ -178,4 +179,5 @@ def training_lists(
     pools: ScoredPools, options: DistillationOptions, samples: np.ndarray, epoch: int
 ) -> list[TrainingList]:
     """The candidate lists of a batch of queries, given by their rows in the pools."""
-    return [pools.training_list(int(row), options, seed=options.seed, epoch=epoch) for row in samples]
+    lists = assembling.lists(options)
+    return [pools.training_list(int(row), lists, seed=options.seed, epoch=epoch) for row in samples]

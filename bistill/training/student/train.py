@@ -12,12 +12,12 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.candidates.building import build
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.mining.miners import parse
 from bistill.candidates.scores.teachers import IMPORTED, Teachers
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.sampling import permutation
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.journal import Journal
@@ -63,14 +63,18 @@ def train(options: DistillationOptions) -> dict[str, Any]:
 
 
 def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
-    parse(options)  # a wrong miner is said before anything is read
+    assembling.miners(options, options, options.precision)  # a wrong miner is said before anything is read
     dataset, valid = stage.load_data(options, journal)
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     console.say(f"student: {choice.chosen_for_lists(dataset, query_ids)}")
     corpus = assembling.version(options).corpus(dataset)
     encoder = student(options)
     matryoshka.prepare(encoder, options.matryoshka)
-    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
+    names, reading = (
+        (options.teacher_path, *options.more_teachers),
+        assembling.teacher_reading(options, options.precision),
+    )
+    with Teachers.open(names, options.teacher_weights, reading) as teachers:
         teachers.calibrate(valid, seed=options.seed)
         documents = assembling.version(options).corpus(valid)
         hard = hard_lists(valid, documents, options)
@@ -147,14 +151,25 @@ def _task(
     line: ScoreLine | None = None,
 ) -> ListTask:
     """Scored candidates of all epochs; afterwards no teacher is needed any more."""
-    pools = build(options, dataset, corpus, query_ids, teachers)
+    collection, lists, limits = Collection(dataset, corpus), assembling.lists(options), assembling.limits(options)
+    pools = build(
+        collection,
+        query_ids,
+        teachers,
+        miners=assembling.miners(options, options, options.precision),
+        lists=lists,
+        limits=limits,
+        epochs=options.epochs,
+        start=assembling.student_start(options, options.precision),
+        seed=options.seed,
+    )
     counts = dataclasses.asdict(pools.counts)
     shared = None
     if options.own_documents is not None:
         updates = Updates(partial(permutation, size=len(pools)), len(pools), options)
         planned = ((epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in updates)
         kept = journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
-        shared = SharedNegatives(dataset, corpus, pools, options, planned, teachers, kept)
+        shared = SharedNegatives(collection, pools, lists, limits, planned, teachers, seed=options.seed, kept=kept)
         counts["shared"] = shared.counts
     journal.write("candidates", **counts)
     return ListTask(encoder, dataset, corpus, pools, options, shared, line)

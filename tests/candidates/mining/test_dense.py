@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from bistill.candidates.mining import nearest
 from bistill.candidates.mining.dense import DenseMiner
 from bistill.models.bi_encoder import BiEncoder
+from bistill.models.settings import EncoderStart
 
 WORDS = "file list set map tree 서울 부산 날씨 red"
 POOL = [f"{word} of the {number}" for number, word in enumerate(WORDS.split())]
@@ -31,8 +33,10 @@ def clustered(count: int, asked: int) -> tuple[np.ndarray, np.ndarray]:
     return around(asked), around(count)
 
 
-def miner(model: Path, **settings: object) -> DenseMiner:
-    return DenseMiner(QUERIES, POOL, str(model), **{"precision": "fp32", "batch_size": 4, **settings})  # type: ignore[arg-type]
+def miner(model: Path, batch_size: int = 4, **settings: Any) -> DenseMiner:
+    return DenseMiner(
+        QUERIES, POOL, EncoderStart(str(model), **{"precision": "fp32", **settings}), batch_size=batch_size
+    )
 
 
 @pytest.mark.parametrize("depth", [1, 5, 20])

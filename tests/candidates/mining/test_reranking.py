@@ -13,7 +13,9 @@ from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import mine
 from bistill.candidates.mining.reranking import CrossEncoderMiner
 from bistill.candidates.scores.teachers import Teachers
+from bistill.candidates.settings import CrossEncoderRanked, TeacherReading
 from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.settings import EncoderStart
 from tests.candidates.conftest import Small, import_scores
 
 QUERIES = ["how to sort", "read a file", "서울 날씨"]
@@ -39,8 +41,8 @@ FIRST = [Fixed("one", {0: [5, 1, 3, 0], 1: [2], 2: []}), Fixed("two", {0: [1, 6,
 
 
 @pytest.fixture
-def teachers(small: Small, tiny_teacher: Path) -> Teachers:
-    return Teachers.open(str(tiny_teacher), small.options(tiny_teacher), "fp32")
+def teachers(tiny_teacher: Path) -> Teachers:
+    return Teachers.open([str(tiny_teacher)], (), TeacherReading(precision="fp32"))
 
 
 def scores(folder: Path) -> np.ndarray:
@@ -67,19 +69,19 @@ def test_else_it_ranks_what_the_first_miners_find_in_turn(teachers: Teachers, ti
     assert {depth for miner in FIRST for depth in miner.depths} == {3}
 
 
-def test_its_fingerprint_tells_what_is_read(small: Small, teachers: Teachers, tiny_teacher: Path) -> None:
+def test_its_fingerprint_tells_what_is_read(teachers: Teachers, tiny_teacher: Path) -> None:
     def mark(reads: int, first: list[Fixed] = FIRST, by: Teachers = teachers) -> str:
         return CrossEncoderMiner(QUERIES, POOL, by, first, reads=reads).fingerprint()
 
     assert mark(0) == mark(7) == mark(9, FIRST[:1])  # all is read: no other miner has a say
-    other = Teachers.open(str(tiny_teacher), small.options(tiny_teacher, teacher_max_len=16), "fp32")
+    other = Teachers.open([str(tiny_teacher)], (), TeacherReading(max_len=16, precision="fp32"))
     assert len({mark(0), mark(3), mark(4), mark(3, FIRST[:1]), mark(3, by=other)}) == 5
     other.close()
 
 
-def test_pairs_without_an_imported_score_are_not_ranked(small: Small) -> None:
+def test_pairs_without_an_imported_score_are_not_ranked() -> None:
     name = import_scores("some", {(QUERIES[0], POOL[4]): -1.0, (QUERIES[0], POOL[2]): -1.0, (QUERIES[0], POOL[6]): 3.0})
-    with Teachers.open(name, small.options(name), "fp32") as teachers:
+    with Teachers.open([name], (), TeacherReading()) as teachers:
         found = CrossEncoderMiner(QUERIES, POOL, teachers, [], reads=0).mine(np.arange(2), 4)
     assert found.tolist() == [[6, 2, 4, -1], [-1, -1, -1, -1]]
 
@@ -87,13 +89,12 @@ def test_pairs_without_an_imported_score_are_not_ranked(small: Small) -> None:
 def test_scores_imported_later_change_what_is_mined(small: Small) -> None:
     query = small.dataset.queries[3]
     name = import_scores("growing", {(query, small.corpus[4]): 1.0})
-    options = small.options(name, miners=("cross_encoder:2",), cross_encoder_reads=0)
 
     def found() -> list[int]:
-        with Teachers.open(name, options, "fp32") as teachers:
+        with Teachers.open([name], (), TeacherReading()) as teachers:
             (answer,) = mine(
-                options, options, small.dataset, small.corpus, np.array([3]),
-                depths=Depths(1, 1, mined=True), seed=0, precision="fp32", teacher=teachers,
+                small.collection, np.array([3]), [CrossEncoderRanked(2, reads=0)],
+                depths=Depths(1, 1, mined=True), start=EncoderStart("none"), seed=0, teachers=teachers,
             )  # fmt: skip
         return next(answer.rows(slice(1)))
 
@@ -108,13 +109,12 @@ def test_what_the_first_miners_found_is_kept_when_the_teacher_is_broken_off(
     small: Small, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = import_scores("kept", {(small.dataset.queries[3], small.corpus[4]): 1.0})
-    options = small.options(name, tiny_encoder, miners=("cross_encoder:2",), cross_encoder_reads=5)
 
     def mined() -> list[list[int]]:
-        with Teachers.open(name, options, "fp32") as teachers:
+        with Teachers.open([name], (), TeacherReading()) as teachers:
             (answer,) = mine(
-                options, options, small.dataset, small.corpus, np.arange(5),
-                depths=Depths(1, 1, mined=True), seed=0, precision="fp32", teacher=teachers,
+                small.collection, np.arange(5), [CrossEncoderRanked(2, reads=5)],
+                depths=Depths(1, 1, mined=True), start=EncoderStart(str(tiny_encoder)), seed=0, teachers=teachers,
             )  # fmt: skip
         return list(answer.rows(slice(5)))
 

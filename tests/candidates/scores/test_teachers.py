@@ -12,11 +12,10 @@ import pytest
 
 from bistill import artifacts
 from bistill.candidates.lists import for_validation
-from bistill.candidates.scores import teachers as module
-from bistill.candidates.scores.teachers import Settings, Teacher, Teachers, imported_identity, relevance
-from bistill.config import ScoringOptions
+from bistill.candidates.scores.teachers import Teacher, Teachers, imported_identity, relevance
+from bistill.candidates.settings import TeacherReading
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError
-from bistill.models import calibration
+from bistill.models import calibration, rerankers
 from bistill.models.cross_encoder import CrossEncoder
 from tests.candidates.conftest import Small, import_scores
 from tests.conftest import bert_config, write_tokenizer
@@ -41,7 +40,7 @@ def another_teacher(folder: Path, seed: int) -> Path:
 
 
 def test_the_logits_of_a_single_teacher_are_taken_as_they_are(small: Small, tiny_teacher: Path) -> None:
-    with Teachers.open(str(tiny_teacher), ScoringOptions(), "fp32") as teachers:
+    with Teachers.open([str(tiny_teacher)], (), TeacherReading(precision="fp32")) as teachers:
         teachers.calibrate(small.valid, seed=0)
         assert teachers.calibrations is None
         found = teachers.logits(QUERIES, DOCUMENTS, PAIRS)
@@ -63,8 +62,7 @@ def test_several_teachers_are_a_weighted_mean_of_calibrated_relevance(
         return lines[len(given) - 1]
 
     monkeypatch.setattr(calibration, "fit", fit)
-    options = ScoringOptions(more_teachers=(names[1],), teacher_weights=(1.0, 3.0))
-    with Teachers.open(names[0], options, "fp32") as teachers:
+    with Teachers.open(names, (1.0, 3.0), TeacherReading(precision="fp32")) as teachers:
         np.testing.assert_allclose(teachers.weights, [0.25, 0.75])
         teachers.calibrate(small.valid, seed=3)
         found = teachers.logits(QUERIES, DOCUMENTS, PAIRS)
@@ -91,7 +89,7 @@ def test_means_near_0_and_1_keep_finite_logits() -> None:
     names = [import_scores(name, {pair: sign * logit for pair, logit in pairs.items()}) for name, sign in
              (("one", 1), ("two", 1), ("three", -1))]  # fmt: skip
     for chosen, sign in ((names[:2], 1), (names[2:] * 2, -1)):
-        teachers = Teachers([Teacher.open(name, Settings()) for name in chosen], [0.5, 0.5])
+        teachers = Teachers([Teacher.open(name, TeacherReading()) for name in chosen], [0.5, 0.5])
         teachers.calibrations = [calibration.Calibration(1.0, 0.0)] * 2
         with teachers:
             found = teachers.logits(QUERIES, DOCUMENTS, PAIRS).logits
@@ -102,7 +100,7 @@ def test_a_mean_is_missing_where_any_score_is() -> None:
     first, *rest = texts()
     one = import_scores("one", dict.fromkeys([first, *rest], 2.0))
     two = import_scores("two", dict.fromkeys(rest, 2.0))
-    teachers = Teachers([Teacher.open(name, Settings()) for name in (one, two)], [0.5, 0.5])
+    teachers = Teachers([Teacher.open(name, TeacherReading()) for name in (one, two)], [0.5, 0.5])
     teachers.calibrations = [calibration.Calibration(1.0, 0.0)] * 2
     with teachers:
         np.testing.assert_allclose(teachers.logits(QUERIES, DOCUMENTS, PAIRS).logits, [np.nan, 2, 2, 2], rtol=1e-6)
@@ -111,15 +109,14 @@ def test_a_mean_is_missing_where_any_score_is() -> None:
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0, 1.0), (-1.0, 2.0), (0.0, 0.0), (float("nan"), 1.0)])
 def test_wrong_weights_are_an_error(weights: tuple[float, ...]) -> None:
     name = import_scores("one", {("q", "d"): 1.0})
-    options = ScoringOptions(more_teachers=(name,), teacher_weights=weights)
-    with pytest.raises(OptionError, match=r"--teacher_weights: one weight for each .*\n  found: .*\n  do: give 2 numb"):
-        Teachers.open(name, options, "fp32")
+    with pytest.raises(OptionError, match=r"`teacher_weights`: one weight for each .*\n  found: .*\n  do: give 2 numb"):
+        Teachers.open([name, name], weights, TeacherReading(precision="fp32"))
 
 
 def test_imported_scores_are_looked_up_and_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.rerankers, "load", None)
+    monkeypatch.setattr(rerankers, "load", None)
     logits = {pair: 0.5 * row for row, pair in enumerate(texts()[1:])}
-    with Teachers.open(import_scores("bought", logits), ScoringOptions(), "fp32") as teachers:
+    with Teachers.open([import_scores("bought", logits)], (), TeacherReading(precision="fp32")) as teachers:
         assert teachers.members[0].imported
         found = teachers.logits(QUERIES, DOCUMENTS, PAIRS)
         np.testing.assert_array_equal(found.logits, np.array([np.nan, 0, 0.5, 1], dtype=np.float32))
@@ -131,16 +128,19 @@ def test_an_unknown_name_of_imported_scores_is_told_from_the_known_ones(tmp_path
     import_scores("bought", {("q", "d"): 1.0})
     for _ in range(2):
         with pytest.raises(ArtifactError, match="no scores are imported under this name") as caught:
-            Teacher.open("scores:bougth", Settings())
+            Teacher.open("scores:bougth", TeacherReading())
         assert (caught.value.where, caught.value.found) == ("scores:bougth", ["bought"])
         assert len(list((artifacts.cache_dir() / "teacher_scores").glob("[!.]*/data.mdb"))) == 1
 
 
 def test_imported_scores_without_validation_pairs_cannot_be_averaged(small: Small, tiny_teacher: Path) -> None:
     name = import_scores("bought", {("how to list", "returns the list"): 1.0})
-    options = ScoringOptions(more_teachers=(str(tiny_teacher),))
+    names = [name, str(tiny_teacher)]
     message = r"scores:bought: the imported scores lack the validation pairs .*\n  found: '0 of 32 pairs, 0 of them rel"
-    with Teachers.open(name, options, "fp32") as teachers, pytest.raises(DataError, match=message):
+    with (
+        Teachers.open(names, (), TeacherReading(precision="fp32")) as teachers,
+        pytest.raises(DataError, match=message),
+    ):
         teachers.calibrate(small.valid, seed=0)
 
 
@@ -150,20 +150,20 @@ def test_what_decides_scores_decides_the_cache(tiny_teacher: Path, tiny_causal_r
     other = another_teacher(tmp_path / "other", 9)
 
     def folder(name: Path, **settings: object) -> Path:
-        with Teachers.open(str(name), ScoringOptions(**settings), settings.pop("precision", "fp32")) as teachers:  # type: ignore[arg-type]
+        with Teachers.open([str(name)], (), TeacherReading(**{"precision": "fp32", **settings})) as teachers:  # type: ignore[arg-type]
             return teachers.members[0].cache.folder
 
     base = folder(tiny_teacher)
-    assert folder(same) == folder(tiny_teacher, score_batch_size=3) == folder(tiny_teacher, teacher_max_len=64) == base
+    assert folder(same) == folder(tiny_teacher, batch_size=3) == folder(tiny_teacher, max_len=64) == base
     causal = folder(tiny_causal_reranker)
     different = {
         base,
         causal,
-        folder(tiny_teacher, teacher_max_len=16),
-        folder(tiny_causal_reranker, teacher_instruction="Find code"),
+        folder(tiny_teacher, max_len=16),
+        folder(tiny_causal_reranker, instruction="Find code"),
         folder(other),
     }
-    with Teachers.open(str(tiny_teacher), ScoringOptions(), "bf16") as teachers:
+    with Teachers.open([str(tiny_teacher)], (), TeacherReading(precision="bf16")) as teachers:
         different.add(teachers.members[0].cache.folder)
     with (same / "config.json").open("a") as file:
         file.write("\n")
@@ -173,15 +173,15 @@ def test_what_decides_scores_decides_the_cache(tiny_teacher: Path, tiny_causal_r
 
 def test_an_instruction_for_a_teacher_that_reads_none_is_an_error(tiny_teacher: Path) -> None:
     with pytest.raises(OptionError, match="--teacher_instruction"):
-        Teachers.open(str(tiny_teacher), ScoringOptions(teacher_instruction="Find code"), "fp32")
+        Teachers.open([str(tiny_teacher)], (), TeacherReading(instruction="Find code", precision="fp32"))
 
 
 def test_a_teacher_that_is_not_there_or_has_no_head_is_an_error(tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
-        Teachers.open(str(tmp_path / "nowhere"), ScoringOptions(), "fp32")
+        Teachers.open([str(tmp_path / "nowhere")], (), TeacherReading(precision="fp32"))
     message = "its head is missing"
     with (
-        Teachers.open(str(tiny_encoder), ScoringOptions(), "fp32") as teachers,
+        Teachers.open([str(tiny_encoder)], (), TeacherReading(precision="fp32")) as teachers,
         pytest.raises(ModelError, match=message),
     ):
         teachers.logits(QUERIES, DOCUMENTS, PAIRS)
@@ -195,7 +195,7 @@ def test_lora_settings_of_a_teacher_are_said(
     settings = {"use_lora": True, "lora_r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
     for use_lora in (True, False):
         (folder / "lora_config.json").write_text(json.dumps(settings | {"use_lora": use_lora}))
-        Teacher.open(str(folder), Settings()).close()
+        Teacher.open(str(folder), TeacherReading()).close()
         assert (f"teacher {folder}: LoRA rank 4, alpha 8, merged" in capsys.readouterr().err) is use_lora
 
 

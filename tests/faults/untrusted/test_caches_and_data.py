@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bistill import artifacts
+from bistill.candidates.mining.kept import kept
 from bistill.candidates.mining.lexical import LexicalMiner
-from bistill.candidates.mining.miners import kept
 from bistill.data.store import cache
 from bistill.data.store.opening import load_documents
 from bistill.errors import ArtifactError, BistillError

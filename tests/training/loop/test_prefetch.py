@@ -252,21 +252,20 @@ def test_a_bad_row_stops_the_run_at_its_own_update() -> None:
 def test_batches_are_made_without_the_global_generator_of_torch(
     data_root: Any, tiny_encoder: Any, tiny_teacher: Any
 ) -> None:
-    from bistill.candidates.building import build
-    from bistill.candidates.scores.teachers import Teachers
     from bistill.config import assembling
     from bistill.data.store.opening import load_split
     from bistill.models.bi_encoder import BiEncoder
     from bistill.models.cross_encoder import CrossEncoder
     from bistill.training.student.list_task import ListTask
     from bistill.training.teacher.train import PairTask
+    from tests.assembled import built, opened
     from tests.training.student.test_train import options
 
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, np.arange(12), teachers)
     teacher = CrossEncoder.load(str(tiny_teacher))
     tasks = [
         ListTask(BiEncoder.load(str(tiny_encoder)), dataset, corpus, pools, made),

@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from bistill import losses
-from bistill.candidates.building import build
 from bistill.candidates.lists import random_negatives
-from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
@@ -24,6 +22,7 @@ from bistill.models.files import calibration_file
 from bistill.training.student.calibrated import LabelledPairs, ScoreLine, first_line
 from bistill.training.student.list_task import ListTask
 from bistill.training.student.train import train
+from tests.assembled import built, opened
 from tests.training.conftest import distillation_options
 
 COSINES = np.array([0.9, 0.7, 0.75, 0.2, 0.1, 0.72, -0.3])
@@ -88,8 +87,8 @@ def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encod
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, np.arange(12), teachers)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
     line = ScoreLine(Calibration(a=7.0, b=-3.0), mean=0.2, deviation=0.5)
     task = ListTask(encoder, dataset, corpus, pools, made, line=line)
@@ -131,8 +130,8 @@ def test_the_line_is_where_the_student_is(data_root: Path, tiny_encoder: Path, t
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, np.arange(12), teachers)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
     encoder.model.to("meta")
     line = ScoreLine(Calibration(a=7.0, b=-3.0), mean=0.2, deviation=0.5)

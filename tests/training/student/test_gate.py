@@ -14,7 +14,7 @@ import pytest
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.scoring import Scored
-from bistill.candidates.scores.teachers import Teachers, imported_identity
+from bistill.candidates.scores.teachers import imported_identity
 from bistill.config import DistillationOptions, assembling
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
@@ -28,6 +28,7 @@ from bistill.training.hard_lists import hard_lists
 from bistill.training.student import gate
 from bistill.training.student.train import train
 from bistill.training.validation import ValidationLists
+from tests.assembled import opened
 from tests.training.student.test_train import options
 
 
@@ -39,7 +40,7 @@ def valid_of(made: DistillationOptions) -> tuple[Dataset, Corpus]:
 def measured(made: DistillationOptions, most: int = 500) -> dict[str, Any] | None:
     valid, corpus = valid_of(made)
     student = BiEncoder.load(made.student_name, max_len=made.max_len)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made, "fp32") as teachers:
         lists = hard_lists(valid, corpus, made)
         return gate.measure(teachers, student, valid, corpus, lists, most=most, seed=made.seed)
 

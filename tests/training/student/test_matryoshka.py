@@ -15,8 +15,6 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch import Tensor, nn
 
 from bistill import losses
-from bistill.candidates.building import build
-from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions, assembling
 from bistill.data.store.opening import load_split
 from bistill.errors import OptionError
@@ -25,6 +23,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.training.student.list_task import ListTask
 from bistill.training.student.matryoshka import over_prefixes
 from bistill.training.student.train import train
+from tests.assembled import built, opened
 from tests.training.student.test_train import options
 
 WEIGHTS = {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4}
@@ -116,8 +115,8 @@ def test_a_batch_learns_whole_vectors_and_prefixes(data_root: Path, tiny_encoder
     made = options(data_root, tiny_teacher, tiny_encoder, matryoshka=(16, 8))
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, np.arange(12), teachers)
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
     plain = options(data_root, tiny_teacher, tiny_encoder)
     batches = [ListTask(student, dataset, corpus, pools, own).batch(np.arange(3), 0) for own in (made, plain)]

@@ -12,8 +12,6 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from bistill import losses
-from bistill.candidates.building import build
-from bistill.candidates.scores.teachers import Teachers
 from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.opening import load_split
@@ -27,6 +25,7 @@ from bistill.training.loop.batch import Batch
 from bistill.training.student import gate
 from bistill.training.student.list_task import ListTask
 from bistill.training.student.train import student_lr, train
+from tests.assembled import built, opened
 from tests.training.conftest import as_pairs
 from tests.training.conftest import distillation_options as options
 
@@ -43,8 +42,8 @@ def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder
     made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, np.arange(12), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, np.arange(12), teachers)
     teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
     task = ListTask(student, dataset, corpus, pools, made)
     batch = np.array([7, 2, 9])
@@ -89,8 +88,8 @@ def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
     made = options(data_root, tiny_teacher, tiny_encoder, K=8)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, np.arange(10), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, np.arange(10), teachers)
     student = BiEncoder.load(str(tiny_encoder), max_len=6, query_prompt="query ", document_prompt="the ")
     task = ListTask(student, dataset, corpus, pools, made)
     said = capsys.readouterr().err
@@ -207,8 +206,8 @@ def test_documents_of_queries_without_a_positive_are_candidates(
     made = options(data_root, tiny_teacher, tiny_encoder, miners=("lexical:5", "random:20"))
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with Teachers.open(made.teacher_path, made, "fp32") as teachers:
-        pools = build(made, dataset, corpus, choice.with_positive(dataset, 0, "train", None), teachers)
+    with opened(made.teacher_path, made, "fp32") as teachers:
+        pools = built(made, dataset, corpus, choice.with_positive(dataset, 0, "train", None), teachers)
     assert pools.query_ids.tolist() == list(range(12))
     drawn = {corpus[int(document)] for document in pools.document_ids()}
     assert {f"thread of {place}" for place in range(9)} <= drawn

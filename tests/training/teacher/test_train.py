@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.scores.teachers import Teachers
 from bistill.config import TeacherOptions, assembling
 from bistill.data.store.opening import load_split
 from bistill.errors import DataError, OptionError
@@ -23,6 +22,7 @@ from bistill.training.student import gate
 from bistill.training.teacher import train as teacher
 from bistill.training.teacher.train import PairTask, train
 from bistill.training.validation import ValidationLists, measure_teacher
+from tests.assembled import opened
 from tests.training.conftest import as_pairs, distillation_options
 
 
@@ -84,14 +84,14 @@ def test_the_gate_reads_nothing_that_the_teacher_read_when_it_was_validated(
     valid = load_split(wide / "tiny" / "valid.csv")
     corpus = assembling.version(student).corpus(valid)
     monkeypatch.setattr(rerankers, "load", lambda *_, **__: pytest.fail("a pair was read again"))
-    with Teachers.open(made.output_dir, student, "auto") as teachers:
+    with opened(made.output_dir, student, "auto") as teachers:
         lists = hard_lists(valid, corpus, student)
         figures = gate.measure(teachers, BiEncoder.load(str(tiny_encoder)), valid, corpus, lists, most=9, seed=42)
     assert figures is not None and figures["pairs"] == 80
     assert figures["teacher"] == {name: record["validation"][name] for name in ("rerank_ndcg_at_10", "auc")}
     # What lies in the cache is what the saved folder gives, adapters merged.
     asked = ValidationLists(valid.queries, corpus, lists)
-    with Teachers.open(made.output_dir, student, "auto") as teachers:
+    with opened(made.output_dir, student, "auto") as teachers:
         known = teachers.logits(valid.queries, corpus, asked.pairs()).logits
     texts = [(valid.queries[query], corpus[int(document)]) for query, document in asked.pairs()]
     np.testing.assert_allclose(known, CrossEncoder.load(made.output_dir).score(texts), atol=1e-5)

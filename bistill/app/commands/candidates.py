@@ -10,16 +10,16 @@ from bistill import artifacts, console
 from bistill.candidates import inspection, picture
 from bistill.candidates.building import build
 from bistill.candidates.listing import write_pools
-from bistill.candidates.mining.miners import parse
 from bistill.candidates.scores.teachers import Teachers
 from bistill.config import CandidatesOptions, assembling
 from bistill.data.queries import choice
+from bistill.data.store.collection import Collection
 from bistill.journal import finite, versions
 
 SCHEMA = "bistill.candidates/1"
 
 
-def make(options: CandidatesOptions) -> dict[str, Any]:
+def candidates(options: CandidatesOptions) -> dict[str, Any]:
     """Make the scored candidates that ``distill`` draws its lists from, write and show them.
 
     A second call finds everything in the caches: no index, no vector, no teacher score is made again; ``distill`` with
@@ -32,20 +32,32 @@ def make(options: CandidatesOptions) -> dict[str, Any]:
         BistillError: data, a model or an option cannot be used.
     """
     output_dir = Path(options.output_dir)
-    parse(options)  # a wrong miner is said before anything is read
+    miners = assembling.miners(options, options, options.precision)  # a wrong one is said before anything is read
     dataset, valid = assembling.version(options).training(on_bad_rows=options.on_bad_rows, rejected_to=output_dir)
-    corpus = assembling.version(options).corpus(dataset)
+    collection = Collection(dataset, assembling.version(options).corpus(dataset))
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
     console.say(f"candidates: {choice.chosen_for_lists(dataset, query_ids)}")
-    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
+    names = (options.teacher_path, *options.more_teachers)
+    reading = assembling.teacher_reading(options, options.precision)
+    with Teachers.open(names, options.teacher_weights, reading) as teachers:
         teachers.calibrate(valid, seed=options.seed)
-        pools = build(options, dataset, corpus, query_ids, teachers)
+        pools = build(
+            collection,
+            query_ids,
+            teachers,
+            miners=miners,
+            lists=assembling.lists(options),
+            limits=assembling.limits(options),
+            epochs=options.epochs,
+            start=assembling.student_start(options, options.precision),
+            seed=options.seed,
+        )
         identities = teachers.identities()
     write_pools(output_dir / artifacts.CANDIDATES_FILE, pools, dataset)
     removed = inspection.filtered(pools, options.seed)
-    inspection.write_filtered(output_dir / artifacts.FILTERED_FILE, removed, dataset, corpus)
+    inspection.write_filtered(output_dir / artifacts.FILTERED_FILE, removed, collection)
     suspects = inspection.suspects(pools, options.irrelevant_below)
-    inspection.write_suspects(output_dir / artifacts.SUSPECT_FILE, suspects, dataset, corpus)
+    inspection.write_suspects(output_dir / artifacts.SUSPECT_FILE, suspects, collection)
     report: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
@@ -54,14 +66,14 @@ def make(options: CandidatesOptions) -> dict[str, Any]:
             "by_rank": inspection.by_rank(pools),
             "by_miner": inspection.by_miner(pools),
             "teachers": identities,
-            "data": {"train": dataset.fingerprint, "corpus": corpus.fingerprint()},
+            "data": {"train": dataset.fingerprint, "corpus": collection.corpus.fingerprint()},
             "options": dataclasses.asdict(options),
             "versions": versions(),
         }
     )
     artifacts.write_json(output_dir / artifacts.CANDIDATES_RECORD, report)
     picture.draw(output_dir / artifacts.CANDIDATES_PNG, pools)
-    inspection.show(report, removed, suspects, dataset, corpus, options)
+    inspection.show(report, removed, suspects, collection, options.irrelevant_below)
     for name in (artifacts.CANDIDATES_FILE, artifacts.CANDIDATES_RECORD, artifacts.CANDIDATES_PNG):
         print(output_dir / name)
     return report

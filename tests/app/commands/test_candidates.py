@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bistill.candidates import command as make
+from bistill.app.commands.candidates import candidates
 from bistill.candidates import inspection, picture
-from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.listing import read_pools, write_pools
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
-from bistill.candidates.scores.teachers import Teachers, relevance
+from bistill.candidates.scores.teachers import relevance
 from bistill.config import CandidatesOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError
 from bistill.models.cross_encoder import CrossEncoder
+from tests import assembled
 from tests.candidates.conftest import Small
 
 FILES = ["candidates.json", "candidates.parquet", "candidates.png", "filtered.csv", "suspect_labels.csv"]
@@ -49,8 +49,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def pools_of(small: Small, options: CandidatesOptions) -> ScoredPools:
-    with Teachers.open(options.teacher_path, options, options.precision) as teachers:
-        return build(options, small.dataset, small.corpus, np.arange(10), teachers)
+    with assembled.opened(options.teacher_path, options, options.precision) as teachers:
+        return assembled.built(options, small.dataset, small.corpus, np.arange(10), teachers)
 
 
 def equal(one: QueryPool, other: QueryPool) -> bool:
@@ -63,7 +63,7 @@ def equal(one: QueryPool, other: QueryPool) -> bool:
 def test_everything_is_written_and_holds_what_the_pools_hold(
     small: Small, made: CandidatesOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = make.make(made)
+    report = candidates(made)
     folder = Path(made.output_dir)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     pools = pools_of(small, made)
@@ -96,7 +96,7 @@ def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some
 ) -> None:
     with (small.root / "small" / "train.csv").open("a", encoding="utf-8") as file:
         file.write("why blue,thread of blue,0\nwhy blue,thread of red,0\n")
-    report = make.make(small.options(tiny_teacher, miners=("random:40",)))
+    report = candidates(small.options(tiny_teacher, miners=("random:40",)))
     assert report["counts"]["queries"] == 10 and report["counts"]["left_out"] == 0
     dataset = load_split(small.root / "small" / "train.csv")
     own = [list(dataset.documents).index(f"thread of {word}") for word in ("blue", "red")]
@@ -108,7 +108,7 @@ def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some
 
 
 def test_the_report_counts_what_the_file_holds(small: Small, made: CandidatesOptions) -> None:
-    report = make.make(made)
+    report = candidates(made)
     assert json.loads((Path(made.output_dir) / "candidates.json").read_text()) == json.loads(json.dumps(report))
     assert set(report) == {
         *("schema", "counts", "suspect_positives", "by_rank", "by_miner", "teachers", "data", "options", "versions")
@@ -139,7 +139,7 @@ def test_a_second_run_scores_nothing_and_writes_the_same(made: CandidatesOptions
     folder = Path(made.output_dir)
 
     def run() -> tuple[dict[str, Any], list[bytes]]:
-        report = make.make(made)
+        report = candidates(made)
         return report, [(folder / name).read_bytes() for name in FILES[1:]]
 
     first, files = run()
@@ -150,7 +150,7 @@ def test_a_second_run_scores_nothing_and_writes_the_same(made: CandidatesOptions
 
 
 def test_the_picture_is_a_png_of_its_size(small: Small, made: CandidatesOptions) -> None:
-    make.make(made)
+    candidates(made)
     head = (Path(made.output_dir) / "candidates.png").read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", head[16:]) == (1430, 550)  # 13 by 5 inches of 110 dots
@@ -195,6 +195,6 @@ def test_a_missing_or_torn_file_of_candidates_is_an_error(small: Small, tmp_path
 
 
 def test_lists_without_own_negatives_need_no_candidate(small: Small, tiny_teacher: Path, tiny_encoder: Path) -> None:
-    report = make.make(small.options(tiny_teacher, tiny_encoder, miners=("random",), own_documents=1))
+    report = candidates(small.options(tiny_teacher, tiny_encoder, miners=("random",), own_documents=1))
     assert (report["counts"]["queries"], report["counts"]["pairs"], report["by_miner"]) == (10, 11, {})
     assert [row["rank"] for row in report["by_rank"]] == [0]

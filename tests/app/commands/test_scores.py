@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bistill.candidates.command import make
+from bistill.app.commands.candidates import candidates
+from bistill.app.commands.scores import scores
 from bistill.candidates.scores.cache import ScoreCache, digest, folder_of, listing
-from bistill.candidates.scores.command import scores
 from bistill.candidates.scores.teachers import imported_identity
 from bistill.config import DistillationOptions, ScoresOptions
 from bistill.errors import ArtifactError, DataError, OptionError
@@ -23,7 +23,7 @@ def test_show_tells_what_is_cached(
 ) -> None:
     scores(ScoresOptions())
     assert "no teacher scores below" in capsys.readouterr().err
-    report = make(small.options(tiny_teacher, tiny_encoder))
+    report = candidates(small.options(tiny_teacher, tiny_encoder))
     import_scores("bought", {("q", "d"): 1.0, ("q", "e"): 1.0})
     capsys.readouterr()
     scores(ScoresOptions())
@@ -62,7 +62,7 @@ def test_a_missing_option_is_named(options: ScoresOptions, flag: str) -> None:
 
 
 def test_lists_are_exported_without_what_was_filtered(small: Small, tiny_teacher: Path, tmp_path: Path) -> None:
-    report = make(small.options(tiny_teacher, miners=("labelled", "random:4"), K=3, max_negative_score=0.0))
+    report = candidates(small.options(tiny_teacher, miners=("labelled", "random:4"), K=3, max_negative_score=0.0))
     assert report["counts"]["absolute"] > 0
     path = tmp_path / "lists.jsonl"
     folder = str(tmp_path / "candidates")
@@ -77,7 +77,7 @@ def test_lists_are_exported_without_what_was_filtered(small: Small, tiny_teacher
 
 
 def test_lists_of_changed_data_are_not_exported(small: Small, tiny_teacher: Path, tmp_path: Path) -> None:
-    make(small.options(tiny_teacher))
+    candidates(small.options(tiny_teacher))
     with (small.root / "small" / "corpus.csv").open("a") as file:
         file.write("one more\n")
     options = ScoresOptions(action="export", file=str(tmp_path / "x.parquet"), candidates=str(tmp_path / "candidates"))
@@ -92,7 +92,7 @@ def test_lists_of_changed_data_are_not_exported(small: Small, tiny_teacher: Path
 def test_scores_made_elsewhere_are_learned(
     small: Small, tiny_teacher: Path, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make(small.options(tiny_teacher, tiny_encoder))
+    candidates(small.options(tiny_teacher, tiny_encoder))
     pairs, filled = tmp_path / "pairs.parquet", tmp_path / "filled.jsonl"
     folder = str(tmp_path / "candidates")
     scores(ScoresOptions(action="export", file=str(pairs), candidates=folder, form="pairs"))

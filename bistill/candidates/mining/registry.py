@@ -1,0 +1,61 @@
+"""Which miners there are. A new one is a file with its settings and its miner, and a line in ``MINERS``."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bistill import artifacts
+from bistill.candidates.mining.miner import Miner
+from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
+from bistill.errors import OptionError
+
+# A miner's place is its bit in the file of lists: which miners gave a document is a sum of these. New ones go to the
+# end.
+MINERS: Final[tuple[type[MinerSettings], ...]] = (Labelled, Random, Lexical, Dense, CrossEncoderRanked)
+NAMES: Final = tuple(kind.name for kind in MINERS)
+LABELLED_BIT: Final = 1 << NAMES.index(Labelled.name)
+RANDOM_BIT: Final = 1 << NAMES.index(Random.name)
+# Of a byte.
+BITS: Final = 8
+
+
+def names_of(miners: Sequence[MinerSettings | Miner]) -> tuple[str, ...]:
+    """Names by bit: all registered miners, then a user's own among ``miners`` in their order.
+
+    Raises:
+        OptionError: no miner, two of one name, or more of a user's own than there are bits.
+    """
+    given = [miner.name for miner in miners]
+    if not given:
+        raise OptionError("at least one miner is needed", where="`miners`", todo="give `labelled`, or `random`")
+    if repeated := [name for name in given if given.count(name) > 1]:
+        raise OptionError("two miners have one name", where="`miners`", found=repeated[0], todo="name each once")
+    own = [name for name in given if name not in NAMES]
+    if len(NAMES) + len(own) > BITS:
+        raise OptionError("too many miners", where="`miners`", found=own, todo=f"give {BITS - len(NAMES)} of your own")
+    return (*NAMES, *own)
+
+
+def fingerprint(miner: Miner) -> str:
+    """SHA-256 of the identity of a user's own miner; "" where it has no source, or may answer otherwise next time."""
+    facts = identity(miner)
+    return artifacts.fingerprint(facts) if facts["settings"] and facts["source"] else ""
+
+
+def identity(miner: Miner) -> dict[str, Any]:
+    """What a run knows a user's own miner by.
+
+    Returns:
+        ``name``, ``kind`` (the qualified name of its class), ``settings`` (its own fingerprint) and ``source``, SHA-256
+        of the source of its class; None where Python has none, as for what was typed into an interpreter.
+    """
+    kind = type(miner)
+    try:
+        source = hashlib.sha256(inspect.getsource(kind).encode("utf-8")).hexdigest()
+    except (OSError, TypeError):
+        source = None
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return {"name": miner.name, "kind": name, "settings": miner.fingerprint(), "source": source}

@@ -1,0 +1,26 @@
+"""The usual kind of teacher: a re-ranker in a folder or on the hub."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from bistill import console
+from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.settings import TeacherReading
+from bistill.models import lora, rerankers
+from bistill.models.files import loading
+
+
+def open_teacher(name: str, reading: TeacherReading) -> Teacher:
+    """The re-ranker of a name; its weights stay on disk until a pair must be scored.
+
+    Raises:
+        ModelError: it is no re-ranker, or is not there.
+        ArtifactError: the cache of its scores is damaged.
+    """
+    identity = rerankers.identity(name, **reading.for_loading())
+    adapters = lora.read_config(Path(loading.local_folder(name, "re-ranker")))
+    if adapters.get("use_lora"):
+        console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
+    return Teacher(name, identity, reading, partial(rerankers.load, name, **reading.for_loading()))
