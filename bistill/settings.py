@@ -125,7 +125,9 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
 def _check_range(value: Any, limits: Within, name: str) -> None:
     numbers = value if isinstance(value, tuple) else (value,)
     if any(isinstance(one, int | float) and not limits.minimum <= one <= limits.maximum for one in numbers):
-        raise OptionError("the value is out of range", where=f"`{name}`", found=value, todo=f"give {limits}")
+        raise OptionError(
+            "the value is out of range", where=f"`{name}`", found=value, todo=f"give {str(limits) or 'a number'}"
+        )
 
 
 def _spoken(hint: Any) -> str:

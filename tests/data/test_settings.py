@@ -10,11 +10,14 @@ from bistill.data.settings import Columns, RowReading, Splitting
 from bistill.errors import OptionError
 
 
-@pytest.mark.parametrize("maximum", [0, -1.0, math.inf, math.nan])
-def test_the_highest_label_is_a_number_above_0(maximum: float) -> None:
+@pytest.mark.parametrize(
+    ("maximum", "todo"),
+    [*((value, "give a number above 0") for value in (0, -1.0, math.inf)), (math.nan, "give a number")],
+)
+def test_the_highest_label_is_a_number_above_0(maximum: float, todo: str) -> None:
     with pytest.raises(OptionError) as refused:
         RowReading(label_maximum=maximum)
-    assert (refused.value.where, refused.value.todo) == ("`RowReading.label_maximum`", "give a number above 0")
+    assert (refused.value.where, refused.value.todo) == ("`RowReading.label_maximum`", todo)
     assert RowReading(label_maximum=3).label_maximum == 3.0
 
 
