@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, overload
+from typing import Any, Final, overload
 
 import numpy as np
 
@@ -66,15 +66,15 @@ class Chain(Sequence[str]):
         return itertools.chain.from_iterable(self.parts)
 
 
-def open_prepared_source(source: str, reading: RowReading) -> OpenedSource:
+def open_prepared_source(source: Any, reading: RowReading) -> OpenedSource:
     """Open a source of ``prepare``; python-docs has no readers yet, its fingerprint is known before it is read.
 
     Raises:
         DataError: the source does not exist or cannot be reached.
     """
-    if source != SOURCE_NAME:
+    if not (isinstance(source, str) and source == SOURCE_NAME):
         return open_source(source, reading)
-    return OpenedSource({}, fingerprint_of_installation(), lambda: iter(()))
+    return OpenedSource(source, {}, fingerprint_of_installation(), lambda: iter(()))
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,12 @@ class Loader:
     on_bad_rows: BadRows
     numbers_are_texts: bool
 
-    def load(self, name: str, readers: Mapping[str, RowReader], documents: Iterator[str | RowError]) -> LoadedSource:
+    def load(self, source: OpenedSource, readers: Mapping[str, RowReader]) -> LoadedSource:
         """Parse every split that has rows; graded splits share one scale, the highest label of them all.
 
         Args:
-            name: the source as the user named it.
+            source: whose further documents are read, too.
             readers: of each split.
-            documents: further ones.
 
         Raises:
             RowError: the first bad row, where the policy is "stop".
@@ -117,7 +116,7 @@ class Loader:
                 folders[split] = self.scratch / f"{split}-wider"
                 built[split] = self._build(reader, folders[split], replace(self.reading, label_maximum=scale.maximum))
         _say_scales({readers[split].file.name: item.scale for split, item in built.items()}, self.reading)
-        corpus, corpus_rejected = self._build_corpus(name, documents)
+        corpus, corpus_rejected = self._build_corpus(source)
         for reader in readers.values():
             for note in reader.notes:
                 say(f"{reader.file}: {note}")
@@ -155,7 +154,8 @@ class Loader:
         finally:
             rejections.close()
 
-    def _build_corpus(self, name: str, documents: Iterator[str | RowError]) -> tuple[Texts | None, list[Path]]:
+    def _build_corpus(self, source: OpenedSource) -> tuple[Texts | None, list[Path]]:
+        documents = source.documents()
         first = next(documents, None)
         if first is None:
             return None, []
@@ -164,7 +164,7 @@ class Loader:
         rejections = Rejections(self.on_bad_rows, folder / artifacts.REJECTIONS_FILE)
         outcomes = (_as_row(item) for item in itertools.chain([first], documents))
         try:
-            building.build_documents(outcomes, folder, file=name, rejections=rejections)
+            building.build_documents(outcomes, folder, file=source.name, rejections=rejections)
         finally:
             rejections.close()
         return Texts(folder / artifacts.DOCUMENTS_FILE), [rejections.file]

@@ -43,7 +43,7 @@ class PreparedData:
 
 
 def prepare(
-    source: str | Path,
+    source: Any,
     version: Version,
     *,
     reading: RowReading = RowReading(),
@@ -60,7 +60,7 @@ def prepare(
     run with the same source and settings, and the files intact, changes nothing.
 
     Args:
-        source: file, folder, Hugging Face data set id, or "python-docs".
+        source: file, folder, Hugging Face data set id, rows that a program holds (``open_rows``), or "python-docs".
         version: what is written.
         reading: how columns and labels are understood.
         splitting: what becomes of which split, and which texts count as one.
@@ -76,15 +76,15 @@ def prepare(
         OptionError: the data version is no plain folder name, its folder is the source, holds files that prepare did
             not write or a data version that was made otherwise, or a value is of another type or out of range.
     """
-    name, folder = str(source), version.folder
+    folder = version.folder
     on_bad_rows = checked(on_bad_rows, BadRows, "on_bad_rows")
     numbers_are_texts = checked(numbers_are_texts, bool, "numbers_are_texts")
     max_pairs = checked(max_pairs, Annotated[int, Within(100)], "max_pairs")
-    _check_target(name, version)
+    _check_target(source, version)
     record = own_record(folder)
-    opened = open_prepared_source(name, reading)
+    opened = open_prepared_source(source, reading)
     chosen = recorded(
-        name,
+        opened.name,
         version,
         reading,
         splitting,
@@ -96,17 +96,17 @@ def prepare(
     if (done := _already_done(folder, record, identity, overwrite)) is not None:
         return done
     with artifacts.scratch(folder.parent) as scratch:
-        readers = dict(opened.readers) if name != SOURCE_NAME else dict(python_docs(splitting, max_pairs))
+        readers = python_docs(splitting, max_pairs) if opened.name == SOURCE_NAME else opened.readers
         loader = Loader(scratch, reading, on_bad_rows, numbers_are_texts)
-        loaded = loader.load(name, readers, opened.documents())
-        return _resolve_and_write(name, loaded, splitting, folder, identity)
+        loaded = loader.load(opened, readers)
+        return _resolve_and_write(opened.name, loaded, splitting, folder, identity)
 
 
-def _check_target(source: str, version: Version) -> None:
+def _check_target(source: Any, version: Version) -> None:
     name = version.name
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise OptionError("not a plain folder name", where="`Version.name`", found=name, todo="give a name without /")
-    if Path(source).resolve() == version.folder.resolve():
+    if isinstance(source, str | Path) and Path(source).resolve() == version.folder.resolve():
         raise OptionError(
             "the source would be overwritten", where="`Version.name`", found=name, todo="give another name"
         )

@@ -90,6 +90,16 @@ class ColumnMap:
         named = (self.query, self.positive, *self.negatives, self.passage, self.label)
         return tuple(name for name in named if name)
 
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Columns whose cells may be lists of documents: of positives and negatives."""
+        return tuple(name for name in (self.positive, *self.negatives) if name)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Columns with one text in each cell."""
+        return tuple(name for name in (self.query, self.passage) if name)
+
 
 def normalised_name(name: str) -> str:
     """A column's name as the table knows it: without invisible characters, NFKC, lower case, "_" for blanks and "-"."""

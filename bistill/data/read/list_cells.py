@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+from bistill.data.read.columns import ColumnMap
 from bistill.errors import RowError
 
 _TEXT: Final = r"""(?:"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+')"""
@@ -75,6 +76,28 @@ class ListCells:
             for column in kept
             if self.lists[column] and not self.texts[column]
         ]
+
+
+def read_lists(cells: dict[str, Any], columns: ColumnMap, lists: ListCells, number: int) -> None:
+    """Put lists in place of the cells that are the text of one, in columns that may hold lists.
+
+    Args:
+        cells: value of each column of a row; changed.
+        columns: which column is what.
+        lists: of the file.
+        number: the row's number for messages.
+
+    Raises:
+        RowError: a cell begins as a list and cannot be read as one.
+    """
+    for name in columns.documents:
+        if name in cells:
+            cells[name] = lists.read(cells[name], number, name)
+    if columns.form == "pairs" and (labels := numbers_of(cells.get(columns.label))) is not None:
+        cells[columns.label] = labels
+        cells[columns.passage] = lists.read(cells[columns.passage], number, columns.passage)
+    for name in columns.others:
+        lists.see(cells.get(name), name)
 
 
 def list_of(cell: str) -> list[Any] | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bistill import artifacts
 from bistill.console import say
 from bistill.data.read import beir, hugging_face
 from bistill.data.read.files import RowReader, ending_of, open_file
+from bistill.data.read.in_memory import fingerprint_of_rows, open_rows
 from bistill.data.read.jsonl import JsonlReader
 from bistill.data.settings import RowReading
 from bistill.errors import DataError, RowError
@@ -33,30 +34,37 @@ class OpenedSource:
     """What ``prepare`` reads, found out and opened.
 
     Attributes:
+        name: as the user named it; of rows in memory what they are.
         readers: reader of each split by "train", "valid", "test"; only "all" where there are no splits.
         fingerprint: key of the content.
         documents: further documents, such as a corpus; may repeat judged ones.
     """
 
+    name: str
     readers: dict[str, RowReader]
     fingerprint: str
     documents: Callable[[], Iterator[str | RowError]]
 
 
-def open_source(source: str | Path, reading: RowReading) -> OpenedSource:
+def open_source(source: Any, reading: RowReading) -> OpenedSource:
     """Find out what a source is and open its readers.
 
     Args:
-        source: file, folder, or Hugging Face data set id ("owner/name" or "owner/name:configuration").
+        source: file, folder, Hugging Face data set id ("owner/name" or "owner/name:configuration"), or rows that a
+            program holds, see ``open_rows``.
         reading: how columns and labels are understood.
 
     Raises:
         DataError: it is nothing of these, or cannot be reached.
+        OptionError: no text and no path is given, and no rows either.
     """
+    if not isinstance(source, str | Path):
+        rows = open_rows(source, reading)
+        return OpenedSource(str(rows.file), {UNSPLIT: rows}, fingerprint_of_rows(rows), _no_documents)
     path = Path(source)
     if path.is_file():
         reader = open_file(path, reading)
-        return OpenedSource({UNSPLIT: reader}, _fingerprint([path]), lambda: _documents_inside([reader]))
+        return OpenedSource(str(source), {UNSPLIT: reader}, _fingerprint([path]), lambda: _documents_inside([reader]))
     if path.is_dir():
         return _folder(path, reading)
     if _looks_like_path(str(source)):
@@ -72,8 +80,10 @@ def _folder(folder: Path, reading: RowReading) -> OpenedSource:
         _say_unread(folder, {*files.values(), corpus, folder / artifacts.REJECTED_FILE})
         readers = {split: open_file(file, reading) for split, file in files.items()}
         if corpus.exists():
-            return OpenedSource(readers, _fingerprint([*files.values(), corpus]), lambda: _documents_of(corpus))
-        return OpenedSource(readers, _fingerprint(files.values()), lambda: _documents_inside(readers.values()))
+            key = _fingerprint([*files.values(), corpus])
+            return OpenedSource(str(folder), readers, key, lambda: _documents_of(corpus))
+        key = _fingerprint(files.values())
+        return OpenedSource(str(folder), readers, key, lambda: _documents_inside(readers.values()))
     if not any(folder.iterdir()):
         raise DataError("an empty folder", where=str(folder), todo="give a folder with train, valid and test files")
     return _hugging_face(str(folder), reading)
@@ -96,7 +106,8 @@ def _beir(folder: Path, reading: RowReading) -> OpenedSource:
         raise DataError(
             "no .tsv file in the folder", where=str(folder / "qrels"), todo="add train.tsv, dev.tsv, test.tsv"
         )
-    return OpenedSource(readers, _fingerprint([texts.corpus_file, texts.queries_file, *files]), texts.documents)
+    key = _fingerprint([texts.corpus_file, texts.queries_file, *files])
+    return OpenedSource(str(folder), readers, key, texts.documents)
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
@@ -130,7 +141,7 @@ def _hugging_face(source: str, reading: RowReading) -> OpenedSource:
     loaded, fingerprint = hugging_face.load(source, reading)
     known = {SPLIT_OF_NAME[name]: reader for name, reader in loaded.items() if name in SPLIT_OF_NAME}
     if len(loaded) == 1:
-        return OpenedSource({UNSPLIT: next(iter(loaded.values()))}, fingerprint, _no_documents)
+        return OpenedSource(source, {UNSPLIT: next(iter(loaded.values()))}, fingerprint, _no_documents)
     if len(known) < len(loaded):
         raise DataError(
             "the data set has splits other than train, validation and test",
@@ -138,7 +149,7 @@ def _hugging_face(source: str, reading: RowReading) -> OpenedSource:
             found=sorted(loaded),
             todo="save the splits you mean as files train, valid and test in a folder, and give that folder",
         )
-    return OpenedSource(dict(known), fingerprint, _no_documents)
+    return OpenedSource(source, dict(known), fingerprint, _no_documents)
 
 
 def _documents_of(file: Path) -> Iterator[str | RowError]:

@@ -10,7 +10,7 @@ from bistill.data.queries.same_text import is_blank
 from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of, visible_name
 from bistill.data.read.csv_records import Record
 from bistill.data.read.encoding import UTF8, TextEncoding
-from bistill.data.read.list_cells import ListCells, numbers_of
+from bistill.data.read.list_cells import ListCells, read_lists
 from bistill.data.read.structured import plain, without_nothing
 from bistill.data.read.validation import ASIDE, EDIT, refuse_bad_characters, row_from_cells
 from bistill.data.records import Row
@@ -166,8 +166,6 @@ def table_rows(table: Table, reading: RowReading, only: TextKind | None = None) 
     if columns.ignored:
         table.notes.append("columns not read: " + ", ".join(repr(name) for name in columns.ignored))
     lists = ListCells(table.file)
-    documents = tuple(name for name in (columns.positive, *columns.negatives) if name)
-    others = tuple(name for name in (columns.query, columns.passage) if name)
     empty_negatives = 0
     for outcome in table.cells():
         if isinstance(outcome, RowError):
@@ -175,16 +173,12 @@ def table_rows(table: Table, reading: RowReading, only: TextKind | None = None) 
             continue
         number, cells = outcome
         try:
-            for name in documents:
-                cells[name] = plain(lists.read(cells[name], number, name), file=table.file, row=number, column=name)
+            read_lists(cells, columns, lists, number)
+            for name in columns.documents:
+                cells[name] = plain(cells[name], file=table.file, row=number, column=name)
             for name in columns.negatives:
                 if isinstance(cells[name], list):
                     cells[name] = without_nothing(cells[name])
-            if columns.form == "pairs" and (labels := numbers_of(cells[columns.label])) is not None:
-                cells[columns.label] = labels
-                cells[columns.passage] = lists.read(cells[columns.passage], number, columns.passage)
-            for name in others:
-                lists.see(cells[name], name)
             row = row_from_cells(cells, columns, reading, file=table.file, number=number)
         except RowError as error:
             yield error
@@ -193,7 +187,7 @@ def table_rows(table: Table, reading: RowReading, only: TextKind | None = None) 
             empty_negatives += _empty_negatives(cells, columns)
     if empty_negatives:
         table.notes.append(f"{empty_negatives} empty cells of further negative columns: read as no negative")
-    table.notes.extend(lists.notes(documents, others))
+    table.notes.extend(lists.notes(columns.documents, columns.others))
 
 
 def _empty_negatives(cells: dict[str, Any], columns: ColumnMap) -> int:

@@ -11,6 +11,7 @@ from bistill import artifacts
 from bistill.console import say
 from bistill.data.read import ids
 from bistill.data.read.files import RowReader, ending_of, open_file
+from bistill.data.read.in_memory import fingerprint_of_rows, open_rows
 from bistill.data.read.rejections import Rejections, read_rejections, set_aside, write_rejected
 from bistill.data.settings import BadRows, RowReading, TextKind
 from bistill.data.store import building, cache
@@ -45,8 +46,33 @@ def load_split(
     path = Path(path)
     prepared = _prepare_record(path)
     reading = reading or _reading_of_prepared(prepared)
-    reader = open_file(path, reading)
-    key = _key(path, reading, "records")
+    return _load(open_file(path, reading), _key(path, reading, "records"), reading, on_bad_rows, rejected_to)
+
+
+def load_rows(
+    rows: Any, *, on_bad_rows: BadRows = "stop", rejected_to: Path | None = None, reading: RowReading | None = None
+) -> Dataset:
+    """``load_split`` of labelled rows that a program holds; the same rows are parsed once.
+
+    Args:
+        rows: a DataFrame, a data set or dicts, see ``in_memory.open_rows``.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
+        rejected_to: rejected.csv of "skip". None: beside the parsed data.
+        reading: column names and label scale; None: recognised names.
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+        DataError: there is no row, the columns are not recognised, or the labels are of two scales.
+        OptionError: something else is given than rows.
+    """
+    reading = reading or RowReading()
+    reader = open_rows(rows, reading)
+    key = {"version": PARSED_VERSION, "kind": "rows", "sha256": fingerprint_of_rows(reader), "reading": asdict(reading)}
+    return _load(reader, artifacts.fingerprint(key), reading, on_bad_rows, rejected_to)
+
+
+def _load(reader: RowReader, key: str, reading: RowReading, on_bad_rows: BadRows, rejected_to: Path | None) -> Dataset:
+    path = reader.file
 
     def fill(folder: Path) -> dict[str, Any]:
         return _fill(folder, reader, reading, on_bad_rows)
