@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Which releases are installed: the tested ones, or for once those of another file.
+CONSTRAINTS ?= constraints.txt
 READY := $(VENV)/.ready
 
 .PHONY: demo test check unit format clean
@@ -25,10 +27,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 # torch is installed first and pinned, so that no other package pulls a build of its own choice.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	touch $(READY)
 
 clean:
