@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 READY := $(VENV)/.ready
 
-.PHONY: demo test check unit format clean
+.PHONY: demo test fast check unit format clean
 
 demo: $(READY)
 	$(BIN)/bistill prepare python-docs --data_version python-docs
 	$(BIN)/bistill pipeline --config examples/demo.yaml
 
 test: check unit
+
+# All but the tests marked slow, which `test` runs, too.
+fast: check
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

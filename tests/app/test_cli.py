@@ -88,6 +88,7 @@ def test_an_unknown_command_is_named(tmp_path: Path) -> None:
     assert "unknown command 'trian'" in result.stderr
 
 
+@pytest.mark.slow
 def test_missing_data_is_an_error_with_the_way_out(tmp_path: Path) -> None:
     result = run(str(ROOT / "train_teacher_model.py"), "--data_version", "nowhere", cwd=tmp_path)
     assert result.returncode == 2

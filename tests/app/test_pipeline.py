@@ -72,6 +72,7 @@ def test_everything_is_written_and_shown(options: PipelineOptions, capsys: pytes
         assert expected in output
 
 
+@pytest.mark.slow
 def test_an_unchanged_second_run_trains_and_evaluates_nothing(
     options: PipelineOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +90,7 @@ def test_an_unchanged_second_run_trains_and_evaluates_nothing(
     assert captured.out.count("scores are (cosine + 1) / 2") == 1
 
 
+@pytest.mark.slow
 def test_a_changed_option_runs_its_stage_and_those_behind_it(options: PipelineOptions) -> None:
     pipeline.run(options)
     changed = dataclasses.replace(options.distillation, tau=0.1)
@@ -100,6 +102,7 @@ def test_a_changed_option_runs_its_stage_and_those_behind_it(options: PipelineOp
     assert runs() == (2, 3)
 
 
+@pytest.mark.slow
 def test_changed_data_force_and_a_damaged_output_run_again(options: PipelineOptions) -> None:
     pipeline.run(options)
     with Path("preprocessed/tiny/test.csv").open("a") as file:
@@ -121,6 +124,7 @@ def test_changed_data_force_and_a_damaged_output_run_again(options: PipelineOpti
     assert runs() == (3, 4)
 
 
+@pytest.mark.slow
 def test_a_model_that_lacks_any_of_its_files_is_made_again(options: PipelineOptions) -> None:
     pipeline.run(options)
     for place, expected in (
@@ -138,6 +142,7 @@ def test_a_model_that_lacks_any_of_its_files_is_made_again(options: PipelineOpti
     assert runs() == (2, 4)
 
 
+@pytest.mark.slow
 def test_rows_that_the_evaluation_skips_do_not_end_the_closing_searches(
     options: PipelineOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +153,7 @@ def test_rows_that_the_evaluation_skips_do_not_end_the_closing_searches(
     assert "how to parse" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_only_the_candidates_come_from_runs_the_distillation_again(
     options: PipelineOptions, tiny_encoder: Path
 ) -> None:
@@ -193,6 +199,7 @@ def test_a_weak_teacher_stops_the_chain_where_asked(options: PipelineOptions, mo
     assert not Path("evaluation_results").exists()
 
 
+@pytest.mark.slow
 def test_a_rebuilt_teacher_of_other_weights_reaches_the_student(options: PipelineOptions) -> None:
     pipeline.run(options)
     teacher = Path("models/teacher/bistill.json")
@@ -202,6 +209,7 @@ def test_a_rebuilt_teacher_of_other_weights_reaches_the_student(options: Pipelin
     assert runs() == (2, 1)
 
 
+@pytest.mark.slow
 def test_stages_of_different_precision_run_in_one_process(options: PipelineOptions) -> None:
     teacher = dataclasses.replace(options.teacher, precision="bf16")
     pipeline.run(dataclasses.replace(options, teacher=teacher))
@@ -256,6 +264,7 @@ def test_a_model_that_the_pipeline_did_not_make_is_refused(options: PipelineOpti
     assert not Path("models/student").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_attempt_leaves_what_the_pipeline_made(
     options: PipelineOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,8 @@ from bistill import artifacts
 from tests.faults.commands import ROOT, Run, wait_until
 from tests.faults.conftest import STEPS
 
+pytestmark = pytest.mark.slow
+
 KILLED_IN_SAVE = Path(__file__).with_name("killed_in_save.py")
 FORM = "teacher-lora"  # where it does not matter which
 # From the first step at which a checkpoint besides that of step 0 is surely there, since there is one writer at a time,

@@ -60,6 +60,7 @@ def files(*folders: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
+@pytest.mark.slow
 def test_linear_layers_that_tokens_pass_are_counted_pooler_and_head_not(tiny_teacher: Path, tiny_encoder: Path) -> None:
     teacher = CrossEncoder.start(str(tiny_teacher), max_len=None, precision="fp32", seed=0)
     assert token_weights(teacher.model, lambda: teacher.logits([("file", "list")])) == Weights(TINY_WEIGHTS)
@@ -100,6 +101,7 @@ def test_figures_by_hand() -> None:
     assert without["products_rate"] is None
 
 
+@pytest.mark.slow
 def test_the_whole_command_writes_its_figures_and_nothing_else(
     options: BenchOptions, tmp_path: Path, tiny_encoder: Path, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

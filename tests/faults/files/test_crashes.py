@@ -19,6 +19,8 @@ from bistill.training.teacher import train as teacher
 from bistill.training.validation import Measured
 from tests.faults.files.runs import BrokenOffError, fail, hashes, journal, names, steps, student_options, whole
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_crash_of_the_evaluation_costs_no_training(
     options: TeacherOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

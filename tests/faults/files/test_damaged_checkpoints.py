@@ -17,6 +17,8 @@ from bistill.training.run.checkpoint import FILES, Checkpoints, State
 from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import STEPS, break_off, checkpoint, flip, hashes, journal, names, steps, whole
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def left(monkeypatch: pytest.MonkeyPatch) -> list[str]:

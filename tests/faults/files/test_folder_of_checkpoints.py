@@ -16,6 +16,8 @@ from bistill.training.loop.engine import Engine
 from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import STEPS, before, checkpoint, flip, hashes, journal, names, whole
 
+pytestmark = pytest.mark.slow
+
 
 def test_leftovers_are_removed_and_foreign_files_are_kept(
     run: TeacherOptions, uninterrupted: dict[str, str], capsys: pytest.CaptureFixture[str]

@@ -35,6 +35,8 @@ from tests.faults.files.runs import (
     whole,
 )
 
+pytestmark = pytest.mark.slow
+
 LIMITED = Path(__file__).parent / "limited.py"
 FLAGS = (
     *("data_version", "data_root", "output_dir", "model_name", "epochs", "batch_size", "lr", "max_len"),

@@ -17,6 +17,8 @@ from bistill.training.student import train as distillation
 from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import fill, journal, names, steps, student_options
 
+pytestmark = pytest.mark.slow
+
 
 def check_unwritable(
     options: TeacherOptions, tiny_teacher: Path, folder: Path, capsys: pytest.CaptureFixture[str]

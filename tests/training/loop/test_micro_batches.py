@@ -119,11 +119,13 @@ def test_a_teachers_gradient_is_that_of_the_undivided_batch(teacher: Case, seed:
     check(teacher, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_students_gradient_is_that_of_the_undivided_batch(student: Case, seed: int) -> None:
     check(student, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["listwise_kl", "contrastive_hinge", "negative_penalty"])
 def test_the_gradient_of_each_loss_alone(student: Case, name: str) -> None:
     check(student.alone(name), 5, single=False)

@@ -175,6 +175,7 @@ sys.exit(9)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["exit", "exec"])
 def test_forked_replaced_and_ending_processes_do_not_hang(end: str) -> None:
     command = [sys.executable, "-c", FORKED, end]

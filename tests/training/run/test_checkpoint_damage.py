@@ -58,6 +58,7 @@ def test_one_flipped_bit_is_damage(tmp_path: Path, name: str) -> None:
     assert damages == []
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_the_manifest_changes_what_is_read(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.write(state(3))

@@ -62,6 +62,7 @@ def test_a_failing_flush_leaves_the_older_ones(
     assert names(checkpoints.folder) == ["step-00000050", "step-00000100"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [20, 10_000])
 def test_a_file_over_the_limit_of_the_system_leaves_the_older_ones(tmp_path: Path, limit: int) -> None:
     """The limit is reached in safetensors' own writer, which is not Python's."""

@@ -215,6 +215,7 @@ def test_the_finished_model_stays_until_the_new_one_is_whole(
     assert teacher.train(dataclasses.replace(made, lr=2e-3)) == record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in an update", "before the model", "after the record"])
 def test_an_attempt_that_breaks_off_leaves_the_finished_model_and_is_gone_on_with(
     made: TeacherOptions, moment: str, capsys: pytest.CaptureFixture[str]

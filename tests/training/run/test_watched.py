@@ -91,6 +91,7 @@ def test_a_folder_that_takes_no_file_is_no_reason_to_end(tmp_path: Path) -> None
         pass
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_a_lower_learning_rate_at_most(
     data_root: Path, tiny_teacher: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -265,6 +265,7 @@ def test_a_weak_teacher_stops_the_run_before_anything_is_trained(
     assert not (Path(made.output_dir) / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_run_with_a_weak_teacher_learns_from_the_labels_and_filters_nothing(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_batch_learns_whole_vectors_and_prefixes(data_root: Path, tiny_encoder
     assert terms["full_loss"].item() == whole["loss"].item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_lora", [False, True])
 def test_a_student_says_where_its_vectors_may_be_cut(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, use_lora: bool

@@ -186,6 +186,7 @@ def test_what_cannot_be_measured_of_the_start_is_no_reason_to_keep_it(before: fl
     assert not merging.better({"ndcg_at_10": float("nan")}, {"ndcg_at_10": 0.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"use_lora": True, "lora_r": 4}, {"student_layers": 1}])
 def test_the_folder_holds_the_chosen_weights_and_says_so(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch

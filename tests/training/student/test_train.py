@@ -150,6 +150,7 @@ def test_the_student_comes_nearer_to_its_teacher(data_root: Path, tiny_encoder: 
     assert np.mean(divergence[-6:]) < 0.7 * np.mean(divergence[:6])
 
 
+@pytest.mark.slow
 def test_teacher_scores_are_computed_once_for_all_epochs(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +181,7 @@ def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: 
     assert first == second
 
 
+@pytest.mark.slow
 def test_queries_without_a_positive_change_nothing_where_their_documents_are_there_anyway(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,6 +215,7 @@ def test_documents_of_queries_without_a_positive_are_candidates(
     assert {f"thread of {place}" for place in range(9)} <= drawn
 
 
+@pytest.mark.slow
 def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +257,7 @@ def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_
         train(options(data_root, tmp_path / "nowhere", tiny_encoder))
 
 
+@pytest.mark.slow
 def test_documents_of_the_batch_are_learned_as_negatives(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
@@ -277,6 +281,7 @@ def test_small_students_learn_faster_unless_told_otherwise() -> None:
     assert student_lr(dataclasses.replace(plain, lr=3e-5), 384) == 3e-5
 
 
+@pytest.mark.slow
 def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
@@ -294,6 +299,7 @@ def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     assert event(made, "step")["terms"] == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"own_documents": 2, "in_batch": "floor"}, {"score": "calibrated"}, {"lr": None, "in_batch": "floor"}]
 )

@@ -176,6 +176,7 @@ def test_a_teacher_never_overwrites_its_start(data_root: Path, tiny_encoder: Pat
     assert sorted(path.name for path in tiny_encoder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_what_chooses_the_best_weights_is_part_of_the_run(data_root: Path, tiny_encoder: Path) -> None:
     def inputs() -> dict[str, Any]:
         made = options(data_root, tiny_encoder, epochs=1, overwrite=True)
@@ -219,6 +220,7 @@ def test_a_query_with_labels_of_0_alone_gives_its_labelled_pairs(
     assert read == {(("blue", f"no blue {place}"), 0.0) for place in range(5)}  # others each epoch, never random ones
 
 
+@pytest.mark.slow
 def test_labels_of_0_alone_teach_and_change_nothing_for_the_lists(
     data_root: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
