@@ -101,8 +101,12 @@ SENTENCE_TRANSFORMERS_CONFIG: Final = "config_sentence_transformers.json"
 
 # caches of teacher scores
 SCORES_FOLDER: Final = "teacher_scores"
-SCORES_FILE: Final = "data.mdb"
-SCORES_LOCK: Final = "lock.mdb"
+SCORES_FILE: Final = "scores.sqlite"
+SQLITE_ENDS: Final = ("-wal", "-shm", "-journal")  # of the names of files that SQLite keeps beside its own
+# What releases up to 0.1 stored in its place.
+LMDB_SCORES_FILE: Final = "data.mdb"
+LMDB_SCORES_LOCK: Final = "lock.mdb"
+SCORES_FILES: Final = (SCORES_FILE, LMDB_SCORES_FILE)
 SCORES_IDENTITY: Final = "identity.json"
 
 # vectors of texts, in the cache and in folders of `bistill encode`

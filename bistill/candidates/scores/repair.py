@@ -1,23 +1,41 @@
-"""The score caches on disk: which there are, and how a damaged one is made whole again."""
+"""The score caches on disk: which there are, how a damaged one is made whole, and how one of lmdb is carried over."""
 
 from __future__ import annotations
 
 import fcntl
+import mmap
+import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import lmdb
-import numpy as np
 from xxhash import xxh32_intdigest
 
 from bistill import artifacts
-from bistill.candidates.scores import lmdb_pages
-from bistill.candidates.scores.environment import MAP_BYTES, ScoreEnvironment, locked
-from bistill.candidates.scores.lmdb_pages import DamageError, Pages
+from bistill.candidates.scores.database import (
+    APPLICATION,
+    CACHE_KIB,
+    ENTRY_BYTES,
+    KEY_BYTES,
+    TABLE,
+    VALUE_BYTES,
+    ScoreDatabase,
+    beside,
+    locked,
+)
 from bistill.errors import ArtifactError
+
+# What stands before the 24 bytes of an entry. SQLite: length, length of the header, kinds of its two columns. LMDB 0.9:
+# length of the value (4 bytes), flags, length of the key.
+SQLITE_CELL: Final = bytes([ENTRY_BYTES + 3, 3, 12 + 2 * KEY_BYTES, 12 + 2 * VALUE_BYTES])
+LMDB_NODE: Final = bytes([VALUE_BYTES, 0, 0, 0, 0, 0, KEY_BYTES, 0])
+# A value of no bytes stands for two that contradict each other.
+KEEP: Final = (
+    "INSERT INTO score VALUES (?, ?) ON CONFLICT (pair) DO UPDATE SET value = x'' WHERE value <> excluded.value"
+)
 
 
 class Listing(NamedTuple):
@@ -46,11 +64,11 @@ def listing() -> list[Listing]:
 
 
 def rebuild(folder: Path) -> tuple[int, int]:
-    """Copy every score whose checksum holds into a new file that takes the place of the old one.
+    """Copy every score whose checksum holds into a new file that takes the place of the old one, or of one of lmdb.
 
-    Of a file whose structure holds, the stored scores are kept. Of any other, everything is searched that looks like an
-    entry and has its checksum, so that damage costs what it hit. Such a search also finds what was overwritten: a pair
-    that is found with two values is dropped, since it cannot be told which one is the newer.
+    Of a file that SQLite can follow, the stored scores are kept. Of any other, and of one of lmdb, everything is
+    searched that looks like an entry and has its checksum, so that damage costs what it hit. Such a search also finds
+    what was overwritten: a pair found with two values is dropped, since it cannot be told which one is the newer.
 
     Refuses while the cache is open, in this or another process: that process would go on reading and writing the old
     file, and its scores would be lost. Whoever opens the cache meanwhile waits.
@@ -63,83 +81,89 @@ def rebuild(folder: Path) -> tuple[int, int]:
     """
     if not folder.is_dir():
         raise ArtifactError("the folder does not exist", where=str(folder), todo="check the path")
-    with locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as locks:
         aside = folder.parent / f".{folder.name}.rebuild"
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
         try:
-            kept, dropped = _copy(folder / artifacts.SCORES_FILE, aside)
-            (aside / artifacts.SCORES_FILE).replace(folder / artifacts.SCORES_FILE)
-            (folder / artifacts.SCORES_LOCK).unlink(missing_ok=True)
+            aside.mkdir()
+            made, file = aside / artifacts.SCORES_FILE, folder / artifacts.SCORES_FILE
+            kept, dropped = _copy(_entries(folder, locks), made)
+            artifacts.flush(made)
+            for old in beside(file):  # SQLite would bring the old log into the new file
+                old.unlink(missing_ok=True)
+            made.replace(file)
+            for name in (artifacts.LMDB_SCORES_FILE, artifacts.LMDB_SCORES_LOCK):
+                (folder / name).unlink(missing_ok=True)
+        except (OSError, sqlite3.Error) as error:
+            raise ArtifactError(
+                f"the scores cannot be copied ({error})", where=str(aside), todo="free some space, then run it again"
+            ) from None
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return kept, dropped
 
 
-def _copy(source: Path, target: Path) -> tuple[int, int]:
-    blocks, claimed = _salvaged(source)
-    broken = 0
-    doubtful: set[bytes] = set()
-    environment = ScoreEnvironment(target)
+def _copy(entries: Iterator[bytes], target: Path) -> tuple[int, int]:
+    target.touch()  # with the permissions that the umask leaves, which SQLite would narrow
+    broken: set[bytes] = set()
+    with closing(sqlite3.connect(target, isolation_level=None)) as new:
+        new.executescript(
+            f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB};"
+            f"PRAGMA application_id = {APPLICATION}; {TABLE}; BEGIN"
+        )
+        new.executemany(KEEP, _whole(entries, broken))
+        doubtful = new.execute("DELETE FROM score WHERE value = x''").rowcount
+        present = sum(new.execute("SELECT count(*) FROM score WHERE pair = ?", (key,)).fetchone()[0] for key in broken)
+        new.execute("COMMIT")
+        kept = int(new.execute("SELECT count(*) FROM score").fetchone()[0])
+    return kept, doubtful + len(broken) - present
+
+
+def _whole(entries: Iterator[bytes], broken: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of the entries that have their checksum; the keys of the others go to ``broken``."""
+    for entry in entries:
+        if len(entry) == ENTRY_BYTES and xxh32_intdigest(entry[:-4]).to_bytes(4, "little") == entry[-4:]:
+            yield entry[:KEY_BYTES], entry[KEY_BYTES:]
+        else:
+            broken.add(entry[:KEY_BYTES])
+
+
+def _entries(folder: Path, locks: bool) -> Iterator[bytes]:
+    """All entries of a folder whose lock is held, whole or not."""
+    file = folder / artifacts.SCORES_FILE
+    if not file.exists():
+        return _searched(folder / artifacts.LMDB_SCORES_FILE, LMDB_NODE)
     try:
-        with environment.errors_named():
-            for nodes in blocks:
-                broken += _copy_block(nodes, environment.lmdb, doubtful)
-            with environment.lmdb.begin(write=True) as writing:
-                for key in doubtful:
-                    writing.delete(key)
-        kept = environment.entries()
-    finally:
-        environment.shut()
-    return kept, max(claimed - kept, 0) if claimed is not None else broken + len(doubtful)
+        database = ScoreDatabase(folder, locks=locks)
+    except ArtifactError:
+        return (entry for found in (file, *beside(file)) for entry in _searched(found, SQLITE_CELL))
+    return _stored(database)
 
 
-def _copy_block(nodes: np.ndarray, target: lmdb.Environment, doubtful: set[bytes]) -> int:
-    """Copy the entries that have their checksum, note those found with two values, and count the others."""
-    blob = nodes.tobytes()
-    entries = []
-    for start in range(0, len(blob), lmdb_pages.NODE_BYTES):
-        node = blob[start : start + lmdb_pages.NODE_BYTES]
-        if xxh32_intdigest(node[8:28]).to_bytes(4, "little") == node[28:]:
-            entries.append((node[8:24], node[24:]))
-    entries.sort()
-    with target.begin(write=True) as writing, writing.cursor() as cursor:
-        for key, value in entries:
-            if not cursor.put(key, value, overwrite=False) and cursor.value() != value:
-                doubtful.add(key)
-    return len(nodes) - len(entries)
+def _stored(database: ScoreDatabase) -> Iterator[bytes]:
+    with closing(database), database.errors_named():
+        for row in database.sqlite.execute("SELECT pair, value FROM score"):
+            yield b"".join(cell for cell in row if isinstance(cell, bytes))  # damage can make a number of it
 
 
-def _salvaged(source: Path) -> tuple[Iterator[np.ndarray], int | None]:
-    """Entries of a file, and how many it counts itself where that can be believed."""
-    if not source.exists() or source.stat().st_size == 0:
-        return iter(()), 0
-    try:
-        pages = Pages(source)
-    except DamageError:
-        return lmdb_pages.loose_nodes(source), None
-    newest = pages.newest()
-    claimed = int(newest["main"]["entries"])
-    try:
-        if pages.check(int(newest["transaction"])):
-            return pages.live_nodes(newest), claimed
-    except DamageError:
-        pass
-    believable = claimed <= int(newest["last"]) * pages.page_size // lmdb_pages.NODE_BYTES <= MAP_BYTES
-    return lmdb_pages.loose_nodes(source), claimed if believable else None
+def _searched(file: Path, before: bytes) -> Iterator[bytes]:
+    """What follows certain bytes, anywhere in a file."""
+    if not file.exists() or not file.stat().st_size:
+        return
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        pattern = re.compile(re.escape(before) + rb"(?=(.{%d}))" % ENTRY_BYTES, re.DOTALL)
+        for match in pattern.finditer(content):
+            yield match[1]
 
 
 def _listed(folder: Path) -> Listing:
     identity: dict[str, Any] = {}
     pairs, size, damage = 0, 0, ""
     try:
-        if (folder / artifacts.SCORES_FILE).exists():
-            size = (folder / artifacts.SCORES_FILE).stat().st_size
-            environment = ScoreEnvironment.acquire(folder)
-            try:
-                pairs = environment.entries()
-            finally:
-                environment.release()
+        if files := [folder / name for name in artifacts.SCORES_FILES if (folder / name).exists()]:
+            size = files[0].stat().st_size
+            with closing(ScoreDatabase(folder)) as database:
+                pairs = database.entries()
         identity = artifacts.read_json(folder / artifacts.SCORES_IDENTITY)
     except ArtifactError as error:
         damage = error.what

@@ -37,7 +37,7 @@ def fill(count: int = 3000, *, batches: int = 1) -> None:
 
 
 def data_file() -> Path:
-    return folder_of(TEACHER) / "data.mdb"
+    return folder_of(TEACHER) / "scores.sqlite"
 
 
 def child(code: str) -> subprocess.Popen[str]:

@@ -130,7 +130,7 @@ def test_an_unknown_name_of_imported_scores_is_told_from_the_known_ones(tmp_path
         with pytest.raises(ArtifactError, match="no scores are imported under this name") as caught:
             Teacher.open("scores:bougth", TeacherReading())
         assert (caught.value.where, caught.value.found) == ("scores:bougth", ["bought"])
-        assert len(list((artifacts.cache_dir() / "teacher_scores").glob("[!.]*/data.mdb"))) == 1
+        assert len(list((artifacts.cache_dir() / "teacher_scores").glob("[!.]*/scores.sqlite"))) == 1
 
 
 def test_imported_scores_without_validation_pairs_cannot_be_averaged(small: Small, tiny_teacher: Path) -> None:
