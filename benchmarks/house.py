@@ -57,7 +57,7 @@ ELSEWHERE: Final = {
     "counts or tables beside the documents": "building.Built building._Keys lexical._Counts lexical._Statistics "
     "pools.Counts",
     "names of columns, sources of `prepare`": "columns.ColumnMap settings.Columns docstrings.Described "
-    "merging.Judged sources.Source",
+    "merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource in_memory.NamedColumns",
     "validation, calibration, inspection, exchange": "lists.CandidateList validation.Pool validation.ValidationLists "
     "calibrated.LabelledPairs inspection.Removed exchange.ScoredList",
 }

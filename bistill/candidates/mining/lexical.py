@@ -47,7 +47,7 @@ class LexicalMiner:
 
     def __init__(self, queries: Sequence[str], pool: Sequence[str], *, tokens: LexicalTokens = "auto") -> None:
         self._queries, self._pool = queries, pool
-        self.tokens = tokenization.choose(tokens, pool)
+        self.tokens = tokenization.kind_for(tokens, pool)
 
     def fingerprint(self) -> str:
         """SHA-256 of tokens, their versions, formula and constants, and the version of bm25s."""

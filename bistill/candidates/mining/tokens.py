@@ -48,7 +48,7 @@ KIWI_THREADS: Final = 2
 SAMPLE: Final = 1_000
 
 
-def choose(tokens: LexicalTokens, pool: Sequence[str]) -> Kind:
+def kind_for(tokens: LexicalTokens, pool: Sequence[str]) -> Kind:
     """The kind of tokens: as asked for, or by what up to 1,000 documents spread evenly over the pool hold.
 
     Args:

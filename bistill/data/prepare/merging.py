@@ -17,7 +17,7 @@ KEPT_FIRST = ("test", "valid", "train", "all")
 
 
 @dataclass
-class Judged:
+class JudgedQuery:
     """A query with labels in 0..1 of its documents, by ids over all splits.
 
     Attributes:
@@ -32,7 +32,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergedSplits:
     """What is left and what was resolved.
 
     Attributes:
@@ -43,7 +43,7 @@ class Merged:
         conflicts: negatives dropped because after merging they are positives of the query.
     """
 
-    splits: dict[str, list[Judged]]
+    splits: dict[str, list[JudgedQuery]]
     equal_queries: int
     equal_across: int
     near_across: int
@@ -56,7 +56,7 @@ def merge(
     document_offsets: Mapping[str, int],
     queries: Duplicates,
     documents: Duplicates,
-) -> Merged:
+) -> MergedSplits:
     """Merge the records of all splits.
 
     Equal and nearly equal queries belong to the first split of ``KEPT_FIRST`` that has one with a positive, and where
@@ -76,7 +76,7 @@ def merge(
             if record.positives:
                 owner.setdefault(int(queries.near[query_offsets[split] + record.query_id]), split)
     dropped: list[int] = []
-    merged: dict[str, dict[int, Judged]] = {}
+    merged: dict[str, dict[int, JudgedQuery]] = {}
     equal = conflicts = 0
     for split in splits:
         kept = merged[split] = {}
@@ -87,7 +87,7 @@ def merge(
                 dropped.append(text)
                 continue
             equal += text in kept
-            _add(kept.setdefault(text, Judged(query)), record, document_offsets[split], documents.near)
+            _add(kept.setdefault(text, JudgedQuery(query)), record, document_offsets[split], documents.near)
     for kept in merged.values():
         for judged in kept.values():
             both = judged.positives.keys() & judged.negatives.keys()
@@ -100,7 +100,7 @@ def merge(
     found = {
         split: [item for item in kept.values() if item.positives or item.negatives] for split, kept in merged.items()
     }
-    return Merged(found, equal, across, len(dropped) - across, conflicts)
+    return MergedSplits(found, equal, across, len(dropped) - across, conflicts)
 
 
 def split_shares(
@@ -131,15 +131,17 @@ def split_shares(
     return result | dict.fromkeys(waiting, rest)
 
 
-def regroup(queries: Sequence[Judged], clusters: np.ndarray, split_of: Mapping[int, str]) -> dict[str, list[Judged]]:
+def regroup(
+    queries: Sequence[JudgedQuery], clusters: np.ndarray, split_of: Mapping[int, str]
+) -> dict[str, list[JudgedQuery]]:
     """Queries of each split, in order of appearance."""
-    splits: dict[str, list[Judged]] = defaultdict(list)
+    splits: dict[str, list[JudgedQuery]] = defaultdict(list)
     for judged in queries:
         splits[split_of[int(clusters[judged.query])]].append(judged)
     return dict(splits)
 
 
-def _add(judged: Judged, record: Record, offset: int, representative: np.ndarray) -> None:
+def _add(judged: JudgedQuery, record: Record, offset: int, representative: np.ndarray) -> None:
     for labels, ids, values in (
         (judged.positives, record.positives, record.positive_labels),
         (judged.negatives, record.negatives, record.negative_labels),

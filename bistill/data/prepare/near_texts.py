@@ -52,7 +52,7 @@ def grams(text: str) -> np.ndarray:
     return hashes[new]
 
 
-def jaccard(left: np.ndarray, right: np.ndarray) -> float:
+def jaccard_of_grams(left: np.ndarray, right: np.ndarray) -> float:
     """Size of the intersection over size of the union of two ``grams``."""
     both = np.sort(np.concatenate([left, right]), kind="stable")
     common = int((both[1:] == both[:-1]).sum())
@@ -237,7 +237,7 @@ class _Search:
             for other in self._possible(number, others[start : start + AT_ONCE]).tolist():
                 if self._sets.label[other] == self._sets.label[number]:
                     continue
-                if jaccard(self._grams(other), self._grams(number)) >= self._threshold:
+                if jaccard_of_grams(self._grams(other), self._grams(number)) >= self._threshold:
                     self._sets.join(other, number)
 
     def _possible(self, number: int, others: np.ndarray) -> np.ndarray:

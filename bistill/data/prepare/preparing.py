@@ -16,7 +16,7 @@ from bistill.data.prepare import merging
 from bistill.data.prepare.duplicates import Duplicates, find_duplicates, normalised_text
 from bistill.data.prepare.loading import CORPUS, Chain, LoadedSource, Loader, open_prepared_source
 from bistill.data.prepare.python_docs import SOURCE_NAME, python_docs
-from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, of_earlier_version, own_record, recorded
+from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, made_from, of_earlier_version, own_record
 from bistill.data.prepare.writing import show, whole, write_record, write_rejected_rows, write_splits
 from bistill.data.read.sources import UNSPLIT
 from bistill.data.settings import BadRows, RowReading, Splitting
@@ -83,7 +83,7 @@ def prepare(
     _check_target(source, version)
     record = own_record(folder)
     opened = open_prepared_source(source, reading)
-    chosen = recorded(
+    chosen = made_from(
         opened.name,
         version,
         reading,
@@ -179,7 +179,7 @@ def _resolve_and_write(
 
 
 def _report(
-    merged: merging.Merged, equal: int, near: int, without_positive: int, unjudged: int, rejected: int
+    merged: merging.MergedSplits, equal: int, near: int, without_positive: int, unjudged: int, rejected: int
 ) -> dict[str, int]:
     return {
         "documents: equal to an earlier one, merged": equal,
@@ -212,8 +212,8 @@ def _compare(what: str, texts: Sequence[str], threshold: float) -> Duplicates:
 
 
 def _split(
-    splits: dict[str, list[merging.Judged]], queries: Chain, same: Duplicates, source: str, splitting: Splitting
-) -> dict[str, list[merging.Judged]]:
+    splits: dict[str, list[merging.JudgedQuery]], queries: Chain, same: Duplicates, source: str, splitting: Splitting
+) -> dict[str, list[merging.JudgedQuery]]:
     """Splits that the source lacks are taken from train, or from all where there are none.
 
     Without train nothing is taken from what is there: it is prepared as it is, for evaluation and search.
@@ -246,7 +246,7 @@ def _split(
     return {split: found for split, found in splits.items() if split != rest} | taken
 
 
-def _unjudged(splits: Mapping[str, list[merging.Judged]], same: Duplicates) -> list[int]:
+def _unjudged(splits: Mapping[str, list[merging.JudgedQuery]], same: Duplicates) -> list[int]:
     used = np.zeros(len(same.near), dtype=bool)
     for queries in splits.values():
         for judged in queries:

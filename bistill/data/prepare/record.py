@@ -18,7 +18,7 @@ MAX_PAIRS: Final = 10_000
 PLACES: Final = ("source", "data_version", "data_root")
 
 
-def recorded(
+def made_from(
     source: str,
     version: Version,
     reading: RowReading,
@@ -84,7 +84,7 @@ def own_record(folder: Path) -> dict[str, Any]:
 def changes(record: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
     """What a data version was made from otherwise, in words. A source is known by its content, not by its path, and
     what is newer than the record acted as its default does."""
-    plain = recorded("", Version(Path(), ""), RowReading(), Splitting())
+    plain = made_from("", Version(Path(), ""), RowReading(), Splitting())
     names = [name for name in identity["options"] if name not in PLACES]
     then = {f"`{name}`": record["options"].get(name, plain[name]) for name in names}
     now = {f"`{name}`": identity["options"][name] for name in names}

@@ -12,7 +12,7 @@ from typing import Any
 from bistill import artifacts
 from bistill.console import say, table
 from bistill.data.prepare.loading import Chain
-from bistill.data.prepare.merging import Judged
+from bistill.data.prepare.merging import JudgedQuery
 from bistill.data.read.rejections import read_rejections, set_aside, write_rejected
 
 
@@ -43,7 +43,7 @@ def whole(folder: Path) -> Iterator[Path]:
 
 def write_splits(
     folder: Path,
-    splits: Mapping[str, list[Judged]],
+    splits: Mapping[str, list[JudgedQuery]],
     unjudged: Sequence[int],
     queries: Chain,
     documents: Chain,
@@ -93,7 +93,7 @@ def write_rejected_rows(folder: Path, collections: Sequence[Path], place: Path) 
     return len(entries)
 
 
-def show(folder: Path, splits: Mapping[str, list[Judged]], report: Mapping[str, int]) -> None:
+def show(folder: Path, splits: Mapping[str, list[JudgedQuery]], report: Mapping[str, int]) -> None:
     """Print the sizes of the splits and what was found and resolved."""
     rows = []
     for split in artifacts.SPLITS:

@@ -15,7 +15,7 @@ from bistill.errors import DataError, RowError
 ENCLOSED: Final = re.compile(r'"(?:[^"]++|"")*+"?')
 
 
-class Record(NamedTuple):
+class TableRow(NamedTuple):
     """Values of one row.
 
     Attributes:
@@ -29,7 +29,7 @@ class Record(NamedTuple):
     lines: str = ""
 
 
-def records(text: TextIO, dialect: Dialect, file: Path) -> Iterator[Record | RowError]:
+def records(text: TextIO, dialect: Dialect, file: Path) -> Iterator[TableRow | RowError]:
     """The header, then every record of a file, or what is wrong with it; a blank line is a record without fields.
 
     Raises:
@@ -57,7 +57,7 @@ def records(text: TextIO, dialect: Dialect, file: Path) -> Iterator[Record | Row
             return
         header = fields if header is None else header
         span = f" (lines {lines.first} to {lines.last} of the file)" if lines.last > lines.first else ""
-        yield Record(number, fields, span)
+        yield TableRow(number, fields, span)
         lines.forget()
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TextIO
 from bistill.data.read.json_document import is_document
 from bistill.errors import DataError
 
-Layout = Literal["lines", "values", "document"]
+JsonLayout = Literal["lines", "values", "document"]
 
 CHUNK_CHARACTERS: Final = 1 << 20
 BLANK: Final = " \t\r\n\ufeff"
@@ -48,7 +48,7 @@ DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_i
 _LENIENT: Final = json.JSONDecoder(parse_int=_integer)
 
 
-def layout_of(text: TextIO, file: Path) -> Layout:
+def layout_of(text: TextIO, file: Path) -> JsonLayout:
     """How a JSON file is laid out; the text is read from its beginning and left there.
 
     Args:
@@ -82,7 +82,7 @@ def values(text: TextIO, file: Path) -> Iterator[tuple[int, Any]]:
     Raises:
         DataError: the text is not JSON, with line and character.
     """
-    source = _Source(text, file)
+    source = _JsonText(text, file)
     number = 0
     while source.next_sign():
         for value in _elements(source) if source.next_sign() == "[" else (source.value(),):
@@ -90,7 +90,7 @@ def values(text: TextIO, file: Path) -> Iterator[tuple[int, Any]]:
             yield number, value
 
 
-def _elements(source: _Source) -> Iterator[Any]:
+def _elements(source: _JsonText) -> Iterator[Any]:
     source.pass_sign()
     if source.next_sign() == "]":
         source.pass_sign()
@@ -105,7 +105,7 @@ def _elements(source: _Source) -> Iterator[Any]:
             return
 
 
-class _Source:
+class _JsonText:
     """A text read on as far as is needed, and the place that has been reached in it."""
 
     def __init__(self, text: TextIO, file: Path) -> None:
@@ -201,7 +201,7 @@ def _first_line(text: TextIO) -> str:
     return "".join(pieces).strip(BLANK)
 
 
-def _of_several_lines(text: TextIO, file: Path, *, certain: bool) -> Layout:
+def _of_several_lines(text: TextIO, file: Path, *, certain: bool) -> JsonLayout:
     """The layout of a file whose first line alone is no JSON."""
     try:
         found = _first_two(text, file)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bistill.data.read.csv_records import Record
+from bistill.data.read.csv_records import TableRow
 from bistill.data.read.table import Table, table_rows
 from bistill.data.records import Row
 from bistill.data.settings import RowReading, TextKind
@@ -38,7 +38,7 @@ class SpreadsheetReader:
         self.notes.clear()
         yield from table_rows(Table(self.file, self._records(), self.notes), self.reading, self.only)
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[TableRow]:
         calamine = _library(self.file)
         try:
             with calamine.CalamineWorkbook.from_path(str(self.file)) as book:
@@ -51,7 +51,7 @@ class SpreadsheetReader:
                 self.notes.append(f"read as a spreadsheet, sheet {sheet.name!r}{of}")
                 for number, values in enumerate(sheet.iter_rows(), start=1):
                     if number > sheet.start[0]:
-                        yield Record(number, [_text(value) for value in values])
+                        yield TableRow(number, [_text(value) for value in values])
         except (calamine.CalamineError, OSError) as error:
             what = (
                 "the file is protected by a password"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bistill.data.queries.same_text import is_blank
 from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of, visible_name
-from bistill.data.read.csv_records import Record
+from bistill.data.read.csv_records import TableRow
 from bistill.data.read.encoding import UTF8, TextEncoding
 from bistill.data.read.list_cells import ListCells, read_lists
 from bistill.data.read.structured import plain, without_nothing
@@ -43,7 +43,7 @@ class Table:
     """
 
     def __init__(
-        self, file: Path, records: Iterator[Record | RowError], notes: list[str], *, encoding: TextEncoding = UTF8
+        self, file: Path, records: Iterator[TableRow | RowError], notes: list[str], *, encoding: TextEncoding = UTF8
     ) -> None:
         self.file, self.notes, self.encoding = file, notes, encoding
         self._records = records
@@ -85,7 +85,7 @@ class Table:
         todo = "write the names of the columns in the first row and the data below it"
         if record is None:
             raise EmptyFileError("an empty file", where=str(self.file), todo=todo)
-        assert isinstance(record, Record)
+        assert isinstance(record, TableRow)
         if all(map(_is_empty, record.fields)):
             raise DataError("the first row, which must name the columns, is empty", where=str(self.file), todo=todo)
         names = ["" if field is None else str(field) for field in record.fields]
@@ -93,7 +93,7 @@ class Table:
             refuse_bad_characters(name, file=self.file, row=record.number, column=name, encoding=self.encoding)
         return names
 
-    def _checked(self, record: Record) -> tuple[int, dict[str, Any]] | RowError:
+    def _checked(self, record: TableRow) -> tuple[int, dict[str, Any]] | RowError:
         number, fields, lines = record
         if len(fields) < self._width:
             return RowError(
@@ -117,7 +117,7 @@ class Table:
             return error
         return number, {name: fields[place] for place, name in zip(self._places, self.names, strict=True)}
 
-    def _beyond(self, record: Record, place: int) -> RowError:
+    def _beyond(self, record: TableRow, place: int) -> RowError:
         what = "a value in a column without a name"
         if place >= len(self.header):
             what = f"an extra field: {len(record.fields)} fields where the header has {len(self.header)}{record.lines}"
@@ -134,7 +134,7 @@ class Table:
         for number in rows:
             yield RowError("the row is empty", file=self.file, row=number, found="", todo=EDIT)
 
-    def _is_header(self, record: Record) -> bool:
+    def _is_header(self, record: TableRow) -> bool:
         """Whether a row repeats the header, as where files were joined to one.
 
         In a file of one column a word such as "passage" may be a text: there only a byte order mark tells.

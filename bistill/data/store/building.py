@@ -51,7 +51,7 @@ TABLES: Final = """
 """
 
 
-class Judged(NamedTuple):
+class StoredJudgement(NamedTuple):
     """A judgement on its way through the database: ids, label as found, positive 1 or 0 (-1: the label decides)."""
 
     query: int
@@ -225,14 +225,14 @@ def _collect(
     return scale, list(columns), _Keys(query_ids.keys, document_ids.keys)
 
 
-def _judged(database: sqlite3.Connection, columns: list[str]) -> Iterator[Judged]:
+def _judged(database: sqlite3.Connection, columns: list[str]) -> Iterator[StoredJudgement]:
     ordered = "SELECT query, document, label, positive, row, name FROM judgement ORDER BY query, rowid"
     for query, document, label, positive, row, name in database.execute(ordered):
-        yield Judged(query, document, label, positive, row, columns[name])
+        yield StoredJudgement(query, document, label, positive, row, columns[name])
 
 
 def _write_records(
-    judged: Iterator[Judged],
+    judged: Iterator[StoredJudgement],
     folder: Path,
     keys: _Keys,
     file: str | Path,
@@ -261,7 +261,7 @@ def _write_keys(texts: Path, keys: np.ndarray) -> None:
 
 
 def _merged(
-    group: Iterable[Judged], query: str, file: str | Path, reading: RowReading, maximum: float
+    group: Iterable[StoredJudgement], query: str, file: str | Path, reading: RowReading, maximum: float
 ) -> tuple[dict[int, float], dict[int, float], int, list[RowError]]:
     """Labels in 0..1 of a query's positives and negatives by document id, how many of its rows are kept, and what is
     wrong with the others.
@@ -271,7 +271,7 @@ def _merged(
     """
     positives: dict[int, float] = {}
     positive_rows: dict[int, int] = {}
-    negative: list[tuple[Judged, float]] = []
+    negative: list[tuple[StoredJudgement, float]] = []
     rows: set[int] = set()
     for item in group:
         label = item.label / maximum if item.positive < 0 else float(item.positive)
@@ -292,7 +292,7 @@ def _merged(
     return positives, negatives, len(rows), problems
 
 
-def _both(item: Judged, positive_row: int, query: str, file: str | Path) -> RowError:
+def _both(item: StoredJudgement, positive_row: int, query: str, file: str | Path) -> RowError:
     return RowError(
         f"a document is positive (row {positive_row}) and negative (row {item.row}) of one query",
         file=file,

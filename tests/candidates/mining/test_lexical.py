@@ -135,17 +135,17 @@ def test_morphemes_leave_endings_and_particles() -> None:
 
 
 def test_auto_goes_by_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {name: tokens.choose("auto", pool) for name, pool in (("english", POOL), ("none", []))}
+    kinds = {name: tokens.kind_for("auto", pool) for name, pool in (("english", POOL), ("none", []))}
     assert kinds == {"english": "words", "none": "words"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert tokens.choose("auto", KOREAN) == "bigrams"
+    assert tokens.kind_for("auto", KOREAN) == "bigrams"
     with pytest.raises(OptionError, match="pip install kiwipiepy"):
         LexicalMiner(["a"], KOREAN, tokens="morphemes")
 
 
 def test_the_sample_is_spread_over_the_pool() -> None:
     texts = ["plain"] * 5_000
-    assert tokens.choose("auto", [*texts, "날씨"]) != "words"
+    assert tokens.kind_for("auto", [*texts, "날씨"]) != "words"
 
 
 def test_fingerprint_tells_tokens_apart() -> None:

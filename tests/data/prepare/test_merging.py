@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from bistill.data.prepare.duplicates import Duplicates
-from bistill.data.prepare.merging import Judged, merge, regroup, split_shares
+from bistill.data.prepare.merging import JudgedQuery, merge, regroup, split_shares
 from bistill.data.records import Record
 
 
@@ -26,7 +26,7 @@ def test_documents_and_queries_are_merged_and_conflicts_lose_the_negative() -> N
     records = {"all": [record(0, {0: 0.8}, {1: 0.0}), record(1, {2: 1.0}, {3: 0.2}), record(2, {4: 1.0}, {})]}
     # query 1 repeats query 0; document 3 is a near duplicate of document 0, document 2 of document 1
     found = merge(records, {"all": 0}, {"all": 0}, same([0, 0, 2], [0, 0, 2]), same([0, 1, 2, 3, 4], [0, 1, 1, 0, 4]))
-    assert found.splits == {"all": [Judged(0, {0: 0.8, 1: 1.0}, {}), Judged(2, {4: 1.0}, {})]}
+    assert found.splits == {"all": [JudgedQuery(0, {0: 0.8, 1: 1.0}, {}), JudgedQuery(2, {4: 1.0}, {})]}
     assert (found.equal_queries, found.conflicts) == (1, 2)
 
 
@@ -64,8 +64,8 @@ def test_a_query_without_a_positive_gives_way_to_the_same_query_with_one() -> No
         same(list(range(6)), list(range(6))),
     )
     assert found.splits == {
-        "test": [Judged(1, {}, {1: 0.0}), Judged(2, {2: 1.0}, {})],
-        "train": [Judged(3, {3: 1.0}, {})],
+        "test": [JudgedQuery(1, {}, {1: 0.0}), JudgedQuery(2, {2: 1.0}, {})],
+        "train": [JudgedQuery(3, {3: 1.0}, {})],
     }
     assert (found.equal_queries, found.equal_across, found.near_across, found.conflicts) == (1, 2, 1, 1)
 
@@ -73,7 +73,7 @@ def test_a_query_without_a_positive_gives_way_to_the_same_query_with_one() -> No
 def test_a_query_of_which_no_judgement_is_left_is_none() -> None:
     records = {"all": [record(0, {}, {}), record(1, {}, {0: 0.0})]}
     found = merge(records, {"all": 0}, {"all": 0}, same([0, 1], [0, 1]), same([0], [0]))
-    assert found.splits == {"all": [Judged(1, {}, {0: 0.0})]}
+    assert found.splits == {"all": [JudgedQuery(1, {}, {0: 0.0})]}
 
 
 def test_shares_are_met_and_do_not_depend_on_order() -> None:
@@ -91,7 +91,7 @@ def test_groups_stay_together_and_small_sets_keep_a_query_for_each_split() -> No
     groups = {0: ["a", "a x", "a y"], 3: ["b"], 4: ["c"]}
     split_of = split_shares(groups, {"test": 0.1, "valid": 0.1}, "train", 0)
     assert sorted(split_of.values()) == ["test", "train", "valid"]
-    queries = [Judged(number) for number in range(5)]
+    queries = [JudgedQuery(number) for number in range(5)]
     splits = regroup(queries, np.array([0, 0, 0, 3, 4]), split_of)
     assert [item.query for item in splits[split_of[0]]] == [0, 1, 2]
     assert split_shares(groups, {"test": 0.0, "valid": 0.0}, "train", 0) == dict.fromkeys(groups, "train")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from bistill.data.prepare import near_texts
-from bistill.data.prepare.duplicates import find_duplicates, normalised_text, shingles
-from bistill.data.prepare.duplicates import jaccard as of_sets
-from bistill.data.prepare.near_texts import Clusters, Rarity, grams, jaccard, near_clusters
+from bistill.data.prepare.duplicates import find_duplicates, jaccard, normalised_text, shingles
+from bistill.data.prepare.near_texts import Clusters, Rarity, grams, jaccard_of_grams, near_clusters
 from bistill.data.queries.same_text import same_text
 
 WORDS = [
@@ -54,7 +53,7 @@ def all_pairs(texts: list[str], threshold: float) -> list[int]:
     label = list(range(len(texts)))
     sets = [shingles(text) for text in texts]
     for left, right in itertools.combinations(range(len(texts)), 2):
-        if label[left] != label[right] and of_sets(sets[left], sets[right]) >= threshold:
+        if label[left] != label[right] and jaccard(sets[left], sets[right]) >= threshold:
             low, high = sorted((label[left], label[right]))
             label = [low if own == high else own for own in label]
     return label
@@ -96,7 +95,7 @@ def test_hashes_stand_for_the_strings_of_a_text() -> None:
         own = grams(text)
         assert len(own) == len(shingles(text)) and (own[1:] > own[:-1]).all()
     for left, right in itertools.combinations([" ".join(WORDS[at : at + 8]) for at in range(20)], 2):
-        assert jaccard(grams(left), grams(right)) == of_sets(shingles(left), shingles(right))
+        assert jaccard_of_grams(grams(left), grams(right)) == jaccard(shingles(left), shingles(right))
     assert grams("abcde")[0] in grams("xabcdey") and not np.isin(grams("abcd"), grams("abcde")).any()
 
 
@@ -106,13 +105,13 @@ def compared(texts: list[str], threshold: float, monkeypatch: pytest.MonkeyPatch
 
     def counted(left: np.ndarray, right: np.ndarray) -> float:
         counts.append(1)
-        return jaccard(left, right)
+        return jaccard_of_grams(left, right)
 
     rarity = Rarity()
     for text in texts:
         rarity.add(grams(text))
     with monkeypatch.context() as patch:
-        patch.setattr(near_texts, "jaccard", counted)
+        patch.setattr(near_texts, "jaccard_of_grams", counted)
         near_clusters(texts.__getitem__, len(texts), rarity, threshold, lambda _: None)
     return len(counts)
 
