@@ -17,7 +17,7 @@ from bistill.errors import OptionError
 from bistill.journal import finite, versions
 from bistill.models.compute.precision import default_device, resolve_precision
 
-SCHEMA = "bistill.app.profile/1"
+SCHEMA = "bistill.bench/1"
 
 
 def bench(options: BenchOptions) -> dict[str, Any]:

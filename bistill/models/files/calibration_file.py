@@ -14,7 +14,7 @@ from bistill.errors import ArtifactError
 from bistill.models.calibration import Calibration
 from bistill.models.files import loading
 
-SCHEMA: Final = "bistill.models.calibration/1"
+SCHEMA: Final = "bistill.calibration/1"
 
 
 def write(folder: Path, calibration: Calibration, **facts: Any) -> None:

@@ -112,7 +112,7 @@ def test_the_whole_command_writes_its_figures_and_nothing_else(
     assert {path.name for path in tmp_path.iterdir()} <= {"data", "out", "cache"}
     written: dict[str, Any] = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert written == json.loads(json.dumps(report))
-    assert written["schema"] == "bistill.app.profile/1"
+    assert written["schema"] == "bistill.bench/1"
     assert written["machine"]["products"]["shape"] == [8, 4, 4]
     assert list(written["works"]) == ["teacher", "scoring", "distillation", "encoding"]
     for name, item in written["works"].items():

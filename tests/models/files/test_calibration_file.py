@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_written_is_read_and_leaves_the_models_fingerprint_alone(folder: Path) -> None:
     before = loading.model_fingerprint(str(folder))
     calibration_file.write(folder, Calibration(a=12.5, b=-7.25), data="abc")
+    assert artifacts.read_json(folder / artifacts.CALIBRATION_FILE)["schema"] == "bistill.calibration/1"
     assert loading.model_fingerprint(str(folder)) == before
     assert calibration_file.read(str(folder)) == Calibration(a=12.5, b=-7.25)
     assert json.loads((folder / artifacts.CALIBRATION_FILE).read_text())["data"] == "abc"
