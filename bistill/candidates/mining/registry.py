@@ -26,14 +26,16 @@ def names_of(miners: Sequence[MinerSettings | Miner]) -> tuple[str, ...]:
     """Names by bit: all registered miners, then a user's own among ``miners`` in their order.
 
     Raises:
-        OptionError: no miner, two of one name, or more of a user's own than there are bits.
+        OptionError: no miner, two of one name, one of a registered name, or more of a user's own than there are bits.
     """
     given = [miner.name for miner in miners]
     if not given:
         raise OptionError("at least one miner is needed", where="`miners`", todo="give `labelled`, or `random`")
     if repeated := [name for name in given if given.count(name) > 1]:
         raise OptionError("two miners have one name", where="`miners`", found=repeated[0], todo="name each once")
-    own = [name for name in given if name not in NAMES]
+    own = [miner.name for miner in miners if type(miner) not in MINERS]
+    if taken := [name for name in own if name in NAMES]:
+        raise OptionError("the name of a miner of bistill", where="`miners`", found=taken[0], todo="name it otherwise")
     if len(NAMES) + len(own) > BITS:
         raise OptionError("too many miners", where="`miners`", found=own, todo=f"give {BITS - len(NAMES)} of your own")
     return (*NAMES, *own)
