@@ -50,6 +50,10 @@ SHAPES: Final = {
         csv_records.Record records.Judgement records.Row building.Judged dataset.Dataset records.Record miners.Mined
         building.Draft scoring._Asked pools.QueryPool pools.ScoredPools pools.TrainingList batch.Batch
     """,
+    "second house": """
+        csv_records.Record records.Judgement records.Row building.Judged dataset.Dataset records.Record miners.Mined
+        building.Draft scoring._Asked pools.QueryPool pools.ScoredPools lists.CandidateList batch.Batch
+    """,
 }
 # Fields that hold documents: a class that has one is in SHAPES, or stands here because its documents go elsewhere.
 DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negatives", "candidates", "judgements"})

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import QueryPool, ScoredPools
 from bistill.data.queries.copies import Selection
 from bistill.data.store.collection import Collection
 
@@ -29,7 +30,7 @@ class InBatchNegatives:
     def __init__(self, collection: Collection, pools: ScoredPools) -> None:
         self._collection, self._pools = collection, pools
 
-    def extended(self, lists: Sequence[TrainingList], rows: np.ndarray) -> list[TrainingList]:
+    def extended(self, lists: Sequence[CandidateList], rows: np.ndarray) -> list[CandidateList]:
         """What each list of a batch becomes.
 
         Args:
@@ -42,7 +43,7 @@ class InBatchNegatives:
             for item, row, documents in zip(lists, rows, beside, strict=True)
         ]
 
-    def _list(self, item: TrainingList, pool: QueryPool, documents: np.ndarray) -> TrainingList:
+    def _list(self, item: CandidateList, pool: QueryPool, documents: np.ndarray) -> CandidateList:
         assert pool.query_id == item.query_id
         logits, there = (
             np.full(len(documents), pool.logits.min(), dtype=np.float32),
@@ -55,7 +56,7 @@ class InBatchNegatives:
         return longer(item, documents, logits, there)
 
 
-def documents_beside(lists: Sequence[TrainingList], collection: Collection) -> Iterator[np.ndarray]:
+def documents_beside(lists: Sequence[CandidateList], collection: Collection) -> Iterator[np.ndarray]:
     """For each list of a batch the rising ids, int64, of the documents that the others brought and that are negatives
     of its query as far as labels and texts tell.
 
@@ -76,8 +77,7 @@ def documents_beside(lists: Sequence[TrainingList], collection: Collection) -> I
         yield documents[~np.isin(texts, held) & (texts != own_text)]
 
 
-def longer(item: TrainingList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> TrainingList:
+def longer(item: CandidateList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> CandidateList:
     """A list with further documents behind its own, those where ``there`` is true."""
-    return TrainingList(
-        item.query_id, (*item.documents, *documents[there].tolist()), np.concatenate([item.logits, logits[there]])
-    )
+    documents, logits = documents[there], logits[there]
+    return item._replace(documents=(*item.documents, *documents.tolist()), logits=np.concatenate([item.logits, logits]))

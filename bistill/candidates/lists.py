@@ -1,4 +1,4 @@
-"""Candidate lists without a teacher: a query's positives, its labelled negatives, random documents.
+"""Candidate lists, and those that need no teacher: a query's positives, its labelled negatives, random documents.
 
 Every list is a function of (seed, epoch, query id) and the corpus alone, so a resumed run sees the lists it would have
 seen.
@@ -15,21 +15,27 @@ from bistill.candidates.filtering import refusal
 from bistill.data.records import Record
 from bistill.data.sampling import generator
 from bistill.data.store.dataset import Dataset
+from bistill.evaluation.measures import margins
 
 # Random documents beside the labelled ones of a query, wherever scores of labelled pairs are measured or calibrated.
 RANDOM_NEGATIVES: Final = 4
+NOT_ASKED: Final = np.empty(0, dtype=np.float32)
 
 
 class CandidateList(NamedTuple):
-    """Documents of one query.
+    """Documents of one query, and what people or a teacher say of them: to learn from, to measure with, to export.
 
     Attributes:
         query_id: the query.
         documents: document ids, positives first, no id twice.
-        labels: relevance in 0..1 of each document, 0 for random ones.
+        labels: relevance in 0..1 of each document by its label, 0 where it has none; () where it is the teacher's
+            that counts.
         positives: how many of the first documents are positives.
         labelled: how many of the documents after them are labelled negatives.
-        mined: how many of the documents after those were found by a miner; the others are random documents.
+        mined: how many of the documents after those were found by a miner; the others are random documents, or those
+            of other queries.
+        logits: the teacher's of each document, float32 of shape (documents,), nan where it is not known; empty where
+            no teacher was asked.
     """
 
     query_id: int
@@ -38,6 +44,12 @@ class CandidateList(NamedTuple):
     positives: int
     labelled: int
     mined: int = 0
+    logits: np.ndarray = NOT_ASKED
+
+    @property
+    def relevance(self) -> np.ndarray:
+        """Teacher's relevance in 0..1 of each document, float32."""
+        return margins.sigmoid(self.logits).astype(np.float32)
 
 
 def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> CandidateList:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from bistill.candidates.choice import choose
 from bistill.candidates.filtering import Verdict
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.registry import LABELLED_BIT, NAMES
-from bistill.candidates.scores.teachers import relevance
 from bistill.candidates.settings import Lists
 from bistill.data.sampling import generator
 from bistill.data.store.spilled import Spilled
@@ -26,25 +26,6 @@ from bistill.data.store.texts import windows
 READS_BETWEEN_RELEASES: Final = 64
 # Queries whose pools are Python objects at once.
 POOLS_OF_A_BLOCK: Final = 8_192
-
-
-class TrainingList(NamedTuple):
-    """Documents of one query and what the teacher says of them.
-
-    Attributes:
-        query_id: the query.
-        documents: ids in the corpus, the positive first, no id twice.
-        logits: the teacher's of each, float32.
-    """
-
-    query_id: int
-    documents: tuple[int, ...]
-    logits: np.ndarray
-
-    @property
-    def relevance(self) -> np.ndarray:
-        """Teacher's relevance in 0..1 of each document, float32."""
-        return relevance(self.logits)
 
 
 @dataclass(frozen=True)
@@ -78,6 +59,13 @@ class QueryPool:
     def kept(self) -> np.ndarray:
         """Places of the candidates that may be negatives."""
         return np.flatnonzero(self.verdicts == Verdict.KEPT)
+
+    def whole(self) -> CandidateList:
+        """All positives and all candidates that may be negatives, in the order of the miners that gave them."""
+        kept = self.kept
+        documents = (*self.positives.tolist(), *self.documents[kept].tolist())
+        logits = np.concatenate([self.positive_logits, self.logits[kept]])
+        return CandidateList(self.query_id, documents, (), len(self.positives), 0, len(kept), logits)
 
 
 @dataclass
@@ -187,7 +175,7 @@ class ScoredPools:
         self._spilled.release()
         return digest.hexdigest()
 
-    def training_list(self, row: int, lists: Lists, *, seed: int, epoch: int) -> TrainingList:
+    def training_list(self, row: int, lists: Lists, *, seed: int, epoch: int) -> CandidateList:
         """One positive and up to ``own_negatives`` candidates of a query in an epoch, by (seed, epoch, query id)."""
         pool = self[row]
         epoch = epoch if lists.redraw == "each_epoch" else 0
@@ -206,7 +194,8 @@ class ScoredPools:
         ]
         logits = np.concatenate([pool.positive_logits[[first]], pool.logits[chosen]])
         documents = (int(pool.positives[first]), *pool.documents[chosen].tolist())
-        return TrainingList(pool.query_id, documents, logits)
+        labelled = int(pool.labelled[chosen].sum())
+        return CandidateList(pool.query_id, documents, (), 1, labelled, len(chosen) - labelled, logits)
 
 
 def _positive(pool: QueryPool, seed: int, epoch: int) -> int:

@@ -18,7 +18,8 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.in_batch import documents_beside, longer
-from bistill.candidates.pools import ScoredPools, TrainingList
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import Teachers, relevance
 from bistill.candidates.settings import Limits, Lists
 from bistill.data.sampling import generator
@@ -55,7 +56,7 @@ class SharedNegatives:
         pools: ScoredPools,
         lists: Lists,
         limits: Limits,
-        batches: Iterable[tuple[int, Sequence[TrainingList]]],
+        batches: Iterable[tuple[int, Sequence[CandidateList]]],
         teachers: Teachers,
         *,
         seed: int,
@@ -77,7 +78,7 @@ class SharedNegatives:
         self._pairs, self._logits = self._spilled.arrays
         self._say()
 
-    def extended(self, lists: Sequence[TrainingList], epoch: int) -> list[TrainingList]:
+    def extended(self, lists: Sequence[CandidateList], epoch: int) -> list[CandidateList]:
         """The lists of a batch with what each learns of the documents of the others behind its own.
 
         Args:
@@ -101,7 +102,7 @@ class SharedNegatives:
         self._spilled.release()
         return digest.hexdigest()
 
-    def _others(self, lists: Sequence[TrainingList], epoch: int) -> Iterator[np.ndarray]:
+    def _others(self, lists: Sequence[CandidateList], epoch: int) -> Iterator[np.ndarray]:
         """For each list of a batch ids, int64, of the first documents beside it in an order by (seed, epoch, query
         id): as many as it lacks, or all there are."""
         for item, others in zip(lists, documents_beside(lists, self._collection), strict=True):
@@ -111,7 +112,7 @@ class SharedNegatives:
     def _documents(self) -> int:
         return len(self._collection.corpus)
 
-    def _keys(self, lists: Sequence[TrainingList], epoch: int) -> np.ndarray:
+    def _keys(self, lists: Sequence[CandidateList], epoch: int) -> np.ndarray:
         """Query id * corpus size + document id of every pair of a batch outside its own lists."""
         others = list(self._others(lists, epoch))
         self.counts["short"] += sum(len(documents) < self._wanted for documents in others)

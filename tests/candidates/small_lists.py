@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bistill.candidates.pools import QueryPool, ScoredPools, TrainingList
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import QueryPool, ScoredPools
 from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import permutation
 from bistill.models.cross_encoder import CrossEncoder
@@ -33,7 +34,7 @@ def losses_of(task: ListTask, rows: np.ndarray, epoch: int) -> dict[str, torch.T
     return batch.terms(batch.forward(batch.places), batch.places)
 
 
-def own_lists(pools: ScoredPools, made: DistillationOptions) -> Iterator[tuple[int, list[TrainingList]]]:
+def own_lists(pools: ScoredPools, made: DistillationOptions) -> Iterator[tuple[int, list[CandidateList]]]:
     """Epoch and own lists of each batch."""
     for epoch, rows in Updates(lambda seed, epoch: permutation(seed, epoch, len(pools)), len(pools), made):
         yield (
@@ -67,7 +68,7 @@ def is_relevant(small: Small, query: int, document: int) -> bool:
     return document in record.positives or (equal and document not in record.negatives)
 
 
-def as_pool(item: TrainingList) -> QueryPool:
+def as_pool(item: CandidateList) -> QueryPool:
     """A pool from which only this list can be drawn."""
     documents, logits, size = np.array(item.documents), item.logits, len(item.documents) - 1
     nothing = np.zeros(size, dtype=np.uint8)

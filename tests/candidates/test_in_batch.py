@@ -11,7 +11,8 @@ import torch
 from bistill import losses
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.in_batch import InBatchNegatives, documents_beside
-from bistill.candidates.pools import Counts, QueryPool, ScoredPools, TrainingList
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import Counts, QueryPool, ScoredPools
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
@@ -95,7 +96,7 @@ def test_beside_a_list_stand_no_copies_and_not_the_query(
     dataset = load_split(write_csv(tmp_path / "twins.csv", rows))
     corpus = Corpus(dataset.documents)
     assert list(corpus) == ["open a file", "Read a  file", "map", "MAP", "tree"]
-    lists = [TrainingList(row, (row,), np.zeros(1, dtype=np.float32)) for row in range(5)]
+    lists = [CandidateList(row, (row,), (), 1, 0, logits=np.zeros(1, dtype=np.float32)) for row in range(5)]
     beside = [documents.tolist() for documents in documents_beside(lists, Collection(dataset, corpus))]
     assert beside == [[2, 4], [2, 4], [0, 1, 4], [0, 1, 4], [0, 1, 2]]
     some = [lists[row] for row in (4, 3, 1)]  # of a text the spelling that the batch holds
@@ -123,7 +124,7 @@ def test_a_candidate_that_was_removed_does_not_come_back_in_another_spelling(
         ],
         Counts(),
     )
-    lists = [TrainingList(row, (row,), scores[:1]) for row in (0, 2, 3)]
+    lists = [CandidateList(row, (row,), (), 1, 0, logits=scores[:1]) for row in (0, 2, 3)]
     found = InBatchNegatives(Collection(dataset, corpus), pools).extended(lists, np.array([0, 2, 3]))
     assert found[0].documents == (0, 3) and found[0].logits.tolist() == [5.0, -3.0]
     assert found[2].documents == (3, 0, 2) and found[2].logits.tolist() == [5.0, -3.0, 5.0]  # as "Tree" was scored

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from bistill.candidates.pools import Counts, ScoredPools, TrainingList
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import Counts, ScoredPools
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import generator
@@ -136,8 +137,8 @@ def test_no_positive_is_shared_whatever_its_letters_but_labelled_negatives_are(
     file, second, one, alike, error = (small.id(text) for text in names)
     other = small.id("returns the set")
 
-    def listed(query: int, *documents: int) -> TrainingList:
-        return TrainingList(query, documents, np.zeros(len(documents), dtype=np.float32))
+    def listed(query: int, *documents: int) -> CandidateList:
+        return CandidateList(query, documents, (), 1, 0, logits=np.zeros(len(documents), dtype=np.float32))
 
     lists = [listed(0, file, alike, error), listed(1, one, other), listed(3, other, second, one)]
     with assembled.opened(made.teacher_path, made, "fp32") as teachers:

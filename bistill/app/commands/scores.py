@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +11,10 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.candidates.listing import read_pools
 from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
-from bistill.candidates.scores.exchange import ScoredList, export, read_scores
+from bistill.candidates.scores.exchange import export, read_scores
 from bistill.candidates.scores.teachers import IMPORTED, imported_identity
 from bistill.config import DataOptions, ScoresOptions, assembling
+from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.data.store.texts import windows
 from bistill.errors import ArtifactError, DataError, OptionError
@@ -48,12 +48,15 @@ def _show(_options: ScoresOptions) -> None:
 
 def _export(options: ScoresOptions) -> None:
     folder = Path(options.candidates)
-    written = export(Path(_needed(options.file, "--file")), options.form, _lists(folder), scale=options.scale)
+    path = Path(_needed(options.file, "--file"))
+    collection = _collection(folder)
+    lists = (pool.whole() for pool in read_pools(folder / artifacts.CANDIDATES_FILE))
+    written = export(path, options.form, lists, collection, scale=options.scale)
     console.say(f"{options.file}: {written} rows as {options.form}")
 
 
-def _lists(folder: Path) -> Iterator[ScoredList]:
-    """Lists of a folder that ``bistill candidates`` wrote, filtered candidates left out.
+def _collection(folder: Path) -> Collection:
+    """The data of the lists in a folder that ``bistill candidates`` wrote.
 
     Raises:
         ArtifactError: the folder has no lists, or its data version has changed since.
@@ -71,11 +74,7 @@ def _lists(folder: Path) -> Iterator[ScoredList]:
             where=str(folder),
             todo="run bistill candidates again",
         )
-    for pool in read_pools(folder / artifacts.CANDIDATES_FILE):
-        kept = pool.kept
-        positives = zip(corpus.take(pool.positives), pool.positive_logits.tolist(), strict=True)
-        negatives = zip(corpus.take(pool.documents[kept]), pool.logits[kept].tolist(), strict=True)
-        yield ScoredList(dataset.queries[pool.query_id], list(positives), list(negatives))
+    return Collection(dataset, corpus)
 
 
 def _import(options: ScoresOptions) -> None:

@@ -17,19 +17,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bistill import artifacts
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.exchange_reading import SCALE_NOTE, Scale, read_scores
 from bistill.console import say
+from bistill.data.store.collection import Collection
 from bistill.errors import DataError, OptionError
 from bistill.evaluation.measures import margins
 
-__all__ = ["DEFAULT_SCALE", "Form", "Scale", "ScoredList", "export", "most_kept", "read_scores"]
+__all__ = ["DEFAULT_SCALE", "Form", "Scale", "export", "most_kept", "read_scores"]
 
 Form = Literal["sentence-transformers", "flagembedding", "pairs"]
 DEFAULT_SCALE: Final[dict[Form, Scale]] = {
@@ -49,18 +51,11 @@ PAIRS: Final = pa.schema(
 )
 
 
-class ScoredList(NamedTuple):
-    """A query with its documents and the teacher's logit of each; nan where it is not known."""
-
-    query: str
-    positives: list[tuple[str, float]]
-    negatives: list[tuple[str, float]]
-
-
 def export(
     path: Path,
     form: Form,
-    lists: Iterable[ScoredList],
+    lists: Iterable[CandidateList],
+    collection: Collection,
     *,
     scale: Scale | None = None,
     negatives: int | None = None,
@@ -81,7 +76,8 @@ def export(
     Args:
         path: the file, ending in .parquet or .jsonl.
         form: as above.
-        lists: what to write, read once.
+        lists: what to write, with the teacher's logits, nan where one is not known; read once.
+        collection: their texts.
         scale: of the scores in the file; None: ``DEFAULT_SCALE``.
         negatives: N of ``sentence-transformers``.
 
@@ -103,10 +99,11 @@ def export(
     left_out: Counter[str] = Counter()
     path.parent.mkdir(parents=True, exist_ok=True)
     with artifacts.atomic_path(path) as temporary:
+        texts = (_texts(item, collection) for item in lists)
         if form == "sentence-transformers":
-            count = _write_columns(path, temporary, lists, scale, negatives, left_out)
+            count = _write_columns(path, temporary, texts, scale, negatives, left_out)
         else:
-            rows = _pairs(lists, scale) if form == "pairs" else _known(lists, scale, left_out)
+            rows = _pairs(texts, scale) if form == "pairs" else _known(texts, scale, left_out)
             count = _write(path, temporary, PAIRS if form == "pairs" else LISTS, rows, scale)
         if count == 0:
             raise DataError(
@@ -120,18 +117,27 @@ def export(
     return count
 
 
-def _pairs(lists: Iterable[ScoredList], scale: Scale) -> Iterator[dict[str, Any]]:
-    for item in lists:
-        for label, documents in ((1, item.positives), (0, item.negatives)):
+# A query, its positives and its negatives, each with the teacher's logit.
+_Row = tuple[str, list[tuple[str, float]], list[tuple[str, float]]]
+
+
+def _texts(item: CandidateList, collection: Collection) -> _Row:
+    documents = list(zip(collection.corpus.take(item.documents), item.logits.tolist(), strict=True))
+    return collection.dataset.queries[item.query_id], documents[: item.positives], documents[item.positives :]
+
+
+def _pairs(lists: Iterable[_Row], scale: Scale) -> Iterator[dict[str, Any]]:
+    for query, positives, negatives in lists:
+        for label, documents in ((1, positives), (0, negatives)):
             for document, logit in documents:
-                yield {"query": item.query, "document": document, "score": _score(logit, scale), "label": label}
+                yield {"query": query, "document": document, "score": _score(logit, scale), "label": label}
 
 
-def _known(lists: Iterable[ScoredList], scale: Scale, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+def _known(lists: Iterable[_Row], scale: Scale, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
     """Rows of ``LISTS`` with a score for every document, and with a positive and a negative at least."""
-    for item in lists:
-        row: dict[str, Any] = {"query": item.query}
-        for name, documents in (("pos", item.positives), ("neg", item.negatives)):
+    for query, positives, negatives in lists:
+        row: dict[str, Any] = {"query": query}
+        for name, documents in (("pos", positives), ("neg", negatives)):
             scored = [(text, score) for text, logit in documents if (score := _score(logit, scale)) is not None]
             left_out["documents without a score"] += len(documents) - len(scored)
             row |= {name: [text for text, _ in scored], f"{name}_scores": [score for _, score in scored]}
@@ -151,7 +157,7 @@ def _score(logit: float, scale: Scale) -> float | None:
 
 
 def _write_columns(
-    path: Path, target: Path, lists: Iterable[ScoredList], scale: Scale, wanted: int | None, left_out: Counter[str]
+    path: Path, target: Path, lists: Iterable[_Row], scale: Scale, wanted: int | None, left_out: Counter[str]
 ) -> int:
     """One row for each positive. N shows only at the end, so the rows go through a file of lists first."""
     counts: Counter[int] = Counter()

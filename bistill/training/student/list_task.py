@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from bistill import losses
 from bistill.candidates.in_batch import InBatchNegatives
-from bistill.candidates.pools import ScoredPools, TrainingList
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import ScoredPools
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import permutation
@@ -99,7 +100,7 @@ class ListTask:
         shared = {} if self._shared is None else {"shared": self._shared.fingerprint()}
         return {"pools": self._pools.fingerprint(), **shared}
 
-    def lists(self, samples: np.ndarray, epoch: int) -> list[TrainingList]:
+    def lists(self, samples: np.ndarray, epoch: int) -> list[CandidateList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
         own = training_lists(self._pools, self._options, samples, epoch)
         if self._shared is not None:
@@ -163,7 +164,7 @@ class ListTask:
     def _score(self, cosine: Tensor) -> Tensor:
         return losses.linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
 
-    def _targets(self, lists: list[TrainingList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    def _targets(self, lists: list[CandidateList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher's relevance, positives and mask, each (queries, documents)."""
         teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
         positive = np.zeros(teacher.shape, dtype=bool)
@@ -177,7 +178,7 @@ class ListTask:
 
 def training_lists(
     pools: ScoredPools, options: DistillationOptions, samples: np.ndarray, epoch: int
-) -> list[TrainingList]:
+) -> list[CandidateList]:
     """The candidate lists of a batch of queries, given by their rows in the pools."""
     lists = assembling.lists(options)
     return [pools.training_list(int(row), lists, seed=options.seed, epoch=epoch) for row in samples]

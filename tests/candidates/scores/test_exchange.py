@@ -4,20 +4,36 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bistill.candidates.scores.exchange import ScoredList, export, most_kept, read_scores
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.scores.exchange import Form, export, most_kept, read_scores
+from bistill.data.store.collection import Collection
+from bistill.data.store.corpus import Corpus
 from bistill.errors import DataError, OptionError, RowError
 
 NAN = math.nan
+
+
+class Given(NamedTuple):
+    """A query with its documents and the teacher's logit of each."""
+
+    query: str
+    positives: list[tuple[str, float]]
+    negatives: list[tuple[str, float]]
+
+
 LISTS = [
-    ScoredList("how to read a file", [("open file", 4.0), ("read json", 2.5)], [("red", -3.0), ("blue", -1.0)]),
-    ScoredList("서울 날씨", [("서울", 1.0)], [("부산", 0.5), ("음식", -6.0), ("green", -7.0)]),
-    ScoredList("sort list", [("sort", NAN)], [("tree", -2.0)]),
-    ScoredList("set map", [("set", 3.0)], [("map", NAN), ("graph", -0.5)]),
+    Given("how to read a file", [("open file", 4.0), ("read json", 2.5)], [("red", -3.0), ("blue", -1.0)]),
+    Given("서울 날씨", [("서울", 1.0)], [("부산", 0.5), ("음식", -6.0), ("green", -7.0)]),
+    Given("sort list", [("sort", NAN)], [("tree", -2.0)]),
+    Given("set map", [("set", 3.0)], [("map", NAN), ("graph", -0.5)]),
 ]
 # Every pair of LISTS with a known score.
 KNOWN = {
@@ -26,6 +42,25 @@ KNOWN = {
     for document, logit in item.positives + item.negatives
     if not math.isnan(logit)
 }
+
+
+def written(path: Path, form: Form, lists: list[Given], **changes: Any) -> int:
+    """Export lists that a data set of the same texts holds."""
+    texts = [document for item in lists for document, _ in item.positives + item.negatives]
+    ids = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    made = [
+        CandidateList(
+            number,
+            tuple(ids[document] for document, _ in item.positives + item.negatives),
+            (),
+            len(item.positives),
+            len(item.negatives),
+            logits=np.array([logit for _, logit in item.positives + item.negatives], dtype=np.float32),
+        )
+        for number, item in enumerate(lists)
+    ]
+    queries: Any = SimpleNamespace(queries=[item.query for item in lists])
+    return export(path, form, iter(made), Collection(queries, Corpus(list(ids))), **changes)
 
 
 def rows_of(path: Path) -> list[dict[str, object]]:
@@ -37,7 +72,7 @@ def rows_of(path: Path) -> list[dict[str, object]]:
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
 def test_pairs_hold_everything_and_come_back(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / f"pairs.{ending}"
-    assert export(path, "pairs", LISTS) == 13
+    assert written(path, "pairs", LISTS) == 13
     rows = rows_of(path)
     assert rows[0] == {
         "query": "how to read a file",
@@ -57,7 +92,7 @@ def test_flagembedding_has_a_score_for_every_text(
     ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / f"lists.{ending}"
-    assert export(path, "flagembedding", LISTS) == 3
+    assert written(path, "flagembedding", LISTS) == 3
     rows = rows_of(path)
     assert rows[0] == {
         "query": "how to read a file",
@@ -75,13 +110,13 @@ def test_flagembedding_has_a_score_for_every_text(
 
 def test_sentence_transformers_keeps_most_negatives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.parquet"
-    assert export(path, "sentence-transformers", LISTS) == 3
+    assert written(path, "sentence-transformers", LISTS) == 3
     assert pq.read_schema(path).names == ["query", "positive", "negative_1", "negative_2", "label"]
     assert [row["label"] for row in rows_of(path)] == [[4.0, -3.0, -1.0], [2.5, -3.0, -1.0], [1.0, 0.5, -6.0]]
     said = capsys.readouterr().err
     assert "1 rows with fewer than 2 negatives" in said and "1 negatives of rows with more than 2" in said
     assert ("서울 날씨", "음식", -6.0) in set(read_scores(path, "logit"))
-    assert export(path, "sentence-transformers", LISTS, negatives=1) == 4
+    assert written(path, "sentence-transformers", LISTS, negatives=1) == 4
     assert [row["label"] for row in rows_of(path)] == [[4.0, -3.0], [2.5, -3.0], [1.0, 0.5], [3.0, -0.5]]
 
 
@@ -93,10 +128,10 @@ def test_most_kept_by_hand() -> None:
 
 
 def test_rows_go_out_and_come_in_by_groups(tmp_path: Path) -> None:
-    lists = [ScoredList(f"q{n}", [(f"p{n}", n / 8)], [(f"n{n}", -n / 8), (f"m{n}", 0.0)]) for n in range(2500)]
+    lists = [Given(f"q{n}", [(f"p{n}", n / 8)], [(f"n{n}", -n / 8), (f"m{n}", 0.0)]) for n in range(2500)]
     path = tmp_path / "rows.parquet"
     for form, size in (("sentence-transformers", 2500), ("flagembedding", 2500), ("pairs", 7500)):
-        assert export(path, form, iter(lists), scale="logit") == size  # type: ignore[arg-type]
+        assert written(path, form, lists, scale="logit") == size  # type: ignore[arg-type]
         assert pq.ParquetFile(path).metadata.num_row_groups == -(-size // 1024)
         found = list(read_scores(path, "logit"))
         assert len(found) == 7500 and found[3] == ("q1", "p1", 0.125) and found[-2] == ("q2499", "n2499", -312.375)
@@ -108,11 +143,11 @@ def test_nothing_to_export_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_text("old")
     for form in ("sentence-transformers", "flagembedding"):
         with pytest.raises(DataError, match="nothing to export"):
-            export(path, form, LISTS[2:3])  # type: ignore[arg-type]
+            written(path, form, LISTS[2:3])  # type: ignore[arg-type]
     with pytest.raises(DataError, match="nothing to export"):
-        export(path, "pairs", [])
+        written(path, "pairs", [])
     with pytest.raises(OptionError, match="end of the file's name"):
-        export(tmp_path / "rows.xlsx", "pairs", LISTS)
+        written(tmp_path / "rows.xlsx", "pairs", LISTS)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
 
 
@@ -129,7 +164,7 @@ def test_sentence_transformers_trains_on_the_file(loss_name: str, tmp_path: Path
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     path = tmp_path / "rows.parquet"
-    export(path, "sentence-transformers", LISTS)
+    written(path, "sentence-transformers", LISTS)
     data = load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "hub"))
     transformer = Transformer(str(tiny_encoder))
     model = SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
@@ -226,7 +261,7 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"query": ["q"], "text": ["d"]}), path)
     with pytest.raises(DataError, match="missing columns"):
         list(read_scores(path, "logit"))
-    export(path, "pairs", LISTS)
+    written(path, "pairs", LISTS)
     with pytest.raises(DataError, match="are of scale probability"):
         list(read_scores(path, "logit"))
     empty = tmp_path / "scores.csv"
