@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +11,15 @@ import recipes
 from bistill import artifacts
 from bistill.candidates.scores.teachers import Teacher
 from bistill.candidates.settings import TeacherReading
-from bistill.config import EvaluationOptions
 from bistill.data.store.version import Version
-from bistill.evaluation import scores, separation, task
+from bistill.evaluation import questions, scores, separation, settings
 from bistill.evaluation.measures.ranking import Rankings, figures_by_query, means
+from bistill.evaluation.questions import Questions
 from bistill.evaluation.scores import EncoderScores
-from bistill.evaluation.task import Task
 from bistill.models.bi_encoder import BiEncoder
+from bistill.models.settings import Precision
 
+BATCH = 64
 FIGURES = ("ndcg_at_10", "mrr_at_10", "recall_at_100")
 
 
@@ -27,29 +27,22 @@ class Asking(NamedTuple):
     """Folder of the data versions, arithmetic, and test queries used of each (chosen by a seed that is always one)."""
 
     data_root: str
-    precision: str
+    precision: Precision
     queries: int | None
 
 
-def question(model: str, data: str, asking: Asking) -> tuple[Task, EvaluationOptions]:
+def question(data: str, asking: Asking) -> Questions:
     """The test queries of a data version, to be ranked over its ``corpus.csv``, else over the test file's documents."""
     test = Version(Path(asking.data_root), data).path("test")
     corpus = test.with_name(artifacts.CORPUS_FILE)
-    options = EvaluationOptions(
-        model_path=model,
-        test_data=str(test),
-        corpus_data=str(corpus) if corpus.is_file() else None,
-        max_samples=asking.queries,
-        precision=asking.precision,  # type: ignore[arg-type]
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        return task.build(options, Path(folder) / artifacts.REJECTED_FILE), options
+    documents = corpus if corpus.is_file() else None
+    return questions.build(test, documents, asking=settings.Asking(max_queries=asking.queries))
 
 
-def answers_of(model: str, asked: Task, options: EvaluationOptions, sizes: Sequence[int] = ()) -> EncoderScores:
+def answers_of(model: str, asked: Questions, precision: Precision, sizes: Sequence[int] = ()) -> EncoderScores:
     """What a student answers."""
-    encoder = BiEncoder.load(model, precision=options.precision)
-    return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=options.batch_size, sizes=sizes)
+    encoder = BiEncoder.load(model, precision=precision)
+    return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=BATCH, sizes=sizes)
 
 
 def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) -> dict[str, Any]:
@@ -61,8 +54,8 @@ def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) ->
         asking: how all models are asked.
         sizes: how many first numbers of each vector shall rank alone, too.
     """
-    asked, options = question(model, data, asking)
-    answers = answers_of(model, asked, options, sizes)
+    asked = question(data, asking)
+    answers = answers_of(model, asked, asking.precision, sizes)
     random = separation.linear(asked, answers)["random_negatives"]
     separate = {"random_negative": random["mean_negative"], "margin": random["margin"]}
     if (calibrated := separation.calibrated(asked, answers)) is not None:
@@ -88,15 +81,14 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
         depth: documents of each query that it reads.
         max_len: tokens of a pair; None: its own limit.
     """
-    asked, options = question(start, data, asking)
-    ranked = answers_of(start, asked, options).ids
-    settings = TeacherReading(max_len=max_len, precision=options.precision)
-    with Teacher.open(name, settings) as opened:
+    asked = question(data, asking)
+    ranked = answers_of(start, asked, asking.precision).ids
+    with Teacher.open(name, TeacherReading(max_len=max_len, precision=asking.precision)) as opened:
         answers = scores.of_teacher(opened, asked, ranked, depth=depth, extra=[])
     return ranking(asked, answers.run(asked))
 
 
-def ranking(asked: Task, run: Rankings) -> dict[str, Any]:
+def ranking(asked: Questions, run: Rankings) -> dict[str, Any]:
     """Means of the ranking figures, and nDCG@10 by query."""
     qrels = asked.qrels()
     by_query = figures_by_query(qrels, run)

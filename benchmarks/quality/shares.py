@@ -16,9 +16,8 @@ import measure
 import torch
 
 from bistill import artifacts
-from bistill.config import EvaluationOptions
 from bistill.evaluation import scores
-from bistill.evaluation.task import Task
+from bistill.evaluation.questions import Questions
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.student.merging import Between
 
@@ -38,10 +37,9 @@ def between(model: Path, encoder: BiEncoder) -> tuple[Between, float]:
     return Between(encoder.model, dict(start.model.named_parameters())), 1.0 if share is None else share
 
 
-def ndcg(encoder: BiEncoder, asked: Task, options: EvaluationOptions) -> float:
-    """nDCG@10 of the student on the test queries of a data version."""
-    name = options.model_path
-    answers = scores.of_encoder(encoder, asked, role="student", name=name, batch_size=options.batch_size)
+def ndcg(encoder: BiEncoder, asked: Questions, name: str) -> float:
+    """nDCG@10 of the student, whose folder is ``name``, on the test queries of a data version."""
+    answers = scores.of_encoder(encoder, asked, role="student", name=name, batch_size=measure.BATCH)
     found: float = measure.ranking(asked, answers.run(asked))["ndcg_at_10"]
     return found
 
@@ -63,12 +61,12 @@ def main() -> None:
     way, end = between(Path(given.model), encoder)
     data = [given.data, *given.forgetting]
     asking = measure.Asking(given.data_root, given.precision, given.test_queries)
-    questions = [measure.question(given.model, name, asking) for name in data]
+    questions = [measure.question(name, asking) for name in data]
     print(f"| share | {' | '.join(data)} |")
     print(f"|{'---|' * (len(data) + 1)}")
     for share in given.shares:
         way.go_to(share / end)
-        found = (ndcg(encoder, *question) for question in questions)
+        found = (ndcg(encoder, asked, given.model) for asked in questions)
         print(f"| {share:g} | {' | '.join(f'{value:.4f}' for value in found)} |", flush=True)
 
 

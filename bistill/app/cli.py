@@ -62,7 +62,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "distill": Command(
         DistillationOptions, "bistill.training.student.train:train", "distil it into a Bi-Encoder student"
     ),
-    "evaluate": Command(EvaluationOptions, "bistill.evaluation.evaluate:evaluate", "measure the student, JSON and PNG"),
+    "evaluate": Command(
+        EvaluationOptions, "bistill.app.commands.evaluate:evaluate", "measure the student, JSON and PNG"
+    ),
     "pipeline": Command(PipelineOptions, "bistill.app.pipeline:run", "teacher, distill and evaluate in one go"),
     "encode": Command(EncodeOptions, "bistill.serving.encode:encode", "vectors of a whole corpus on the disk"),
     "search": Command(SearchOptions, "bistill.serving.search:search", "answer queries with a student"),

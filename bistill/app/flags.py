@@ -46,6 +46,10 @@ RENAMED: Final = {
     "Checkpointing.rollbacks": "spike_rollbacks",
     "Checkpointing.lr_factor": "resume_lr_factor",
     "Merging.shares": "merge_with_start",
+    "Asking.max_queries": "max_samples",
+    "Beside.base": "base_model",
+    "Beside.teacher": "teacher_path",
+    "Beside.compared": "compare_with",
 }
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bistill import __version__, artifacts, console
+from bistill.app.commands.evaluate import evaluate
 from bistill.candidates.scores.teachers import IMPORTED
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, OptionError
-from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.report.summary import print_summary
 from bistill.models.files import loading
 from bistill.options import Options, altering

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill.config import EvaluationOptions
 from bistill.data.sampling import generator
 from bistill.evaluation.measures import bootstrap, margins, ranking
 from bistill.evaluation.measures.bootstrap import Interval
+from bistill.evaluation.questions import Questions
 from bistill.evaluation.scores import Answers, EncoderScores
-from bistill.evaluation.task import Task
 
 # Every role whose ranking the student's is compared with.
 OTHERS: Final = ("base", "teacher", "bm25", "compared")
@@ -20,9 +19,9 @@ OTHERS: Final = ("base", "teacher", "bm25", "compared")
 ByQuery = Mapping[str, Mapping[str, float]]
 
 
-def rankings(task: Task, answers: Answers) -> dict[str, ByQuery | None]:
+def rankings(asked: Questions, answers: Answers) -> dict[str, ByQuery | None]:
     """Every measure of every query, by role; None for a role that is left out."""
-    qrels = task.qrels()
+    qrels = asked.qrels()
     models = {
         "base": answers.base,
         "bm25": answers.bm25,
@@ -30,7 +29,9 @@ def rankings(task: Task, answers: Answers) -> dict[str, ByQuery | None]:
         "student": answers.student,
         "compared": answers.compared,
     }
-    return {role: ranking.figures_by_query(qrels, found.run(task)) if found else None for role, found in models.items()}
+    return {
+        role: ranking.figures_by_query(qrels, found.run(asked)) if found else None for role, found in models.items()
+    }
 
 
 def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any]:
@@ -57,18 +58,22 @@ def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any
     return figures
 
 
-def forgetting(options: EvaluationOptions, elsewhere: Sequence[Task], answers: Answers) -> list[dict[str, Any]]:
+def forgetting(elsewhere: Sequence[Questions], answers: Answers, seed: int) -> list[dict[str, Any]]:
     """nDCG@10 of student and base on each data set that the student was not trained on, and their difference."""
     figures = []
-    for number, (path, task) in enumerate(zip(options.forgetting_data, elsewhere, strict=True)):
+    for number, asked in enumerate(elsewhere):
         student = answers.student.elsewhere[number]
         base = answers.base.elsewhere[number] if answers.base else None
-        spread = bootstrap.paired(student[:, None], base[:, None], _draws(options.seed)) if base is not None else None
+        spread = bootstrap.paired(student[:, None], base[:, None], _draws(seed)) if base is not None else None
         figures.append(
             {
-                "test": {"path": path, "fingerprint": task.dataset.fingerprint, "notes": list(task.dataset.notes)},
-                "queries": task.ranked,
-                "documents": len(task.corpus),
+                "test": {
+                    "path": asked.name,
+                    "fingerprint": asked.dataset.fingerprint,
+                    "notes": list(asked.dataset.notes),
+                },
+                "queries": asked.ranked,
+                "documents": len(asked.corpus),
                 "ndcg_at_10": {
                     "student": float(student.mean()),
                     "base": float(base.mean()) if base is not None else None,
@@ -79,20 +84,20 @@ def forgetting(options: EvaluationOptions, elsewhere: Sequence[Task], answers: A
     return figures
 
 
-def shuffled_queries(task: Task, scores: EncoderScores) -> dict[str, Any] | None:
+def shuffled_queries(asked: Questions, scores: EncoderScores) -> dict[str, Any] | None:
     """Margin and AUC of the same documents asked by other queries, beside the true ones; None for a single query.
 
     Both sides of a margin are asked by the other query: what remains above 0 lies in the documents alone.
     """
-    if not len(task.others):
+    if not len(asked.others):
         return None
-    asked = {"positives": scores.positives, "negatives": scores.negatives, "random": scores.random}
+    own = {"positives": scores.positives, "negatives": scores.negatives, "random": scores.random}
     line = scores.calibration
     figures = {}
     for kind, negatives in (("labelled_negatives", "negatives"), ("random_negatives", "random")):
         side = {
             name: (found["positives"], found[negatives])
-            for name, found in (("shuffled", scores.shuffled), ("true", asked))
+            for name, found in (("shuffled", scores.shuffled), ("true", own))
         }
         linear = {name: margins.separation(*map(margins.linear_score, pair)) for name, pair in side.items()}
         calibrated = {name: margins.separation(*map(line.apply, pair)).margin for name, pair in side.items() if line}

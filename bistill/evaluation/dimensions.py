@@ -9,29 +9,29 @@ from typing import Any
 import numpy as np
 
 from bistill.evaluation.measures import exact, ranking
-from bistill.evaluation.task import Task
+from bistill.evaluation.questions import Questions
 
 ByDimension = dict[str, dict[str, float]]
 
 
 def rankings(
-    queries: np.ndarray, documents: np.ndarray, task: Task, sizes: Sequence[int], depth: int
+    queries: np.ndarray, documents: np.ndarray, asked: Questions, sizes: Sequence[int], depth: int
 ) -> ByDimension | None:
     """Ranking figures of the first numbers of unit vectors, by how many these are, as text; None without sizes.
 
     Args:
         queries: shape (queries, dim).
         documents: shape (documents, dim).
-        task: what was asked.
+        asked: what was asked.
         sizes: how many first numbers are kept; those not below ``dim`` are left out.
         depth: documents that a ranking keeps.
     """
     figures = {}
     for size in (size for size in sizes if size < queries.shape[1]):
         cut = _prefix(queries, size), _prefix(documents, size)
-        ranked = task.best(partial(exact.top_documents, *cut), depth)
-        run = ranking.Rankings(task.query_ids(), *ranked)
-        figures[str(size)] = ranking.figures(task.qrels(), run)
+        ranked = asked.best(partial(exact.top_documents, *cut), depth)
+        run = ranking.Rankings(asked.query_ids(), *ranked)
+        figures[str(size)] = ranking.figures(asked.qrels(), run)
     return figures or None
 
 

@@ -1,4 +1,4 @@
-"""Which models stand beside the student: those of the options, else those of the student's own record."""
+"""Which models stand beside the student: those that are named, else those of the student's own record."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any, Final, TypeVar
 from bistill import artifacts
 from bistill.candidates.scores.teachers import IMPORTED
 from bistill.candidates.settings import TeacherReading
-from bistill.config import EvaluationOptions
 from bistill.console import say
 from bistill.errors import ModelError, OptionError
+from bistill.evaluation.settings import Beside
 from bistill.models.files import loading
+from bistill.models.settings import Inference
 
 T = TypeVar("T")
 ONLY_IMPORTED: Final = "its scores were imported: it cannot read other pairs"
 
 
 @dataclass(frozen=True)
-class Choice:
+class Companion:
     """A model to compare with, or why there is none.
 
     Attributes:
@@ -41,94 +42,98 @@ class Choice:
         return {"path": self.name, "left_out": self.reason}
 
 
-def choose(options: EvaluationOptions) -> tuple[Choice, Choice, Choice]:
+def companions(student: str, beside: Beside) -> tuple[Companion, Companion, Companion]:
     """Base model, teacher and second student of an evaluation.
 
+    Args:
+        student: folder or hub name.
+        beside: what is named; what is not comes from the student's own record.
+
     Raises:
-        ModelError: the student's folder does not exist, or a model that the options name does not.
+        ModelError: the student's folder does not exist, or a model that is named does not.
         OptionError: imported scores are named as the teacher.
     """
-    if (options.teacher_path or "").startswith(IMPORTED):
+    if (beside.teacher or "").startswith(IMPORTED):
         raise OptionError(
             ONLY_IMPORTED,
-            where="--teacher_path",
-            found=options.teacher_path,
-            todo="give the folder or hub name of a re-ranker, or leave the option out",
+            where="`Beside.teacher`",
+            found=beside.teacher,
+            todo="give the folder or hub name of a re-ranker, or leave it out",
         )
-    record = _record(options.model_path)
-    base = _choice("base", options.base_model, record.get("base_model"), options.model_path)
+    record = _record(student)
+    base = _companion("base", beside.base, record.get("base_model"), student)
     teacher = (
-        _choice("teacher", options.teacher_path, record.get("teacher_path"), options.model_path)
-        if options.rerank_depth
-        else Choice("teacher", options.teacher_path, reason="the options leave it out: rerank_depth is 0")
+        _companion("teacher", beside.teacher, record.get("teacher_path"), student)
+        if beside.rerank_depth
+        else Companion("teacher", beside.teacher, reason="the options leave it out: rerank_depth is 0")
     )
     compared = (
-        Choice("compared", reason="the options name no second student")
-        if options.compare_with is None
-        else Choice("compared", options.compare_with, demanded=True)
+        Companion("compared", reason="the options name no second student")
+        if beside.compared is None
+        else Companion("compared", beside.compared, demanded=True)
     )
-    for choice in (base, teacher, compared):
-        if choice.demanded:
-            assert choice.name is not None
-            loading.resolve(choice.name)  # a wrong name fails before anything is encoded
+    for companion in (base, teacher, compared):
+        if companion.demanded:
+            assert companion.name is not None
+            loading.resolve(companion.name)  # a wrong name fails before anything is encoded
     return base, teacher, compared
 
 
-def teacher_settings(choice: Choice, options: EvaluationOptions) -> TeacherReading:
+def teacher_settings(companion: Companion, student: str, inference: Inference) -> TeacherReading:
     """How the teacher reads: as the student's own record says where the teacher comes from there, so that scores of
     training are found in the cache; else as it was made to."""
-    trained = {} if choice.demanded else _record(options.model_path).get("options", {})
+    trained = {} if companion.demanded else _record(student).get("options", {})
     return TeacherReading(
         max_len=trained.get("teacher_max_len"),
         instruction=trained.get("teacher_instruction"),
-        precision=options.precision,
-        batch_size=options.batch_size,
-        trust_remote_code=options.trust_remote_code,
+        precision=inference.precision,
+        batch_size=inference.batch_size,
+        trust_remote_code=inference.trust_remote_code,
     )
 
 
-def base_reading(choice: Choice, options: EvaluationOptions) -> dict[str, Any]:
+def base_reading(companion: Companion, student: str) -> dict[str, Any]:
     """Prompts and pooling of the base model: those that the student's training was told to read its start with, so that
-    only the training differs; of a model that the options name, its own."""
-    trained = {} if choice.demanded else _record(options.model_path).get("options", {})
+    only the training differs; of a model that is named, its own."""
+    trained = {} if companion.demanded else _record(student).get("options", {})
     given = {"query_prompt": "query_prompt", "document_prompt": "document_prompt", "pooling_name": "pooling"}
     return {name: trained.get(option) for name, option in given.items()}
 
 
-def before(options: EvaluationOptions) -> dict[str, Any]:
+def before(student: str) -> dict[str, Any]:
     """What the student's record says of the validation queries: ``teacher_gate``, its teacher and the untouched student
     before distilling, and ``beside_start``, the trained student and the untouched one; None where it says nothing."""
-    record = _record(options.model_path)
+    record = _record(student)
     return {
         name: found if isinstance(found := record.get(name), dict) else None
         for name in ("teacher_gate", "beside_start")
     }
 
 
-def matryoshka(options: EvaluationOptions) -> tuple[int, ...]:
+def matryoshka(student: str) -> tuple[int, ...]:
     """Lengths of the prefixes that the student's record names; none for a model without a record or without them."""
-    return tuple(_record(options.model_path).get("matryoshka") or ())
+    return tuple(_record(student).get("matryoshka") or ())
 
 
-def load(choice: Choice, loader: Callable[[str], T]) -> tuple[T | None, Choice]:
+def load(companion: Companion, loader: Callable[[str], T]) -> tuple[T | None, Companion]:
     """Load a model; one that only the student's record names may be missing, which is said.
 
     Returns:
-        The model, or None and the choice with the reason.
+        The model, or None and the companion with the reason.
 
     Raises:
         ModelError: the user named the model and it cannot be loaded.
     """
-    reason = choice.reason
-    if choice.name is not None and not reason:
+    reason = companion.reason
+    if companion.name is not None and not reason:
         try:
-            return loader(choice.name), choice
+            return loader(companion.name), companion
         except ModelError as error:
-            if choice.demanded:
+            if companion.demanded:
                 raise
             reason = error.what
-    say(f"no {choice.role} to compare with: {reason}" + (f" ({choice.name})" if choice.name else ""))
-    return None, Choice(choice.role, choice.name, choice.demanded, reason)
+    say(f"no {companion.role} to compare with: {reason}" + (f" ({companion.name})" if companion.name else ""))
+    return None, Companion(companion.role, companion.name, companion.demanded, reason)
 
 
 def _record(model_path: str) -> dict[str, Any]:
@@ -136,11 +141,11 @@ def _record(model_path: str) -> dict[str, Any]:
     return artifacts.read_json(path) if path.exists() else {}
 
 
-def _choice(role: str, given: str | None, recorded: Any, model_path: str) -> Choice:
+def _companion(role: str, given: str | None, recorded: Any, model_path: str) -> Companion:
     if given is not None:
-        return Choice(role, given, demanded=True)
+        return Companion(role, given, demanded=True)
     if isinstance(recorded, str) and recorded.startswith(IMPORTED):
-        return Choice(role, recorded, reason=ONLY_IMPORTED)
+        return Companion(role, recorded, reason=ONLY_IMPORTED)
     if isinstance(recorded, str) and recorded:
-        return Choice(role, recorded)
-    return Choice(role, reason=f"neither the options nor {artifacts.MODEL_RECORD} of {model_path} name one")
+        return Companion(role, recorded)
+    return Companion(role, reason=f"neither the options nor {artifacts.MODEL_RECORD} of {model_path} name one")

@@ -16,9 +16,10 @@ from bistill.candidates.scores.teachers import Teacher
 from bistill.console import progress
 from bistill.evaluation import dimensions
 from bistill.evaluation.measures import exact, margins, ranking
-from bistill.evaluation.task import Pairs, Task
+from bistill.evaluation.questions import Pairs, Questions
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
+from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import calibration_file, loading
 
 # Documents that a ranking keeps, as in trec_eval: average precision is 0 for a relevant document below it.
@@ -37,9 +38,9 @@ class EncoderScores:
         ids: ranked documents of each query, int64 of shape (queries, depth), -1 where there are no more.
         cosines: their cosines, float32, falling along a row.
         shuffled: cosines of "positives", "negatives" and "random" with each query replaced by another
-            (``Task.shuffled``).
+            (``Questions.shuffled``).
         calibration: the line beside the model; None without one.
-        elsewhere: nDCG@10 of each query of each further task, float64.
+        elsewhere: nDCG@10 of each query of each further questions, float64.
         by_dimension: ranking figures by the first numbers of each vector alone; None where none were asked for.
     """
 
@@ -54,9 +55,9 @@ class EncoderScores:
     elsewhere: tuple[np.ndarray, ...] = ()
     by_dimension: dimensions.ByDimension | None = None
 
-    def run(self, task: Task) -> ranking.Rankings:
+    def run(self, asked: Questions) -> ranking.Rankings:
         """The ranking as ``ranking.figures`` takes it."""
-        return ranking.Rankings(task.query_ids(), self.ids, self.cosines)
+        return ranking.Rankings(asked.query_ids(), self.ids, self.cosines)
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class LexicalScores:
     ids: np.ndarray
     scores: np.ndarray
 
-    def run(self, task: Task) -> ranking.Rankings:
+    def run(self, asked: Questions) -> ranking.Rankings:
         """The ranking as ``ranking.figures`` takes it."""
-        return ranking.Rankings(task.query_ids(), self.ids, self.scores)
+        return ranking.Rankings(asked.query_ids(), self.ids, self.scores)
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,15 @@ class RerankedScores:
     ids: np.ndarray
     relevance: dict[tuple[int, int], float]
 
-    def run(self, task: Task) -> ranking.Rankings:
+    def run(self, asked: Questions) -> ranking.Rankings:
         """The ranking as ``ranking.figures`` takes it: places, since below the depth there are no scores."""
         places = np.broadcast_to(-np.arange(self.ids.shape[1], dtype=np.float64), self.ids.shape)
-        return ranking.Rankings(task.query_ids(), self.ids, places)
+        return ranking.Rankings(asked.query_ids(), self.ids, places)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What all models answered to one task; None where one is left out."""
+    """What all models answered to one asked; None where one is left out."""
 
     student: EncoderScores
     base: EncoderScores | None = None
@@ -115,36 +116,39 @@ class Answers:
 
 def of_encoder(
     encoder: BiEncoder,
-    task: Task,
+    asked: Questions,
     *,
     role: str,
     name: str,
     batch_size: int,
-    elsewhere: Sequence[Task] = (),
+    elsewhere: Sequence[Questions] = (),
     sizes: Sequence[int] = (),
+    cached: bool = False,
 ) -> EncoderScores:
-    """Encode the task's texts once and score its pairs and rankings; the rankings of further tasks, too.
+    """Encode the questions' texts once and score their pairs and rankings; the rankings of further questions, too.
 
     Args:
         encoder: the model.
-        task: what is asked.
+        asked: what is asked.
         role: its name in messages, such as "student".
         name: the model as the user named it.
         batch_size: texts encoded at once.
-        elsewhere: further tasks, whose rankings alone are wanted.
+        elsewhere: further questions, whose rankings alone are wanted.
         sizes: how many first numbers of each vector shall rank alone, too.
+        cached: whether the documents' vectors are looked for in the cache, and put there; the encoder then has the
+            weights of its folder.
 
     Raises:
         ModelError: a vector has a value that is no number.
         ArtifactError: the calibration beside the model is no rising line.
     """
     calibration = calibration_file.read(name)
-    queries, documents = _encoded(encoder, task, role, batch_size)
-    ranked = queries[: task.ranked]
+    queries, documents = _encoded(encoder, asked, role, batch_size, cached)
+    ranked = queries[: asked.ranked]
     with progress(f"{role}: ranking", len(ranked), "queries") as advance:
-        ids, cosines = task.best(partial(exact.top_documents, ranked, documents, advance=advance), RANKING_DEPTH)
-    pairs = {"positives": task.positives, "negatives": task.negatives, "random": task.random}
-    shuffled = {kind: cosines_of(queries, documents, task.shuffled(found)) for kind, found in pairs.items()}
+        ids, cosines = asked.best(partial(exact.top_documents, ranked, documents, advance=advance), RANKING_DEPTH)
+    pairs = {"positives": asked.positives, "negatives": asked.negatives, "random": asked.random}
+    shuffled = {kind: cosines_of(queries, documents, asked.shuffled(found)) for kind, found in pairs.items()}
     return EncoderScores(
         description=describe_encoder(encoder, name),
         **{kind: cosines_of(queries, documents, found) for kind, found in pairs.items()},
@@ -152,15 +156,15 @@ def of_encoder(
         cosines=cosines,
         shuffled=shuffled,
         calibration=calibration,
-        elsewhere=tuple(_ndcg(encoder, further, role, batch_size) for further in elsewhere),
-        by_dimension=dimensions.rankings(ranked, documents, task, sizes, RANKING_DEPTH),
+        elsewhere=tuple(_ndcg(encoder, further, role, batch_size, cached) for further in elsewhere),
+        by_dimension=dimensions.rankings(ranked, documents, asked, sizes, RANKING_DEPTH),
     )
 
 
-def of_lexical(task: Task) -> LexicalScores:
-    """Rank the task's documents by BM25, over tokens that the documents decide, as the lexical miner does."""
-    miner = lexical.LexicalMiner(task.queries, task.corpus)
-    ids, scores = task.best(partial(miner.search, np.arange(task.ranked)), RANKING_DEPTH)
+def of_lexical(asked: Questions) -> LexicalScores:
+    """Rank the questions' documents by BM25, over tokens that the documents decide, as the lexical miner does."""
+    miner = lexical.LexicalMiner(asked.queries, asked.corpus)
+    ids, scores = asked.best(partial(miner.search, np.arange(asked.ranked)), RANKING_DEPTH)
     description = {
         "method": lexical.METHOD,
         "tokens": miner.tokens,
@@ -173,7 +177,7 @@ def of_lexical(task: Task) -> LexicalScores:
 
 def of_teacher(
     teacher: Teacher,
-    task: Task,
+    asked: Questions,
     ranked: np.ndarray,
     *,
     depth: int,
@@ -185,7 +189,7 @@ def of_teacher(
 
     Args:
         teacher: a re-ranker behind its cache.
-        task: what is asked.
+        asked: what is asked.
         ranked: document ids to re-rank, shape (queries, documents), -1 at the end of a row that has fewer.
         depth: documents of each query that the teacher reads.
         extra: further (query row, document id) pairs whose relevance is wanted.
@@ -198,7 +202,7 @@ def of_teacher(
     wanted = dict.fromkeys((row, document) for row, ids in enumerate(there) for document in ids)
     wanted.update(dict.fromkeys(extra))
     pairs = np.array(list(wanted), dtype=np.int64).reshape(-1, 2)
-    logits = teacher.logits(task.queries, task.corpus, pairs, "teacher: pairs").logits
+    logits = teacher.logits(asked.queries, asked.corpus, pairs, "teacher: pairs").logits
     logit_of = dict(zip(wanted, logits.tolist(), strict=True))
     ids = ranked.copy()
     for row, documents in enumerate(there):
@@ -213,19 +217,22 @@ def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.n
     return exact.pair_cosines(queries, documents, pairs.queries, pairs.documents)
 
 
-def _encoded(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of the task's queries and documents."""
-    queries = encoder.encode_queries(task.queries, batch_size=batch_size, description=f"{role}: queries")
-    documents = encoder.encode_documents(task.corpus, batch_size=batch_size, description=f"{role}: documents")
+def _encoded(
+    encoder: BiEncoder, asked: Questions, role: str, batch_size: int, cached: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of the queries and documents."""
+    queries = encoder.encode_queries(asked.queries, batch_size=batch_size, description=f"{role}: queries")
+    encode = partial(cached_vectors, encoder) if cached else encoder.encode_documents
+    documents = encode(asked.corpus, batch_size=batch_size, description=f"{role}: documents")
     return queries, documents
 
 
-def _ndcg(encoder: BiEncoder, task: Task, role: str, batch_size: int) -> np.ndarray:
-    """nDCG@10 of each query of a task: float64 of shape (queries,)."""
-    queries, documents = _encoded(encoder, task, f"{role}, forgetting", batch_size)
-    ranked = task.best(partial(exact.top_documents, queries[: task.ranked], documents), RANKING_DEPTH)
-    by_query = ranking.figures_by_query(task.qrels(), ranking.Rankings(task.query_ids(), *ranked))
-    return np.array([by_query[str(query)]["ndcg_at_10"] for query in task.query_ids()])
+def _ndcg(encoder: BiEncoder, asked: Questions, role: str, batch_size: int, cached: bool) -> np.ndarray:
+    """nDCG@10 of each query of a asked: float64 of shape (queries,)."""
+    queries, documents = _encoded(encoder, asked, f"{role}, forgetting", batch_size, cached)
+    ranked = asked.best(partial(exact.top_documents, queries[: asked.ranked], documents), RANKING_DEPTH)
+    by_query = ranking.figures_by_query(asked.qrels(), ranking.Rankings(asked.query_ids(), *ranked))
+    return np.array([by_query[str(query)]["ndcg_at_10"] for query in asked.query_ids()])
 
 
 def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:

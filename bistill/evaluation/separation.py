@@ -10,28 +10,28 @@ import numpy as np
 from bistill.data.sampling import generator
 from bistill.evaluation.measures import bootstrap, margins, thresholds
 from bistill.evaluation.measures.reliability import reliability
+from bistill.evaluation.questions import Pairs, Questions
 from bistill.evaluation.scores import EncoderScores
-from bistill.evaluation.task import Pairs, Task
 
 HISTOGRAM_BINS: Final = 50
 # Fewer than for means: each resample is a curve over all pairs.
 THRESHOLD_RESAMPLES: Final = 2_000
 
 
-def against(task: Task, scores: EncoderScores) -> dict[str, tuple[np.ndarray, Pairs]]:
+def against(asked: Questions, scores: EncoderScores) -> dict[str, tuple[np.ndarray, Pairs]]:
     """Cosines and pairs of both kinds of negatives."""
     return {
-        "labelled_negatives": (scores.negatives, task.negatives),
-        "random_negatives": (scores.random, task.random),
+        "labelled_negatives": (scores.negatives, asked.negatives),
+        "random_negatives": (scores.random, asked.random),
     }
 
 
-def linear(task: Task, scores: EncoderScores) -> dict[str, Any]:
+def linear(asked: Questions, scores: EncoderScores) -> dict[str, Any]:
     """Separation figures, per-query margins and histograms of the linear score, and the ceiling of its margin."""
     figures = _figures(
-        task,
+        asked,
         margins.linear_score(scores.positives),
-        {kind: (margins.linear_score(cosines), pairs) for kind, (cosines, pairs) in against(task, scores).items()},
+        {kind: (margins.linear_score(cosines), pairs) for kind, (cosines, pairs) in against(asked, scores).items()},
     )
     mean_cosine = float(np.mean(scores.random)) if len(scores.random) else np.nan
     figures["random_negatives"]["mean_negative_cosine"] = mean_cosine
@@ -39,16 +39,16 @@ def linear(task: Task, scores: EncoderScores) -> dict[str, Any]:
     return figures
 
 
-def calibrated(task: Task, scores: EncoderScores) -> dict[str, Any] | None:
+def calibrated(asked: Questions, scores: EncoderScores) -> dict[str, Any] | None:
     """The same figures of the calibrated score, its line, and whether it means what it says; None without a line."""
     line = scores.calibration
     if line is None:
         return None
     positives = line.apply(scores.positives)
-    negatives = {kind: (line.apply(cosines), pairs) for kind, (cosines, pairs) in against(task, scores).items()}
+    negatives = {kind: (line.apply(cosines), pairs) for kind, (cosines, pairs) in against(asked, scores).items()}
     return {
         **asdict(line),
-        **_figures(task, positives, negatives),
+        **_figures(asked, positives, negatives),
         "reliability": {
             kind: asdict(reliability(*labelled(positives, values))) if len(values) else None
             for kind, (values, _) in negatives.items()
@@ -56,16 +56,16 @@ def calibrated(task: Task, scores: EncoderScores) -> dict[str, Any] | None:
     }
 
 
-def cuts(task: Task, scores: EncoderScores, seed: int) -> dict[str, Any]:
+def cuts(asked: Questions, scores: EncoderScores, seed: int) -> dict[str, Any]:
     """The thresholds of ``thresholds.choose`` with their intervals over queries, for both kinds of negatives."""
     figures: dict[str, Any] = {"resamples": THRESHOLD_RESAMPLES, "confidence": bootstrap.CONFIDENCE}
-    for kind, (negatives, pairs) in against(task, scores).items():
+    for kind, (negatives, pairs) in against(asked, scores).items():
         if not len(negatives) or not len(scores.positives):
             figures[kind] = None
             continue
         cosines, relevant = labelled(scores.positives, negatives)
-        draws = bootstrap.counts(generator(seed, "thresholds"), len(task.records), THRESHOLD_RESAMPLES)
-        queries = np.concatenate([task.positives.queries, pairs.queries])
+        draws = bootstrap.counts(generator(seed, "thresholds"), len(asked.records), THRESHOLD_RESAMPLES)
+        queries = np.concatenate([asked.positives.queries, pairs.queries])
         drawn = thresholds.resampled(cosines, relevant, queries, draws)
         figures[kind] = {
             name: _cut(found, drawn[name], scores) if found else None
@@ -79,26 +79,26 @@ def labelled(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, 
     return np.concatenate([positives, negatives]), np.arange(len(positives) + len(negatives)) < len(positives)
 
 
-def query_margins(task: Task, positives: np.ndarray, negatives: np.ndarray, pairs: Pairs) -> np.ndarray:
+def query_margins(asked: Questions, positives: np.ndarray, negatives: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Margin of each query that has both sides: float64 of shape (at most queries,).
 
     Args:
-        task: what was asked.
-        positives: scores of ``task.positives``.
+        asked: what was asked.
+        positives: scores of ``asked.positives``.
         negatives: scores of negative pairs.
         pairs: these pairs.
     """
-    count = len(task.records)
-    found = margins.query_margins(task.positives.of_queries(positives, count), pairs.of_queries(negatives, count))
+    count = len(asked.records)
+    found = margins.query_margins(asked.positives.of_queries(positives, count), pairs.of_queries(negatives, count))
     return found[~np.isnan(found)]
 
 
-def _figures(task: Task, positives: np.ndarray, negatives: dict[str, tuple[np.ndarray, Pairs]]) -> dict[str, Any]:
+def _figures(asked: Questions, positives: np.ndarray, negatives: dict[str, tuple[np.ndarray, Pairs]]) -> dict[str, Any]:
     """Figures of one scale in 0..1."""
     figures: dict[str, Any] = {
         kind: {
             **asdict(margins.separation(positives, values)),
-            "query_margins": _spread(query_margins(task, positives, values, pairs)),
+            "query_margins": _spread(query_margins(asked, positives, values, pairs)),
         }
         for kind, (values, pairs) in negatives.items()
     }

@@ -69,3 +69,18 @@ class RerankerStart(Settings):
     max_len: Tokens = 256
     precision: Precision = "auto"
     trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Inference(Settings):
+    """How models compute where nothing is trained.
+
+    Attributes:
+        precision: arithmetic of the forward pass.
+        batch_size: texts or pairs at once.
+        trust_remote_code: whether code that a model brings along may run.
+    """
+
+    precision: Precision = "auto"
+    batch_size: Annotated[int, Within(1)] = 64
+    trust_remote_code: bool = False

@@ -9,6 +9,7 @@ from bistill.app import flags
 from bistill.candidates import settings as candidates
 from bistill.data import settings as data
 from bistill.data.store.version import Version
+from bistill.evaluation import settings as evaluation
 from bistill.models import settings as models
 from bistill.training import settings as training
 
@@ -21,8 +22,9 @@ def test_a_parameter_in_backticks_becomes_its_flag() -> None:
 
 
 def test_every_parameter_that_is_renamed_exists_and_so_does_its_flag() -> None:
-    kinds = {kind.__name__: kind for part in (candidates, data, models, training) for kind in vars(part).values()
-             if dataclasses.is_dataclass(kind)} | {"Version": Version}  # fmt: skip
+    parts = (candidates, data, evaluation, models, training)
+    kinds = {kind.__name__: kind for part in parts for kind in vars(part).values() if dataclasses.is_dataclass(kind)}
+    kinds["Version"] = Version
     options = {field.name for name in config.__all__ if dataclasses.is_dataclass(kind := getattr(config, name))
                for field in dataclasses.fields(kind)}  # fmt: skip
     for parameter, flag in flags.RENAMED.items():

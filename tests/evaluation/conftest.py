@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
-from bistill.evaluation.evaluate import evaluate
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.files import calibration_file

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from ir_measures import nDCG
 
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
 from bistill.data.records import Record
 from bistill.evaluation import comparisons
 from bistill.evaluation.comparisons import shuffled_queries
-from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.measures import ranking
+from bistill.evaluation.questions import Pairs, Questions
 from bistill.evaluation.scores import EncoderScores, LexicalScores
-from bistill.evaluation.task import Pairs, Task
 from tests.evaluation.conftest import Evaluated, brute_force, judged_and_ranked
 
 MEASURES = tuple(ranking.MEASURES)
@@ -128,27 +128,27 @@ def test_bm25_can_be_left_out(everything: Evaluated, tmp_path: Path) -> None:
     assert result["ranking"]["student"] == everything.result["ranking"]["student"]
 
 
-def task_of(records: list[Record], **pairs: Pairs) -> Task:
+def task_of(records: list[Record], **pairs: Pairs) -> Questions:
     empty = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     nothing: Any = None
     kinds = {kind: pairs.get(kind, empty) for kind in ("positives", "negatives", "random")}
-    return Task(nothing, records, nothing, **kinds, others=np.roll(np.arange(len(records)), 1))
+    return Questions(nothing, records, nothing, **kinds, others=np.roll(np.arange(len(records)), 1))
 
 
 def test_equal_bm25_gains_nothing_by_the_order_of_the_file() -> None:
-    task = task_of([Record(0, "q", (0,), (1.0,), (), ())])
+    asked = task_of([Record(0, "q", (0,), (1.0,), (), ())])
     found = LexicalScores({}, np.array([[0, 1, 2, -1]]), np.array([[1.5, 1.5, 1.5, 0.0]]))
-    assert found.run(task) == {"0": {"0": 1.5, "1": 1.5, "2": 1.5}}
-    assert ranking.figures(task.qrels(), found.run(task))["mrr_at_10"] == pytest.approx(1 / 3)
+    assert found.run(asked) == {"0": {"0": 1.5, "1": 1.5, "2": 1.5}}
+    assert ranking.figures(asked.qrels(), found.run(asked))["mrr_at_10"] == pytest.approx(1 / 3)
 
 
 def test_a_model_that_reads_no_query_keeps_its_whole_margin_under_shuffled_queries() -> None:
     records = [Record(row, f"q{row}", (row,), (1.0,), (row + 3,), (0.0,)) for row in range(3)]
     rows = np.arange(3)
-    task = task_of(records, positives=Pairs(rows, rows, np.ones(3)), negatives=Pairs(rows, rows + 3, np.zeros(3)))
+    asked = task_of(records, positives=Pairs(rows, rows, np.ones(3)), negatives=Pairs(rows, rows + 3, np.zeros(3)))
     by_document = np.array([0.9, 0.8, 0.7, 0.1, 0.2, 0.3])  # whatever the query is
     asked = {
-        kind: task.shuffled(pairs) for kind, pairs in (("positives", task.positives), ("negatives", task.negatives))
+        kind: asked.shuffled(pairs) for kind, pairs in (("positives", asked.positives), ("negatives", asked.negatives))
     }
     scores = EncoderScores(
         description={},
@@ -160,7 +160,7 @@ def test_a_model_that_reads_no_query_keeps_its_whole_margin_under_shuffled_queri
         shuffled={**{kind: by_document[pairs.documents] for kind, pairs in asked.items()}, "random": np.empty(0)},
         calibration=None,
     )
-    found = shuffled_queries(task, scores)
+    found = shuffled_queries(asked, scores)
     assert found is not None
     assert found["labelled_negatives"]["margin"] == pytest.approx(0.3)
     assert found["labelled_negatives"]["true_margin"] == pytest.approx(0.3)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
 from bistill.data.store.opening import load_split
 from bistill.evaluation import models
-from bistill.evaluation.evaluate import evaluate
 from bistill.models.bi_encoder import BiEncoder
 from tests.evaluation.test_evaluate import ranking
 
@@ -55,6 +55,6 @@ def test_models_without_recorded_sizes_have_no_such_figures(
     tiny_encoder: Path, other_encoder: Path, test_file: Path
 ) -> None:
     asked = options(tiny_encoder, other_encoder, test_file)
-    assert models.matryoshka(asked) == ()
+    assert models.matryoshka(str(tiny_encoder)) == ()
     result = evaluate(asked)
     assert result["matryoshka"] == {"base": None, "student": None, "compared": None}

@@ -15,11 +15,11 @@ from ir_measures import AP, RR, R, nDCG
 from sklearn.metrics import roc_auc_score
 
 from bistill import artifacts
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError
-from bistill.evaluation import task
-from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation import questions
 from bistill.evaluation.report import summary
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
@@ -115,7 +115,7 @@ def test_separation_equals_brute_force(options: dict, tiny_encoder: Path, test_f
     records = list(dataset)
     positives = [linear[record.query_id, list(record.positives)] for record in records]
     negatives = [linear[record.query_id, list(record.negatives)] for record in records]
-    random = [linear[record.query_id, task.random_negatives(record, dataset.documents, 42)] for record in records]
+    random = [linear[record.query_id, questions.random_negatives(record, dataset.documents, 42)] for record in records]
     for kind, others in (("labelled_negatives", negatives), ("random_negatives", random)):
         high, low = np.concatenate(positives), np.concatenate(others)
         found = result["separation"]["student"][kind]
@@ -312,7 +312,7 @@ def test_imported_scores_are_no_teacher_of_an_evaluation(options: dict, tiny_enc
 
 
 def test_imported_scores_are_refused_as_the_teacher_that_an_option_names(options: dict) -> None:
-    with pytest.raises(OptionError, match="--teacher_path: its scores were imported"):
+    with pytest.raises(OptionError, match=r"`Beside\.teacher`: its scores were imported"):
         evaluate(EvaluationOptions(**{**options, "teacher_path": "scores:llm"}))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.app.commands.evaluate import evaluate
 from bistill.candidates.scores.teachers import Teacher
 from bistill.candidates.settings import TeacherReading
 from bistill.config import EvaluationOptions
 from bistill.data.store.opening import left_out
-from bistill.evaluation import scores, separation, task
-from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation import questions, scores, separation
 from bistill.evaluation.report import plots
 from tests.evaluation.conftest import Evaluated, rows, write
 
@@ -89,7 +89,7 @@ def test_a_query_does_not_stand_in_its_own_ranking(everything: Evaluated, tmp_pa
     result = evaluate(given)
     assert result["counts"]["queries_among_documents"] == 16
     assert "16 of 16 queries stand among the documents" in capfd.readouterr().err
-    asked = task.build(given, tmp_path / "rejected.csv")
+    asked = questions.build(given.test_data)
     assert [asked.corpus[int(own)] for own in asked.own] == asked.queries
     found = scores.of_lexical(asked)
     for row, own in enumerate(asked.own.tolist()):
@@ -100,9 +100,8 @@ def test_a_query_does_not_stand_in_its_own_ranking(everything: Evaluated, tmp_pa
     assert result["ranking"]["bm25"]["mrr_at_10"] == result["ranking"]["bm25"]["recall_at_1"] == 1
 
 
-def test_a_ranking_without_the_own_text_is_the_whole_one_without_it(everything: Evaluated, tmp_path: Path) -> None:
-    given = options(everything, write_rows(tmp_path / "twins.csv", twins(both_ways=True)), None, tmp_path)
-    asked = task.build(given, tmp_path / "rejected.csv")
+def test_a_ranking_without_the_own_text_is_the_whole_one_without_it(tmp_path: Path) -> None:
+    asked = questions.build(write_rows(tmp_path / "twins.csv", twins(both_ways=True)))
     ids = np.stack([np.random.default_rng(row).permutation(16) for row in range(16)])
     values = -np.arange(16, dtype=np.float32) * np.ones((16, 1), dtype=np.float32)
     for depth in (1, 3, 15, 16, 99):
@@ -114,22 +113,21 @@ def test_a_ranking_without_the_own_text_is_the_whole_one_without_it(everything: 
             assert [order[int(-value)] for value in cosines[row] if np.isfinite(value)] == wanted
 
 
-def test_a_query_that_is_labelled_positive_for_itself_stays(everything: Evaluated, tmp_path: Path) -> None:
+def test_a_query_that_is_labelled_positive_for_itself_stays(tmp_path: Path) -> None:
     lines = [
         *twins(both_ways=False),
         ["how to read a file", "How to read  a FILE", "1"],
         ["x", "map", "1"],
         ["x", "X", "0"],
     ]
-    given = options(everything, write_rows(tmp_path / "own.csv", lines), None, tmp_path)
-    asked = task.build(given, tmp_path / "rejected.csv")
+    asked = questions.build(write_rows(tmp_path / "own.csv", lines))
     own = dict(zip(asked.queries, asked.own.tolist(), strict=True))
     assert own["how to read a file"] == -1 and asked.corpus[own["x"]] == "X"
     assert len(asked.negatives) == 0  # the query's own text, labelled irrelevant, is no negative
     assert left_out(asked.dataset)["negatives_like_the_query"] == 1
 
 
-def test_spellings_of_one_text_in_one_file_are_one_document(everything: Evaluated, tmp_path: Path) -> None:
+def test_spellings_of_one_text_in_one_file_are_one_document(tmp_path: Path) -> None:
     lines = [
         ["query", "passage", "label"],
         ["red tree", "Paris", "1"],
@@ -137,9 +135,7 @@ def test_spellings_of_one_text_in_one_file_are_one_document(everything: Evaluate
         ["key", "Rome", "1"],
     ]
     lines += [["key", "paris", "0"], ["red tree", "rome", "0.6"]]
-    asked = task.build(
-        options(everything, write_rows(tmp_path / "paris.csv", lines), None, tmp_path), tmp_path / "rejected.csv"
-    )
+    asked = questions.build(write_rows(tmp_path / "paris.csv", lines))
     assert list(asked.corpus) == ["Paris", "Rome"]
     assert [(record.positives, record.positive_labels, record.negatives) for record in asked.records] == [
         ((0, 1), (1.0, 0.6), ()),
@@ -154,11 +150,10 @@ def test_spellings_of_one_text_in_one_file_are_one_document(everything: Evaluate
 def test_a_teacher_reads_no_empty_place(everything: Evaluated, tmp_path: Path, depth: int) -> None:
     """Two documents, one of which is the query: one is left to re-rank."""
     lines = [["query", "passage", "label"], ["red tree", "blue tree", "1"], ["blue tree", "red tree", "1"]]
-    given = options(everything, write_rows(tmp_path / "two.csv", lines), None, tmp_path)
-    asked = task.build(given, tmp_path / "rejected.csv")
+    asked = questions.build(write_rows(tmp_path / "two.csv", lines))
     first = scores.of_lexical(asked).ids
     assert first.tolist() == [[0, -1], [1, -1]]
-    with Teacher.open(str(given.teacher_path), TeacherReading(precision="fp32", batch_size=8)) as teacher:
+    with Teacher.open(str(everything.options.teacher_path), TeacherReading(precision="fp32", batch_size=8)) as teacher:
         found = scores.of_teacher(teacher, asked, first, depth=depth, extra=())
     assert found.ids.tolist() == first.tolist() and set(found.relevance) == {(0, 0), (1, 1)}
     assert {*found.run(asked)["0"]} == {"0"}

@@ -12,10 +12,10 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, precision_recall_curve
 
 from bistill import artifacts
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
 from bistill.errors import ArtifactError
-from bistill.evaluation import task
-from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation import questions
 from bistill.evaluation.measures import margins
 from tests.evaluation.conftest import Evaluated, brute_force
 
@@ -30,7 +30,7 @@ def cosines(everything: Evaluated) -> dict[str, list[np.ndarray]]:
         "positives": [found[record.query_id, list(record.positives)] for record in records],
         "labelled_negatives": [found[record.query_id, list(record.negatives)] for record in records],
         "random_negatives": [
-            found[record.query_id, task.random_negatives(record, dataset.documents, 42)] for record in records
+            found[record.query_id, questions.random_negatives(record, dataset.documents, 42)] for record in records
         ],
     }
 
@@ -127,7 +127,7 @@ def test_thresholds_equal_sklearn_and_both_scales_decide_alike(everything: Evalu
 
 def test_shuffled_queries_equal_brute_force(everything: Evaluated) -> None:
     found, dataset = brute_force(everything.options.model_path, everything.options.test_data)
-    records, others = list(dataset), task.derangement(len(dataset), 42)
+    records, others = list(dataset), questions.derangement(len(dataset), 42)
     assert all(other != place for place, other in enumerate(others))
     asked: dict[str, list[float]] = {"positives": [], "labelled_negatives": [], "random_negatives": []}
     for record in records:
@@ -135,7 +135,7 @@ def test_shuffled_queries_equal_brute_force(everything: Evaluated) -> None:
         documents = {
             "positives": record.positives,
             "labelled_negatives": record.negatives,
-            "random_negatives": task.random_negatives(record, dataset.documents, 42),
+            "random_negatives": questions.random_negatives(record, dataset.documents, 42),
         }
         for kind, ids in documents.items():
             asked[kind] += [float(found[other, place]) for place in ids if place not in records[other].positives]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts, journal
 from bistill.candidates.lists import RANDOM_NEGATIVES
-from bistill.config import EvaluationOptions
 from bistill.data.store import opening as store
 from bistill.evaluation import comparisons, separation
 from bistill.evaluation.measures import ranking
-from bistill.evaluation.report import samples
-from bistill.evaluation.report.samples import Sample
+from bistill.evaluation.questions import Questions
+from bistill.evaluation.report import examples
+from bistill.evaluation.report.examples import Example
 from bistill.evaluation.scores import RANKING_DEPTH, Answers
-from bistill.evaluation.task import Task
 
 SCHEMA: Final = "bistill.evaluation/1"
 ROLES: Final = ("base", "bm25", "teacher", "student", "compared")
@@ -35,46 +33,49 @@ SEPARATION_TITLES: Final = {
 
 
 def compose(
-    options: EvaluationOptions,
-    task: Task,
-    elsewhere: Sequence[Task],
+    asked: Questions,
+    elsewhere: Sequence[Questions],
     models: Mapping[str, dict[str, Any]],
     answers: Answers,
-    chosen: tuple[list[Sample], list[Sample]],
+    chosen: tuple[list[Example], list[Example]],
+    *,
     before: Mapping[str, Any],
+    given: Mapping[str, Any],
+    seed: int,
 ) -> dict[str, Any]:
     """The whole report; numbers that do not exist (no negatives, no teacher) are None.
 
     Args:
-        options: of the command.
-        task: what was asked.
-        elsewhere: the tasks of ``--forgetting_data``.
+        asked: what was asked.
+        elsewhere: the questions of data that the student was not trained on.
         models: description of each role, or why it is left out.
         answers: what the models answered.
-        chosen: best and worst samples.
+        chosen: best and worst examples.
         before: what the student's record says of the validation queries (``models.before``).
+        given: what the command was given, as the record holds it.
+        seed: of the intervals.
     """
     best, worst = (
-        [samples.report(sample, task, answers.student, answers.base, answers.teacher) for sample in group]
+        [examples.report(example, asked, answers.student, answers.base, answers.teacher) for example in group]
         for group in chosen
     )
-    ranked = comparisons.rankings(task, answers)
+    ranked = comparisons.rankings(asked, answers)
     result = {
         "schema": SCHEMA,
         "versions": journal.versions(),
-        "options": asdict(options),
+        "options": dict(given),
         "models": {role: models[role] for role in ROLES},
-        "data": _data(options, task),
-        "counts": _counts(task),
-        **_of_encoders(task, answers),
-        "thresholds": separation.cuts(task, answers.student, options.seed),
+        "data": _data(asked),
+        "counts": _counts(asked),
+        **_of_encoders(asked, answers),
+        "thresholds": separation.cuts(asked, answers.student, seed),
         "ranking": {
-            "depth": min(RANKING_DEPTH, len(task.corpus)),
+            "depth": min(RANKING_DEPTH, len(asked.corpus)),
             **{role: ranking.means(found) if found is not None else None for role, found in ranked.items()},
         },
         "matryoshka": {role: found.by_dimension if found else None for role, found in answers.encoders().items()},
-        "comparisons": comparisons.differences(ranked, options.seed),
-        "forgetting": comparisons.forgetting(options, elsewhere, answers),
+        "comparisons": comparisons.differences(ranked, seed),
+        "forgetting": comparisons.forgetting(elsewhere, answers, seed),
         "samples": {"best": best, "worst": worst},
         **before,
     }
@@ -82,7 +83,7 @@ def compose(
     return report
 
 
-def _of_encoders(task: Task, answers: Answers) -> dict[str, Any]:
+def _of_encoders(asked: Questions, answers: Answers) -> dict[str, Any]:
     """Figures of every model with cosines, by role; None for a role that is left out."""
     figures = {
         "separation": separation.linear,
@@ -90,39 +91,39 @@ def _of_encoders(task: Task, answers: Answers) -> dict[str, Any]:
         "shuffled_queries": comparisons.shuffled_queries,
     }
     return {
-        name: {role: measure(task, found) if found else None for role, found in answers.encoders().items()}
+        name: {role: measure(asked, found) if found else None for role, found in answers.encoders().items()}
         for name, measure in figures.items()
     }
 
 
-def _data(options: EvaluationOptions, task: Task) -> dict[str, Any]:
-    corpus = {"path": options.corpus_data} if options.corpus_data else None
+def _data(asked: Questions) -> dict[str, Any]:
+    file = Path(asked.name)
     return {
         "test": {
-            "path": options.test_data,
-            "sha256": artifacts.sha256_of_file(Path(options.test_data)),
-            "fingerprint": task.dataset.fingerprint,
-            "notes": list(task.dataset.notes),
+            "path": asked.name,
+            "sha256": artifacts.sha256_of_file(file) if file.is_file() else None,
+            "fingerprint": asked.dataset.fingerprint,
+            "notes": list(asked.dataset.notes),
         },
-        "corpus": corpus,
-        "documents_fingerprint": task.corpus.fingerprint(),
+        "corpus": {"path": asked.more_documents} if asked.more_documents else None,
+        "documents_fingerprint": asked.corpus.fingerprint(),
     }
 
 
-def _counts(task: Task) -> dict[str, int]:
+def _counts(asked: Questions) -> dict[str, int]:
     return {
-        "queries": task.ranked,
-        "queries_without_positive": len(task.records) - task.ranked,
-        "queries_in_file": len(task.dataset),
-        "rejected_rows": task.dataset.rejected,
-        "documents": len(task.corpus),
-        "documents_of_test_data": task.of_test_data,
-        "documents_of_corpus_data": len(task.corpus) - task.of_test_data,
-        "copies_left_out": task.copies,
-        "queries_among_documents": task.among_documents,
-        "labelled_positives": len(task.positives),
-        "labelled_negatives": len(task.negatives),
-        "random_negatives": len(task.random),
+        "queries": asked.ranked,
+        "queries_without_positive": len(asked.records) - asked.ranked,
+        "queries_in_file": len(asked.dataset),
+        "rejected_rows": asked.dataset.rejected,
+        "documents": len(asked.corpus),
+        "documents_of_test_data": asked.of_test_data,
+        "documents_of_corpus_data": len(asked.corpus) - asked.of_test_data,
+        "copies_left_out": asked.copies,
+        "queries_among_documents": asked.among_documents,
+        "labelled_positives": len(asked.positives),
+        "labelled_negatives": len(asked.negatives),
+        "random_negatives": len(asked.random),
         "random_negatives_per_query": RANDOM_NEGATIVES,
-        **store.left_out(task.dataset),
+        **store.left_out(asked.dataset),
     }

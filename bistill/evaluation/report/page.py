@@ -8,27 +8,27 @@ from typing import Any, Final
 
 from bistill import artifacts
 from bistill.evaluation.comparisons import OTHERS
+from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import composing as report
 from bistill.evaluation.report import fonts, plots, summary
 from bistill.evaluation.report.panels import KIND_TITLES
 from bistill.evaluation.scores import Answers
-from bistill.evaluation.task import Task
 
 TEMPLATE: Final = "page.html"
 # Letters of a document that the page shows; the JSON has all.
 SHOWN_LETTERS: Final = 600
 
 
-def write(path: Path, result: Mapping[str, Any], task: Task, answers: Answers) -> None:
+def write(path: Path, result: Mapping[str, Any], asked: Questions, answers: Answers) -> None:
     """Write the page atomically.
 
     Args:
         path: the file.
         result: the report.
-        task: what was asked.
+        asked: what was asked.
         answers: what the models answered.
     """
-    artifacts.write_text(path, render(result, plots.drawings(result, task, answers)))
+    artifacts.write_text(path, render(result, plots.drawings(result, asked, answers)))
 
 
 def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:

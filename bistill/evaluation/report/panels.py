@@ -11,10 +11,10 @@ from bistill.evaluation import separation
 from bistill.evaluation.measures import thresholds
 from bistill.evaluation.measures.margins import linear_score
 from bistill.evaluation.measures.ranking import MEASURES
+from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import composing as report
 from bistill.evaluation.report.summary import CUT_TITLES
 from bistill.evaluation.scores import EncoderScores
-from bistill.evaluation.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,13 +63,13 @@ def scores(
     axes.legend(loc="upper left", fontsize=9, ncols=2)
 
 
-def margins(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderScores) -> None:
+def margins(axes: Axes, result: Mapping[str, Any], asked: Questions, student: EncoderScores) -> None:
     """Distribution of the student's per-query margins, their means, and the ceiling that random pairs allow."""
     positives = linear_score(student.positives)
     figures = result["separation"]["student"]
     found = {
-        kind: separation.query_margins(task, positives, linear_score(cosines), pairs)
-        for kind, (cosines, pairs) in separation.against(task, student).items()
+        kind: separation.query_margins(asked, positives, linear_score(cosines), pairs)
+        for kind, (cosines, pairs) in separation.against(asked, student).items()
     }
     edges = np.histogram_bin_edges(np.concatenate(list(found.values())), bins=40).tolist()
     for (kind, values), colour in zip(found.items(), (LABELLED, RANDOM), strict=True):
@@ -139,14 +139,14 @@ def reliability(axes: Axes, result: Mapping[str, Any]) -> None:
         axes.legend(loc="upper left", fontsize=9)
 
 
-def cuts(axes: Axes, result: Mapping[str, Any], task: Task, student: EncoderScores) -> None:
+def cuts(axes: Axes, result: Mapping[str, Any], asked: Questions, student: EncoderScores) -> None:
     """Precision and recall by the cosine from which a pair counts; the thresholds with their intervals."""
     kind = next((kind for kind in KIND_TITLES if result["thresholds"][kind]), None)
     axes.set_title("Student: thresholds" + (f", positives and {KIND_TITLES[kind]}" if kind else ""))
     if kind is None:
         axes.text(0.5, 0.5, "no negative pairs", ha="center", va="bottom")
         return
-    found = thresholds.curve(*separation.labelled(student.positives, separation.against(task, student)[kind][0]))
+    found = thresholds.curve(*separation.labelled(student.positives, separation.against(asked, student)[kind][0]))
     rows = np.unique(np.linspace(0, len(found.thresholds) - 1, CURVE_POINTS).astype(int))
     for name, values, style in (("precision", found.precision, "-"), ("recall", found.recall, "--")):
         axes.plot(found.thresholds[rows], values[rows], style, color=ink(), linewidth=1.2, label=name)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bistill import artifacts
+from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import fonts, panels
 from bistill.evaluation.report.panels import LABELLED, POSITIVE
 from bistill.evaluation.scores import Answers
-from bistill.evaluation.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,13 +30,13 @@ INK: Final = "#010203"
 NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def draw(path: Path, result: Mapping[str, Any], task: Task, answers: Answers) -> None:
+def draw(path: Path, result: Mapping[str, Any], asked: Questions, answers: Answers) -> None:
     """Write the PNG, 1600 x 1600 pixels; matplotlib's global settings stay as they are.
 
     Args:
         path: the file, written atomically.
         result: the report.
-        task: what was asked.
+        asked: what was asked.
         answers: what the models answered.
     """
     import matplotlib
@@ -52,22 +52,22 @@ def draw(path: Path, result: Mapping[str, Any], task: Task, answers: Answers) ->
         )
         _title(figure, result)
         panels.scores(figure.add_subplot(grid[0, 0]), student, answers.base)
-        panels.margins(figure.add_subplot(grid[0, 1]), result, task, student)
+        panels.margins(figure.add_subplot(grid[0, 1]), result, asked, student)
         panels.ranking(figure.add_subplot(grid[1, 0]), result)
         panels.means(figure.add_subplot(grid[1, 1]), result)
         panels.reliability(figure.add_subplot(grid[2, 0]), result)
-        panels.cuts(figure.add_subplot(grid[2, 1]), result, task, student)
+        panels.cuts(figure.add_subplot(grid[2, 1]), result, asked, student)
         _samples(figure.add_subplot(grid[3, :]), result["samples"])
         with artifacts.atomic_path(path) as temporary:
             figure.savefig(temporary, format="png")
 
 
-def drawings(result: Mapping[str, Any], task: Task, answers: Answers) -> dict[str, str]:
+def drawings(result: Mapping[str, Any], asked: Questions, answers: Answers) -> dict[str, str]:
     """Every drawing as an SVG element without a background, its text in the colour of the text around it, by name.
 
     Args:
         result: the report.
-        task: what was asked.
+        asked: what was asked.
         answers: what the models answered.
     """
     student = answers.student
@@ -75,8 +75,8 @@ def drawings(result: Mapping[str, Any], task: Task, answers: Answers) -> dict[st
         "ranking": _svg("ranking", WIDE_INCHES, lambda axes: panels.ranking(axes, result)),
         "means": _svg("means", WIDE_INCHES, lambda axes: panels.means(axes, result)),
         "scores": _svg("scores", SMALL_INCHES, lambda axes: panels.scores(axes, student, answers.base)),
-        "margins": _svg("margins", SMALL_INCHES, lambda axes: panels.margins(axes, result, task, student)),
-        "cuts": _svg("cuts", SMALL_INCHES, lambda axes: panels.cuts(axes, result, task, student)),
+        "margins": _svg("margins", SMALL_INCHES, lambda axes: panels.margins(axes, result, asked, student)),
+        "cuts": _svg("cuts", SMALL_INCHES, lambda axes: panels.cuts(axes, result, asked, student)),
     }
     if line := student.calibration:
         found["reliability"] = _svg("reliability", SMALL_INCHES, lambda axes: panels.reliability(axes, result))
@@ -126,7 +126,7 @@ def _samples(axes: Axes, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
     """Some of the best and worst queries as text: query, best positive and hardest negative with their scores."""
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_title("Sample pairs of the student, scores in front (negatives: L labelled, R random)")
+    axes.set_title("Example pairs of the student, scores in front (negatives: L labelled, R random)")
     columns = (
         (0.0, "margin", 0.05),
         (0.05, "query", 0.26),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bistill import console
@@ -23,19 +23,25 @@ CUT_TITLES: Final = {
 def print_summary(result: Mapping[str, Any]) -> None:
     """Print the figures of a report, one column a model, then what they are worth."""
     roles = shown_roles(result)
-    rows = [
-        [title, *(number((result["ranking"][role] or {}).get(key)) for role in roles)]
-        for key, title in measures(result).items()
-    ]
-    for title, (kind, key) in SEPARATION_TITLES.items():
-        by_role = [(result["separation"].get(role) or {}).get(kind, {}).get(key) for role in roles]
-        rows.append([title, *map(number, by_role)])
+    rows = [[title, *map(number, values)] for title, values in figures(result, roles).items()]
     counts = result["counts"]
     title = f"{counts['queries']} queries, {counts['documents']} documents; scores are (cosine + 1) / 2"
     console.table(["", *roles], rows, title=title)
     _print_differences(result["comparisons"], measures(result))
     for sentence in sentences(result):
         print(sentence)
+
+
+def figures(result: Mapping[str, Any], roles: Sequence[str]) -> dict[str, list[float | None]]:
+    """Ranking and separation by title, of each role in turn; None where a role has no such figure."""
+    ranked = {
+        title: [(result["ranking"][role] or {}).get(key) for role in roles] for key, title in measures(result).items()
+    }
+    separated = {
+        title: [(result["separation"].get(role) or {}).get(kind, {}).get(key) for role in roles]
+        for title, (kind, key) in SEPARATION_TITLES.items()
+    }
+    return ranked | separated
 
 
 def shown_roles(result: Mapping[str, Any]) -> list[str]:

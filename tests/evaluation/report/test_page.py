@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bistill import artifacts
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
-from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.report import fonts, page, plots
 from tests.evaluation.conftest import Evaluated, hostile
 

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bistill import artifacts
+from bistill.app.commands.evaluate import evaluate
 from bistill.config import EvaluationOptions
-from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.report import fonts, plots
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from bistill.candidates.lists import random_negatives
-from bistill.config import EvaluationOptions
 from bistill.data.queries import choice
 from bistill.data.queries.copies import Selection, ranked_without_own
 from bistill.data.records import Record
@@ -19,6 +18,10 @@ from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_documents, load_split
 from bistill.evaluation.measures import ranking
+from bistill.evaluation.settings import Asking
+
+TestData = str | Path | Dataset
+MoreDocuments = str | Path | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Pairs:
     """(query, document) pairs, ordered by query.
 
     Attributes:
-        queries: row of the query in the task, int64 of shape (pairs,).
+        queries: row of the query among the questions, int64 of shape (pairs,).
         documents: id of the document in the corpus, int64 of shape (pairs,).
         labels: relevance in 0..1, float64 of shape (pairs,); nan where nobody labelled the pair.
     """
@@ -45,7 +48,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Task:
+class Questions:
     """One evaluation's questions.
 
     Attributes:
@@ -62,6 +65,8 @@ class Task:
             where there is none or where it is labelled positive; empty where there is none for any query.
         copies: documents that are left out since they are the same text as an earlier one.
         of_test_data: documents of the corpus that are of the test file.
+        name: of the test file, as the user gave it.
+        more_documents: file of the further documents, as the user gave it; None where there is none.
     """
 
     dataset: Dataset
@@ -74,6 +79,8 @@ class Task:
     own: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     copies: int = 0
     of_test_data: int = 0
+    name: str = ""
+    more_documents: str | None = None
 
     @cached_property
     def ranked(self) -> int:
@@ -138,46 +145,44 @@ class Task:
         }
 
 
-def build(options: EvaluationOptions, rejected_to: Path) -> Task:
+def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = Asking()) -> Questions:
     """Read the data of an evaluation and choose its queries and random pairs by the seed.
 
     Args:
-        options: of the command.
-        rejected_to: file of the rows set aside where bad rows are skipped.
+        test: a file of labelled rows, or one that is open already.
+        documents: more to rank among: a file with a document column, or texts.
+        asking: which queries.
 
     Raises:
         DataError: a file cannot be used, or no query has a positive; RowError names the row.
     """
-    dataset = load_split(options.test_data, on_bad_rows=options.on_bad_rows, rejected_to=rejected_to)
-    ranked = choice.with_positive(dataset, options.seed, "evaluation", options.max_samples)
-    others = choice.without_positive(dataset, options.seed, "evaluation", options.max_samples)
-    documents = Corpus(dataset.documents, load_documents(options.corpus_data) if options.corpus_data else ())
-    corpus = documents.different()
-    records = [_renumbered(dataset[int(row)], documents) for row in (*ranked, *others)]
-    chosen = (random_negatives(record, corpus, options.seed) for record in records[: len(ranked)])
-    return Task(
+    dataset = test if isinstance(test, Dataset) else _opened(test, asking)
+    ranked = choice.with_positive(dataset, asking.seed, "evaluation", asking.max_queries)
+    others = choice.without_positive(dataset, asking.seed, "evaluation", asking.max_queries)
+    file = str(documents) if isinstance(documents, str | Path) else None
+    more = load_documents(file) if file else documents or ()
+    both = Corpus(dataset.documents, more)  # type: ignore[arg-type]  # a file's name is no longer among them
+    corpus = both.different()
+    records = [_renumbered(dataset[int(row)], both) for row in (*ranked, *others)]
+    chosen = (random_negatives(record, corpus, asking.seed) for record in records[: len(ranked)])
+    return Questions(
         dataset=dataset,
         records=records,
         corpus=corpus,
         positives=_pairs((record.positives, record.positive_labels) for record in records),
         negatives=_pairs((record.negatives, record.negative_labels) for record in records),
-        random=_pairs((documents, [np.nan] * len(documents)) for documents in chosen),
-        others=derangement(len(records), options.seed),
-        own=_own_texts(records, documents),
-        copies=documents.copies.count,
-        of_test_data=int(np.searchsorted(documents.copies.different, len(dataset.documents))),
+        random=_pairs((found, [np.nan] * len(found)) for found in chosen),
+        others=derangement(len(records), asking.seed),
+        own=_own_texts(records, both),
+        copies=both.copies.count,
+        of_test_data=int(np.searchsorted(both.copies.different, len(dataset.documents))),
+        name=str(dataset.path if isinstance(test, Dataset) else test),
+        more_documents=file,
     )
 
 
-def build_forgetting(options: EvaluationOptions, rejected_to: Path) -> tuple[Task, ...]:
-    """The tasks of ``--forgetting_data``: each file's own queries over its own documents. Arguments as of ``build``.
-
-    Raises:
-        DataError: a file cannot be used; RowError names the row.
-    """
-    return tuple(
-        build(replace(options, test_data=path, corpus_data=None), rejected_to) for path in options.forgetting_data
-    )
+def _opened(test: str | Path, asking: Asking) -> Dataset:
+    return load_split(test, on_bad_rows=asking.on_bad_rows, rejected_to=asking.rejected_to)
 
 
 def derangement(count: int, seed: int) -> np.ndarray:
@@ -208,7 +213,7 @@ def _renumbered(record: Record, documents: Corpus) -> Record:
 
 
 def _own_texts(records: Sequence[Record], documents: Corpus) -> np.ndarray:
-    """``Task.own``."""
+    """``Questions.own``."""
     found = documents.copies.find([record.query for record in records])
     own = np.where(found >= 0, documents.copies.numbers(found), -1)
     labelled = (number in record.positives for number, record in zip(own.tolist(), records, strict=True))

@@ -8,20 +8,20 @@ from typing import Any, Final
 import numpy as np
 
 from bistill.evaluation.measures import margins
+from bistill.evaluation.questions import Pairs, Questions
 from bistill.evaluation.scores import EncoderScores, RerankedScores
-from bistill.evaluation.task import Pairs, Task
 
 SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
-class Sample:
+class Example:
     """A query's best-scored positive and hardest negative.
 
     Attributes:
-        query: row of the query in the task.
-        positive: row of the pair in ``task.positives``.
-        negative: row of the pair in ``task.negatives`` or ``task.random``.
+        query: row of the query among the questions.
+        positive: row of the pair in ``asked.positives``.
+        negative: row of the pair in ``asked.negatives`` or ``asked.random``.
         labelled: whether the negative is a labelled one.
         margin: student's score of the positive minus that of the negative, on the linear scale.
     """
@@ -32,63 +32,67 @@ class Sample:
     labelled: bool
     margin: float
 
-    def pairs(self, task: Task) -> list[tuple[int, int]]:
+    def pairs(self, asked: Questions) -> list[tuple[int, int]]:
         """(query row, document id) of both."""
-        negatives = task.negatives if self.labelled else task.random
+        negatives = asked.negatives if self.labelled else asked.random
         return [
-            (self.query, int(task.positives.documents[self.positive])),
+            (self.query, int(asked.positives.documents[self.positive])),
             (self.query, int(negatives.documents[self.negative])),
         ]
 
 
-def choose(task: Task, student: EncoderScores, count: int = SHOWN) -> tuple[list[Sample], list[Sample]]:
+def extremes(asked: Questions, student: EncoderScores, count: int = SHOWN) -> tuple[list[Example], list[Example]]:
     """The ``count`` best and the ``count`` worst queries by margin, the extreme first, none in both lists.
 
     A query's margin is that of its best-scored positive over its highest-scored labelled negative, over its
     highest-scored random document where it has no labelled negative; queries without any are passed over.
     """
-    positive_rows = _best_rows(task.positives, student.positives, len(task.records))
-    labelled_rows = _best_rows(task.negatives, student.negatives, len(task.records))
-    random_rows = _best_rows(task.random, student.random, len(task.records))
+    positive_rows = _best_rows(asked.positives, student.positives, len(asked.records))
+    labelled_rows = _best_rows(asked.negatives, student.negatives, len(asked.records))
+    random_rows = _best_rows(asked.random, student.random, len(asked.records))
     positives, negatives, random = (
         margins.linear_score(values) for values in (student.positives, student.negatives, student.random)
     )
-    samples: list[Sample] = []
+    found: list[Example] = []
     for query, positive in positive_rows.items():
         labelled = query in labelled_rows
         row = labelled_rows.get(query, random_rows.get(query))
         if row is not None:
             score = negatives[row] if labelled else random[row]
-            samples.append(Sample(query, positive, row, labelled, float(positives[positive] - score)))
-    samples.sort(key=lambda sample: (-sample.margin, sample.query))
-    best = samples[: min(count, (len(samples) + 1) // 2)]
-    worst = samples[len(best) :][::-1][:count]
+            found.append(Example(query, positive, row, labelled, float(positives[positive] - score)))
+    found.sort(key=lambda example: (-example.margin, example.query))
+    best = found[: min(count, (len(found) + 1) // 2)]
+    worst = found[len(best) :][::-1][:count]
     return best, worst
 
 
 def report(
-    sample: Sample, task: Task, student: EncoderScores, base: EncoderScores | None, teacher: RerankedScores | None
+    example: Example,
+    asked: Questions,
+    student: EncoderScores,
+    base: EncoderScores | None,
+    teacher: RerankedScores | None,
 ) -> dict[str, Any]:
-    """One sample with texts, labels and every model's scores."""
+    """One example with texts, labels and every model's scores."""
 
     def document(pairs: Pairs, row: int, kind: str) -> dict[str, Any]:
         identity = int(pairs.documents[row])
         return {
-            "document": task.corpus[identity],
+            "document": asked.corpus[identity],
             "label": float(pairs.labels[row]),
             "student": float(margins.linear_score(getattr(student, kind)[row])),
             "base": float(margins.linear_score(getattr(base, kind)[row])) if base else None,
-            "teacher": teacher.relevance.get((sample.query, identity)) if teacher else None,
+            "teacher": teacher.relevance.get((example.query, identity)) if teacher else None,
         }
 
-    kind = "negatives" if sample.labelled else "random"
+    kind = "negatives" if example.labelled else "random"
     return {
-        "query": task.records[sample.query].query,
-        "margin": sample.margin,
-        "positive": document(task.positives, sample.positive, "positives"),
+        "query": asked.records[example.query].query,
+        "margin": example.margin,
+        "positive": document(asked.positives, example.positive, "positives"),
         "negative": {
-            "source": "labelled" if sample.labelled else "random",
-            **document(getattr(task, kind), sample.negative, kind),
+            "source": "labelled" if example.labelled else "random",
+            **document(getattr(asked, kind), example.negative, kind),
         },
     }
 

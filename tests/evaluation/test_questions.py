@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bistill.data.records import Record
-from bistill.evaluation.task import Pairs, Task, derangement, random_negatives
+from bistill.evaluation.questions import Pairs, Questions, derangement, random_negatives
 
 
 def record(query_id: int, positives: tuple[int, ...]) -> Record:
@@ -74,10 +74,10 @@ def test_shuffled_pairs_keep_documents_and_leave_out_what_the_other_query_finds_
     records = [record(0, (5, 6)), record(1, (6,)), record(2, (7,))]
     pairs = Pairs(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7]), np.ones(4))
     nothing: Any = None
-    task = Task(nothing, records, nothing, pairs, pairs, pairs, others=np.array([1, 2, 0]))
-    found = task.shuffled(pairs)
+    asked = Questions(nothing, records, nothing, pairs, pairs, pairs, others=np.array([1, 2, 0]))
+    found = asked.shuffled(pairs)
     # query 0 becomes 1, for which document 6 is relevant, too
     assert list(zip(found.queries.tolist(), found.documents.tolist(), strict=True)) == [(0, 7), (1, 5), (2, 6)]
     assert np.isnan(found.labels).all()
-    alone = Task(nothing, records[:1], nothing, pairs, pairs, pairs, others=np.empty(0, dtype=np.int64))
+    alone = Questions(nothing, records[:1], nothing, pairs, pairs, pairs, others=np.empty(0, dtype=np.int64))
     assert len(alone.shuffled(pairs)) == 0

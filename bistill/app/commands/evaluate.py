@@ -1,0 +1,46 @@
+"""``evaluate``: figures of a student beside other models, as JSON, picture and page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bistill import artifacts
+from bistill.config import EvaluationOptions
+from bistill.evaluation.evaluate import evaluate as measure
+from bistill.evaluation.settings import Asking, Beside
+from bistill.models.settings import Inference
+
+
+def evaluate(options: EvaluationOptions) -> dict[str, Any]:
+    """Measure the models, write JSON, picture and page into ``output_dir`` and print a summary.
+
+    Returns:
+        The report, as the JSON holds it; see ``docs/evaluation.md``.
+
+    Raises:
+        DataError: a test file cannot be used; RowError names the row.
+        ModelError: the student, or a model that the options name, cannot be loaded or gives no numbers.
+        ArtifactError: the calibration beside a model is no rising line, or ``output_dir`` cannot be written.
+    """
+    output = Path(options.output_dir)
+    with artifacts.probe(output):
+        pass  # what is found now is not lost at the end
+    report = measure(
+        options.model_path,
+        options.test_data,
+        documents=options.corpus_data,
+        forgetting=options.forgetting_data,
+        beside=Beside(
+            options.base_model, options.teacher_path, options.compare_with, options.bm25, options.rerank_depth
+        ),
+        asking=Asking(options.max_samples, options.seed, options.on_bad_rows, output / artifacts.REJECTED_FILE),
+        inference=Inference(options.precision, options.batch_size, options.trust_remote_code),
+        given=asdict(options),
+    )
+    written = report.save(output)
+    report.summary()
+    for path in written:
+        print(path)
+    return report.result

@@ -1,0 +1,46 @@
+"""Settings of an evaluation: which queries are asked, and what stands beside the student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from bistill.data.settings import BadRows
+from bistill.settings import Settings, Within
+
+
+@dataclass(frozen=True)
+class Asking(Settings):
+    """Which queries of a file are asked.
+
+    Attributes:
+        max_queries: at most so many of those with a positive, and as many without; None: all.
+        seed: chooses them, the random pairs and what stands in for a query where queries are shuffled.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside.
+        rejected_to: file of the rows set aside; None: beside the parsed data in the cache.
+    """
+
+    max_queries: Annotated[int, Within(1)] | None = None
+    seed: Annotated[int, Within(0)] = 42
+    on_bad_rows: BadRows = "stop"
+    rejected_to: Path | None = None
+
+
+@dataclass(frozen=True)
+class Beside(Settings):
+    """What is measured beside a student.
+
+    Attributes:
+        base: the untouched model; None: the one of the student's own record, if it can be loaded.
+        teacher: a re-ranker; None: likewise.
+        compared: a second student; None: none.
+        bm25: whether BM25 ranks, too.
+        rerank_depth: documents of each query that the teacher re-ranks; 0: no teacher.
+    """
+
+    base: str | None = None
+    teacher: str | None = None
+    compared: str | None = None
+    bm25: bool = True
+    rerank_depth: Annotated[int, Within(0)] = 20
