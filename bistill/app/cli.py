@@ -66,8 +66,8 @@ COMMANDS: Final[dict[str, Command]] = {
         EvaluationOptions, "bistill.app.commands.evaluate:evaluate", "measure the student, JSON and PNG"
     ),
     "pipeline": Command(PipelineOptions, "bistill.app.pipeline:run", "teacher, distill and evaluate in one go"),
-    "encode": Command(EncodeOptions, "bistill.serving.encode:encode", "vectors of a whole corpus on the disk"),
-    "search": Command(SearchOptions, "bistill.serving.search:search", "answer queries with a student"),
+    "encode": Command(EncodeOptions, "bistill.app.commands.encode:encode", "vectors of a whole corpus on the disk"),
+    "search": Command(SearchOptions, "bistill.app.commands.search:search", "answer queries with a student"),
     "bench": Command(
         BenchOptions, "bistill.app.profile.command:bench", "measure speed and memory, and what limits them"
     ),

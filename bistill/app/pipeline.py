@@ -14,6 +14,7 @@ from typing import Any
 
 from bistill import __version__, artifacts, console
 from bistill.app.commands.evaluate import evaluate
+from bistill.app.commands.search import answer
 from bistill.candidates.scores.teachers import IMPORTED
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
 from bistill.data.store.opening import load_split
@@ -21,7 +22,6 @@ from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.report.summary import print_summary
 from bistill.models.files import loading
 from bistill.options import Options, altering
-from bistill.serving.search import answer
 from bistill.training.run.folder import has_checkpoints
 from bistill.training.student.train import train as train_student
 from bistill.training.teacher.train import train as train_teacher

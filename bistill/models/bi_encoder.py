@@ -16,7 +16,7 @@ from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError
 from bistill.models import layers, lora, pooling, reading
 from bistill.models.compute import batching, packing
-from bistill.models.compute.precision import autocast, default_device, resolve_precision
+from bistill.models.compute.precision import autocast, device_of, resolve_precision
 from bistill.models.compute.products import fast_products
 from bistill.models.families import Prompts
 from bistill.models.files import directories, loading
@@ -62,6 +62,7 @@ class BiEncoder:
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         pooling_name: Pooling | None = None,
+        device: str | None = None,
         trust_remote_code: bool = False,
     ) -> BiEncoder:
         """Load a sentence-transformers directory, a bare transformer, or a hub model.
@@ -74,11 +75,12 @@ class BiEncoder:
             query_prompt: unset: the directory's own, else the model family's.
             document_prompt: likewise.
             pooling_name: likewise, how token vectors become one.
+            device: such as "cuda:1"; unset: the GPU if there is one.
             trust_remote_code: whether code that the model brings along may run.
 
         Raises:
             ModelError: it cannot be loaded, has modules that a student cannot have, or layers that cannot be left out.
-            OptionError: it has fewer layers.
+            OptionError: it has fewer layers, or there is no such device.
         """
         from transformers import AutoModel
 
@@ -91,7 +93,7 @@ class BiEncoder:
             model, report = loading.load_model(AutoModel, path, trust_remote_code=trust_remote_code)
         directories.check_complete(path, report["missing_keys"])
         tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
-        model.to(default_device()).eval()
+        model.to(device_of(device)).eval()
         reading.say(reads)
         start_layers = None
         if layer_count is not None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from bistill.errors import ModelError, OptionError
 from bistill.models import families, pooling
 from bistill.models.compute import batching, packing, scoring
-from bistill.models.compute.precision import autocast, default_device, resolve_precision
+from bistill.models.compute.precision import autocast, device_of, resolve_precision
 from bistill.models.compute.scoring import Pair
 from bistill.models.files import loading
 from bistill.models.settings import Precision
@@ -90,6 +90,7 @@ class CausalReranker:
         max_len: int | None = None,
         precision: Precision = "auto",
         instruction: str | None = None,
+        device: str | None = None,
         trust_remote_code: bool = False,
     ) -> CausalReranker:
         """Load a trained re-ranker.
@@ -99,6 +100,7 @@ class CausalReranker:
             max_len: unset: as many tokens as the model can read.
             precision: arithmetic of the forward pass.
             instruction: what the documents are searched for; unset: the model card's own.
+            device: such as "cuda:1"; unset: the GPU if there is one.
             trust_remote_code: whether code that the model brings along may run.
 
         Raises:
@@ -112,7 +114,7 @@ class CausalReranker:
         if missing := sorted(report["missing_keys"]):
             raise ModelError("weights are missing from the model", where=name, found=missing, todo="fetch it again")
         tokenizer = loading.load_tokenizer(path, pad_with_end=True, trust_remote_code=trust_remote_code)
-        model.to(default_device()).eval()
+        model.to(device_of(device)).eval()
         return cls(
             model,
             tokenizer,

@@ -14,7 +14,7 @@ from bistill import artifacts
 from bistill.errors import ModelError
 from bistill.models import lora
 from bistill.models.compute import batching, packing, scoring
-from bistill.models.compute.precision import autocast, default_device, keep_float32, resolve_precision
+from bistill.models.compute.precision import autocast, device_of, keep_float32, resolve_precision
 from bistill.models.files import directories, loading
 from bistill.models.settings import Lora, Precision
 
@@ -56,6 +56,7 @@ class CrossEncoder:
         *,
         max_len: int | None = None,
         precision: Precision = "auto",
+        device: str | None = None,
         trust_remote_code: bool = False,
     ) -> CrossEncoder:
         """Load a trained Cross-Encoder.
@@ -64,13 +65,21 @@ class CrossEncoder:
             name: folder (or the ``best_model.pt`` in it) or hub name.
             max_len: unset: the tokenizer's own limit.
             precision: arithmetic of the forward pass.
+            device: such as "cuda:1"; unset: the GPU if there is one.
             trust_remote_code: whether code that the model brings along may run.
 
         Raises:
             ModelError: it cannot be loaded, has no trained head, or has several outputs.
         """
         folder = loading.local_folder(name, "re-ranker")
-        encoder = cls.start(folder, max_len=max_len, precision=precision, seed=0, trust_remote_code=trust_remote_code)
+        encoder = cls.start(
+            folder,
+            max_len=max_len,
+            precision=precision,
+            seed=0,
+            device=device,
+            trust_remote_code=trust_remote_code,
+        )
         if encoder.new_keys:
             raise ModelError(
                 "the model is no trained Cross-Encoder: its head is missing",
@@ -88,6 +97,7 @@ class CrossEncoder:
         max_len: int | None,
         precision: Precision,
         seed: int,
+        device: str | None = None,
         trust_remote_code: bool = False,
     ) -> CrossEncoder:
         """Load any encoder as the start of a Cross-Encoder; a missing head is drawn from ``seed``.
@@ -110,7 +120,7 @@ class CrossEncoder:
             )
         tokenizer = loading.load_tokenizer(path, trust_remote_code=trust_remote_code)
         model.config.pad_token_id = tokenizer.pad_token_id
-        model.to(default_device()).eval()
+        model.to(device_of(device)).eval()
         for head in lora.heads(model):
             keep_float32(model.get_submodule(head))
         return cls(

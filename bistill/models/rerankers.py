@@ -51,6 +51,7 @@ def load(
     max_len: int | None = None,
     precision: Precision = "auto",
     instruction: str | None = None,
+    device: str | None = None,
     trust_remote_code: bool = False,
 ) -> Reranker:
     """Load a trained re-ranker: a language model that answers "yes" or "no", or a classifier with one output.
@@ -60,15 +61,22 @@ def load(
         max_len: tokens of a pair; unset: as many as the model can read.
         precision: arithmetic of the forward pass.
         instruction: what the documents are searched for, of a language model; unset: the model card's own.
+        device: such as "cuda:1"; unset: the GPU if there is one.
         trust_remote_code: whether code that the model brings along may run.
 
     Raises:
         ModelError: it cannot be loaded or is no re-ranker.
-        OptionError: an instruction for a model that takes none, or no room for the texts in ``max_len``.
+        OptionError: an instruction for a model that takes none, no room for the texts in ``max_len``, or no such
+            device.
     """
     name = loading.local_folder(name, "re-ranker")
     config = loading.load_config(name, trust_remote_code=trust_remote_code)
-    settings: dict[str, Any] = {"max_len": max_len, "precision": precision, "trust_remote_code": trust_remote_code}
+    settings: dict[str, Any] = {
+        "max_len": max_len,
+        "precision": precision,
+        "device": device,
+        "trust_remote_code": trust_remote_code,
+    }
     if is_causal(config, name, instruction):
         return CausalReranker.load(name, instruction=instruction, **settings)
     return CrossEncoder.load(name, **settings)

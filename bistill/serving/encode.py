@@ -1,13 +1,12 @@
-"""``encode``: the vectors of all documents or queries of a file, in a folder that other programs read."""
+"""The vectors of all documents or queries of a file, in a folder that other programs read."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bistill import artifacts, console, journal
-from bistill.config import EncodeOptions
 from bistill.data.settings import TextKind
 from bistill.data.store.opening import load_documents, load_queries
 from bistill.data.store.texts import Texts, fingerprint_of_texts
@@ -16,20 +15,46 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.unfinished import alone, inputs_of
 from bistill.models.compute.vectors import write_vectors
 from bistill.models.files import loading
+from bistill.models.settings import EncoderStart
 
 SCHEMA: Final = "bistill.vectors/1"
 TEXT_FILES: Final[dict[TextKind, str]] = {"document": artifacts.DOCUMENTS_FILE, "query": artifacts.QUERIES_FILE}
 NAMES: Final[dict[TextKind, str]] = {"document": "documents", "query": "queries"}
 
 
-def encode(options: EncodeOptions) -> dict[str, Any]:
+class Encoded(NamedTuple):
+    """What a folder of vectors holds.
+
+    Attributes:
+        record: schema, model, everything that decides the vectors, dim, rows, SHA-256 of both files, versions.
+        made: whether it was written now, and not there before.
+    """
+
+    record: dict[str, Any]
+    made: bool
+
+
+def encode(
+    model: EncoderStart,
+    documents: str | Path,
+    output_dir: str | Path,
+    *,
+    kind: TextKind = "document",
+    batch_size: int = 64,
+    overwrite: bool = False,
+) -> Encoded:
     """Write the unit vectors of a file's texts, the texts in the same order, and a record of both.
 
     What is there already from the same inputs is kept, what was broken off goes on, and what is of other inputs is
     refused unless it may be overwritten.
 
-    Returns:
-        The record: schema, model, everything that decides the vectors, dim, rows, SHA-256 of both files, versions.
+    Args:
+        model: its folder or hub name, and how it reads texts.
+        documents: a file with a document column; of ``kind`` "query" with a query column.
+        output_dir: folder of vectors, texts and record.
+        kind: which texts of the file, each kind with its own prompt.
+        batch_size: texts encoded at once.
+        overwrite: whether vectors of other inputs in the folder may be replaced.
 
     Raises:
         OptionError: the folder holds vectors of other inputs.
@@ -37,34 +62,20 @@ def encode(options: EncodeOptions) -> dict[str, Any]:
         ModelError: the model cannot be loaded.
         ArtifactError: the folder cannot be written.
     """
-    texts = {"document": load_documents, "query": load_queries}[options.kind](options.documents)
-    encoder = _load(options)
-    folder, inputs = Path(options.output_dir), _inputs(encoder, texts, options.kind)
+    texts = {"document": load_documents, "query": load_queries}[kind](documents)
+    encoder = BiEncoder.start(model)
+    folder, inputs = Path(output_dir), _inputs(encoder, texts, kind)
     with alone(folder, str(folder)):
         record = _read_record(folder)
-        if record is not None and not _differences(record, inputs) and _is_whole(folder, record, options.kind):
+        if record is not None and not _differences(record, inputs) and _is_whole(folder, record, kind):
             console.say(f"{folder}: the vectors of these inputs are there already; nothing to do")
-            return record
-        if not options.overwrite:
+            return Encoded(record, made=False)
+        if not overwrite:
             _refuse_others(folder, record, inputs)
-        record = _write(folder, encoder, texts, inputs, options)
+        record = {"schema": SCHEMA, "model": loading.portable(model.name), **inputs}
+        _write(folder, encoder, texts, record, batch_size)
     console.say(f"{folder}: {record['rows']} vectors of {record['dim']} numbers")
-    for name in record["sha256"]:
-        print(folder / name)
-    print(folder / artifacts.VECTORS_RECORD)
-    return record
-
-
-def _load(options: EncodeOptions) -> BiEncoder:
-    return BiEncoder.load(
-        options.model_path,
-        max_len=options.max_len,
-        precision=options.precision,
-        query_prompt=options.query_prompt,
-        document_prompt=options.document_prompt,
-        pooling_name=options.pooling,
-        trust_remote_code=options.trust_remote_code,
-    )
+    return Encoded(record, made=True)
 
 
 def _inputs(encoder: BiEncoder, texts: Texts, kind: TextKind) -> dict[str, Any]:
@@ -82,12 +93,11 @@ def _inputs(encoder: BiEncoder, texts: Texts, kind: TextKind) -> dict[str, Any]:
     }
 
 
-def _write(
-    folder: Path, encoder: BiEncoder, texts: Texts, inputs: dict[str, Any], options: EncodeOptions
-) -> dict[str, Any]:
-    """Vectors window by window; texts and record once these are whole, and before they take their place."""
-    record = {"schema": SCHEMA, "model": loading.portable(options.model_path), **inputs}
-    text_file = TEXT_FILES[options.kind]
+def _write(folder: Path, encoder: BiEncoder, texts: Texts, record: dict[str, Any], batch_size: int) -> None:
+    """Vectors window by window; texts and record, which is completed, once these are whole and before they take their
+    place."""
+    kind: TextKind = record["kind"]
+    text_file = TEXT_FILES[kind]
 
     def conclude(checksum: str) -> None:
         with artifacts.atomic_path(folder / text_file) as temporary:
@@ -102,13 +112,12 @@ def _write(
         folder / artifacts.VECTORS_FILE,
         encoder,
         texts,
-        inputs=inputs,
+        inputs={name: value for name, value in record.items() if name not in ("schema", "model")},
         conclude=conclude,
-        kind=options.kind,
-        batch_size=options.batch_size,
-        description=NAMES[options.kind],
+        kind=kind,
+        batch_size=batch_size,
+        description=NAMES[kind],
     )
-    return record
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
@@ -149,9 +158,9 @@ def _refuse_others(folder: Path, record: dict[str, Any] | None, inputs: dict[str
     if what:
         raise OptionError(
             f"the folder holds other vectors: {what}",
-            where="--output_dir",
+            where="`output_dir`",
             found=str(folder),
-            todo="give another --output_dir, or --overwrite to replace them",
+            todo="give another `output_dir`, or `overwrite` to replace them",
         )
 
 

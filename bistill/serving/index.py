@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from bistill.data.queries.copies import Copies, Selection
+from bistill.data.read.texts_in_memory import text_list
 from bistill.data.store.texts import Texts
 from bistill.evaluation.measures import exact
 from bistill.models.bi_encoder import BiEncoder
@@ -53,13 +54,16 @@ class Index:
         np.add.at(self._counts, copies.numbers(np.arange(len(documents))), rows)
         self.calibration = calibration_file.read(encoder.source)
 
-    def search(self, queries: Sequence[str], top_k: int, *, batch_size: int = 64) -> list[list[Hit]]:
+    def search(self, queries: Iterable[str], top_k: int = 10, *, batch_size: int = 64) -> list[list[Hit]]:
         """The ``top_k`` texts of highest cosine for each query, the best first; fewer where there are fewer.
 
         Nothing is left out, not even the query's own text. Documents that are the same text are one hit, with their
         number and the first one's id.
+
+        Raises:
+            OptionError: a single text, a dict or a table is given, or an item is no text.
         """
-        vectors = self.encoder.encode_queries(queries, batch_size=batch_size)
+        vectors = self.encoder.encode_queries(text_list(queries, "queries"), batch_size=batch_size)
         places, scores = exact.top_documents(vectors, self.vectors, top_k)
         ids, copies = self._different[places], self._counts[places]
         chances = [[None] * len(row) for row in places] if self.calibration is None else self.calibration.apply(scores)

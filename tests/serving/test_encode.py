@@ -14,13 +14,13 @@ import pyarrow.feather as feather
 import pytest
 
 from bistill import artifacts
+from bistill.app.commands.encode import encode
 from bistill.config import EncodeOptions
 from bistill.data.store.opening import load_documents
 from bistill.data.store.texts import Texts
 from bistill.errors import OptionError
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import loading
-from bistill.serving.encode import encode
 
 ROWS = [[f"read {number}", f"file {number}", f"tree {number % 20}"] for number in range(20)]
 DOCUMENTS = [text for row in ROWS for text in row[1:]]  # file 0, tree 0, file 1, ...: 40 of them, each once
@@ -144,7 +144,7 @@ def test_vectors_of_other_inputs_are_refused_by_name(options: EncodeOptions, tmp
         with pytest.raises(OptionError) as caught:
             encode(replace(options, **changes))  # type: ignore[arg-type]
         assert told in str(caught.value)
-        assert "--overwrite" in str(caught.value)
+        assert "`overwrite`" in str(caught.value)
     assert content_of(options) == before
     assert encode(replace(options, documents=str(fewer), overwrite=True))["rows"] == 2
     assert np.load(Path(options.output_dir) / "vectors.npy").shape == (2, 32)

@@ -21,6 +21,24 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_of(name: str | None) -> torch.device:
+    """The device of a name such as "cpu", "cuda" or "cuda:1"; None: ``default_device``.
+
+    Raises:
+        OptionError: this machine has no such device.
+    """
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        what = f"no such device ({str(error).splitlines()[0]})"
+        raise OptionError(what, where="`device`", found=name, todo=f"give one of {there}, or leave it out") from None
+    return device
+
+
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """``auto`` made concrete: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32. Nothing else changes.
 
