@@ -85,6 +85,11 @@ def say(message: str) -> None:
     print(_worded(message), file=sys.stderr, flush=True)
 
 
+def worded(message: str) -> str:
+    """The message as ``wording`` has it said, for those that print it themselves."""
+    return _worded(message)
+
+
 @contextmanager
 def wording(change: Callable[[str], str]) -> Iterator[None]:
     """Context in which messages pass through a function: the library names its parameters in backticks, a command line

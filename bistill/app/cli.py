@@ -71,7 +71,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "bench": Command(
         BenchOptions, "bistill.app.profile.command:bench", "measure speed and memory, and what limits them"
     ),
-    "monitor": Command(MonitorOptions, "bistill.monitor.watch:watch", "show the state of runs, live"),
+    "monitor": Command(MonitorOptions, "bistill.app.commands.monitor:monitor", "show the state of runs, live"),
 }
 
 

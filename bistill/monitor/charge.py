@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts
-from bistill.config import MonitorOptions
 from bistill.errors import ArtifactError
 from bistill.journal import Journal
 from bistill.monitor import commands, launching, machine
 from bistill.monitor.care import Care, CareFollower, is_same
 from bistill.monitor.gathering import gather
-from bistill.monitor.guard import Guard
 from bistill.monitor.notifications import Notice
 from bistill.monitor.processes import Identity, identity_of_child, named_in
 from bistill.monitor.recovery import Action, Do, Situation, decide
+from bistill.monitor.resumer import Resumer
 from bistill.monitor.runs import RunView
-from bistill.monitor.states import State
+from bistill.monitor.settings import Recovery
+from bistill.monitor.states import RunState
 from bistill.monitor.status import RunStatus
 
 # Between the request for the stacks and the request to end: writing them takes a moment.
 STACKS_SECONDS: Final = 1.0
-FINAL: Final = frozenset({State.FINISHED, State.STOPPED, State.FAILED, State.DIVERGED})
+FINAL: Final = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.DIVERGED})
 
 Tell = Callable[[Notice], None]
 
@@ -37,17 +37,17 @@ class Charge:
 
     Args:
         folder: of the run.
-        options: of the monitor.
+        recovery: what is done about runs.
         tell: is told of everything that happened.
     """
 
-    def __init__(self, folder: Path, options: MonitorOptions, tell: Tell) -> None:
-        self.folder, self._options, self._tell = folder, options, tell
+    def __init__(self, folder: Path, recovery: Recovery, tell: Tell) -> None:
+        self.folder, self._recovery, self._tell = folder, recovery, tell
         self._lock = machine.FileLock(folder / artifacts.MONITOR_LOCK)
         self._care = CareFollower(folder / artifacts.MONITOR_JOURNAL)
         self._child: tuple[Identity, subprocess.Popen[bytes]] | None = None
         self._evaluation: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._resumer: Resumer | None = None
         self._asked: set[signal.Signals] = set()
         self._kills_before: int | None = None
         self._blind = False
@@ -88,7 +88,7 @@ class Charge:
                 self._asked.clear()
                 care = self._care.look()
         killed = self._kills_before is not None and memory_kills > self._kills_before
-        situation = gather(view, care, self._options, return_code=self._code_of(care.process), memory_kill=killed)
+        situation = gather(view, care, self._recovery, return_code=self._code_of(care.process), memory_kill=killed)
         action = decide(situation)
         self._perform(action, view, care)
         if situation.ending:
@@ -97,9 +97,9 @@ class Charge:
 
     def close(self) -> None:
         """Let go of the run; a paused one goes on."""
-        if self._guard is not None:
-            self._guard.release()
-            self._guard = None
+        if self._resumer is not None:
+            self._resumer.release()
+            self._resumer = None
         self._lock.release()
 
     def _perform(self, action: Action, view: RunView, care: Care) -> None:
@@ -170,7 +170,7 @@ class Charge:
         since = time.time() - care.ending_since
         if since >= STACKS_SECONDS and signal.SIGTERM not in self._asked:
             self._terminate(process)
-        elif since >= STACKS_SECONDS + self._options.grace and signal.SIGKILL not in self._asked:
+        elif since >= STACKS_SECONDS + self._recovery.grace and signal.SIGKILL not in self._asked:
             self._asked.add(signal.SIGKILL)
             process.send(signal.SIGKILL)
 
@@ -187,7 +187,7 @@ class Charge:
 
     def _pause(self, action: Action, view: RunView) -> None:
         process = named_in(view.status)
-        self._guard = self._guard or Guard(process)
+        self._resumer = self._resumer or Resumer(process)
         free = (machine.free_bytes(self.folder) or 0) >> 20
         message = f"{action.reason} ({free} MiB are free in {self.folder}): it is paused until there is room"
         self._record("pause", message, reason=action.reason)
@@ -198,9 +198,9 @@ class Charge:
         message = f"{action.reason}: it goes on"
         self._record("continue", message, reason=action.reason)
         named_in(view.status).send(signal.SIGCONT)
-        if self._guard is not None:
-            self._guard.release()
-            self._guard = None
+        if self._resumer is not None:
+            self._resumer.release()
+            self._resumer = None
         self._notify("recovering", view, message)
 
     def _evaluate(self, action: Action, view: RunView) -> None:
@@ -227,9 +227,9 @@ class Charge:
             message = f"the evaluation is done, results are in {commands.evaluation_folder(view.status)}"
             self._record("evaluated", message)
             self._notify("evaluated", view, message)
-        told = care.outcome or (care.given_up and view.state is not State.FINISHED)
+        told = care.outcome or (care.given_up and view.state is not RunState.FINISHED)
         if view.state in FINAL and not told and action.do not in (Do.RESTART, Do.GIVE_UP):
-            event = "failed" if view.state in (State.FAILED, State.DIVERGED) else str(view.state)
+            event = "failed" if view.state in (RunState.FAILED, RunState.DIVERGED) else str(view.state)
             error = f": {view.status.error}" if view.status.error else ""
             message = f"the run has {event}{error}" if event != "stopped" else "the run was stopped"
             self._record("outcome", message, state=str(view.state))

@@ -17,11 +17,11 @@ from bistill.monitor import launching
 from bistill.monitor.care import is_same
 from bistill.monitor.processes import Identity, identity_of_child, named_in
 from bistill.monitor.runs import Runs, RunView
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 
 # After a run's end its monitor may start it again or evaluate it: for so many looks nothing must happen.
 QUIET_LOOKS: Final = 3
-EXIT_CODES: Final = {State.FINISHED: 0, State.STOPPED: 143}
+EXIT_CODES: Final = {RunState.FINISHED: 0, RunState.STOPPED: 143}
 
 
 class Commanded:

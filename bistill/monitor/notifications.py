@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from bistill.config import MonitorOptions
 from bistill.errors import OptionError
+from bistill.monitor.settings import Notifying
 
 COMMAND_SECONDS: Final = 30.0
 WEBHOOK_SECONDS: Final = 10.0
@@ -49,18 +49,18 @@ class Notifier:
     """Sends notices, each in a thread of its own.
 
     Args:
-        options: the program and the address, each may be missing.
+        notifying: the program and the address, each may be missing.
         say: is told where a notice could not be sent.
 
     Raises:
         OptionError: the program's command line cannot be read, or the address is none of the web.
     """
 
-    def __init__(self, options: MonitorOptions, say: Callable[[str], None]) -> None:
-        self._command, self._webhook, self._say = _split(options.notify_command), options.notify_webhook, say
+    def __init__(self, notifying: Notifying, say: Callable[[str], None]) -> None:
+        self._command, self._webhook, self._say = _split(notifying.command), notifying.webhook, say
         self._threads: list[threading.Thread] = []
         if self._webhook and urlsplit(self._webhook).scheme not in ("http", "https"):
-            raise OptionError("an address of the web is expected", where="--notify_webhook", found=self._webhook)
+            raise OptionError("an address of the web is expected", where="`Notifying.webhook`", found=self._webhook)
 
     def send(self, notice: Notice) -> None:
         """Send a notice; returns at once."""
@@ -91,7 +91,7 @@ class Notifier:
                 stderr=subprocess.DEVNULL,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            self._say(f"--notify_command: {error}")
+            self._say(f"`Notifying.command`: {error}")
 
     def _post(self, notice: Notice) -> None:
         import urllib.request  # with all that it brings a fifth of the monitor's start
@@ -103,7 +103,7 @@ class Notifier:
             with urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS):
                 pass
         except (OSError, ValueError) as error:
-            self._say(f"--notify_webhook: {error}")
+            self._say(f"`Notifying.webhook`: {error}")
 
 
 def _json(notice: Notice) -> bytes:
@@ -115,5 +115,5 @@ def _split(command: str | None) -> list[str]:
         return shlex.split(command or "")
     except ValueError as error:
         raise OptionError(
-            f"the command line cannot be read ({error})", where="--notify_command", found=command
+            f"the command line cannot be read ({error})", where="`Notifying.command`", found=command
         ) from None

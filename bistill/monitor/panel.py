@@ -12,22 +12,22 @@ from bistill.monitor import words
 from bistill.monitor.curves import bars, curve, filled
 from bistill.monitor.layout import Section, cut
 from bistill.monitor.runs import RunView
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from bistill.monitor.status import RunStatus
 
 STATE_STYLES: Final = {
-    State.STARTING: "bold cyan",
-    State.RUNNING: "bold green",
-    State.SAVING: "bold blue",
-    State.EVALUATING: "bold cyan",
-    State.STALLED: "bold yellow",
-    State.RECOVERING: "bold yellow",
-    State.PAUSED: "bold yellow",
-    State.DIVERGED: "bold red",
-    State.CRASHED: "bold red",
-    State.FAILED: "bold red",
-    State.STOPPED: "bold magenta",
-    State.FINISHED: "bold green",
+    RunState.STARTING: "bold cyan",
+    RunState.RUNNING: "bold green",
+    RunState.SAVING: "bold blue",
+    RunState.EVALUATING: "bold cyan",
+    RunState.STALLED: "bold yellow",
+    RunState.RECOVERING: "bold yellow",
+    RunState.PAUSED: "bold yellow",
+    RunState.DIVERGED: "bold red",
+    RunState.CRASHED: "bold red",
+    RunState.FAILED: "bold red",
+    RunState.STOPPED: "bold magenta",
+    RunState.FINISHED: "bold green",
 }
 EVENT_STYLES: Final = {"trouble": "yellow", "evaluation": "cyan", "saved": "green"}
 ACT_STYLES: Final = {"give_up": "red", "watching": "dim", "evaluated": "green", "outcome": ""}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from bistill.config import MonitorOptions
-from bistill.monitor.states import State
+from bistill.monitor.settings import Recovery
+from bistill.monitor.states import RunState
 
 # Each pause before a restart is so many times the one before: a machine in trouble is given time.
 PAUSE_GROWTH: Final = 4.0
@@ -56,10 +56,10 @@ class Situation:
         evaluated: whether there are results for these weights.
         evaluating: whether an evaluation is at work.
         evaluations: started by monitors for these weights.
-        options: of the monitor.
+        recovery: what the monitor may do.
     """
 
-    state: State
+    state: RunState
     stage: str = "distillation"
     error_kind: str = ""
     alive: bool = True
@@ -84,7 +84,7 @@ class Situation:
     evaluated: bool = False
     evaluating: bool = False
     evaluations: int = 0
-    options: MonitorOptions = field(default_factory=MonitorOptions)
+    recovery: Recovery = Recovery()
 
     @property
     def memory_ran_out(self) -> bool:
@@ -94,14 +94,14 @@ class Situation:
     @property
     def may_restart(self) -> bool:
         """Whether the run may be started once more without a newer checkpoint."""
-        return self.restarts < self.options.max_restarts
+        return self.restarts < self.recovery.max_restarts
 
     @property
     def wants_evaluation(self) -> bool:
         """Whether it is a finished student that nobody has evaluated or will."""
         done = self.evaluates_itself or self.evaluated or self.evaluating
-        finished = self.state is State.FINISHED and self.stage == "distillation"
-        return finished and self.options.evaluate and self.can_be_evaluated and not done
+        finished = self.state is RunState.FINISHED and self.stage == "distillation"
+        return finished and self.recovery.evaluate and self.can_be_evaluated and not done
 
 
 class Do(StrEnum):
@@ -133,7 +133,7 @@ class Action:
     flags: Mapping[str, float] = field(default_factory=dict)
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """One line of the table: a reason, whether it holds, and what is done then."""
 
     reason: str
@@ -142,19 +142,19 @@ class Row(NamedTuple):
 
 
 def decide(situation: Situation) -> Action:
-    """The action of the first row that holds."""
-    row = next(row for row in TABLE if row.holds(situation))
-    if row.do is not Do.RESTART:
-        return Action(row.do, row.reason)
+    """The action of the first rule that holds."""
+    rule = next(rule for rule in RULES if rule.holds(situation))
+    if rule.do is not Do.RESTART:
+        return Action(rule.do, rule.reason)
     growth = PAUSE_GROWTH**situation.restarts
-    pause = 0.0 if situation.ended_hanging else situation.options.restart_pause * growth
-    return Action(row.do, row.reason, pause, _flags(situation))
+    pause = 0.0 if situation.ended_hanging else situation.recovery.restart_pause * growth
+    return Action(rule.do, rule.reason, pause, _flags(situation))
 
 
 def _flags(situation: Situation) -> dict[str, float]:
     if situation.ended_hanging:
         return {}
-    if situation.state is State.DIVERGED:
+    if situation.state is RunState.DIVERGED:
         return {"resume_lr_factor": LOWER_LR * situation.lr_factor}
     held = situation.micro_batch_tokens
     if not situation.memory_ran_out or held <= 0:
@@ -165,33 +165,33 @@ def _flags(situation: Situation) -> dict[str, float]:
     return {"micro_batch_tokens": max(held // 2, 1)}
 
 
-TABLE: Final = (
+RULES: Final = (
     # A run that has done its work.
-    Row("the distillation has finished", lambda s: s.wants_evaluation and s.evaluations == 0, Do.EVALUATE),
-    Row("the evaluation broke off", lambda s: s.wants_evaluation and s.evaluations < MOST_EVALUATIONS, Do.EVALUATE),
-    Row("the evaluation broke off again", lambda s: s.wants_evaluation and not s.given_up, Do.GIVE_UP),
-    Row("its work is done", lambda s: s.state in (State.FINISHED, State.EVALUATING), Do.NOTHING),
-    Row("it was given up", lambda s: s.given_up, Do.NOTHING),
+    Rule("the distillation has finished", lambda s: s.wants_evaluation and s.evaluations == 0, Do.EVALUATE),
+    Rule("the evaluation broke off", lambda s: s.wants_evaluation and s.evaluations < MOST_EVALUATIONS, Do.EVALUATE),
+    Rule("the evaluation broke off again", lambda s: s.wants_evaluation and not s.given_up, Do.GIVE_UP),
+    Rule("its work is done", lambda s: s.state in (RunState.FINISHED, RunState.EVALUATING), Do.NOTHING),
+    Rule("it was given up", lambda s: s.given_up, Do.NOTHING),
     # A live process.
-    Row("it is being started", lambda s: s.alive and not s.begun, Do.NOTHING),
-    Row("it is not known well enough to be signalled", lambda s: s.alive and not s.ours, Do.NOTHING),
-    Row("it is being ended", lambda s: s.alive and s.ending, Do.NOTHING),
-    Row("the disk has room again", lambda s: s.alive and s.paused and _has_room_again(s), Do.CONTINUE),
-    Row("it waits for room on the disk", lambda s: s.alive and s.paused, Do.NOTHING),
-    Row("the disk is nearly full", lambda s: s.alive and s.free_bytes < s.needed_bytes, Do.PAUSE),
-    Row("it hangs", lambda s: s.state is State.STALLED and s.hangs < MOST_HANGS and s.may_restart, Do.END),
-    Row("it hangs again", lambda s: s.state is State.STALLED, Do.GIVE_UP),
-    Row("it is at work", lambda s: s.alive, Do.NOTHING),
+    Rule("it is being started", lambda s: s.alive and not s.begun, Do.NOTHING),
+    Rule("it is not known well enough to be signalled", lambda s: s.alive and not s.ours, Do.NOTHING),
+    Rule("it is being ended", lambda s: s.alive and s.ending, Do.NOTHING),
+    Rule("the disk has room again", lambda s: s.alive and s.paused and _has_room_again(s), Do.CONTINUE),
+    Rule("it waits for room on the disk", lambda s: s.alive and s.paused, Do.NOTHING),
+    Rule("the disk is nearly full", lambda s: s.alive and s.free_bytes < s.needed_bytes, Do.PAUSE),
+    Rule("it hangs", lambda s: s.state is RunState.STALLED and s.hangs < MOST_HANGS and s.may_restart, Do.END),
+    Rule("it hangs again", lambda s: s.state is RunState.STALLED, Do.GIVE_UP),
+    Rule("it is at work", lambda s: s.alive, Do.NOTHING),
     # A process that is gone.
-    Row("it hung and was ended", lambda s: s.ended_hanging and s.may_restart, Do.RESTART),
-    Row("it was stopped", lambda s: s.state is State.STOPPED or s.return_code in STOPPED_CODES, Do.NOTHING),
-    Row("options, data or models must be changed", lambda s: s.error_kind == "user", Do.NOTHING),
-    Row("its command is refused", lambda s: s.return_code == USER_ERROR_CODE and not s.error_kind, Do.GIVE_UP),
-    Row("its numbers are none", lambda s: s.state is State.DIVERGED and _may_lower(s), Do.RESTART),
-    Row("its numbers are none", lambda s: s.state is State.DIVERGED, Do.GIVE_UP),
-    Row(MEMORY, lambda s: s.memory_ran_out and s.may_restart, Do.RESTART),
-    Row("it crashed", lambda s: s.may_restart, Do.RESTART),
-    Row("it does not get beyond its last checkpoint", lambda s: not s.alive, Do.GIVE_UP),
+    Rule("it hung and was ended", lambda s: s.ended_hanging and s.may_restart, Do.RESTART),
+    Rule("it was stopped", lambda s: s.state is RunState.STOPPED or s.return_code in STOPPED_CODES, Do.NOTHING),
+    Rule("options, data or models must be changed", lambda s: s.error_kind == "user", Do.NOTHING),
+    Rule("its command is refused", lambda s: s.return_code == USER_ERROR_CODE and not s.error_kind, Do.GIVE_UP),
+    Rule("its numbers are none", lambda s: s.state is RunState.DIVERGED and _may_lower(s), Do.RESTART),
+    Rule("its numbers are none", lambda s: s.state is RunState.DIVERGED, Do.GIVE_UP),
+    Rule(MEMORY, lambda s: s.memory_ran_out and s.may_restart, Do.RESTART),
+    Rule("it crashed", lambda s: s.may_restart, Do.RESTART),
+    Rule("it does not get beyond its last checkpoint", lambda s: not s.alive, Do.GIVE_UP),
 )
 
 
@@ -200,4 +200,4 @@ def _has_room_again(situation: Situation) -> bool:
 
 
 def _may_lower(situation: Situation) -> bool:
-    return situation.options.lower_lr and situation.lowered < MOST_LOWERED and situation.may_restart
+    return situation.recovery.lower_lr and situation.lowered < MOST_LOWERED and situation.may_restart

@@ -14,7 +14,8 @@ from bistill.monitor.care import Care, CareFollower
 from bistill.monitor.following import JournalFollower
 from bistill.monitor.gpu import GpuMemory
 from bistill.monitor.processes import ProcessFacts, ProcessWatch, named_in
-from bistill.monitor.states import Patience, Signs, State, state_of
+from bistill.monitor.settings import Patience
+from bistill.monitor.states import RunState, Signs, state_of
 from bistill.monitor.status import RunStatus
 
 FIND_INTERVAL_SECONDS: Final = 2.0
@@ -36,7 +37,7 @@ class RunView:
     """
 
     status: RunStatus
-    state: State
+    state: RunState
     process: ProcessFacts
     reading: float
     care: Care = field(default_factory=Care)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from bistill.monitor.processes import ProcessFacts
+from bistill.monitor.settings import Patience
 from bistill.monitor.status import RunStatus
 
 # A validation or the writing of a model may take longer than any before by this factor.
@@ -16,7 +17,7 @@ SILENCE_FACTOR: Final = 3.0
 FIRST_TIME_SECONDS: Final = 3600.0
 
 
-class State(StrEnum):
+class RunState(StrEnum):
     """What a run is at, in one word."""
 
     STARTING = "starting"
@@ -40,13 +41,13 @@ class State(StrEnum):
 
 LIVE: Final = frozenset(
     {
-        State.STARTING,
-        State.RUNNING,
-        State.SAVING,
-        State.EVALUATING,
-        State.STALLED,
-        State.PAUSED,
-        State.RECOVERING,
+        RunState.STARTING,
+        RunState.RUNNING,
+        RunState.SAVING,
+        RunState.EVALUATING,
+        RunState.STALLED,
+        RunState.PAUSED,
+        RunState.RECOVERING,
     }
 )
 
@@ -68,21 +69,10 @@ class Signs:
     recovering: bool = False
 
 
-@dataclass(frozen=True)
-class Patience:
-    """When silence counts as a hang.
-
-    Attributes:
-        steps: so many times the usual time of an update.
-        seconds: and at least so long.
-    """
-
-    steps: float = 20.0
-    seconds: float = 300.0
-
-    def of(self, status: RunStatus) -> float:
-        """Seconds without a journal line that a run may take; validations and checkpoints before it count, too."""
-        return max(self.seconds, self.steps * status.usual_seconds, SILENCE_FACTOR * status.longest_silence)
+def allowed_silence(status: RunStatus, patience: Patience) -> float:
+    """Seconds without a journal line that a run may take; validations and checkpoints before it count, too."""
+    usual = patience.steps * status.usual_seconds
+    return max(patience.seconds, usual, SILENCE_FACTOR * status.longest_silence)
 
 
 def state_of(
@@ -92,7 +82,7 @@ def state_of(
     *,
     signs: Signs = Signs(),
     patience: Patience = Patience(),
-) -> State:
+) -> RunState:
     """State of a run.
 
     Args:
@@ -103,22 +93,22 @@ def state_of(
         patience: when silence counts as a hang.
     """
     if signs.recovering and not process.alive:
-        return State.RECOVERING
+        return RunState.RECOVERING
     if status.ended:
         return _ended(status, signs)
     if not process.alive:
-        return State.CRASHED
+        return RunState.CRASHED
     if process.stopped and signs.paused:
-        return State.PAUSED
+        return RunState.PAUSED
     if is_stalled(status, process, now, patience):
-        return State.STALLED
+        return RunState.STALLED
     if process.stopped:
-        return State.PAUSED
+        return RunState.PAUSED
     if status.events and _is_out_of_memory(status):
-        return State.RECOVERING
+        return RunState.RECOVERING
     if not status.stepped:
-        return State.STARTING
-    return State.SAVING if signs.saving else State.RUNNING
+        return RunState.STARTING
+    return RunState.SAVING if signs.saving else RunState.RUNNING
 
 
 def is_stalled(status: RunStatus, process: ProcessFacts, now: float, patience: Patience) -> bool:
@@ -127,7 +117,7 @@ def is_stalled(status: RunStatus, process: ProcessFacts, now: float, patience: P
     Before its first update a run mines, scores and validates for as long as that takes: then only one that computes
     nothing is stalled. The same holds, though not for ever, for work that it has not done before.
     """
-    silent, allowed = now - status.updated, patience.of(status)
+    silent, allowed = now - status.updated, allowed_silence(status, patience)
     if silent < allowed:
         return False
     idle = process.idle_seconds >= min(allowed, patience.seconds)
@@ -137,12 +127,12 @@ def is_stalled(status: RunStatus, process: ProcessFacts, now: float, patience: P
     return idle or not unknown_work or silent >= max(FIRST_TIME_SECONDS, allowed)
 
 
-def _ended(status: RunStatus, signs: Signs) -> State:
+def _ended(status: RunStatus, signs: Signs) -> RunState:
     if status.ended == "finished":
-        return State.EVALUATING if signs.evaluating else State.FINISHED
+        return RunState.EVALUATING if signs.evaluating else RunState.FINISHED
     if status.ended == "stopped":
-        return State.STOPPED
-    return State.DIVERGED if status.error_kind == "diverged" else State.FAILED
+        return RunState.STOPPED
+    return RunState.DIVERGED if status.error_kind == "diverged" else RunState.FAILED
 
 
 def _is_out_of_memory(status: RunStatus) -> bool:

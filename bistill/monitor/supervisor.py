@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bistill.config import MonitorOptions
 from bistill.errors import ArtifactError
 from bistill.monitor import machine, model_folder
 from bistill.monitor.care import is_same
@@ -20,6 +19,7 @@ from bistill.monitor.charge import Charge
 from bistill.monitor.notifications import Notice, Notifier
 from bistill.monitor.processes import Identity, named_in
 from bistill.monitor.runs import RunView
+from bistill.monitor.settings import Notifying, Recovery
 
 # A run that broke off while no monitor was there is gone on with only if that was not longer ago: whoever looks at
 # yesterday's runs does not want them started.
@@ -30,19 +30,20 @@ class Supervisor:
     """Acts on the runs that live, and on those that a monitor looked after.
 
     Args:
-        options: of the monitor.
+        recovery: what is done about runs.
+        notifying: who is told.
         say: is told what happened, in words for the user; also by other threads.
 
     Raises:
-        OptionError: a notification cannot be sent the way the options say.
+        OptionError: a notification cannot be sent that way.
     """
 
-    def __init__(self, options: MonitorOptions, say: Callable[[str], None]) -> None:
-        self._options, self._say = options, say
+    def __init__(self, recovery: Recovery, notifying: Notifying, say: Callable[[str], None]) -> None:
+        self._recovery, self._say = recovery, say
         self._charges: dict[Path, Charge] = {}
         self._children: list[tuple[Identity, subprocess.Popen[bytes]]] = []
         self._said: set[str] = set()
-        self._notifier = Notifier(options, say)
+        self._notifier = Notifier(notifying, say)
 
     def expect(self, process: Identity, child: subprocess.Popen[bytes]) -> None:
         """Look after the run of a process that this monitor has started, however short it lives."""
@@ -75,7 +76,7 @@ class Supervisor:
         folder = view.status.folder
         process = named_in(view.status)
         if folder not in self._charges and self._is_to_be_looked_after(view, process):
-            self._charges[folder] = Charge(folder, self._options, self._tell)
+            self._charges[folder] = Charge(folder, self._recovery, self._tell)
         charge = self._charges.get(folder)
         if charge is not None and (child := self._child(process)) is not None:
             charge.adopt(process, child)

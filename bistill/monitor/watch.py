@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from bistill.config import MonitorOptions
+from bistill import console
 from bistill.errors import DataError, OptionError
 from bistill.monitor import words
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
-from bistill.monitor.states import Patience
+from bistill.monitor.settings import Notifying, Page, Patience, Recovery
 
 if TYPE_CHECKING:
     from bistill.monitor.commanded import Commanded
@@ -32,38 +32,64 @@ class Part(Protocol):
         """Act on the runs, the live ones first. The other parts wait for it, so it does not take long."""
 
 
-def watch(options: MonitorOptions, command: Sequence[str] = ()) -> None:
-    """Show the runs below ``options.runs`` until interrupted, or once, and look after them.
+def once(root: Path, patience: Patience = Patience()) -> None:
+    """Print a line about each run below a folder.
 
     Args:
-        options: of the monitor.
+        root: the folder.
+        patience: when silence counts as a hang.
+
+    Raises:
+        DataError: the folder does not exist.
+    """
+    _check(root)
+    print("\n".join(map(line, Runs(root, patience=patience).look(WHOLE_SECONDS))) or nothing(root), flush=True)
+
+
+def watch(
+    root: Path,
+    *,
+    patience: Patience = Patience(),
+    recovery: Recovery | None = Recovery(),
+    notifying: Notifying = Notifying(),
+    page: Page | None = None,
+    interval: float = 1.0,
+    command: Sequence[str] = (),
+) -> None:
+    """Show the runs below a folder until interrupted, and look after them.
+
+    Args:
+        root: the folder.
+        patience: when silence counts as a hang.
+        recovery: what is done about runs; None: they are only watched.
+        notifying: who is told.
+        page: shows the same as a web page; None: none does.
+        interval: seconds between two looks.
         command: is started first; the monitor ends with it, and with its exit code.
 
     Raises:
         DataError: the folder does not exist.
-        OptionError: the command cannot be started, ``--once`` stands beside one, or a notification cannot be sent.
+        OptionError: the command cannot be started, or a notification cannot be sent.
         SystemExit: the command has ended.
     """
-    root = Path(options.runs)
-    if not root.is_dir() and not command:
-        raise DataError("no such folder", where=f"--runs {root}", todo="train a model first, or give its folder")
-    if options.once and command:
-        todo = "leave out --once or the command"
-        raise OptionError("one look cannot look after a command", where="--once", found=command[0], todo=todo)
-    runs = Runs(root, patience=Patience(options.hang_steps, options.hang_seconds))
-    if options.once:
-        print("\n".join(map(line, runs.look(WHOLE_SECONDS))) or nothing(root), flush=True)
-        return
+    if not command:
+        _check(root)
+    runs = Runs(root, patience=patience)
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
-        parts = _parts(options, stack)
+        parts = _parts(root, page, stack)
         commanded = _started(command, runs)
-        if options.recover:
-            parts.insert(0, _supervisor(options, commanded, stack))
-        code, said = _loop(runs, parts, commanded, options.interval)
+        if recovery:
+            parts.insert(0, _supervisor(recovery, notifying, commanded, stack))
+        code, said = _loop(runs, parts, commanded, interval)
     if said:  # now that the terminal has its own screen again
         _print(said)
     sys.exit(code)
+
+
+def _check(root: Path) -> None:
+    if not root.is_dir():
+        raise DataError("no such folder", where=f"`runs` {root}", todo="train a model first, or give its folder")
 
 
 def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interval: float) -> tuple[int, str]:
@@ -93,23 +119,23 @@ def _started(command: Sequence[str], runs: Runs) -> Commanded | None:
     return Commanded(command, runs)
 
 
-def _supervisor(options: MonitorOptions, commanded: Commanded | None, stack: ExitStack) -> Part:
+def _supervisor(recovery: Recovery, notifying: Notifying, commanded: Commanded | None, stack: ExitStack) -> Part:
     """The part that acts on runs. Where a screen is drawn, what it says stands among the events there."""
     from bistill.monitor.supervisor import Supervisor  # loaded only where it acts
 
-    supervisor = Supervisor(options, (lambda _: None) if sys.stdout.isatty() else _print)
+    supervisor = Supervisor(recovery, notifying, (lambda _: None) if sys.stdout.isatty() else _print)
     stack.callback(supervisor.close)
     if commanded:
         supervisor.expect(commanded.process, commanded.child)
     return supervisor
 
 
-def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
+def _parts(root: Path, page: Page | None, stack: ExitStack) -> list[Part]:
     """The parts of the loop; ``stack`` closes those that must be."""
-    root, notice = Path(options.runs), no_notice
+    notice = no_notice
     parts: list[Part] = []
-    if options.web:
-        parts.append(server := stack.enter_context(_page(options)))
+    if page:
+        parts.append(server := stack.enter_context(_page(root, page)))
         notice = server.notice
     if not sys.stdout.isatty():
         return [*parts, PlainLines(root, notice)]
@@ -118,7 +144,7 @@ def _parts(options: MonitorOptions, stack: ExitStack) -> list[Part]:
     return [*parts, stack.enter_context(Screen(root, notice=notice))]
 
 
-def _page(options: MonitorOptions) -> WebServer:
+def _page(root: Path, page: Page) -> WebServer:
     """The page, whose packages are an extra and are loaded only where it is asked for."""
     try:
         from bistill.monitor.web.server import WebServer
@@ -127,12 +153,12 @@ def _page(options: MonitorOptions) -> WebServer:
         if missing in ("", "bistill"):
             raise
         what, todo = "a package of the page is not installed", "pip install 'bistill[monitor]'"
-        raise OptionError(what, where="--web", found=missing, todo=todo) from None
-    return WebServer(Path(options.runs), options.host, options.port)
+        raise OptionError(what, where="`web`", found=missing, todo=todo) from None
+    return WebServer(root, page.host, page.port)
 
 
 def _print(message: str) -> None:
-    print("\n".join(map(words.inert, message.splitlines())), flush=True)
+    print("\n".join(map(words.inert, console.worded(message).splitlines())), flush=True)
 
 
 def _end(number: int, _: Any) -> None:

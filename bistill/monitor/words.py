@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bistill.monitor.recovery import MEMORY
 from bistill.monitor.runs import RunView
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -79,7 +79,7 @@ def left(view: RunView) -> str:
 
 def lacks_memory(view: RunView) -> bool:
     """Whether a run recovers from memory that ran out."""
-    if view.state is not State.RECOVERING:
+    if view.state is not RunState.RECOVERING:
         return False
     last = view.status.events[-1] if view.status.events else {}
     done = view.care.records[-1] if view.care.records else {}

@@ -11,6 +11,7 @@ from bistill.data import settings as data
 from bistill.data.store.version import Version
 from bistill.evaluation import settings as evaluation
 from bistill.models import settings as models
+from bistill.monitor import settings as monitor
 from bistill.training import settings as training
 
 
@@ -22,7 +23,7 @@ def test_a_parameter_in_backticks_becomes_its_flag() -> None:
 
 
 def test_every_parameter_that_is_renamed_exists_and_so_does_its_flag() -> None:
-    parts = (candidates, data, evaluation, models, training)
+    parts = (candidates, data, evaluation, models, monitor, training)
     kinds = {kind.__name__: kind for part in parts for kind in vars(part).values() if dataclasses.is_dataclass(kind)}
     kinds["Version"] = Version
     options = {field.name for name in config.__all__ if dataclasses.is_dataclass(kind := getattr(config, name))

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bistill import artifacts
-from bistill.config import MonitorOptions
 from bistill.errors import ArtifactError
 from bistill.monitor.charge import Charge
 from bistill.monitor.notifications import Notice
 from bistill.monitor.runs import Runs, RunView
+from bistill.monitor.settings import Recovery
 from tests.monitor.conftest import Folder, wait_until
 from tests.monitor.records import start, step, write
 
@@ -39,7 +39,7 @@ class Bench:
         )
         write(self.path / "monitor.jsonl", {"time": now - 9, "event": "watching", **DEAD})
         self.told: list[Notice] = []
-        self.charge = Charge(self.path, MonitorOptions(restart_pause=0.0, **options), self.told.append)
+        self.charge = Charge(self.path, Recovery(restart_pause=0.0, **options), self.told.append)
 
     def look(self) -> RunView:
         [view] = Runs(self.path).look(10)
@@ -84,7 +84,7 @@ def test_an_error_of_the_user_is_told_once_and_nothing_is_done(bench: Callable[.
     for _ in range(3):
         made.act()
     assert [(notice.event, notice.message) for notice in made.told] == [("failed", "the run has failed: row 3: empty")]
-    other = Charge(made.path, MonitorOptions(), made.told.append)
+    other = Charge(made.path, Recovery(), made.told.append)
     made.charge.close()
     other.act(made.look(), 0)
     assert len(made.told) == 1  # also by the monitor that comes after

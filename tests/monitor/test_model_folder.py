@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from bistill import artifacts
-from bistill.config import MonitorOptions
 from bistill.monitor import model_folder
 from bistill.monitor.runs import Runs
+from bistill.monitor.settings import Notifying, Recovery
 from bistill.monitor.status import RunStatus
 from bistill.monitor.supervisor import Supervisor
 from tests.monitor.records import start, step, write
@@ -50,7 +50,7 @@ def test_the_process_of_a_copied_journal_is_left_alone(tmp_path: Path, process: 
     said = [start(**began, cwd=str(tmp_path), options={"output_dir": "run"}), step(1)]
     for name in ("run", "copy"):
         write(tmp_path / name / "journal.jsonl", *said)
-    supervisor = Supervisor(MonitorOptions(), lambda _: None)
+    supervisor = Supervisor(Recovery(), Notifying(), lambda _: None)
     supervisor.act(Runs(tmp_path).look(10))
     supervisor.close()
     assert (tmp_path / "run" / "monitor.jsonl").exists()

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bistill.config import MonitorOptions
 from bistill.errors import OptionError
 from bistill.monitor import notifications
 from bistill.monitor.notifications import Notice, Notifier
+from bistill.monitor.settings import Notifying
 
 NOTICE = Notice(
     "failed", "models/$(touch hacked); 'x", "teacher", "failed", 3, 9, "the run has failed: `id`", "행 3\n  빈 칸"
@@ -46,7 +46,7 @@ def posted() -> Iterator[tuple[str, list[Any]]]:
 
 
 def sent(said: list[str], **options: Any) -> None:
-    notifier = Notifier(MonitorOptions(**options), said.append)
+    notifier = Notifier(Notifying(**options), said.append)
     notifier.send(NOTICE)
     notifier.close(30)
 
@@ -60,7 +60,7 @@ def test_a_program_gets_the_facts_and_no_text_is_a_command(tmp_path: Path, monke
         "open('told.json', 'w').write(json.dumps([sys.argv[1:], json.loads(sys.stdin.buffer.read()), given]))\n"
     )
     said: list[str] = []
-    sent(said, notify_command=f"{sys.executable} '{script}' --to me")
+    sent(said, command=f"{sys.executable} '{script}' --to me")
     arguments, facts, variables = json.loads((tmp_path / "told.json").read_text())
     assert arguments == ["--to", "me"] and said == []
     assert facts["error"] == "행 3\n  빈 칸" and facts["run"] == NOTICE.run and facts["step"] == 3
@@ -71,28 +71,26 @@ def test_a_program_gets_the_facts_and_no_text_is_a_command(tmp_path: Path, monke
 def test_a_web_address_is_posted_to(posted: tuple[str, list[Any]]) -> None:
     address, found = posted
     said: list[str] = []
-    sent(said, notify_webhook=address)
+    sent(said, webhook=address)
     [(kind, body)] = found
     assert kind.startswith("application/json") and body["message"] == NOTICE.message and said == []
 
 
 def test_what_cannot_be_sent_is_said(posted: tuple[str, list[Any]]) -> None:
     said: list[str] = []
-    sent(said, notify_command="no-such-program --x", notify_webhook=f"{posted[0]}/broken")
+    sent(said, command="no-such-program --x", webhook=f"{posted[0]}/broken")
     assert len(said) == 2
-    assert any("--notify_command" in text and "no-such-program" in text for text in said)
-    assert any("--notify_webhook" in text and "500" in text for text in said)
+    assert any("`Notifying.command`" in text and "no-such-program" in text for text in said)
+    assert any("`Notifying.webhook`" in text and "500" in text for text in said)
     said.clear()
-    sent(said, notify_command="false", notify_webhook="http://127.0.0.1:9/")
+    sent(said, command="false", webhook="http://127.0.0.1:9/")
     assert len(said) == 2
 
 
 def test_nothing_waits_for_a_program_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "COMMAND_SECONDS", 0.2)
     said: list[str] = []
-    notifier = Notifier(
-        MonitorOptions(notify_command=f"{sys.executable} -c 'import time; time.sleep(60)'"), said.append
-    )
+    notifier = Notifier(Notifying(command=f"{sys.executable} -c 'import time; time.sleep(60)'"), said.append)
     before = time.monotonic()
     notifier.send(NOTICE)
     notifier.close(0)
@@ -102,12 +100,12 @@ def test_nothing_waits_for_a_program_that_hangs(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_is_sent_without_the_options() -> None:
-    notifier = Notifier(MonitorOptions(), [].append)
+    notifier = Notifier(Notifying(), [].append)
     notifier.send(NOTICE)
     assert notifier._threads == []
 
 
 def test_options_that_cannot_work_are_refused() -> None:
-    for options in ({"notify_command": "'unclosed"}, {"notify_webhook": "file:///etc/passwd"}):
+    for options in ({"command": "'unclosed"}, {"webhook": "file:///etc/passwd"}):
         with pytest.raises(OptionError):
-            Notifier(MonitorOptions(**options), print)
+            Notifier(Notifying(**options), print)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bistill.monitor.plain import PlainLines, line
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from tests.monitor.views import records, view
 
 
@@ -18,14 +18,15 @@ def test_a_line_by_hand() -> None:
         "loss 0.1000, ndcg_at_10 0.7900, auc 0.9000, margin 0.0100"
     )
     made.append({"time": 1100.0, "event": "end", "status": "failed", "seconds": 5.0, "error": "row 3: \x1b[2Jempty\nx"})
-    assert line(view(made, State.FAILED)).endswith("failed, step 10/200, loss 0.1000, ndcg_at_10 0.7900, auc 0.9000, "
+    shown = line(view(made, RunState.FAILED))
+    assert shown.endswith("failed, step 10/200, loss 0.1000, ndcg_at_10 0.7900, auc 0.9000, "
         "margin 0.0100, row 3: �[2Jempty")  # fmt: skip
 
 
 def test_a_line_comes_after_a_change_and_five_seconds_or_after_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     now = [100.0]
     lines = PlainLines(Path("models"), clock=lambda: now[0])
-    run, done = view(records(1)), view(records(2), State.FINISHED, folder="models/done")
+    run, done = view(records(1)), view(records(2), RunState.FINISHED, folder="models/done")
 
     def said(after: float) -> list[str]:
         now[0] += after

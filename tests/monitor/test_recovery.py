@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from bistill.config import MonitorOptions
-from bistill.monitor.recovery import TABLE, Action, Do, Situation, decide
-from bistill.monitor.states import State
+from bistill.monitor.recovery import RULES, Action, Do, Situation, decide
+from bistill.monitor.settings import Recovery
+from bistill.monitor.states import RunState
 
-OPTIONS = MonitorOptions(max_restarts=3, restart_pause=5.0, lower_lr=True)
+OPTIONS = Recovery(max_restarts=3, restart_pause=5.0, lower_lr=True)
 # Nothing is alive, has an error or wants an evaluation, unless a test says so.
-GONE = Situation(State.CRASHED, stage="teacher", alive=False, ours=False, begun=False, options=OPTIONS)
-ALIVE = dataclasses.replace(GONE, state=State.RUNNING, alive=True, ours=True, begun=True)
-FINISHED = dataclasses.replace(GONE, state=State.FINISHED, stage="distillation")
+GONE = Situation(RunState.CRASHED, stage="teacher", alive=False, ours=False, begun=False, recovery=OPTIONS)
+ALIVE = dataclasses.replace(GONE, state=RunState.RUNNING, alive=True, ours=True, begun=True)
+FINISHED = dataclasses.replace(GONE, state=RunState.FINISHED, stage="distillation")
 NO_LOWER = dataclasses.replace(OPTIONS, lower_lr=False)
 
 
@@ -35,36 +35,36 @@ def done(situation: Situation, **changes: Any) -> Action:
         (FINISHED, {"evaluates_itself": True}, Do.NOTHING, "its work is done"),
         (FINISHED, {"can_be_evaluated": False}, Do.NOTHING, "its work is done"),
         (FINISHED, {"stage": "teacher"}, Do.NOTHING, "its work is done"),
-        (FINISHED, {"options": MonitorOptions(evaluate=False)}, Do.NOTHING, "its work is done"),
-        (FINISHED, {"state": State.EVALUATING, "evaluating": True}, Do.NOTHING, "its work is done"),
+        (FINISHED, {"recovery": Recovery(evaluate=False)}, Do.NOTHING, "its work is done"),
+        (FINISHED, {"state": RunState.EVALUATING, "evaluating": True}, Do.NOTHING, "its work is done"),
         (GONE, {"given_up": True}, Do.NOTHING, "it was given up"),
-        (ALIVE, {"begun": False, "ours": False, "state": State.CRASHED}, Do.NOTHING, "it is being started"),
-        (ALIVE, {"ours": False, "state": State.STALLED}, Do.NOTHING, "it is not known well enough to be signalled"),
-        (ALIVE, {"ending": True, "state": State.STALLED}, Do.NOTHING, "it is being ended"),
+        (ALIVE, {"begun": False, "ours": False, "state": RunState.CRASHED}, Do.NOTHING, "it is being started"),
+        (ALIVE, {"ours": False, "state": RunState.STALLED}, Do.NOTHING, "it is not known well enough to be signalled"),
+        (ALIVE, {"ending": True, "state": RunState.STALLED}, Do.NOTHING, "it is being ended"),
         (ALIVE, {"free_bytes": 100, "needed_bytes": 101}, Do.PAUSE, "the disk is nearly full"),
         (ALIVE, {"free_bytes": 100, "needed_bytes": 100}, Do.NOTHING, "it is at work"),
         (ALIVE, {"paused": True, "free_bytes": 109, "needed_bytes": 100}, Do.NOTHING, "it waits for room on the disk"),
         (ALIVE, {"paused": True, "free_bytes": 111, "needed_bytes": 100}, Do.CONTINUE, "the disk has room again"),
-        (ALIVE, {"state": State.STALLED}, Do.END, "it hangs"),
-        (ALIVE, {"state": State.STALLED, "hangs": 1, "restarts": 1}, Do.GIVE_UP, "it hangs again"),
-        (ALIVE, {"state": State.STALLED, "restarts": 3}, Do.GIVE_UP, "it hangs again"),
-        (ALIVE, {"state": State.SAVING}, Do.NOTHING, "it is at work"),
-        (ALIVE, {"state": State.RECOVERING, "error_kind": ""}, Do.NOTHING, "it is at work"),
-        (GONE, {"ended_hanging": True, "state": State.STOPPED}, Do.RESTART, "it hung and was ended"),
+        (ALIVE, {"state": RunState.STALLED}, Do.END, "it hangs"),
+        (ALIVE, {"state": RunState.STALLED, "hangs": 1, "restarts": 1}, Do.GIVE_UP, "it hangs again"),
+        (ALIVE, {"state": RunState.STALLED, "restarts": 3}, Do.GIVE_UP, "it hangs again"),
+        (ALIVE, {"state": RunState.SAVING}, Do.NOTHING, "it is at work"),
+        (ALIVE, {"state": RunState.RECOVERING, "error_kind": ""}, Do.NOTHING, "it is at work"),
+        (GONE, {"ended_hanging": True, "state": RunState.STOPPED}, Do.RESTART, "it hung and was ended"),
         (GONE, {"ended_hanging": True, "return_code": -9}, Do.RESTART, "it hung and was ended"),
-        (GONE, {"state": State.STOPPED}, Do.NOTHING, "it was stopped"),
+        (GONE, {"state": RunState.STOPPED}, Do.NOTHING, "it was stopped"),
         (GONE, {"return_code": -15}, Do.NOTHING, "it was stopped"),
         (GONE, {"return_code": 130}, Do.NOTHING, "it was stopped"),
-        (GONE, {"state": State.FAILED, "error_kind": "user"}, Do.NOTHING, "options, data or models must be changed"),
+        (GONE, {"state": RunState.FAILED, "error_kind": "user"}, Do.NOTHING, "options, data or models must be changed"),
         (GONE, {"return_code": 2}, Do.GIVE_UP, "its command is refused"),
-        (GONE, {"state": State.DIVERGED, "error_kind": "x", "return_code": 2}, Do.RESTART, "its numbers are none"),
-        (GONE, {"state": State.DIVERGED, "lowered": 1}, Do.GIVE_UP, "its numbers are none"),
-        (GONE, {"state": State.DIVERGED, "options": NO_LOWER}, Do.GIVE_UP, "its numbers are none"),
-        (GONE, {"state": State.FAILED, "error_kind": "out_of_memory"}, Do.RESTART, "memory ran out"),
+        (GONE, {"state": RunState.DIVERGED, "error_kind": "x", "return_code": 2}, Do.RESTART, "its numbers are none"),
+        (GONE, {"state": RunState.DIVERGED, "lowered": 1}, Do.GIVE_UP, "its numbers are none"),
+        (GONE, {"state": RunState.DIVERGED, "recovery": NO_LOWER}, Do.GIVE_UP, "its numbers are none"),
+        (GONE, {"state": RunState.FAILED, "error_kind": "out_of_memory"}, Do.RESTART, "memory ran out"),
         (GONE, {"killed_for_memory": True, "restarts": 2}, Do.RESTART, "memory ran out"),
         (GONE, {"killed_for_memory": True, "restarts": 3}, Do.GIVE_UP, "it does not get beyond its last checkpoint"),
         (GONE, {"return_code": -9}, Do.RESTART, "it crashed"),
-        (GONE, {"state": State.FAILED, "error_kind": "fault", "return_code": 1}, Do.RESTART, "it crashed"),
+        (GONE, {"state": RunState.FAILED, "error_kind": "fault", "return_code": 1}, Do.RESTART, "it crashed"),
         (GONE, {"restarts": 2}, Do.RESTART, "it crashed"),
         (GONE, {"restarts": 3}, Do.GIVE_UP, "it does not get beyond its last checkpoint"),
     ],
@@ -77,7 +77,7 @@ def test_rows(situation: Situation, changes: dict[str, Any], do: Do, reason: str
 def test_every_row_is_reached_by_the_test_above() -> None:
     [mark] = test_rows.pytestmark  # type: ignore[attr-defined]
     reached = {(do, reason) for _, _, do, reason in mark.args[1]}
-    assert reached == {(row.do, row.reason) for row in TABLE}
+    assert reached == {(row.do, row.reason) for row in RULES}
 
 
 def test_pauses_grow() -> None:
@@ -97,5 +97,5 @@ def test_half_the_budget_of_what_was_held() -> None:
 
 
 def test_half_the_learning_rate_of_what_it_was() -> None:
-    assert done(GONE, state=State.DIVERGED).flags == {"resume_lr_factor": 0.5}
-    assert done(GONE, state=State.DIVERGED, lr_factor=0.25).flags == {"resume_lr_factor": 0.125}
+    assert done(GONE, state=RunState.DIVERGED).flags == {"resume_lr_factor": 0.5}
+    assert done(GONE, state=RunState.DIVERGED, lr_factor=0.25).flags == {"resume_lr_factor": 0.125}

@@ -10,7 +10,7 @@ import pytest
 from bistill import artifacts
 from bistill.monitor.processes import ProcessFacts, ProcessWatch, identity_of
 from bistill.monitor.runs import Runs, is_saving, journals_below
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from bistill.monitor.status import RunStatus
 from tests.monitor.records import start, step, write
 
@@ -25,9 +25,9 @@ def test_live_runs_first_then_the_newest(tmp_path: Path) -> None:
     write(tmp_path / "empty" / "journal.jsonl")
     views = Runs(tmp_path).look(LONG)
     assert [(view.status.folder.name, view.state) for view in views] == [
-        ("live", State.RUNNING),
-        ("new", State.FAILED),
-        ("old", State.FINISHED),
+        ("live", RunState.RUNNING),
+        ("new", RunState.FAILED),
+        ("old", RunState.FINISHED),
     ]
     assert views[0].process.alive and views[0].reading == 1.0
 
@@ -38,10 +38,10 @@ def test_a_killed_process_is_a_crash(tmp_path: Path) -> None:
     assert found is not None
     write(tmp_path / "run" / "journal.jsonl", start(pid=found.pid, process_started=found.created))
     runs = Runs(tmp_path)
-    assert runs.look(LONG)[0].state is State.STARTING
+    assert runs.look(LONG)[0].state is RunState.STARTING
     process.kill()
     process.communicate()
-    assert runs.look(LONG)[0].state is State.CRASHED
+    assert runs.look(LONG)[0].state is RunState.CRASHED
 
 
 def test_runs_that_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,14 +65,14 @@ def test_a_run_whose_model_has_taken_the_place_of_another_is_shown_there_at_once
     inside = write(tmp_path / "student" / "replacement" / "journal.jsonl", start(time=30.0), step(1, time=time.time()))
     runs = Runs(tmp_path)
     assert [(view.status.folder.name, view.state) for view in runs.look(LONG)] == [
-        ("replacement", State.RUNNING),
-        ("student", State.FINISHED),
+        ("replacement", RunState.RUNNING),
+        ("student", RunState.FINISHED),
     ]
     artifacts.append_file(inside, before)
     inside.unlink()
     write(before, {**end, "time": 40.0})
     [view] = runs.look(LONG)  # without a new search of the folder
-    assert (view.status.folder.name, view.state, view.status.started) == ("student", State.FINISHED, 30.0)
+    assert (view.status.folder.name, view.state, view.status.started) == ("student", RunState.FINISHED, 30.0)
 
 
 def test_where_journals_are_looked_for(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_last_line_of_a_process_that_ends_meanwhile_is_read(
     """It ends between the look at it and the look at its journal: it has finished, not crashed."""
     journal = write(tmp_path / "journal.jsonl", start(), step(1, time=time.time()))
     runs = Runs(tmp_path)
-    assert runs.look(LONG)[0].state is State.RUNNING
+    assert runs.look(LONG)[0].state is RunState.RUNNING
     plain = ProcessWatch.look
 
     def look(self: ProcessWatch, status: RunStatus) -> ProcessFacts:
@@ -123,4 +123,4 @@ def test_the_last_line_of_a_process_that_ends_meanwhile_is_read(
         return ProcessFacts(alive=False)
 
     monkeypatch.setattr(ProcessWatch, "look", look)
-    assert runs.look(LONG)[0].state is State.FINISHED
+    assert runs.look(LONG)[0].state is RunState.FINISHED

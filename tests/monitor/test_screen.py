@@ -13,7 +13,7 @@ from bistill.monitor.panel import STATE_STYLES
 from bistill.monitor.processes import ProcessFacts
 from bistill.monitor.runs import RunView
 from bistill.monitor.screen import Screen, compose
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from tests.monitor.views import records, view
 
 SIZES = [(60, 20), (61, 21), (80, 24), (100, 30), (109, 33), (110, 20), (140, 50), (200, 60), (60, 60), (200, 20)]
@@ -31,9 +31,11 @@ def drawn(views: list[RunView], width: int, height: int) -> list[str]:
 def several() -> list[RunView]:
     return [
         view(records(60)),
-        view(records(3, stage="teacher"), State.RECOVERING, folder="모델/한국어-교사-모델/실행 하나"),
-        view([*records(5), {"time": 1300.0, "event": "end", "status": "finished", "seconds": 300.0}], State.FINISHED),
-        view(records(200), State.CRASHED, folder="models/" + "long/" * 30 + "run"),
+        view(records(3, stage="teacher"), RunState.RECOVERING, folder="모델/한국어-교사-모델/실행 하나"),
+        view(
+            [*records(5), {"time": 1300.0, "event": "end", "status": "finished", "seconds": 300.0}], RunState.FINISHED
+        ),
+        view(records(200), RunState.CRASHED, folder="models/" + "long/" * 30 + "run"),
     ]
 
 
@@ -49,7 +51,7 @@ def test_everything_that_matters_fits(width: int, height: int) -> None:
     for kind in ("positive", "labelled negative", "random negative"):
         assert kind in text
     assert "checkpoint of step 60" in text and "out of memory" not in text
-    assert State.RECOVERING.value in text
+    assert RunState.RECOVERING.value in text
     assert "best 0.8000" in text
 
 
@@ -83,7 +85,7 @@ def test_texts_of_a_run_are_neither_markup_nor_commands_to_the_terminal() -> Non
     made.append({"time": 1010.0, "event": "trouble", "kind": "a\x1bkind", "message": "[blink]query\x9b2J\nmore"})
     made.append({"time": "[b]now", "event": "unheard[/]of\x1b", "pairs": []})
     made.append({"time": 1012.0, "event": "end", "status": "failed", "seconds": 1.0, "error": "[/nonsense]\x1b[2J"})
-    shown = drawn([view(made, State.FAILED, folder=hostile)] * 2, 120, 40)
+    shown = drawn([view(made, RunState.FAILED, folder=hostile)] * 2, 120, 40)
     text = "\n".join(shown)
     for part in (
         "[red]models[/red]/:smile:",
@@ -102,7 +104,7 @@ def test_of_several_live_runs_the_one_started_last_is_shown_whichever_wrote_last
     younger[0]["time"] += 1
     views = [
         view(records(9), folder="models/older"),
-        view(records(200), State.FINISHED, folder="models/done"),
+        view(records(200), RunState.FINISHED, folder="models/done"),
         view(younger, folder="models/younger"),
     ]
     lines = drawn(views, 80, 24)
@@ -111,7 +113,7 @@ def test_of_several_live_runs_the_one_started_last_is_shown_whichever_wrote_last
 
 
 def test_a_run_that_has_not_begun_and_no_run() -> None:
-    lines = drawn([view(records(0), State.STARTING)], 80, 24)
+    lines = drawn([view(records(0), RunState.STARTING)], 80, 24)
     assert "starting" in lines[1] and lines[2].startswith("no update yet")
     assert any("teacher scores known 75%" in line for line in lines)
     assert compose([], 80, 24) == []
@@ -119,7 +121,7 @@ def test_a_run_that_has_not_begun_and_no_run() -> None:
 
 def test_a_journal_that_is_still_read_and_a_failed_run_say_so() -> None:
     ended = {"time": 1500.0, "event": "end", "status": "failed", "seconds": 9.0, "error": "row 3: empty\nfound: ''"}
-    lines = drawn([view([*records(5), ended], State.FAILED, reading=0.456)], 100, 30)
+    lines = drawn([view([*records(5), ended], RunState.FAILED, reading=0.456)], 100, 30)
     assert "failed" in lines[1] and lines[1].endswith("reading the journal, 46%")
     assert lines[3] == "error: row 3: empty"
     assert "left" not in lines[2]
@@ -145,7 +147,7 @@ def test_acts_of_monitors_stand_among_the_events() -> None:
         },
         {"time": None, "monitor": 7, "event": "of a later version"},
     ]
-    lines = drawn([view(records(2), State.CRASHED, acts=acts)], 100, 40)
+    lines = drawn([view(records(2), RunState.CRASHED, acts=acts)], 100, 40)
     assert lines[3] == "given up: it �crashed"
     start = next(number for number, line in enumerate(lines) if line.startswith("── events")) + 1
     assert [line[9:] for line in lines[start : start + 6]] == [
@@ -175,7 +177,7 @@ def test_gpu_memory_and_budget_are_shown() -> None:
 
 
 def test_every_state_has_its_style() -> None:
-    assert set(STATE_STYLES) == set(State)
+    assert set(STATE_STYLES) == set(RunState)
 
 
 def test_the_screen_is_drawn_again_only_after_a_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

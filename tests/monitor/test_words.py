@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bistill.monitor import words
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from tests.monitor.views import records, view
 
 
@@ -44,9 +44,9 @@ def test_size_and_figures() -> None:
 def test_time_that_is_left() -> None:
     made = records(2)
     assert words.left(view(made)) == "6 min 36 s left"
-    assert words.left(view(made, State.CRASHED)) == words.left(view(made[:2])) == ""
+    assert words.left(view(made, RunState.CRASHED)) == words.left(view(made[:2])) == ""
     ended = {"time": 1100.0, "event": "end", "status": "finished", "seconds": 9.0}
-    assert words.left(view([*made, ended], State.EVALUATING)) == ""
+    assert words.left(view([*made, ended], RunState.EVALUATING)) == ""
     assert words.left(view(records(200))) == ""
 
 
@@ -57,9 +57,9 @@ def test_times_of_day() -> None:
 
 def test_a_state_says_where_memory_ran_out() -> None:
     shortage = {"time": 1010.0, "event": "trouble", "kind": "out_of_memory", "micro_batch_tokens": 64}
-    assert words.state(view([*records(1), shortage], State.RECOVERING)) == "out of memory, recovering"
-    assert words.state(view(records(1), State.RECOVERING)) == "recovering"
-    assert words.state(view([*records(1), shortage], State.RUNNING)) == "running"
+    assert words.state(view([*records(1), shortage], RunState.RECOVERING)) == "out of memory, recovering"
+    assert words.state(view(records(1), RunState.RECOVERING)) == "recovering"
+    assert words.state(view([*records(1), shortage], RunState.RUNNING)) == "running"
 
 
 def test_inert_text_moves_no_cursor_and_turns_no_line() -> None:

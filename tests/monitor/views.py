@@ -9,7 +9,7 @@ from typing import Any
 from bistill.monitor.care import Care
 from bistill.monitor.processes import ProcessFacts
 from bistill.monitor.runs import RunView
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from bistill.monitor.status import RunStatus
 
 TERMS = ("loss", "listwise_kl", "contrastive_hinge", "negative_penalty")
@@ -61,7 +61,7 @@ def records(steps: int, *, stage: str = "distillation", terms: tuple[str, ...] =
 
 def view(
     made: list[dict[str, Any]],
-    state: State = State.RUNNING,
+    state: RunState = RunState.RUNNING,
     *,
     folder: str = "models/student",
     process: ProcessFacts = ProcessFacts(alive=True, resident_mib=1536.0),  # noqa: B008  # frozen

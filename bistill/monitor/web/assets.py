@@ -68,7 +68,7 @@ def _charting(name: str, expected: str) -> bytes:
     path = packaged.find(CARRIER, "vendor", name)
     if path is None:
         what = "the package that carries the page's charting library is not installed"
-        raise ArtifactError(what, where="--web", todo="pip install 'bistill[monitor]'")
+        raise ArtifactError(what, where="`web`", todo="pip install 'bistill[monitor]'")
     body = path.read_bytes()
     if (found := hashlib.sha256(body).hexdigest()) != expected:
         what = f"the charting library is not the published one (sha256 {expected})"

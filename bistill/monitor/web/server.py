@@ -172,7 +172,7 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:
         what = f"the page cannot listen there ({error})"
-        where, todo = f"--host {host} --port {port}", "give an address of this machine and a free port (0 finds one)"
+        where, todo = f"`host` {host} `port` {port}", "give an address of this machine and a free port (0 finds one)"
         raise OptionError(what, where=where, todo=todo) from None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bistill.monitor.processes import ProcessFacts
 from bistill.monitor.runs import RunView
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from bistill.monitor.status import MOST_STEPS, RunStatus
 from bistill.monitor.web.board import Snapshot, columns, run_id, snapshots
 from bistill.monitor.web.feed import Feed, common, dumped, event
@@ -17,7 +17,7 @@ ROOT = Path("/models")
 
 
 def view(status: RunStatus) -> RunView:
-    return RunView(status, State.RUNNING, ProcessFacts(alive=True, resident_mib=12.5), 1.0)
+    return RunView(status, RunState.RUNNING, ProcessFacts(alive=True, resident_mib=12.5), 1.0)
 
 
 def fed(name: str, *records: dict[str, Any]) -> RunStatus:

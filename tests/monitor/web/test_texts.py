@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from bistill.monitor import web
-from bistill.monitor.states import State
+from bistill.monitor.states import RunState
 from bistill.monitor.web.board import LACKS_MEMORY
 
 STATIC = Path(web.__file__).parent / "static"
@@ -34,4 +34,4 @@ def test_every_text_that_is_asked_for_is_there() -> None:
 
 
 def test_every_state_has_a_word() -> None:
-    assert {f"state_{state.value}" for state in State} | {f"state_{LACKS_MEMORY}"} <= texts()["ko"].keys()
+    assert {f"state_{state.value}" for state in RunState} | {f"state_{LACKS_MEMORY}"} <= texts()["ko"].keys()
