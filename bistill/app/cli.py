@@ -69,7 +69,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "encode": Command(EncodeOptions, "bistill.app.commands.encode:encode", "vectors of a whole corpus on the disk"),
     "search": Command(SearchOptions, "bistill.app.commands.search:search", "answer queries with a student"),
     "bench": Command(
-        BenchOptions, "bistill.app.profile.command:bench", "measure speed and memory, and what limits them"
+        BenchOptions, "bistill.app.commands.bench:bench", "measure speed and memory, and what limits them"
     ),
     "monitor": Command(MonitorOptions, "bistill.app.commands.monitor:monitor", "show the state of runs, live"),
 }

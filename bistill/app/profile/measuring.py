@@ -21,7 +21,7 @@ from bistill.training.loop.hook import Hook, Progress
 UNTIMED = 2
 
 
-class Sample(NamedTuple):
+class Timing(NamedTuple):
     """One timed update: its wall time, the seconds of it for which the batch was waited, tokens of its texts, and how
     many items it had."""
 
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredWork:
     """What was seen of a work.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measured:
         micro_batches: pieces of the profiled update; None where nothing is trained.
     """
 
-    samples: list[Sample]
+    samples: list[Timing]
     read: Read
     seconds: float
     by_category: dict[str, float]
@@ -54,7 +54,7 @@ class Measured:
 class Outcome:
     """A work's end: what was seen, the weights that every token passes, and the most memory held in MiB."""
 
-    measured: Measured
+    measured: MeasuredWork
     weights: Weights
     peak_mib: int
 
@@ -72,20 +72,20 @@ class Watch(Hook):
     def __init__(self, meter: TokenMeter, steps: int, device: torch.device, items: Callable[[int], int]) -> None:
         self._meter, self._steps, self._items = meter, steps, items
         self._times = TimeByCategory(device)
-        self._samples: list[Sample] = []
-        self.measured: Measured | None = None
+        self._samples: list[Timing] = []
+        self.measured: MeasuredWork | None = None
 
     def after_step(self, progress: Progress) -> None:
         """Keep the figures of the update; the profiler starts and ends between two updates, outside their time."""
         step, read = progress.step, self._meter.take()
         if 1 < step <= self._steps + 1:
-            sample = Sample(progress.seconds, progress.waited, progress.tokens, self._items(step))
+            sample = Timing(progress.seconds, progress.waited, progress.tokens, self._items(step))
             self._samples.append(sample)
         if step == self._steps + 1:
             self._times.start()
         elif step == self._steps + UNTIMED:
             found = self._times.stop()
-            self.measured = Measured(self._samples, read, progress.seconds, found, progress.micro_batches)
+            self.measured = MeasuredWork(self._samples, read, progress.seconds, found, progress.micro_batches)
             progress.stop = "measured"
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Watch(Hook):
         self._times.stop()
 
 
-def repeated(run: Callable[[int], int], body: nn.Module, *, steps: int, device: torch.device) -> Measured:
+def repeated(run: Callable[[int], int], body: nn.Module, *, steps: int, device: torch.device) -> MeasuredWork:
     """Figures of a work without updates.
 
     Args:
@@ -102,7 +102,7 @@ def repeated(run: Callable[[int], int], body: nn.Module, *, steps: int, device: 
         steps: times that count.
         device: of the model.
     """
-    samples: list[Sample] = []
+    samples: list[Timing] = []
     times = TimeByCategory(device)
     with TokenMeter(body) as meter:
         for number in range(steps + UNTIMED):
@@ -116,8 +116,8 @@ def repeated(run: Callable[[int], int], body: nn.Module, *, steps: int, device: 
             finally:
                 found = times.stop()
             read = meter.take()
-            samples.append(Sample(seconds, 0.0, read.tokens, items))
-    return Measured(samples[1:-1], read, seconds, found)
+            samples.append(Timing(seconds, 0.0, read.tokens, items))
+    return MeasuredWork(samples[1:-1], read, seconds, found)
 
 
 def figures(outcome: Outcome, rate: Rate) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from bistill.app.profile.arithmetic import Weights
-from bistill.app.profile.measuring import UNTIMED, Measured, Outcome, Watch, repeated
+from bistill.app.profile.measuring import UNTIMED, MeasuredWork, Outcome, Watch, repeated
 from bistill.app.profile.meters import PeakMemory, TokenMeter, token_weights
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import negatives_of
@@ -37,7 +37,7 @@ T = TypeVar("T", TeacherOptions, DistillationOptions)
 
 
 @dataclass
-class Lists:
+class WorkLists:
     """Queries with a positive and K - 1 negatives each, and what the teacher says of these pairs as far as it is known.
 
     Attributes:
@@ -79,7 +79,7 @@ class Lists:
         return ScoredPools(pools, Counts())
 
 
-def draw_lists(dataset: Dataset, options: BenchOptions) -> Lists:
+def draw_lists(dataset: Dataset, options: BenchOptions) -> WorkLists:
     """Lists of as many queries as the updates need, or of all there are: labelled negatives, then random documents.
 
     Raises:
@@ -95,10 +95,10 @@ def draw_lists(dataset: Dataset, options: BenchOptions) -> Lists:
             documents.append((record.positives[0], *negatives))
     if not query_ids:
         raise DataError("no query has a document beside its positives", where=str(dataset.path))
-    return Lists(query_ids, documents)
+    return WorkLists(query_ids, documents)
 
 
-def train_teacher(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outcome:
+def train_teacher(dataset: Dataset, lists: WorkLists, options: BenchOptions) -> Outcome:
     """Updates of a teacher on labelled pairs."""
     with PeakMemory(default_device()) as memory:
         own = _options(TeacherOptions, options, model_name=options.teacher_path)
@@ -110,7 +110,7 @@ def train_teacher(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outc
     return Outcome(measured, weights, memory.mib)
 
 
-def score(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outcome:
+def score(dataset: Dataset, lists: WorkLists, options: BenchOptions) -> Outcome:
     """The teacher's reading of pairs; what it says is kept in the lists."""
     pairs = lists.pairs()
     size = options.pairs or options.batch_size * options.K
@@ -127,7 +127,7 @@ def score(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outcome:
     return Outcome(measured, weights, memory.mib)
 
 
-def distil(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outcome:
+def distil(dataset: Dataset, lists: WorkLists, options: BenchOptions) -> Outcome:
     """Updates of a student on the lists; pairs that the teacher has not read yet are scored first, untimed."""
     _score_rest(dataset, lists, options)
     with PeakMemory(default_device()) as memory:
@@ -139,7 +139,7 @@ def distil(dataset: Dataset, lists: Lists, options: BenchOptions) -> Outcome:
     return Outcome(measured, weights, memory.mib)
 
 
-def encode(dataset: Dataset, _lists: Lists, options: BenchOptions) -> Outcome:
+def encode(dataset: Dataset, _lists: WorkLists, options: BenchOptions) -> Outcome:
     """Vectors of documents, as evaluation and search make them."""
     size = options.documents
     chosen = subset(options.seed, "documents", len(dataset.documents), size * (options.steps + UNTIMED))
@@ -161,7 +161,7 @@ WORKS = {"teacher": train_teacher, "scoring": score, "distillation": distil, "en
 ITEMS = {"teacher": "pairs", "scoring": "pairs", "distillation": "queries", "encoding": "texts"}
 
 
-def _updates(task: Task, encoder: CrossEncoder | BiEncoder, options: T, steps: int) -> Measured:
+def _updates(task: Task, encoder: CrossEncoder | BiEncoder, options: T, steps: int) -> MeasuredWork:
     """Updates through the engine, as many epochs as they take; nothing is written."""
     size, samples = options.batch_size, task.samples
     per_epoch = math.ceil(samples / size)
@@ -199,7 +199,7 @@ def _logits(encoder: rerankers.Reranker, dataset: Dataset, pairs: np.ndarray) ->
     return encoder.score(texts, batch_size=ScoringOptions().score_batch_size)
 
 
-def _score_rest(dataset: Dataset, lists: Lists, options: BenchOptions) -> None:
+def _score_rest(dataset: Dataset, lists: WorkLists, options: BenchOptions) -> None:
     rest = np.flatnonzero(np.isnan(lists.logits))
     if len(rest):
         encoder, _ = _reranker(options)

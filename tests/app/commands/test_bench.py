@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from bistill.app.commands.bench import bench
 from bistill.app.profile import measuring, rate, works
 from bistill.app.profile.arithmetic import PRODUCTS, Weights
-from bistill.app.profile.command import bench
-from bistill.app.profile.measuring import Measured, Outcome, Sample
+from bistill.app.profile.measuring import MeasuredWork, Outcome, Timing
 from bistill.app.profile.meters import Read, TokenMeter, token_weights
 from bistill.config import BenchOptions
 from bistill.errors import OptionError
@@ -87,15 +87,15 @@ def test_tokens_read_with_and_without_gradient_are_told_apart(
 
 
 def test_figures_by_hand() -> None:
-    samples = [Sample(2.0, 1.0, 100, 4), Sample(4.0, 0.0, 100, 4), Sample(1.0, 0.1, 100, 4)]
-    measured = Measured(samples, Read(90, 120, 20), 5.0, {PRODUCTS: 2.0}, micro_batches=1)
+    samples = [Timing(2.0, 1.0, 100, 4), Timing(4.0, 0.0, 100, 4), Timing(1.0, 0.1, 100, 4)]
+    measured = MeasuredWork(samples, Read(90, 120, 20), 5.0, {PRODUCTS: 2.0}, micro_batches=1)
     found = measuring.figures(Outcome(measured, Weights(10), 7), rate.Rate(8000.0, "torch", (1, 1, 1)))
     assert (found["seconds"], found["tokens_per_second"], found["items_per_second"]) == (2.0, 50.0, 2.0)
     assert found["mfu"] == pytest.approx(6 * 10 * 50 / 8000)
     assert found["products_rate"] == pytest.approx((6 * 10 * 100 + 2 * 10 * 20) / 2.0 / 8000)
     assert (found["padding"], found["waiting"], found["peak_mib"]) == (0.25, 0.1, 7)
     assert found["shares"][PRODUCTS] == 0.4
-    scoring = Measured(samples, Read(90, 120, 120), 5.0, {}, micro_batches=None)
+    scoring = MeasuredWork(samples, Read(90, 120, 120), 5.0, {}, micro_batches=None)
     without = measuring.figures(Outcome(scoring, Weights(10), 7), rate.Rate(8000.0, "torch", (1, 1, 1)))
     assert without["mfu"] == pytest.approx(2 * 10 * 50 / 8000)
     assert without["products_rate"] is None
