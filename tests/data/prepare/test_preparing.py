@@ -387,3 +387,21 @@ def test_data_are_prepared_without_a_cache(write: Write, tmp_path: Path, monkeyp
     monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "file"))
     assert run(source, tmp_path, name="other").queries == counts
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["other", "v"]
+
+
+@pytest.mark.parametrize(
+    ("given", "todo"),
+    [
+        ({"on_bad_rows": "ignore"}, "give 'stop' or 'skip'"),
+        ({"numbers_are_texts": "no"}, "give True or False"),
+        ({"overwrite": 1}, "give True or False"),
+        ({"max_pairs": "100"}, "give a whole number"),
+        ({"max_pairs": 99}, "give at least 100"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name_before_anything_is_read(
+    given: dict[str, Any], todo: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError) as refused:
+        run(tmp_path / "nowhere.csv", tmp_path, **given)
+    assert (refused.value.where, refused.value.todo) == (f"`{next(iter(given))}`", todo)
