@@ -58,8 +58,8 @@ SHAPES: Final = {
 # Fields that hold documents: a class that has one is in SHAPES, or stands here because its documents go elsewhere.
 DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negatives", "candidates", "judgements"})
 ELSEWHERE: Final = {
-    "counts or tables beside the documents": "building.Built building._Keys lexical._Counts lexical._Statistics "
-    "pools.Counts",
+    "counts or tables beside the documents": "building.Built building._Keys building._Making lexical._Counts "
+    "lexical._Statistics pools.Counts",
     "names of columns, sources of `prepare`": "columns.ColumnMap settings.Columns docstrings.Described "
     "merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource in_memory.NamedColumns",
     "validation, calibration, inspection, exchange": "lists.CandidateList validation.Pool validation.ValidationLists "

@@ -14,6 +14,8 @@ import pytest
 from tests.monitor.conftest import PRETENDER, Folder, Monitors, wait_until
 from tests.monitor.records import start, step, write
 
+pytestmark = pytest.mark.slow
+
 Pretend = Callable[[str], "subprocess.Popen[bytes]"]
 
 

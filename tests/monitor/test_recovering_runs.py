@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from bistill import artifacts
 from tests.faults.commands import Run
 from tests.monitor.conftest import Folder, Monitors, wait_until
+
+pytestmark = pytest.mark.slow
 
 MakeRun = Callable[[str, Path], Run]
 FORM = "teacher-lora"

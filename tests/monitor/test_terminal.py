@@ -17,6 +17,8 @@ import pytest
 from tests.faults.commands import ROOT
 from tests.monitor.records import evaluation, start, step, write
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS = 60.0
 OWN_SCREEN, SCREEN_BEFORE = b"\x1b[?1049h", b"\x1b[?1049l"
 

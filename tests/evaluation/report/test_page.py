@@ -62,6 +62,7 @@ def hostile_page(tmp_path: Path, tiny_encoder: Path) -> str:
     return (tmp_path / "out" / artifacts.EVALUATION_PAGE).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_texts_of_strangers_are_text(hostile_page: str) -> None:
     elements = Elements(hostile_page)
     tags = {tag for tag, _ in elements.found}
@@ -76,6 +77,7 @@ def test_texts_of_strangers_are_text(hostile_page: str) -> None:
     assert "<script" not in hostile_page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text", "hostile_page"])
 def test_the_page_asks_no_other_host(name: str, request: pytest.FixtureRequest) -> None:
     text = request.getfixturevalue(name)

@@ -15,7 +15,10 @@ from bistill.monitor.web.server import WebServer
 from tests.monitor.records import evaluation, start, step, write
 from tests.monitor.web.browser import PROGRAM, Browser, running
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: apt-get install chromium)"),
+]
 
 LOOK_SECONDS = 0.5
 # A line in a journal is seen on the page within so many seconds.
