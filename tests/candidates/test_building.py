@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,19 +10,32 @@ import numpy as np
 import pytest
 
 from bistill.candidates import building, pools
+from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.random_miner import RandomMiner
 from bistill.candidates.mining.registry import LABELLED_BIT, NAMES, RANDOM_BIT
 from bistill.candidates.pools import ScoredPools
-from bistill.config import CandidatesOptions
-from bistill.data.store.collection import Collection
+from bistill.candidates.scores.teachers import Teachers
+from bistill.candidates.settings import (
+    CrossEncoderRanked,
+    Dense,
+    Labelled,
+    Lexical,
+    Limits,
+    Lists,
+    MinerSettings,
+    Random,
+    TeacherReading,
+)
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError
 from bistill.models.cross_encoder import CrossEncoder
-from tests import assembled
+from bistill.models.settings import EncoderStart
 from tests.candidates.conftest import WORDS, Small, import_scores
 
+SEED = 42
+LISTS, UNLIMITED = Lists(4), Limits(max_ratio=None)
 LEXICAL_BIT = 1 << NAMES.index("lexical")
 
 
@@ -39,16 +53,33 @@ def all_scores(small: Small, chosen: dict[tuple[str, str], float], rest: float =
     return scores | {pair: logit(relevance) for pair, relevance in chosen.items()}
 
 
-def built(small: Small, options: CandidatesOptions, queries: np.ndarray | None = None) -> ScoredPools:
-    ids = np.arange(len(small.dataset)) if queries is None else queries
-    with assembled.opened(options.teacher_path, options, "fp32") as teachers:
-        return assembled.built(options, small.dataset, small.corpus, ids, teachers)
+def built(
+    small: Small,
+    teacher: Path | str,
+    *miners: MinerSettings,
+    lists: Lists = LISTS,
+    limits: Limits = UNLIMITED,
+    epochs: int = 2,
+    start: str = "none",
+    queries: np.ndarray | None = None,
+) -> ScoredPools:
+    with Teachers.open([str(teacher)], (), TeacherReading(precision="fp32", batch_size=8)) as teachers:
+        return build(
+            small.collection,
+            np.arange(len(small.dataset)) if queries is None else queries,
+            teachers,
+            miners=miners or (Labelled(), Random()),
+            lists=lists,
+            limits=limits,
+            epochs=epochs,
+            start=EncoderStart(start, max_len=32),
+            seed=SEED,
+        )
 
 
 def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path) -> None:
-    options = small.options(tiny_teacher)
-    pools = built(small, options)
-    random = RandomMiner(Collection(small.dataset, small.corpus), options.seed).mine(np.arange(10), 6)
+    pools = built(small, tiny_teacher)
+    random = RandomMiner(small.collection, SEED).mine(np.arange(10), 6)
     assert pools.query_ids.tolist() == list(range(10))
     teacher = CrossEncoder.load(str(tiny_teacher))
     for row, record in enumerate(small.dataset):
@@ -75,7 +106,7 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
     )
     assert (counts.topped_up, counts.lowest_kept, counts.short, counts.left_out) == (0, 0, 0, 0)
     assert counts.found_positives == {}
-    assert built(small, options).counts.scored == 0
+    assert built(small, tiny_teacher).counts.scored == 0
 
 
 @pytest.mark.parametrize("size", [1, 3, 9])
@@ -84,11 +115,15 @@ def test_blocks_of_queries_change_nothing(small: Small, monkeypatch: pytest.Monk
     scores = all_scores(small, {("how to list", "returns the list"): 0.01, ("how to graph", "error in graph"): 0.999})
     del scores["how to map", "returns the map"]  # a query without a scored positive is left out
     teacher = import_scores("blocks", scores)
-    options = small.options(teacher, miners=("labelled", "lexical:4", "random:2"), K=8, max_negative_score=0.5)
-    whole = built(small, options)
+
+    def made() -> ScoredPools:
+        miners = Labelled(), Lexical(4, "words"), Random(2)
+        return built(small, teacher, *miners, lists=Lists(8), limits=Limits(max_ratio=None, max_score=0.5))
+
+    whole = made()
     for module in (building, pools):
         monkeypatch.setattr(module, "POOLS_OF_A_BLOCK", size)
-    parts = built(small, options)
+    parts = made()
     assert parts.fingerprint() == whole.fingerprint()
     assert parts.counts == whole.counts
     assert whole.counts.left_out and whole.counts.topped_up and whole.counts.found_positives["lexical"] > 0
@@ -97,8 +132,13 @@ def test_blocks_of_queries_change_nothing(small: Small, monkeypatch: pytest.Monk
 def test_random_documents_serve_all_epochs_where_nothing_else_is_mined(small: Small) -> None:
     name = import_scores("all", all_scores(small, {}))
     given = {
-        miners: built(small, small.options(name, miners=miners, K=3, epochs=3)).counts.candidates["random"]
-        for miners in (("random",), ("labelled", "random"), ("lexical:2", "random"), ("lexical:2", "random:4"))
+        miners: built(small, name, *miners, lists=Lists(3), epochs=3).counts.candidates["random"]
+        for miners in (
+            (Random(),),
+            (Labelled(), Random()),
+            (Lexical(2, "words"), Random()),
+            (Lexical(2, "words"), Random(4)),
+        )
     }
     # Ten queries: K - 1 negatives of each of three epochs, less the labelled ones of six; of one epoch; what is named.
     assert list(given.values()) == [60, 42, 20, 40]
@@ -106,7 +146,7 @@ def test_random_documents_serve_all_epochs_where_nothing_else_is_mined(small: Sm
 
 def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Small) -> None:
     name = import_scores("all", all_scores(small, {}))
-    pools = built(small, small.options(name, miners=("lexical:3", "labelled"), lexical_tokens="words"))
+    pools = built(small, name, Lexical(3, "words"), Labelled())
     # What shares a word with the query: documents with the query's own word.
     sharing = {
         query: {
@@ -146,9 +186,8 @@ def test_of_each_text_there_is_one_candidate_and_none_of_the_query_or_a_positive
     ]
     dataset = load_split(write_csv(tmp_path / "other.csv", rows))
     corpus = Corpus(dataset.documents, ["ｔｈｅ list", "Tree  LIST", "red list", "the map list"])
-    options = small.options(tiny_teacher, miners=("lexical:9", "labelled", "random:9"), lexical_tokens="words")
-    with assembled.opened(str(tiny_teacher), options, "fp32") as teachers:
-        pools = assembled.built(options, dataset, corpus, np.arange(3), teachers)
+    other = dataclasses.replace(small, dataset=dataset, corpus=corpus)
+    pools = built(other, tiny_teacher, Lexical(9, "words"), Labelled(), Random(9))
     texts = [corpus.take(np.sort(pools[row].documents)) for row in range(3)]
     assert texts[0] == ["the tree", "the MAP", "Key to list", "tree list", "red list", "the map list"]
     assert texts[1] == texts[0]  # "the list" is its positive, too
@@ -170,14 +209,13 @@ def test_a_miner_gives_as_many_documents_as_asked_beside_copies_and_the_query(
     spellings = [" " * number + "red red tree graph" for number in range(10)]
     others = ["red tree of it", "red of it all", "tree of it all is", "it is"]
     corpus = Corpus(dataset.documents, ["Red red tree", *spellings, *others])
-    for miner in ("lexical:4", "dense:4", "cross_encoder:4"):
-        options = small.options(tiny_teacher, tiny_teacher, miners=(miner,), lexical_tokens="words", K=2)
-        with assembled.opened(str(tiny_teacher), options, "fp32") as teachers:
-            pools = assembled.built(options, dataset, corpus, np.arange(1), teachers)
+    other = dataclasses.replace(small, dataset=dataset, corpus=corpus)
+    for miner in (Lexical(4, "words"), Dense(4), CrossEncoderRanked(4, lexical=Lexical(4, "words"))):
+        pools = built(other, tiny_teacher, miner, lists=Lists(2), start=str(tiny_teacher), queries=np.arange(1))
         found = [corpus[int(document)].strip() for document in pools[0].documents]
         assert "red red tree" not in map(str.lower, found) and len(set(found)) == len(found)
         assert len(found) + pools.counts.labelled_positive == 4
-        if miner == "lexical:4":
+        if isinstance(miner, Lexical):
             assert set(found) == {"red red tree graph", *others[:2]}
 
 
@@ -192,8 +230,8 @@ def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) 
         ("how to map", "returns the red"): 0.95,  # above both limits
     }
     name = import_scores("all", all_scores(small, chosen))
-    options = small.options(name, miners=("labelled", "random:99"), max_negative_ratio=0.95, irrelevant_below=0.1)
-    pools = built(small, options)
+    miners = Labelled(), Random(99)
+    pools = built(small, name, *miners, limits=Limits(max_ratio=0.95, irrelevant_below=0.1))
 
     def verdict(query: str, text: str, pools: ScoredPools = pools) -> int:
         pool = pools[WORDS.index(query)]
@@ -208,8 +246,7 @@ def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) 
         200,
         0,
     )  # no text is drawn twice, no copy of a positive once
-    options = small.options(name, miners=("labelled", "random:99"), max_negative_score=0.84)
-    other = built(small, options)
+    other = built(small, name, *miners, limits=Limits(max_ratio=None, max_score=0.84))
     assert (other.counts.ratio, other.counts.absolute) == (0, 3)
     assert verdict("sort", "returns the map", other) == verdict("map", "returns the red", other) == Verdict.ABSOLUTE
     assert verdict("sort", "error in sort", other) == Verdict.KEPT
@@ -217,10 +254,9 @@ def test_limits_remove_all_but_labelled_and_irrelevant_candidates(small: Small) 
 
 def test_queries_with_too_few_candidates_get_random_ones(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     name = import_scores("all", all_scores(small, {}))
-    options = small.options(name, miners=("labelled",), K=6)
-    pools = built(small, options)
+    pools = built(small, name, Labelled(), lists=Lists(6))
     assert (pools.counts.topped_up, pools.counts.short, pools.counts.equal_text) == (10, 0, 0)
-    miner = RandomMiner(Collection(small.dataset, small.corpus), options.seed)
+    miner = RandomMiner(small.collection, SEED)
     for row, record in enumerate(small.dataset):
         drawn = miner.draw(row, 5 - len(record.negatives))
         assert pools[row].documents.tolist() == [*record.negatives, *drawn]
@@ -236,11 +272,10 @@ def test_what_was_filtered_is_not_drawn_again(small: Small) -> None:
         ("how to graph", "parse json"): 0.2,
     }
     name = import_scores("all", all_scores(small, high))
-    options = small.options(name, miners=("random:5",), max_negative_ratio=0.95)
-    pool = built(small, options)[6]
+    pool = built(small, name, Random(5), limits=Limits(max_ratio=0.95))[6]
     assert len(set(pool.documents.tolist())) == len(pool.documents)
-    drawn = RandomMiner(Collection(small.dataset, small.corpus), options.seed).mine(np.array([6]), 5)[0]
-    again = RandomMiner(Collection(small.dataset, small.corpus), options.seed).mine(np.array([6]), 8)[0]
+    drawn = RandomMiner(small.collection, SEED).mine(np.array([6]), 5)[0]
+    again = RandomMiner(small.collection, SEED).mine(np.array([6]), 8)[0]
     need = 3 - (small.id("parse json") in drawn)
     assert pool.documents.tolist() == again[: 5 + need]
 
@@ -253,7 +288,7 @@ def test_a_query_whose_every_candidate_is_filtered_keeps_the_lowest(
         ("how to graph", "returns the red"): 0.87,
     }
     name = import_scores("all", all_scores(small, high))
-    pools = built(small, small.options(name, miners=("random:99",), max_negative_ratio=0.95))
+    pools = built(small, name, Random(99), limits=Limits(max_ratio=0.95))
     kept = pools[6].documents[pools[6].kept]
     assert small.corpus.take(kept) == ["returns the red"]
     assert (pools.counts.lowest_kept, pools.counts.short, pools.counts.ratio) == (1, 1, len(small.corpus) - 3)
@@ -261,7 +296,7 @@ def test_a_query_whose_every_candidate_is_filtered_keeps_the_lowest(
 
 
 def test_a_corpus_smaller_than_the_list(small: Small, tiny_teacher: Path) -> None:
-    pools = built(small, small.options(tiny_teacher, K=50))
+    pools = built(small, tiny_teacher, lists=Lists(50))
     sizes = [len(pool.documents) for pool in (pools[row] for row in range(10))]
     assert sizes == [20 - len(record.positives) for record in small.dataset]  # two of 21 documents are one text
     assert (pools.counts.short, pools.counts.topped_up, pools.counts.left_out) == (10, 0, 0)
@@ -273,7 +308,7 @@ def test_without_a_scored_positive_a_query_is_left_out(small: Small, capsys: pyt
     del scores["how to sort", "returns the sort"]  # its only positive
     del scores["how to file", "open the file"]  # one of two
     name = import_scores("some", scores)
-    pools = built(small, small.options(name))
+    pools = built(small, name)
     assert pools.query_ids.tolist() == [0, 1, *range(3, 10)]
     assert small.corpus.take(pools[0].positives) == ["returns the file"]
     assert (pools.counts.queries, pools.counts.left_out, pools.counts.unscored) == (9, 1, 2)
@@ -283,7 +318,7 @@ def test_without_a_scored_positive_a_query_is_left_out(small: Small, capsys: pyt
 def test_without_any_scored_negative_a_query_is_left_out(small: Small) -> None:
     scores = {pair: value for pair, value in all_scores(small, {}).items() if pair[0] != "how to sort"}
     scores["how to sort", "returns the sort"] = 3.0
-    pools = built(small, small.options(import_scores("some", scores)))
+    pools = built(small, import_scores("some", scores))
     assert pools.query_ids.tolist() == [0, 1, *range(3, 10)]
     assert pools.counts.left_out == 1
 
@@ -294,7 +329,7 @@ def test_random_documents_without_an_imported_score_are_counted_as_unscored(smal
         for record in small.dataset
         for text in small.corpus.take([*record.positives, *record.negatives])
     }
-    pools = built(small, small.options(import_scores("labelled", scores), miners=("labelled",), K=3))
+    pools = built(small, import_scores("labelled", scores), Labelled(), lists=Lists(3))
     assert pools.query_ids.tolist() == list(range(6))
     # One of the six with a labelled negative, two of the four without: nobody scored what was drawn.
     assert (pools.counts.unscored, pools.counts.topped_up, pools.counts.short) == (6 + 4 * 2, 0, 6)
@@ -305,17 +340,11 @@ def test_scores_of_other_texts_are_an_error(small: Small) -> None:
     with pytest.raises(
         DataError, match=r"no query has a scored positive and a negative\n  found: '10 queries, \d+ pai"
     ):
-        built(small, small.options(name))
-
-
-def test_an_unknown_miner_is_an_error(small: Small, tiny_teacher: Path) -> None:
-    with pytest.raises(OptionError, match="unknown miner"):
-        built(small, small.options(tiny_teacher, miners=("lexicl",)))
+        built(small, name)
 
 
 def test_pools_of_some_queries_are_those_of_all(small: Small, tiny_teacher: Path) -> None:
-    options = small.options(tiny_teacher)
-    every, some = built(small, options), built(small, options, np.array([7, 2]))
+    every, some = built(small, tiny_teacher), built(small, tiny_teacher, queries=np.array([7, 2]))
     assert some.query_ids.tolist() == [7, 2] and some.counts.scored == 0
     for row, query in enumerate((7, 2)):
         assert np.array_equal(some[row].documents, every[query].documents)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bistill.candidates.building import build
 from bistill.candidates.depths import Depths
+from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.cache import digest
 from bistill.candidates.scores.scoring import Scored
-from bistill.config import CandidatesOptions
+from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
-from tests import assembled
+from bistill.models.settings import EncoderStart
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,20 @@ class Counting:
         return Scored(logits.astype(np.float32), len(pairs), len(pairs))
 
 
+def built(collection: Collection, teacher: Any, *miners: MinerSettings, size: int, epochs: int) -> ScoredPools:
+    return build(
+        collection,
+        np.arange(len(collection.dataset)),
+        teacher,
+        miners=miners,
+        lists=Lists(size),
+        limits=Limits(),
+        epochs=epochs,
+        start=EncoderStart("none"),
+        seed=42,
+    )
+
+
 @pytest.mark.parametrize(
     ("size", "negatives", "epochs", "most"),
     [
@@ -80,9 +98,10 @@ def test_a_teacher_reads_a_small_multiple_of_k(
         rows += [[f"word{query} of all", f"word{query} all wrong {query} {place}", "0"] for place in range(negatives)]
     dataset = load_split(write_csv(tmp_path / "train.csv", rows))
     corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
-    options = CandidatesOptions(teacher_path="t", K=size, epochs=epochs, lexical_tokens="words")
     teacher = Counting()
-    pools = assembled.built(options, dataset, corpus, np.arange(6), teacher)  # type: ignore[arg-type]
+    pools = built(
+        Collection(dataset, corpus), teacher, Labelled(), Lexical(None, "words"), Random(), size=size, epochs=epochs
+    )
     read = [sum(query == own for query, _ in teacher.pairs) for own in range(6)]
     assert max(read) <= most and min(read) > size - 1
     assert (pools.counts.pairs, pools.counts.short, pools.counts.topped_up) == (sum(read), 0, 0)
@@ -96,8 +115,6 @@ def test_a_depth_that_is_named_is_read_whatever_k_is(
     rows = [["query", "positive", "negative"], *[[f"word{n} all", f"right word{n}", f"wrong {n}"] for n in range(3)]]
     dataset = load_split(write_csv(tmp_path / "train.csv", rows))
     corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
-    for changes in ({"miners": ("labelled", "lexical:30")}, {"miners": ("labelled", "lexical"), "mining_depth": 30}):
-        options = CandidatesOptions(teacher_path="t", K=2, lexical_tokens="words", **changes)
-        pools = assembled.built(options, dataset, corpus, np.arange(3), Counting())  # type: ignore[arg-type]
-        # the word "all" is in 80 documents, the positive among the first 30
-        assert [len(pool.documents) for pool in pools] == [30, 30, 30]
+    pools = built(Collection(dataset, corpus), Counting(), Labelled(), Lexical(30, "words"), size=2, epochs=3)
+    # the word "all" is in 80 documents, the positive among the first 30
+    assert [len(pool.documents) for pool in pools] == [30, 30, 30]

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
 from bistill.candidates.pools import READS_BETWEEN_RELEASES, Counts, QueryPool, ScoredPools
-from bistill.candidates.settings import Lists
+from bistill.candidates.scores.teachers import Teachers
+from bistill.candidates.settings import Labelled, Limits, Lists, Random, TeacherReading
 from bistill.data.store.spilled import Spilled
-from tests import assembled
+from bistill.models.settings import EncoderStart
 from tests.candidates.conftest import Small
 
 
@@ -135,13 +137,22 @@ def test_a_pool_with_one_negative_gives_a_list_of_two() -> None:
 
 
 def test_lists_of_a_data_version_reach_its_further_documents(small: Small, tiny_teacher: Path) -> None:
-    made = small.options(tiny_teacher, K=8)
-    with assembled.opened(str(tiny_teacher), made, "fp32") as teachers:
-        pools = assembled.built(made, small.dataset, small.corpus, np.arange(10), teachers)
+    with Teachers.open([str(tiny_teacher)], (), TeacherReading(precision="fp32")) as teachers:
+        pools = build(
+            small.collection,
+            np.arange(10),
+            teachers,
+            miners=(Labelled(), Random()),
+            lists=Lists(8),
+            limits=Limits(max_ratio=None),
+            epochs=2,
+            start=EncoderStart("none"),
+            seed=1,
+        )
     drawn = set()
     for epoch in range(2):
         for row in range(10):
-            item = pools.training_list(row, options(size=8), seed=made.seed, epoch=epoch)
+            item = pools.training_list(row, options(size=8), seed=1, epoch=epoch)
             record = small.dataset[row]
             assert len(set(item.documents)) == 8 and item.documents[0] in record.positives
             assert set(record.negatives) <= set(item.documents)
