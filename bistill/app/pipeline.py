@@ -15,7 +15,7 @@ from typing import Any
 from bistill import __version__, artifacts, console
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.commands.search import answer
-from bistill.candidates.scores.teachers import IMPORTED
+from bistill.candidates.scores.teachers import is_model
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, OptionError
@@ -172,7 +172,7 @@ def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str
 def models_fingerprint(more_teachers: tuple[str, ...], miner_model: str | None) -> str:
     """Fingerprint of the models that a distillation reads beside teacher and student; imported scores have none."""
     names = [
-        *(name for name in more_teachers if not name.startswith(IMPORTED)),
+        *(name for name in more_teachers if is_model(name)),
         *([miner_model] if miner_model else []),
     ]
     return artifacts.fingerprint({"models": [loading.model_fingerprint(loading.resolve(name)) for name in names]})

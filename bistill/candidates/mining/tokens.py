@@ -62,7 +62,7 @@ def kind_for(tokens: LexicalTokens, pool: Sequence[str]) -> Kind:
     if tokens == "morphemes" and not installed:
         raise OptionError(
             "Korean morphemes need kiwipiepy, which is not installed",
-            where="--lexical_tokens",
+            where="`Lexical.tokens`",
             found=tokens,
             todo=f"pip install {KIWI}",
         )

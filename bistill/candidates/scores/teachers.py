@@ -41,6 +41,11 @@ KINDS: Final = {
 }
 
 
+def is_model(name: str) -> bool:
+    """Whether the name of a teacher is that of a model, in a folder or on the hub, and of no other kind."""
+    return not any(name.startswith(kind) for kind in KINDS if kind)
+
+
 def imported_identity(name: str) -> dict[str, Any]:
     """Identity of scores that were made elsewhere, by the name they were imported under."""
     return {"imported": name}

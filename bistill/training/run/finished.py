@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts, console, journal
-from bistill.candidates.scores.teachers import IMPORTED
+from bistill.candidates.scores.teachers import is_model
 from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.errors import ArtifactError, OptionError
 from bistill.models.files import loading
@@ -95,8 +95,8 @@ def model_of(stage: str, options: TeacherOptions | DistillationOptions) -> dict[
 
 
 def _models(names: tuple[str, ...]) -> str:
-    """Imported scores have no folder: they are known by their name."""
-    found = [name if name.startswith(IMPORTED) else loading.model_fingerprint(loading.resolve(name)) for name in names]
+    """Models by their content; other kinds of teacher have no folder and are known by their name."""
+    found = [loading.model_fingerprint(loading.resolve(name)) if is_model(name) else name for name in names]
     return artifacts.fingerprint({"models": found})
 
 

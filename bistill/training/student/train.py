@@ -12,7 +12,7 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.candidates.building import build
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.scores.teachers import IMPORTED, Teachers
+from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
@@ -51,7 +51,7 @@ def train(options: DistillationOptions) -> dict[str, Any]:
         OptionError: a model of others is there, and ``overwrite`` is not given.
         BistillError: data or a model cannot be used.
     """
-    teachers = [name for name in (options.teacher_path, *options.more_teachers) if not name.startswith(IMPORTED)]
+    teachers = [name for name in (options.teacher_path, *options.more_teachers) if is_model(name)]
     stage.refuse_overwriting(options.output_dir, teachers, "the student would overwrite its teacher")
     stage.refuse_overwriting(options.output_dir, [options.student_name], "the student would overwrite its start")
     if options.miner_model is not None:
@@ -251,4 +251,4 @@ def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: 
 
 
 def _portable(teacher: str) -> str:
-    return teacher if teacher.startswith(IMPORTED) else loading.portable(teacher)
+    return loading.portable(teacher) if is_model(teacher) else teacher

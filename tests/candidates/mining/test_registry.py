@@ -168,6 +168,8 @@ def test_the_kind_of_teacher_of_the_document_scores(
 
     monkeypatch.setattr(module, "KINDS", {"overlap:": "overlap:open_teacher", **module.KINDS})
     pairs = np.array([(0, small.id("returns the file")), (0, small.id("slow tree"))])
+    names = ("overlap:", "scores:bought", "models/teacher", "BAAI/bge-reranker-v2-m3")
+    assert [module.is_model(name) for name in names] == [False, False, True, True]
     with Teacher.open("overlap:", TeacherReading()) as teacher:
         assert not teacher.imported
         found = teacher.logits(small.dataset.queries, small.corpus, pairs, "")
