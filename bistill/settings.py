@@ -42,7 +42,7 @@ class Settings:
             object.__setattr__(self, name, checked(getattr(self, name), hint, f"{type(self).__name__}.{name}"))
 
 
-def hints(kind: type) -> Mapping[str, Any]:
+def hints(kind: type[Any]) -> Mapping[str, Any]:
     """Types of the fields of a settings class, with their ranges."""
     found = typing.get_type_hints(kind, include_extras=True)
     return {field.name: found[field.name] for field in fields(kind)}
@@ -103,6 +103,8 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 def _converted(value: Any, hint: Any, name: str) -> Any:
     """The value as one type wants it, ``_OTHER`` where it is of another."""
+    if hint is Any or getattr(hint, "_is_protocol", False):
+        return value
     if hint is None or hint is type(None):
         return None if value is None else _OTHER
     origin = get_origin(hint)

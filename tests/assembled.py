@@ -6,14 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from bistill.app.assembling import student_training
 from bistill.candidates.building import build
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import CandidatesOptions, DistillationOptions, assembling
+from bistill.candidates.settings import Lexical
+from bistill.candidates.shared_negatives import SharedNegatives
+from bistill.config import CandidatesOptions, DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
+from bistill.models.bi_encoder import BiEncoder
 from bistill.models.settings import Precision
+from bistill.training.hard_lists import hard_lists
+from bistill.training.student.calibrated import ScoreLine
+from bistill.training.student.list_task import ListTask
 
 
 def opened(path: str, options: CandidatesOptions | DistillationOptions, precision: Precision = "fp32") -> Teachers:
@@ -39,3 +47,23 @@ def built(
         start=assembling.student_start(options, options.precision),
         seed=options.seed,
     )
+
+
+def hard_lists_of(collection: Collection, made: TeacherOptions | DistillationOptions) -> list[CandidateList]:
+    """``hard_lists`` as a command with these options makes them."""
+    lexical = Lexical(tokens=made.lexical_tokens)
+    return hard_lists(collection, count=made.valid_samples, seed=made.seed, lexical=lexical)
+
+
+def list_task(
+    made: DistillationOptions,
+    encoder: BiEncoder,
+    collection: Collection,
+    pools: ScoredPools,
+    shared: SharedNegatives | None = None,
+    line: ScoreLine | None = None,
+) -> ListTask:
+    """The task of a distillation with these options, over pools that are there."""
+    training = student_training(made)
+    lists, objective = training.candidates.lists, training.objective
+    return ListTask(encoder, collection, pools, lists, objective, seed=made.seed, shared=shared, line=line)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from bistill.config import CandidatesOptions, DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import OptionError
 from bistill.options import from_mapping
 
@@ -27,41 +25,9 @@ def test_the_recipe_by_default_is_the_best_one_found() -> None:
     assert options.merge_with_start == (0.8, 0.6, 0.4, 0.2)
 
 
-def test_weights_that_leave_nothing_to_learn_are_refused() -> None:
-    DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0)
-    with pytest.raises(OptionError, match="nothing to learn") as raised:
-        DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, info_nce_weight=0)
-    assert "--listwise_weight" in str(raised.value) and "--info_nce_weight" in str(raised.value)
-    with pytest.raises(OptionError, match="no loss acts on the score"):
-        DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, score="calibrated")
-    DistillationOptions(teacher_path="t", output_dir="s", listwise_weight=0, contrastive_weight=0.3, score="calibrated")
-
-
 def test_a_value_out_of_range_names_flag_value_and_range() -> None:
     with pytest.raises(OptionError, match=r"--lora_dropout: .*\n  found: 1.5\n  do: give at least 0, at most 1"):
         TeacherOptions(lora_dropout=1.5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"K": 4, "own_documents": 4}, r"none left for those of other queries\n  found: 4\n  do: give less than --K 4"),
-        ({"own_documents": 0}, r"--own_documents: the value is out of range\n  found: 0\n  do: give at least 1"),
-        ({"K": 9, "own_documents": 2, "batch_size": 4}, r"fewer documents than a list\n.*\n  do: give --batch_size 5,"),
-    ],
-)
-def test_own_documents_that_cannot_be_are_said(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        DistillationOptions(teacher_path="t", output_dir="s", **changes)
-
-
-def test_own_negatives_are_all_or_those_of_own_documents() -> None:
-    options = DistillationOptions(teacher_path="t", output_dir="s", K=8, batch_size=4)
-    assert options.own_negatives == 7
-    assert dataclasses.replace(options, own_documents=2).own_negatives == 1
-    assert CandidatesOptions(teacher_path="t", K=8, own_documents=1).own_negatives == 0
-    with pytest.raises(OptionError, match="give less than --K 8"):
-        CandidatesOptions(teacher_path="t", K=8, own_documents=9)
 
 
 def test_from_mapping_fills_sections_and_keeps_other_defaults() -> None:

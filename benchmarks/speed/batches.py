@@ -23,6 +23,7 @@ from torch import nn
 
 from bistill.candidates.lists import negatives_of
 from bistill.config import DistillationOptions, TeacherOptions
+from bistill.config.assembling import loop
 from bistill.data.sampling import subset
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
@@ -32,7 +33,7 @@ from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.options import from_mapping
 from bistill.training.loop.updates import Updates
-from bistill.training.teacher.train import PairTask
+from bistill.training.teacher.pairs import PairTask
 
 # The factor (2 tau)**2 of sentence-transformers' loss is 1 for it.
 TAU = 0.5
@@ -69,7 +70,7 @@ def distillation_steps(job: dict[str, Any], encoder: BiEncoder, dataset: Dataset
     options = distillation_options(job, str(Path(job["folder"]) / "timed"), len(dataset))
     task, corpus = list_task(options, encoder, dataset)
     steps = []
-    for epoch, samples in list(Updates(task.order, task.samples, options))[: job["steps"]]:
+    for epoch, samples in list(Updates(task.order, task.samples, loop(options)))[: job["steps"]]:
         lists = task.lists(samples, epoch)
         if any(len(item.documents) != options.K for item in lists):
             raise SystemExit(f"{job['data']} has queries with fewer than {options.K - 1} negatives: lower --K")
@@ -144,9 +145,15 @@ def teacher_steps(job: dict[str, Any], encoder: CrossEncoder, dataset: Dataset) 
         max_len=job["max_len"],
         precision=job["precision"],
     )
-    task = PairTask(encoder, dataset, subset(options.seed, "train", len(dataset), options.max_samples), options)
+    task = PairTask(
+        encoder,
+        dataset,
+        subset(options.seed, "train", len(dataset), options.max_samples),
+        negatives_per_positive=options.negatives_per_positive,
+        seed=options.seed,
+    )
     steps, tokens = [], []
-    for epoch, samples in list(Updates(task.order, task.samples, options))[: job["steps"]]:
+    for epoch, samples in list(Updates(task.order, task.samples, loop(options)))[: job["steps"]]:
         pairs, labels = zip(*(task.pair(int(sample), epoch) for sample in samples), strict=True)
         queries, documents = zip(*pairs, strict=True)
         steps.append({"queries": queries, "documents": documents, "labels": labels})

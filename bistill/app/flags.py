@@ -11,7 +11,7 @@ from bistill import config
 from bistill.options import Options
 
 PARAMETER: Final = re.compile(r"`([A-Za-z_]+(?:\.\w+)?)`")
-# Parameters whose flag has another name than they have.
+# Parameters whose flag has another name than they have, or that several flags set.
 RENAMED: Final = {
     "Version.root": "data_root",
     "Version.name": "data_version",
@@ -54,6 +54,7 @@ RENAMED: Final = {
     "Beside.base": "base_model",
     "Beside.teacher": "teacher_path",
     "Beside.compared": "compare_with",
+    "losses": "listwise_weight contrastive_weight negative_penalty_weight info_nce_weight",
 }
 
 
@@ -63,8 +64,8 @@ def spoken(text: str) -> str:
 
 
 def _flag(parameter: str) -> str:
-    name = RENAMED.get(parameter, parameter.rpartition(".")[2])
-    return f"--{name}" if name in _names() else ""
+    names = RENAMED.get(parameter, parameter.rpartition(".")[2]).split()
+    return ", ".join(f"--{name}" for name in names) if _names().issuperset(names) else ""
 
 
 @cache

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bistill import __version__, artifacts, console
+from bistill.app import assembling
+from bistill.app.commands.distill import train as train_student
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.commands.search import answer
+from bistill.app.commands.teacher import train as train_teacher
 from bistill.candidates.scores.teachers import is_model
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
 from bistill.data.store.opening import load_split
@@ -23,8 +26,6 @@ from bistill.evaluation.report.summary import print_summary
 from bistill.models.files import loading
 from bistill.options import Options, altering
 from bistill.training.run.folder import has_checkpoints
-from bistill.training.student.train import train as train_student
-from bistill.training.teacher.train import train as train_teacher
 
 # Options of the sections that follow from others, and what to give instead.
 DECIDED = {
@@ -70,6 +71,8 @@ def run(options: PipelineOptions) -> None:
         BistillError: data or a model cannot be used.
     """
     teacher, distillation, evaluation = joined(options)
+    # What is wrong with a later stage is said before an earlier one begins.
+    assembling.teacher_training(teacher), assembling.student_training(distillation), assembling.taught_by(distillation)
     stages = (
         Stage(
             "teacher",

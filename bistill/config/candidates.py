@@ -18,7 +18,6 @@ from bistill.config.shared import (
     StudentOptions,
     TeacherPath,
 )
-from bistill.errors import OptionError
 from bistill.options import Option, Options
 
 ScoresAction = Literal["show", "export", "import", "rebuild"]
@@ -107,21 +106,6 @@ class ListOptions(LexicalOptions):
             maximum=1,
         ),
     ] = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.own_documents is not None and self.own_documents >= self.K:
-            raise OptionError(
-                "a list of K documents has none left for those of other queries",
-                where="--own_documents",
-                found=self.own_documents,
-                todo=f"give less than --K {self.K}, or leave it out: then all K are the query's own",
-            )
-
-    @property
-    def own_negatives(self) -> int:
-        """Negatives of a list that are the query's own candidates."""
-        return (self.K if self.own_documents is None else self.own_documents) - 1
 
 
 @dataclass(frozen=True, kw_only=True)

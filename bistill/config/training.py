@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from bistill.candidates.settings import Choice, Redraw
 from bistill.config.candidates import LexicalOptions, ListOptions, ScoringOptions
@@ -18,14 +18,8 @@ from bistill.config.shared import (
     TeacherPath,
     UpdateSize,
 )
-from bistill.errors import OptionError
 from bistill.options import Option, Options
 from bistill.training.settings import InBatch, Score, WeakStudent, WeakTeacher
-
-# Weights of the losses that act on the student's score.
-ON_SCORE: Final = ("listwise_weight", "contrastive_weight", "negative_penalty_weight")
-# Numbers of the shortest vectors that can be learned beside the whole ones.
-MATRYOSHKA_LEAST: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,61 +190,3 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
     allow_weak_teacher: Annotated[
         bool, Option("The former name of --weak_teacher labels, which is the default.", alters_result=False)
     ] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_own_documents()
-        self._check_weights()
-        if self.allow_weak_teacher and self.weak_teacher == "stop":
-            raise OptionError(
-                "one of them goes on with a weak teacher, the other stops",
-                where="--allow_weak_teacher, --weak_teacher",
-                found=self.weak_teacher,
-                todo="give one of them",
-            )
-        sizes = self.matryoshka
-        if sizes and (sizes[-1] < MATRYOSHKA_LEAST or list(sizes) != sorted(set(sizes), reverse=True)):
-            raise OptionError(
-                f"falling numbers of at least {MATRYOSHKA_LEAST} are expected",
-                where="--matryoshka",
-                found=sizes,
-                todo="give numbers such as 256 128 64",
-            )
-        if not all(0 < share < 1 for share in self.merge_with_start):
-            raise OptionError(
-                "a share of the training lies between 0 and 1",
-                where="--merge_with_start",
-                found=self.merge_with_start,
-                todo="give numbers such as 0.9 0.8 0.7 0.6 0.5; 1 is always tried",
-            )
-
-    def _check_weights(self) -> None:
-        on_score = {name: getattr(self, name) for name in ON_SCORE}
-        if any(on_score.values()):
-            return
-        where = ", ".join(f"--{name}" for name in on_score)
-        if not self.info_nce_weight:
-            raise OptionError(
-                "the weights of all losses are 0, so there is nothing to learn",
-                where=f"{where}, --info_nce_weight",
-                found=0,
-                todo="give one of them a weight above 0",
-            )
-        if self.score == "calibrated":
-            raise OptionError(
-                "no loss acts on the score: the cross-entropy of the labels acts on the cosine",
-                where=where,
-                found=0,
-                todo="give one of them a weight above 0, or leave out --score calibrated",
-            )
-
-    def _check_own_documents(self) -> None:
-        if self.own_documents is None:
-            return
-        if self.batch_size * self.own_documents < self.K:
-            raise OptionError(
-                "a batch holds fewer documents than a list",
-                where="--own_documents",
-                found=f"--batch_size {self.batch_size}, --own_documents {self.own_documents}, --K {self.K}",
-                todo=f"give --batch_size {-(-self.K // self.own_documents)}, more --own_documents, or a lower --K",
-            )

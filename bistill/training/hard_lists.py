@@ -12,9 +12,10 @@ from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.kept import kept
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import in_corpus
-from bistill.config import DistillationOptions, TeacherOptions
+from bistill.candidates.settings import Lexical
 from bistill.data.queries import choice
 from bistill.data.sampling import generator, in_turn
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.training.validation import LIST_SIZE
@@ -25,7 +26,7 @@ PRICE: Final = 0.1
 LEAST_LISTS: Final = 10
 
 
-def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | DistillationOptions) -> list[CandidateList]:
+def hard_lists(collection: Collection, *, count: int, seed: int, lexical: Lexical) -> list[CandidateList]:
     """Lists of validation queries: positives (at most half of a list), labelled negatives, then BM25's first documents,
     random ones where it finds too few; ``LIST_SIZE`` documents where there are as many.
 
@@ -33,20 +34,22 @@ def hard_lists(valid: Dataset, corpus: Corpus, options: TeacherOptions | Distill
     by chance, and the teacher's validation and the gate read the same.
 
     Args:
-        valid: validation queries.
-        corpus: documents to find candidates in, those of ``valid`` first.
-        options: number of queries, seed, and what a word is.
+        collection: validation queries, and documents to find candidates in.
+        count: queries at most.
+        seed: of the choice of queries and of what is drawn.
+        lexical: what a word is.
 
     Raises:
         DataError: no validation query has a positive.
     """
-    query_ids = choice.with_positive(valid, options.seed, "valid", options.valid_samples)
+    valid, corpus = collection
+    query_ids = choice.with_positive(valid, seed, "valid", count)
     pool = corpus.different()
-    miner = LexicalMiner(valid.queries, pool, tokens=options.lexical_tokens)
+    miner = LexicalMiner(valid.queries, pool, tokens=lexical.tokens)
     found = in_corpus(kept(miner, valid, pool, query_ids, 2 * LIST_SIZE), pool)
-    turn = valid.with_positive[in_turn(options.seed, "valid", len(valid.with_positive), options.valid_samples)]
+    turn = valid.with_positive[in_turn(seed, "valid", len(valid.with_positive), count)]
     return [
-        _list(int(query), row[row >= 0].tolist(), valid, corpus, options.seed)
+        _list(int(query), row[row >= 0].tolist(), valid, corpus, seed)
         for query, row in zip(turn, found[np.searchsorted(query_ids, turn)], strict=True)
     ]
 

@@ -40,6 +40,23 @@ class Loop(Settings):
 
 
 @dataclass(frozen=True)
+class Place(Settings):
+    """Where a run is at work, and what becomes of what is there.
+
+    Attributes:
+        output_dir: folder of the model.
+        restart: begin anew where an interrupted run could go on; its checkpoints are deleted.
+        overwrite: replace a finished model that was made otherwise, once the new one is whole.
+        trackers: names of trackers of accelerate that are sent the figures, too.
+    """
+
+    output_dir: str
+    restart: bool = False
+    overwrite: bool = False
+    trackers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Validation(Settings):
     """When and on how much the best weights are chosen.
 

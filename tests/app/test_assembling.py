@@ -1,46 +1,46 @@
-"""From options to settings: the miners that ``--miners`` names."""
+"""What contradicts itself among the options of a distillation is said when settings are made of them, in flags."""
 
 from __future__ import annotations
 
 import pytest
 
-from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
-from bistill.config import CandidatesOptions, assembling
+from bistill.app import assembling, flags
+from bistill.config import DistillationOptions
 from bistill.errors import OptionError
-from bistill.models.settings import EncoderStart
 
 
-def miners(*names: str, **changes: object) -> tuple[MinerSettings, ...]:
-    options = CandidatesOptions(teacher_path="t", miners=names, **changes)  # type: ignore[arg-type]
-    return assembling.miners(options, options, "fp32")
+def training(**changes: object) -> object:
+    return assembling.student_training(DistillationOptions(teacher_path="t", output_dir="s", **changes))  # type: ignore[arg-type]
 
 
-def test_miners_and_their_depths_are_parsed() -> None:
-    assert miners("lexical:7", "labelled", "random", "dense", "cross_encoder:1", lexical_tokens="words") == (
-        Lexical(7, "words"),
-        Labelled(),
-        Random(),
-        Dense(),
-        CrossEncoderRanked(1, 200, Lexical(1, "words"), Dense(1)),
+def said(**changes: object) -> str:
+    with pytest.raises(OptionError) as raised:
+        training(**changes)
+    return flags.spoken(str(raised.value))
+
+
+def test_weights_that_leave_nothing_to_learn_are_refused() -> None:
+    training(listwise_weight=0)
+    assert said(listwise_weight=0, info_nce_weight=0).startswith(
+        "--listwise_weight, --contrastive_weight, --negative_penalty_weight, --info_nce_weight: the weights of all "
+        "losses are 0, so there is nothing to learn\n"
     )
-    assert miners("dense", "lexical:7", mining_depth=3) == (Dense(3), Lexical(7))
-    assert miners("random:9", "labelled:2", mining_depth=3) == (Random(9), Labelled(2))
-    own = EncoderStart("other", precision="fp32", trust_remote_code=True)
-    assert miners("dense", miner_model="other", trust_remote_code=True, max_len=8) == (Dense(None, own),)
+    assert "no loss acts on the score" in said(listwise_weight=0, score="calibrated")
+    training(listwise_weight=0, contrastive_weight=0.3, score="calibrated")
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (("lexcal",), r"--miners: unknown miner\n  found: 'lexcal'\n  do: give any of labelled, random, lexical"),
-        (("dense:0",), r"the depth is no number above 0\n  found: 'dense:0'\n  do: give dense:50"),
-        (("dense:-3",), "no number above 0"),
-        (("dense:x",), "no number above 0"),
-        (("dense:",), "no number above 0"),
-        (("lexical:5", "random", "lexical:9"), r"named twice\n  found: 'lexical:9'"),
-        ((), "at least one miner is needed"),
-    ],
-)
-def test_what_is_no_miner_is_an_error(given: tuple[str, ...], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        miners(*given)
+def test_own_documents_that_cannot_be_are_said() -> None:
+    assert said(K=4, own_documents=4).endswith(
+        "found: 4\n  do: give less than --K 4, or leave it out: then all are the query's own"
+    )
+    assert said(K=9, own_documents=2, batch_size=4) == (
+        "--own_documents: a batch holds fewer documents than a list\n"
+        "  found: '--batch_size 4, --own_documents 2, --K 9'\n"
+        "  do: give --batch_size 5, more --own_documents, or a lower --K"
+    )
+
+
+def test_a_weak_teacher_cannot_be_allowed_and_stop_the_run() -> None:
+    options = DistillationOptions(teacher_path="t", output_dir="s", allow_weak_teacher=True, weak_teacher="stop")
+    with pytest.raises(OptionError, match="one of them goes on with a weak teacher"):
+        assembling.taught_by(options)

@@ -12,10 +12,10 @@ import pytest
 
 from bistill import journal
 from bistill.app import pipeline
+from bistill.app.commands.teacher import train as train_teacher
 from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import DataError, ModelError, OptionError
 from bistill.training.student import gate
-from bistill.training.teacher.train import train as train_teacher
 
 WORDS = """
     file list sort set map tree graph query key value red blue green json network socket thread string number parse
@@ -258,7 +258,7 @@ def test_a_model_that_the_pipeline_did_not_make_is_refused(options: PipelineOpti
     own = dataclasses.replace(options.teacher, data_version="tiny", lr=3e-4)
     train_teacher(own)
     record = Path("models/teacher/bistill.json").read_bytes()
-    with pytest.raises(OptionError, match=r"--lr was 0\.0003, is None"):
+    with pytest.raises(OptionError, match=r"`lr` was 0\.0003, is None"):
         pipeline.run(options)
     assert Path("models/teacher/bistill.json").read_bytes() == record
     assert not Path("models/student").exists()

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bistill import losses
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.in_batch import InBatchNegatives, documents_beside
 from bistill.candidates.lists import CandidateList
@@ -18,9 +17,10 @@ from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
-from bistill.training.student.list_task import ListTask
+from tests.assembled import list_task
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import built, distilling, folded, is_relevant, losses_of, own_lists, relevances
+from tests.losses.contract import distillation
 
 
 def test_the_loss_is_that_of_matrices_built_pair_by_pair(small: Small, tiny_encoder: Path, tiny_teacher: Path) -> None:
@@ -30,7 +30,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(small: Small, tiny_enco
     pools = built(small, made)
     candidates = {pool.query_id: pool.documents.tolist() for pool in pools}
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
-    task = ListTask(student, small.dataset, small.corpus, pools, made)
+    task = list_task(made, student, Collection(small.dataset, small.corpus), pools)
     assert task.fingerprints() == {"pools": pools.fingerprint()}
     removed = relevant = unknown = twice = 0
     for (epoch, lists), (_, rows) in zip(own_lists(pools, made), Updates(task.order, task.samples, made), strict=True):
@@ -62,9 +62,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(small: Small, tiny_enco
         queries = student.encode_queries([small.dataset.queries[item.query_id] for item in lists])
         vectors = student.encode_documents(small.corpus.take(documents))
         scores = torch.tensor((queries @ vectors.T + 1) / 2)
-        expected = losses.distillation(
-            teacher, scores, positive, mask, tau=0.2, contrastive_weight=0.3, negative_penalty_weight=0.4
-        )
+        expected = distillation(teacher, scores, positive, mask)
         student.model.eval()
         found = losses_of(task, rows, epoch)
         for name, value in expected.items():
@@ -81,7 +79,7 @@ def test_imported_scores_that_are_missing_leave_finite_losses(small: Small, tiny
     name = import_scores("some", scores)
     made = distilling(small, name, tiny_encoder, miners=("labelled",), K=2)
     pools = built(small, made)
-    task = ListTask(BiEncoder.load(str(tiny_encoder)), small.dataset, small.corpus, pools, made)
+    task = list_task(made, BiEncoder.load(str(tiny_encoder)), Collection(small.dataset, small.corpus), pools)
     for epoch, rows in Updates(task.order, task.samples, made):
         assert any(len(item.documents) > 2 for item in task.lists(rows, epoch))
         assert all(torch.isfinite(value) for value in losses_of(task, rows, epoch).values())

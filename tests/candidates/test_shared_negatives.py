@@ -18,8 +18,8 @@ from bistill.data.sampling import generator
 from bistill.data.store.collection import Collection
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
-from bistill.training.student.list_task import ListTask
 from tests import assembled
+from tests.assembled import list_task
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import as_pool, built, distilling, is_relevant, losses_of, own_lists, relevances
 
@@ -160,7 +160,7 @@ def test_a_batch_of_shared_documents_is_that_of_own_ones_with_fewer_texts(
     made = distilling(small, tiny_teacher, tiny_encoder, **SHARED)
     pools, shared = prepared(small, made)
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
-    task = ListTask(student, small.dataset, small.corpus, pools, made, shared)
+    task = list_task(made, student, Collection(small.dataset, small.corpus), pools, shared)
     student.model.eval()
     planned = list(Updates(task.order, task.samples, made))
     lists = {(epoch, *rows): task.lists(rows, epoch) for epoch, rows in planned[::-1]}
@@ -172,7 +172,7 @@ def test_a_batch_of_shared_documents_is_that_of_own_ones_with_fewer_texts(
         assert len(batch.lengths) <= len(rows) * (1 + 2) < len(rows) * (1 + made.K)
         owned = [as_pool(item) for item in extended]
         plain = dataclasses.replace(made, own_documents=None, max_negative_score=None)
-        other = ListTask(student, small.dataset, small.corpus, ScoredPools(owned, Counts()), plain)
+        other = list_task(plain, student, Collection(small.dataset, small.corpus), ScoredPools(owned, Counts()))
         found, expected = losses_of(task, rows, epoch), losses_of(other, np.arange(len(rows)), epoch)
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-5)

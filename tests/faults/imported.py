@@ -9,7 +9,7 @@ import transformers.models.bert.modeling_bert
 import tyro
 
 import bistill.app.cli
-import bistill.training.student.train
-import bistill.training.teacher.train
+import bistill.app.commands.distill
+import bistill.app.commands.teacher
 
 __all__ = ["bistill", "peft", "transformers", "tyro"]

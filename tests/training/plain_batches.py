@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bistill.config import DistillationOptions, TeacherOptions, assembling
-from bistill.data.store.corpus import Corpus
+from bistill.data.store.collection import Collection
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.models import lora
@@ -22,8 +22,8 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.batch import Batch
 from bistill.training.student.list_task import ListTask, training_lists
-from bistill.training.teacher.train import PairTask
-from tests.assembled import built, opened
+from bistill.training.teacher.pairs import PairTask
+from tests.assembled import built, list_task, opened
 
 ALL = 10**6
 QUERIES = np.array([7, 2, 9])
@@ -83,7 +83,7 @@ def teacher_case(data_root: Path, start: Path, *, use_lora: bool) -> Case:
     dataset = load_split(data_root / "tiny" / "train.csv")
     encoder = CrossEncoder.start(str(start), max_len=64, precision="fp32", seed=0)
     prepare(encoder, options)
-    task = PairTask(encoder, dataset, np.arange(12), options)
+    task = PairTask(encoder, dataset, np.arange(12), negatives_per_positive=4, seed=42)
     samples = task.order(3, 1)[:11]
     pairs = [task.pair(int(sample), 1) for sample in samples]
 
@@ -136,7 +136,7 @@ def student_case(data_root: Path, start: Path, teacher: Path, *, use_lora: bool,
     corpus = assembling.version(options).corpus(dataset)
     encoder = BiEncoder.load(str(start), max_len=64, precision="fp32")
     prepare(encoder, options)
-    task = list_task(encoder, dataset, corpus, options)
+    task = task_of(encoder, Collection(dataset, corpus), options)
     texts = plain_texts(task, dataset)
 
     def rows(model: nn.Module, places: np.ndarray) -> Tensor:
@@ -152,11 +152,11 @@ def student_case(data_root: Path, start: Path, teacher: Path, *, use_lora: bool,
     return Case(task.batch(QUERIES, 1), encoder.model, rows, terms)
 
 
-def list_task(encoder: BiEncoder, dataset: Dataset, corpus: Corpus, options: DistillationOptions) -> ListTask:
-    with opened(options.teacher_path, options, "fp32") as teachers:
-        pools = built(options, dataset, corpus, np.arange(12), teachers)
-        task = ListTask(encoder, dataset, corpus, pools, options)
-    own = training_lists(pools, options, QUERIES, 1)
+def task_of(encoder: BiEncoder, collection: Collection, options: DistillationOptions) -> ListTask:
+    with opened(options.teacher_path, options) as teachers:
+        pools = built(options, *collection, np.arange(12), teachers)
+        task = list_task(options, encoder, collection, pools)
+    own = training_lists(pools, assembling.lists(options), QUERIES, seed=options.seed, epoch=1)
     pairs = zip(own, task.lists(QUERIES, 1), strict=True)
     further = (len(extended.documents) > len(item.documents) for item, extended in pairs)
     assert set(further) == {options.in_batch == "floor"}

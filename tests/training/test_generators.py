@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bistill import artifacts
-from bistill.training.student.train import train as distil
-from bistill.training.teacher.train import train as train_teacher
+from bistill.app.commands.distill import train as distil
+from bistill.app.commands.teacher import train as train_teacher
 from tests.training.conftest import distillation_options
 from tests.training.teacher.test_train import options as teacher_options
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bistill.config import TeacherOptions
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
-from bistill.training.hard_lists import hard_lists
+from tests.assembled import hard_lists_of
 from tests.training.student.test_gate import valid_of
 from tests.training.student.test_train import options
 
@@ -16,7 +17,7 @@ from tests.training.student.test_train import options
 def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(wide, tiny_teacher, tiny_encoder)
     valid, corpus = valid_of(made)
-    for item in hard_lists(valid, corpus, made):
+    for item in hard_lists_of(Collection(valid, corpus), made):
         record = valid[item.query_id]
         texts = corpus.take(item.documents)
         assert len(set(item.documents)) == len(texts) == 20 and item.positives == 1
@@ -35,7 +36,7 @@ def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_enco
 def test_lists_stand_in_an_order_that_the_seed_decides(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     def queries(**changes: object) -> list[int]:
         made = options(wide, tiny_teacher, tiny_encoder, **changes)
-        return [item.query_id for item in hard_lists(*valid_of(made), made)]
+        return [item.query_id for item in hard_lists_of(valid_of(made), made)]
 
     whole = queries(valid_samples=4)
     assert sorted(whole) == [0, 1, 2, 3]
@@ -49,7 +50,7 @@ def test_neither_a_copy_of_a_positive_nor_the_query_comes_in_labelled_or_not(
     rows = [["query", "positive", "negative"], ["what is red", "Red is a colour", "red is a  COLOUR"]]
     valid = load_split(write_csv(tmp_path / "valid.csv", rows))
     corpus = Corpus(valid.documents, ["ＲED is a colour", "what is red", "blue is one"])
-    (item,) = hard_lists(valid, corpus, TeacherOptions())
+    (item,) = hard_lists_of(Collection(valid, corpus), TeacherOptions())
     assert item == (0, (0, 4), (1.0, 0.0), 1, 0, 1)
     assert corpus[item.documents[1]] == "blue is one"
 
@@ -60,6 +61,6 @@ def test_many_positives_leave_half_of_a_list_to_negatives(
     rows = [["query", "passage", "label"], *[["read", f"read file {number}", "1"] for number in range(30)]]
     valid = load_split(write_csv(tmp_path / "valid.csv", rows))
     corpus = Corpus(valid.documents, [f"read tree {number}" for number in range(7)] + [f"key {n}" for n in range(50)])
-    (item,) = hard_lists(valid, corpus, TeacherOptions())
+    (item,) = hard_lists_of(Collection(valid, corpus), TeacherOptions())
     assert (len(item.documents), item.positives, item.labelled) == (20, 10, 0)
     assert not {*valid[0].positives} & {*item.documents[10:]}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import nn
 
+from bistill.app import assembling
 from bistill.app.profile.arithmetic import Weights
 from bistill.app.profile.measuring import UNTIMED, MeasuredWork, Outcome, Watch, repeated
 from bistill.app.profile.meters import PeakMemory, TokenMeter, token_weights
@@ -19,6 +20,7 @@ from bistill.candidates.pools import Counts, QueryPool, ScoredPools
 from bistill.config import BenchOptions, DistillationOptions, ScoringOptions, TeacherOptions
 from bistill.data.queries import choice
 from bistill.data.sampling import subset
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.errors import DataError
@@ -29,9 +31,11 @@ from bistill.models.compute.precision import default_device
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
 from bistill.training.loop.engine import Engine, Task
-from bistill.training.student import list_task
+from bistill.training.settings import Loop
 from bistill.training.student import train as distillation
+from bistill.training.student.list_task import ListTask
 from bistill.training.teacher import train as teacher
+from bistill.training.teacher.pairs import PairTask
 
 T = TypeVar("T", TeacherOptions, DistillationOptions)
 
@@ -102,11 +106,15 @@ def train_teacher(dataset: Dataset, lists: WorkLists, options: BenchOptions) -> 
     """Updates of a teacher on labelled pairs."""
     with PeakMemory(default_device()) as memory:
         own = _options(TeacherOptions, options, model_name=options.teacher_path)
-        encoder = teacher.start(own)
+        training = assembling.teacher_training(own)
+        encoder = teacher.start(training)
         pair = (dataset.queries[lists.query_ids[0]], dataset.documents[lists.documents[0][0]])
         weights = token_weights(encoder.model, lambda: encoder.logits([pair]))
-        task = teacher.PairTask(encoder, dataset, np.array(lists.query_ids), own)
-        measured = _updates(task, encoder, own, options.steps)
+        own_negatives = training.negatives_per_positive
+        task = PairTask(
+            encoder, dataset, np.array(lists.query_ids), negatives_per_positive=own_negatives, seed=options.seed
+        )
+        measured = _updates(task, encoder, training.loop, options.steps)
     return Outcome(measured, weights, memory.mib)
 
 
@@ -132,10 +140,13 @@ def distil(dataset: Dataset, lists: WorkLists, options: BenchOptions) -> Outcome
     _score_rest(dataset, lists, options)
     with PeakMemory(default_device()) as memory:
         own = _options(DistillationOptions, options)
-        encoder = distillation.student(own)
+        training = assembling.student_training(own)
+        encoder = distillation.start(training)
         weights = _student_weights(encoder, dataset)
-        task = list_task.ListTask(encoder, dataset, Corpus(dataset.documents), lists.pools(), own)
-        measured = _updates(task, encoder, own, options.steps)
+        collection = Collection(dataset, Corpus(dataset.documents))
+        of_lists, objective = training.candidates.lists, training.objective
+        task = ListTask(encoder, collection, lists.pools(), of_lists, objective, seed=options.seed)
+        measured = _updates(task, encoder, training.loop, options.steps)
     return Outcome(measured, weights, memory.mib)
 
 
@@ -145,7 +156,7 @@ def encode(dataset: Dataset, _lists: WorkLists, options: BenchOptions) -> Outcom
     chosen = subset(options.seed, "documents", len(dataset.documents), size * (options.steps + UNTIMED))
     with PeakMemory(default_device()) as memory:
         own = _options(DistillationOptions, options, use_lora=False)
-        encoder = distillation.student(own)
+        encoder = distillation.start(assembling.student_training(own))
 
         def run(number: int) -> int:
             rows = np.arange(number * size, (number + 1) * size) % len(chosen)
@@ -161,18 +172,18 @@ WORKS = {"teacher": train_teacher, "scoring": score, "distillation": distil, "en
 ITEMS = {"teacher": "pairs", "scoring": "pairs", "distillation": "queries", "encoding": "texts"}
 
 
-def _updates(task: Task, encoder: CrossEncoder | BiEncoder, options: T, steps: int) -> MeasuredWork:
+def _updates(task: Task, encoder: CrossEncoder | BiEncoder, loop: Loop, steps: int) -> MeasuredWork:
     """Updates through the engine, as many epochs as they take; nothing is written."""
-    size, samples = options.batch_size, task.samples
+    size, samples = loop.batch_size, task.samples
     per_epoch = math.ceil(samples / size)
-    options = dataclasses.replace(options, epochs=math.ceil((steps + UNTIMED) / per_epoch))
+    loop = dataclasses.replace(loop, epochs=math.ceil((steps + UNTIMED) / per_epoch))
 
     def items(step: int) -> int:
         return min(size, samples - (step - 1) % per_epoch * size)
 
     with TokenMeter(encoder.model) as meter:
         watch = Watch(meter, steps, encoder.device, items)
-        Engine(task, options, precision=encoder.precision, hooks=[watch]).run()
+        Engine(task, loop, precision=encoder.precision, hooks=[watch]).run()
     assert watch.measured is not None
     return watch.measured
 

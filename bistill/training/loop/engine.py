@@ -19,7 +19,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from bistill.config import LoraOptions, TrainingOptions
 from bistill.data.sampling import generator
 from bistill.errors import TrainingError
 from bistill.models.compute.precision import float32_products
@@ -28,12 +27,13 @@ from bistill.training.loop import memory, optimizer, schedule
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.loop.prefetch import Prefetch
-from bistill.training.loop.update import Update
+from bistill.training.loop.update import Held, Update
 from bistill.training.loop.updates import Updates
 from bistill.training.run import signals
 from bistill.training.run.checkpoint import State
 from bistill.training.run.folder import refuse_several
 from bistill.training.run.saving import Saving
+from bistill.training.settings import Loop
 
 
 class Task(Protocol):
@@ -68,34 +68,36 @@ class Engine:
 
     Args:
         task: model, samples and batches.
-        options: epochs, batch size, learning rate, schedule, seed.
+        loop: epochs, batch size, learning rate, schedule, seed.
         precision: a concrete one (not ``auto``).
         hooks: called in order.
         saving: writes and reads checkpoints, and reports trouble; None: the run cannot be continued.
-        rates: peak learning rates; None: ``peak_lr`` of the options for all parameters.
+        rates: peak learning rates; None: that of the loop, or the usual one, for all parameters.
+        held: what a user can change where memory does not suffice, for the message.
     """
 
     def __init__(
         self,
         task: Task,
-        options: TrainingOptions,
+        loop: Loop,
         *,
         precision: Precision,
         hooks: Sequence[Hook] = (),
         saving: Saving | None = None,
         rates: schedule.Rates | None = None,
+        held: Held | None = None,
     ) -> None:
-        self.task, self.options, self.hooks, self.saving = task, options, list(hooks), saving
+        self.task, self.loop, self.hooks, self.saving = task, loop, list(hooks), saving
         AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision=precision if precision in ("bf16", "fp16") else "no")
         refuse_several(self.accelerator.num_processes)
         self._precision = precision
-        self._updates = Updates(task.order, task.samples, options)
+        self._updates = Updates(task.order, task.samples, loop)
         self.progress = Progress(total_steps=len(self._updates))
-        rates = rates or schedule.Rates(peak_lr(options))
-        groups = schedule.parameter_groups(task.model, rates, weight_decay=options.weight_decay)
+        rates = rates or schedule.Rates(peak_lr(loop.lr))
+        groups = schedule.parameter_groups(task.model, rates, weight_decay=loop.weight_decay)
         self.optimizer = optimizer.adamw(groups)
-        self.update = Update(task.model, self.optimizer, self.accelerator, options, self._trouble)
+        self.update = Update(task.model, self.optimizer, self.accelerator, loop, self._trouble, held or Held())
         self._batches = Prefetch(self._batch, self.progress.total_steps)
         self._leapt_to = -1  # step of the checkpoint that the last leap led back to
 
@@ -166,7 +168,8 @@ class Engine:
         progress = self.progress
         progress.step, progress.stop = state.step, state.schedule["stop"]
         progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch
-        progress.lr_factor = min(state.schedule["lr_factor"], self.options.resume_lr_factor)
+        most = self.saving.settings.lr_factor if self.saving else 1.0
+        progress.lr_factor = min(state.schedule["lr_factor"], most)
         progress.rollbacks = state.schedule["rollbacks"]
         held = state.schedule["micro_batch_tokens"]
         self.update.budget.restore(state.schedule.get("budget") or {"tokens": held})
@@ -192,9 +195,9 @@ class Engine:
         started = time.perf_counter()
         step = progress.step
         epoch, samples = self._updates[step]
-        lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.options.warmup_ratio)
+        lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.loop.warmup_ratio)
         progress.lr = optimizer.set_rate(self.optimizer, lr * progress.lr_factor)
-        seed = int(generator(self.options.seed, "step", progress.step).integers(2**62))
+        seed = int(generator(self.loop.seed, "step", progress.step).integers(2**62))
         try:
             done = self.update.run(lambda: self._batches.batch(step), samples, seed, step + 1)
         except TrainingError:
@@ -265,8 +268,8 @@ class Engine:
         yield from ((name, value) for name, value in model.named_buffers() if name in kept)
 
 
-def peak_lr(options: TrainingOptions) -> float:
-    """The learning rate of the options, or the usual one: 2e-5 for all weights, 2e-4 for LoRA (Hu et al., 2021)."""
-    if options.lr is not None:
-        return options.lr
-    return 2e-4 if isinstance(options, LoraOptions) and options.use_lora else 2e-5
+def peak_lr(lr: float | None, *, lora: bool = False) -> float:
+    """The learning rate that was given, or the usual one: 2e-5 for all weights, 2e-4 for LoRA (Hu et al., 2021)."""
+    if lr is not None:
+        return lr
+    return 2e-4 if lora else 2e-5

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,15 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from bistill.config import TrainingOptions
 from bistill.errors import MemoryShortageError
 from bistill.training.loop import diagnosis, memory, optimizer
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.budget import Budget
 from bistill.training.loop.micro_batches import Gradients
+from bistill.training.settings import Loop
 
 # Halvings of the loss scale of fp16 before a gradient counts as no number.
 SCALE_TRIES = 20
-# The smallest values that a message proposes.
-LEAST = {"max_len": 8, "batch_size": 1, "K": 2}
 
 Trouble = Callable[..., None]
 
@@ -44,6 +42,20 @@ class Done:
     micro_batches: int
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a user can change so that an update holds less, for the message where nothing else is left.
+
+    Attributes:
+        sizes: by parameter, such as ``Lists.size``: its value, and the smallest that makes sense; what helps most where
+            one text alone is too long comes first.
+        lora: whether adapters are trained instead of all weights.
+    """
+
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    lora: bool = False
+
+
 class _NonFiniteError(Exception):
     """The loss or the gradient holds values that are no numbers; the weights are as before."""
 
@@ -59,8 +71,9 @@ class Update:
         model: whose trainable parameters are changed.
         optimizer: of these parameters.
         accelerator: precision, gradient scaling and clipping.
-        options: micro-batch budget and limit of the gradient's norm.
+        loop: micro-batch budget and limit of the gradient's norm.
         trouble: is told of what went wrong: (kind, message, **facts).
+        held: what a user can change where memory does not suffice.
 
     Attributes:
         budget: how much is held at once.
@@ -72,14 +85,15 @@ class Update:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         accelerator: Accelerator,
-        options: TrainingOptions,
+        loop: Loop,
         trouble: Trouble,
+        held: Held,
     ) -> None:
         self._model, self._accelerator, self._trouble = model, accelerator, trouble
         self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
-        self._limit = options.max_grad_norm or math.inf
-        self._options = options
-        self.budget = Budget(model, options.micro_batch_tokens or memory.first_budget(model, accelerator.device))
+        self._limit = loop.max_grad_norm or math.inf
+        self._held = held
+        self.budget = Budget(model, loop.micro_batch_tokens or memory.first_budget(model, accelerator.device))
         self.broken = False
         self._gradients: Gradients | None = None
 
@@ -202,7 +216,7 @@ class Update:
                 "memory does not suffice to make the batch",
                 where=where,
                 found=said,
-                todo=self._todo("batch_size", "K", "max_len"),
+                todo=self._todo(text_alone=False),
             )
         return " before the batch was made; it is made once more"
 
@@ -229,17 +243,19 @@ class Update:
             return f" with {batch.describe(place)} alone; from now on layers are computed twice instead of being kept"
         self.budget.undo(first_budget)
         if at is None:
-            part, todo = "the loss or the optimizer alone", self._todo("batch_size", "K", "max_len")
+            part, todo = "the loss or the optimizer alone", self._todo(text_alone=False)
         else:
             part = f"{batch.describe(place)} alone ({int(batch.lengths[place])} tokens)"
-            todo = self._todo("max_len", "batch_size", "K")
+            todo = self._todo(text_alone=True)
         raise MemoryShortageError(f"memory does not suffice for {part}", where=where, found=said, todo=todo)
 
-    def _todo(self, *names: str) -> str:
-        """What a user can do, with numbers; what helps most comes first."""
-        given = ((name, getattr(self._options, name, 0)) for name in names)
-        lower = [f"--{name} to {value // 2} (it is {value})" for name, value in given if value // 2 >= LEAST[name]]
+    def _todo(self, *, text_alone: bool) -> str:
+        """What a user can do, with numbers; what helps most comes first: of one text its length, else the others."""
+        sizes = list(self._held.sizes.items())
+        if not text_alone:
+            sizes = [*sizes[1:], *sizes[:1]]
+        lower = [f"`{name}` to {value // 2} (it is {value})" for name, (value, least) in sizes if value // 2 >= least]
         ways = [f"lower {', '.join(lower)}"] if lower else []
-        ways += [] if getattr(self._options, "use_lora", False) else ["train with --use_lora"]
-        ways += [] if self._accelerator.mixed_precision == "bf16" else ["give --precision bf16"]
-        return f"{', '.join(ways)}, or use a machine with more memory; other values than before need --restart"
+        ways += [] if self._held.lora else ["train with `lora`"]
+        ways += [] if self._accelerator.mixed_precision == "bf16" else ["give `precision` bf16"]
+        return f"{', '.join(ways)}, or use a machine with more memory; other values than before need `restart`"

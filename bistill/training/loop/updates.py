@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bistill.config import TrainingOptions
+from bistill.training.settings import Loop
 
 
 class Updates:
@@ -16,19 +16,19 @@ class Updates:
     Args:
         order: ids of all samples in the order in which an epoch sees them, by (seed, epoch).
         samples: samples of one epoch.
-        options: epochs, samples of an update, seed. The last update of an epoch has what is left.
+        loop: epochs, samples of an update, seed. The last update of an epoch has what is left.
 
     Attributes:
         of_an_epoch: updates of one epoch.
     """
 
-    def __init__(self, order: Callable[[int, int], np.ndarray], samples: int, options: TrainingOptions) -> None:
-        self.of_an_epoch = math.ceil(samples / options.batch_size)
-        self._order, self._options = order, options
+    def __init__(self, order: Callable[[int, int], np.ndarray], samples: int, loop: Loop) -> None:
+        self.of_an_epoch = math.ceil(samples / loop.batch_size)
+        self._order, self._loop = order, loop
         self._newest: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        return self.of_an_epoch * self._options.epochs
+        return self.of_an_epoch * self._loop.epochs
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         return (self[step] for step in range(len(self)))
@@ -39,6 +39,6 @@ class Updates:
         epoch, number = divmod(step, self.of_an_epoch)
         newest = self._newest
         if newest is None or newest[0] != epoch:
-            newest = self._newest = (epoch, self._order(self._options.seed, epoch))
-        start = number * self._options.batch_size
-        return epoch, newest[1][start : start + self._options.batch_size]
+            newest = self._newest = (epoch, self._order(self._loop.seed, epoch))
+        start = number * self._loop.batch_size
+        return epoch, newest[1][start : start + self._loop.batch_size]

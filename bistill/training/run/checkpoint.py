@@ -300,7 +300,7 @@ def _read_manifest(folder: Path, step: int) -> dict[str, Any]:
     # Another version may go without a fingerprint; one that is there and differs is damage in any version.
     if schema not in READABLE and (same or known is None):
         what = "the checkpoint is of another version of bistill"
-        todo = "go on with that version, or give --restart to begin anew"
+        todo = "go on with that version, or give `restart` to begin anew"
         raise ArtifactError(what, where=str(folder), found=schema, todo=todo)
     if not same:
         raise _DamageError(f"{name}: its fingerprint differs (one bit or more has changed)")

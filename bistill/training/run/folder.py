@@ -141,7 +141,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         raise ArtifactError(
             f"{what} needs {_readable(needed)}, free are {_readable(free)}",
             where=str(folder),
-            todo="free space, keep fewer checkpoints (--keep 1), or give another --output_dir",
+            todo="free space, keep fewer checkpoints (`keep` 1), or give another `output_dir`",
         )
 
 
@@ -177,7 +177,7 @@ def _lock(folder: Path) -> BaseFileLock:
             "another run is at work in this folder",
             where=str(folder),
             found=_owner(folder),
-            todo="wait for it, stop it, or give another --output_dir",
+            todo="wait for it, stop it, or give another `output_dir`",
         ) from None
     except OSError as error:
         raise artifacts.unwritable(folder, error) from None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bistill import console
 from bistill.journal import Journal, finite
 from bistill.training.loop.hook import Hook, Progress
+from bistill.training.settings import Validation
 from bistill.training.validation import Measured
 
 
@@ -126,10 +127,9 @@ class Validate(Hook):
         model: whose trainable weights are kept.
         measure: gives figures and histograms; called without gradients, in evaluation mode.
         criteria: names of figures, higher is better; later ones decide ties.
-        every: updates between measurements; 0: at the end of each epoch.
+        settings: when it measures, and when the run ends early.
         journal: receives an ``evaluation`` line each time.
         at_first: also measure before the first update; those weights are never the best.
-        patience: end the run after so many measurements without a better one; 0: never.
     """
 
     name = "validation"
@@ -140,13 +140,13 @@ class Validate(Hook):
         measure: Callable[[], Measured],
         *,
         criteria: tuple[str, ...],
-        every: int,
+        settings: Validation,
         journal: Journal,
         at_first: bool = False,
-        patience: int = 0,
     ) -> None:
         self._model, self._measure, self._criteria = model, measure, criteria
-        self._every, self._journal, self._at_first, self._patience = every, journal, at_first, patience
+        self._every, self._patience = settings.every, settings.patience
+        self._journal, self._at_first = journal, at_first
         self._weights: dict[str, Tensor] = {}
         self.first: dict[str, float] = {}
         self.figures: dict[str, float] = {}

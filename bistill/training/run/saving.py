@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +11,11 @@ from typing import Any
 import psutil
 
 from bistill import artifacts, console
-from bistill.config import TrainingOptions
-from bistill.errors import ArtifactError, OptionError
+from bistill.errors import ArtifactError
 from bistill.journal import Journal
-from bistill.options import differences
 from bistill.training.run.checkpoint import Checkpoints, State
+from bistill.training.run.given import Given, as_json, differences, refuse_changes
+from bistill.training.settings import Checkpointing
 
 # A copy of the state may take this share of the free memory, and is then written while training goes on.
 BACKGROUND_SHARE = 0.5
@@ -27,17 +26,17 @@ class Saving:
 
     Args:
         output_dir: folder of the run.
-        options: how often, and how many are kept.
+        settings: how often, how many are kept, and how a run goes on.
         run: what the run is, by part: ``options``, ``data``, ``models``, ``candidates``, ``validation`` must be the
             same for it to go on; ``versions`` may differ.
         journal: of the run.
     """
 
-    def __init__(self, output_dir: Path, options: TrainingOptions, run: dict[str, Any], journal: Journal) -> None:
-        self.run: dict[str, Any] = _as_json(run)
-        self._options, self._journal = options, journal
+    def __init__(self, output_dir: Path, settings: Checkpointing, run: dict[str, Any], journal: Journal) -> None:
+        self.run: dict[str, Any] = as_json(run)
+        self.settings, self._journal = settings, journal
         self._checkpoints = Checkpoints(
-            output_dir / artifacts.CHECKPOINTS_FOLDER, keep=options.keep, on_damage=self._damaged
+            output_dir / artifacts.CHECKPOINTS_FOLDER, keep=settings.keep, on_damage=self._damaged
         )
         self._saved_step, self._saved_at = -1, time.monotonic()
         self._writer: threading.Thread | None = None
@@ -61,7 +60,7 @@ class Saving:
             console.say(f"the checkpoint was written with other versions: {differences(then or {}, now or {})}")
         self._saved_step = state.step
         self._journal.write("resume", step=state.step)
-        console.say(f"going on from the checkpoint of step {state.step} (--restart begins anew)")
+        console.say(f"going on from the checkpoint of step {state.step} (`restart` begins anew)")
         return state
 
     def read(self, doubted: int = -1) -> State:
@@ -78,7 +77,7 @@ class Saving:
         state = self._checkpoints.read_newest()
         if state is None:
             raise ArtifactError(
-                "no checkpoint is whole", where=str(self._checkpoints.folder), todo="run with --restart"
+                "no checkpoint is whole", where=str(self._checkpoints.folder), todo="run with `restart`"
             )
         self._saved_step = state.step
         return state
@@ -89,9 +88,9 @@ class Saving:
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after an update."""
-        options = self._options
-        by_step = options.save_steps and step % options.save_steps == 0
-        by_time = options.save_minutes and time.monotonic() - self._saved_at >= options.save_minutes * 60
+        settings = self.settings
+        by_step = settings.steps and step % settings.steps == 0
+        by_time = settings.minutes and time.monotonic() - self._saved_at >= settings.minutes * 60
         return bool(by_step or by_time)
 
     def save(self, step: int, size: int, state: Callable[[bool], State]) -> None:
@@ -167,58 +166,29 @@ class Saving:
         self.trouble("damaged_checkpoint", message, path=str(folder))
 
 
-def prepare(output_dir: Path, options: TrainingOptions, wanted: dict[str, Any]) -> None:
-    """Find out before any work whether an interrupted run can go on in a folder; with ``--restart`` delete it.
+def prepare(output_dir: Path, given: Given, *, keep: int, restart: bool) -> None:
+    """Find out before any work whether an interrupted run can go on in a folder; where it is to begin anew, delete it.
 
     Args:
         output_dir: folder of the run.
-        options: of the command.
-        wanted: the options that decide the result.
+        given: to the run.
+        keep: checkpoints kept.
+        restart: whether it is to begin anew.
 
     Raises:
-        OptionError: an interrupted run of other options is in the folder.
+        OptionError: an interrupted run that was started otherwise is in the folder.
     """
-    checkpoints = Checkpoints(output_dir / artifacts.CHECKPOINTS_FOLDER, keep=options.keep)
-    if options.restart:
+    checkpoints = Checkpoints(output_dir / artifacts.CHECKPOINTS_FOLDER, keep=keep)
+    if restart:
         if steps := checkpoints.steps():  # also those that cannot be read: of another version, damaged
-            console.say(f"--restart: the checkpoints up to step {steps[-1]} in {checkpoints.folder} are deleted")
+            console.say(f"`restart`: the checkpoints up to step {steps[-1]} in {checkpoints.folder} are deleted")
         _remove_all(checkpoints)
     elif (newest := checkpoints.newest_run()) is not None:
-        refuse_changes({"options": newest[1].get("options", {})}, {"options": _as_json(wanted)})
+        refuse_changes({"options": newest[1].get("options", {})}, {"options": given.deciding()})
     elif not checkpoints.steps():  # a run that was broken off before its first checkpoint
         (checkpoints.folder / artifacts.SHARED_SCORES).unlink(missing_ok=True)
-
-
-def refuse_changes(then: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise unless a run and its checkpoint agree in all that decides the result.
-
-    Raises:
-        OptionError: with every difference by name.
-    """
-    found = []
-    if then.get("options") != now.get("options"):
-        found.append(differences(then.get("options", {}), now.get("options", {}), "--"))
-    for part in sorted((then.keys() | now.keys()) - {"options", "versions"}):
-        if then.get(part) != now.get(part):
-            found.append(f"{part} ({differences(_mapping(then.get(part)), _mapping(now.get(part)))})")
-    if found:
-        raise OptionError(
-            f"an interrupted run in this folder was started otherwise: {'; '.join(found)}",
-            where="--output_dir",
-            todo="give what it was started with, --restart to begin anew, or another --output_dir",
-        )
 
 
 def _remove_all(checkpoints: Checkpoints) -> None:
     (checkpoints.folder / artifacts.SHARED_SCORES).unlink(missing_ok=True)
     checkpoints.remove_all()
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {"value": value}
-
-
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """As it will be read back: tuples are lists."""
-    result: dict[str, Any] = json.loads(json.dumps(value))
-    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ class Track(Hook):
     Args:
         names: of trackers, as accelerate names them.
         folder: where those that write files write.
-        config: options of the run, shown by the trackers.
+        config: what the run was given, shown by the trackers.
     """
 
-    def __init__(self, names: tuple[str, ...], folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, names: tuple[str, ...], folder: Path, config: Mapping[str, Any]) -> None:
         self._names, self._folder = list(names), folder
         # Trackers take plain values only.
         self._config = {
@@ -80,11 +80,11 @@ def check_trackers(names: tuple[str, ...]) -> None:
         if name not in LOGGER_TYPE_TO_CLASS:
             raise OptionError(
                 "no such tracker",
-                where="--trackers",
+                where="`trackers`",
                 found=name,
                 todo=f"give {', '.join(map(str, LOGGER_TYPE_TO_CLASS))}",
             )
         if name not in installed:
             raise OptionError(
-                "the tracker's package is not installed", where="--trackers", found=name, todo=f"pip install {name}"
+                "the tracker's package is not installed", where="`trackers`", found=name, todo=f"pip install {name}"
             )

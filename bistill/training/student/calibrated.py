@@ -1,7 +1,7 @@
 """The line from cosines to probabilities of relevance: learned beside the student, and fitted at the end.
 
 p = sigmoid(a * cosine + b) with a > 0 ranks as the cosine does, but its values are free to lie anywhere in 0..1. Where
-the losses act on it (``--score calibrated``), their targets can be reached, which on (cosine + 1) / 2 they cannot
+the losses act on it (``Objective.score``), their targets can be reached, which on (cosine + 1) / 2 they cannot
 (``docs/decisions/0015-calibrated-score.md``). A sigmoid with learned slope and intercept over cosines: Zhai et al.
 2023, "Sigmoid Loss for Language Image Pre-Training".
 """
@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from bistill import console
 from bistill.candidates.lists import random_negatives
 from bistill.data.queries import choice
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
+from bistill.data.store.collection import Collection
 from bistill.errors import DataError, ModelError
 from bistill.evaluation.measures import exact
 from bistill.models import calibration
@@ -99,19 +98,19 @@ class LabelledPairs:
     relevant: np.ndarray
 
     @classmethod
-    def of(cls, valid: Dataset, corpus: Corpus, *, count: int, seed: int) -> LabelledPairs:
+    def of(cls, collection: Collection, *, count: int, seed: int) -> LabelledPairs:
         """Pairs of ``count`` queries with a positive chosen by ``seed``, and of the same share of those without: the
         very kinds by which an evaluation measures separation.
 
         Args:
-            valid: validation queries.
-            corpus: documents, those of ``valid`` first.
+            collection: validation queries and documents.
             count: queries at most.
             seed: of the choice of queries and random documents.
 
         Raises:
             DataError: no query has a positive.
         """
+        valid, corpus = collection
         rows: list[tuple[int, int, bool]] = []
         relevant = choice.with_positive(valid, seed, "valid", count)
         chosen = [*relevant, *choice.without_positive(valid, seed, "valid", count)]

@@ -17,19 +17,18 @@ import numpy as np
 from bistill import console
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
 from bistill.data.sampling import generator
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
+from bistill.data.store.collection import Collection
 from bistill.errors import ModelError
 from bistill.evaluation.measures import bootstrap
 from bistill.evaluation.measures.bootstrap import CONFIDENCE, Interval
 from bistill.models.bi_encoder import BiEncoder
+from bistill.training.settings import WeakTeacher
 from bistill.training.validation import LIST_SIZE, Measured, ValidationLists, list_figures
 
 WHAT_WOULD_HELP: Final = (
     "train the teacher with more labelled queries and hard negatives, longer, or with all weights instead of LoRA; "
-    "or give a re-ranker that was trained before as --model_name or --teacher_path"
+    "or give a re-ranker that was trained before as `model_name` or `teacher_path`"
 )
 # Queries of the first look at least, unless there are fewer.
 FIRST_LOOK: Final = 20
@@ -69,8 +68,7 @@ def looks(most: int) -> list[int]:
 def measure(
     teachers: Teachers,
     student: BiEncoder,
-    valid: Dataset,
-    corpus: Corpus,
+    collection: Collection,
     lists: list[CandidateList],
     *,
     most: int,
@@ -81,8 +79,7 @@ def measure(
     Args:
         teachers: whose scores shall be learned.
         student: untouched.
-        valid: validation queries.
-        corpus: documents of the lists.
+        collection: validation queries and documents of the lists.
         lists: what both rank, in the order in which they are read.
         most: lists read at most.
         seed: of the interval's draws.
@@ -92,7 +89,7 @@ def measure(
         figures, ``difference`` of nDCG@10 with its interval and that one's ``confidence``, ``verdict``, and ``leads``,
         which only a weak teacher does not; None where imported scores lack these pairs.
     """
-    asked = _covered(teachers, ValidationLists(valid.queries, corpus, lists))
+    asked = _covered(teachers, ValidationLists(collection.dataset.queries, collection.corpus, lists))
     if not asked.lists:
         console.say("the teacher gate is left out: the imported scores lack the pairs of the validation queries")
         return None
@@ -138,14 +135,18 @@ def judged(
     return Found(verdict, difference, confidence, *sides)
 
 
-def check(figures: dict[str, Any], options: DistillationOptions) -> DistillationOptions:
+def teaches(figures: dict[str, Any], weak_teacher: WeakTeacher) -> bool:
     """Say the figures, and what follows from them.
 
+    Args:
+        figures: of ``measure``.
+        weak_teacher: what happens where the teacher is weak.
+
     Returns:
-        The options of the run: those given, or where the teacher is weak ``labels_alone``.
+        Whether the teacher's scores are learned; else the labels alone teach.
 
     Raises:
-        ModelError: the teacher is weak, and the options ask to stop then.
+        ModelError: the teacher is weak, and the run is to stop then.
     """
     said = f"teacher gate, {figures['queries']} validation queries: {_said(figures)}"
     if figures["verdict"] == "leads":
@@ -153,40 +154,22 @@ def check(figures: dict[str, Any], options: DistillationOptions) -> Distillation
     elif figures["verdict"] == "undecided":
         console.say(f"{said}: undecided; the teacher counts as leading")
     if figures["verdict"] != "weak":
-        return options
-    if options.weak_teacher == "stop":
+        return True
+    if weak_teacher == "stop":
         raise ModelError(
             f"the teacher ranks lower than the untouched student: {_said(figures)}",
             where="teacher gate",
-            todo=f"{WHAT_WOULD_HELP}; or go on with the labels alone: leave out --weak_teacher stop",
+            todo=f"{WHAT_WOULD_HELP}; or go on with the labels alone: leave out `weak_teacher` stop",
         )
     console.say(f"{said}: the teacher ranks lower")
-    if options.weak_teacher == "teacher":
+    if weak_teacher == "teacher":
         console.say("the student learns from it all the same, and may end up worse than it starts")
-        return options
+        return True
     console.say(
         "so the labels alone teach: the teacher's scores are left out of the loss and remove no candidate. "
         f"For a teacher that helps, {WHAT_WOULD_HELP}"
     )
-    return labels_alone(options)
-
-
-def labels_alone(options: DistillationOptions) -> DistillationOptions:
-    """The same run without what its teacher says: neither its term of the loss nor its limits on candidates.
-
-    Where no other loss has a weight the labels' cross-entropy takes the term's place, and where none acts on the score
-    any more the score's line has nothing to learn.
-    """
-    on_score = options.contrastive_weight > 0 or options.negative_penalty_weight > 0
-    labels = options.info_nce_weight > 0
-    return dataclasses.replace(
-        options,
-        listwise_weight=0.0,
-        info_nce_weight=options.info_nce_weight if labels or on_score else options.listwise_weight,
-        score=options.score if on_score else "linear",
-        max_negative_ratio=None,
-        max_negative_score=None,
-    )
+    return False
 
 
 def _said(figures: dict[str, Any]) -> str:

@@ -6,23 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bistill import losses
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
+from bistill.candidates.settings import Lists
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import permutation
 from bistill.data.store.collection import Collection
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
 from bistill.errors import shown
+from bistill.losses import ListScores, linear_score, weighted_sum
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.compute.tokens import cached_tokens
 from bistill.training.loop.batch import Batch, Terms
 from bistill.training.student import matryoshka
 from bistill.training.student.calibrated import CalibratedStudent, ScoreLine
+from bistill.training.student.objective import Objective
 
 
 class ListTask:
@@ -32,36 +31,40 @@ class ListTask:
 
     Args:
         encoder: the student in training.
-        dataset: queries.
-        corpus: documents of the lists.
+        collection: queries, and documents of the lists.
         pools: scored candidates of the queries trained on.
-        options: size of the lists, whether all documents of a batch stand behind them, loss settings and seed.
-        shared: what fills the lists of ``own_documents``.
+        lists: what a list holds.
+        objective: losses, and whether all documents of a batch stand behind the lists.
+        seed: of the choice of lists.
+        shared: what fills lists of ``own_documents``.
         line: from cosines to the scores that the losses see, trained, too; None: they see the linear score.
     """
 
     def __init__(
         self,
         encoder: BiEncoder,
-        dataset: Dataset,
-        corpus: Corpus,
+        collection: Collection,
         pools: ScoredPools,
-        options: DistillationOptions,
+        lists: Lists,
+        objective: Objective,
+        *,
+        seed: int,
         shared: SharedNegatives | None = None,
         line: ScoreLine | None = None,
     ) -> None:
-        self._encoder, self._dataset, self._corpus, self._line = encoder, dataset, corpus, line
+        self._encoder, self._collection, self._line = encoder, collection, line
+        self._lists, self._objective, self._seed = lists, objective, seed
         self._model: nn.Module = encoder.model
         if line is not None:
             self._model = CalibratedStudent(encoder.model, line.to(encoder.device))
-        self._pools, self._options, self._shared = pools, options, shared
-        assert (shared is None) == (options.own_documents is None)
-        whole_batch = options.in_batch == "floor" and shared is None
-        self._in_batch = InBatchNegatives(Collection(dataset, corpus), pools) if whole_batch else None
+        self._pools, self._shared = pools, shared
+        assert (shared is None) == (lists.own_documents is None)
+        whole_batch = objective.in_batch == "floor" and shared is None
+        self._in_batch = InBatchNegatives(collection, pools) if whole_batch else None
         tokenizer, max_len, prompts = encoder.tokenizer, encoder.max_len, encoder.prompts
         self._queries = cached_tokens(
             tokenizer,
-            dataset.queries,
+            collection.dataset.queries,
             pools.query_ids,
             prompt=prompts.query,
             max_len=max_len,
@@ -69,7 +72,7 @@ class ListTask:
         )
         self._documents = cached_tokens(
             tokenizer,
-            corpus,
+            collection.corpus,
             pools.document_ids(),
             prompt=prompts.document,
             max_len=max_len,
@@ -102,13 +105,13 @@ class ListTask:
 
     def lists(self, samples: np.ndarray, epoch: int) -> list[CandidateList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
-        own = training_lists(self._pools, self._options, samples, epoch)
+        own = training_lists(self._pools, self._lists, samples, seed=self._seed, epoch=epoch)
         if self._shared is not None:
             return self._shared.extended(own, epoch)
         return own if self._in_batch is None else self._in_batch.extended(own, samples)
 
     def batch(self, samples: np.ndarray, epoch: int) -> Batch:
-        """The losses of a batch of queries on the score of the options, over whole vectors and their prefixes.
+        """The losses of a batch of queries over whole vectors and their prefixes.
 
         Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
         once; the mask holds what is no candidate of a query. Texts are the queries, then the documents.
@@ -124,15 +127,17 @@ class ListTask:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
 
             def of_vectors(vectors: Tensor) -> Terms:
-                return self._terms(vectors[: len(lists)] @ vectors[len(lists) :].T, teacher, positive, mask)
+                cosine = vectors[: len(lists)] @ vectors[len(lists) :].T
+                scores = ListScores(teacher, cosine, self._score(cosine), positive, mask)
+                return weighted_sum(self._objective.losses, scores)
 
-            return matryoshka.over_prefixes(of_vectors, vectors, self._options.matryoshka)
+            return matryoshka.over_prefixes(of_vectors, vectors, self._objective.matryoshka)
 
         def describe(place: int) -> str:
             if place < len(lists):
-                return f"query {queries[place]} {shown(self._dataset.queries[queries[place]])}"
+                return f"query {queries[place]} {shown(self._collection.dataset.queries[queries[place]])}"
             number = int(documents[place - len(lists)])
-            return f"document {number} {shown(self._corpus.take([number])[0])}"
+            return f"document {number} {shown(self._collection.corpus.take([number])[0])}"
 
         return Batch(
             lengths=batching.lengths(encodings),
@@ -143,26 +148,8 @@ class ListTask:
             describe=describe,
         )
 
-    def _terms(self, cosine: Tensor, teacher: Tensor, positive: Tensor, mask: Tensor) -> Terms:
-        """The losses of (queries, documents) matrices: the student's cosines, the teacher's scores, and their masks."""
-        options = self._options
-        terms = losses.distillation(
-            teacher,
-            self._score(cosine),
-            positive,
-            mask,
-            tau=options.tau,
-            listwise_weight=options.listwise_weight,
-            contrastive_weight=options.contrastive_weight,
-            negative_penalty_weight=options.negative_penalty_weight,
-        )
-        if options.info_nce_weight:
-            terms["info_nce"] = losses.info_nce(cosine, positive, mask & ~positive, options.info_nce_tau)
-            terms["loss"] = terms["loss"] + options.info_nce_weight * terms["info_nce"]
-        return terms
-
     def _score(self, cosine: Tensor) -> Tensor:
-        return losses.linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
+        return linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
 
     def _targets(self, lists: list[CandidateList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher's relevance, positives and mask, each (queries, documents)."""
@@ -177,8 +164,7 @@ class ListTask:
 
 
 def training_lists(
-    pools: ScoredPools, options: DistillationOptions, samples: np.ndarray, epoch: int
+    pools: ScoredPools, lists: Lists, samples: np.ndarray, *, seed: int, epoch: int
 ) -> list[CandidateList]:
     """The candidate lists of a batch of queries, given by their rows in the pools."""
-    lists = assembling.lists(options)
-    return [pools.training_list(int(row), lists, seed=options.seed, epoch=epoch) for row in samples]
+    return [pools.training_list(int(row), lists, seed=seed, epoch=epoch) for row in samples]

@@ -51,7 +51,7 @@ def prepare(encoder: BiEncoder, sizes: Sequence[int]) -> None:
     if sizes[0] >= encoder.dim:
         raise OptionError(
             "a prefix is shorter than the student's vectors",
-            where="--matryoshka",
+            where="`matryoshka`",
             found=f"{sizes[0]}, the vectors of {encoder.source} have {encoder.dim} numbers",
             todo=f"give numbers below {encoder.dim}",
         )

@@ -28,7 +28,7 @@ from bistill.training.validation import STUDENT_CRITERIA, Measured
 # nDCG@10 that a smaller share may cost: less than what the choice of some hundred validation queries decides by chance.
 TOLERANCE: Final = 0.002
 WHAT_WOULD_HELP: Final = (
-    "more training queries, a better teacher or a lower --lr may help; --weak_student trained writes the trained "
+    "more training queries, a better teacher or a lower `lr` may help; `weak_student` trained writes the trained "
     "weights all the same"
 )
 

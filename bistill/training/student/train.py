@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,28 +12,28 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.building import build
-from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.sampling import permutation
 from bistill.data.store.collection import Collection
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
-from bistill.journal import Journal
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import calibration_file, loading
 from bistill.training.hard_lists import affordable, hard_lists
 from bistill.training.loop.engine import peak_lr
 from bistill.training.loop.schedule import Rates
+from bistill.training.loop.update import Held
 from bistill.training.loop.updates import Updates
 from bistill.training.run import finished, stage
+from bistill.training.run.data import TrainingData
 from bistill.training.run.hooks import Validate
-from bistill.training.student import gate, matryoshka, merging
+from bistill.training.run.stage import Run, Training
+from bistill.training.settings import Checkpointing, Place
+from bistill.training.student import gate, matryoshka, merging, recorded
 from bistill.training.student.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.student.list_task import ListTask, training_lists
+from bistill.training.student.settings import StudentTraining, TaughtBy
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
 
 # Dimensions of the largest students that learn at these rates unless told otherwise: MiniLM, e5-small, bge-small.
@@ -41,201 +42,223 @@ SMALL_LR: Final = 1e-4
 SMALL_LORA_LR: Final = 1e-3
 
 
-def train(options: DistillationOptions) -> dict[str, Any]:
-    """Distil the teacher into a student and write its folder; one of the same options, data and models is kept.
+def train(
+    taught: TaughtBy,
+    data: TrainingData,
+    training: StudentTraining,
+    *,
+    place: Place,
+    checkpointing: Checkpointing,
+) -> Mapping[str, Any]:
+    """Distil teachers into a student and write its folder; one that was given the same, of the same data and models, is
+    kept.
+
+    Args:
+        taught: whose scores are learned.
+        data: labelled queries.
+        training: how.
+        place: where.
+        checkpointing: when checkpoints are written.
 
     Returns:
         The record also written to ``bistill.json``.
 
     Raises:
-        OptionError: a model of others is there, and ``overwrite`` is not given.
+        OptionError: a model that was made otherwise is there, and is not to be replaced.
         BistillError: data or a model cannot be used.
     """
-    teachers = [name for name in (options.teacher_path, *options.more_teachers) if is_model(name)]
-    stage.refuse_overwriting(options.output_dir, teachers, "the student would overwrite its teacher")
-    stage.refuse_overwriting(options.output_dir, [options.student_name], "the student would overwrite its start")
-    if options.miner_model is not None:
-        stage.refuse_overwriting(options.output_dir, [options.miner_model], "the student would overwrite its miner")
-    if (there := finished.model_of("student", options)) is not None:
+    output, given = place.output_dir, recorded.given(taught, data, training, place, checkpointing)
+    teachers = [name for name in taught.names if is_model(name)]
+    stage.refuse_overwriting(output, teachers, "the student would overwrite its teacher")
+    stage.refuse_overwriting(output, [training.start.name], "the student would overwrite its start")
+    stage.refuse_overwriting(
+        output, recorded.miner_models(training.candidates), "the student would overwrite its miner"
+    )
+
+    if (there := finished.model_of("student", place, given, partial(inputs, taught, data, training))) is not None:
         return there
-    with stage.recorded("distillation", options) as journal:
-        return _train(options, journal)
+    with stage.recorded("distillation", place, given, checkpointing) as run:
+        return _train(run, taught, data, training)
 
 
-def _train(options: DistillationOptions, journal: Journal) -> dict[str, Any]:
-    assembling.miners(options, options, options.precision)  # a wrong miner is said before anything is read
-    dataset, valid = stage.load_data(options, journal)
-    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
-    console.say(f"student: {choice.chosen_for_lists(dataset, query_ids)}")
-    corpus = assembling.version(options).corpus(dataset)
-    encoder = student(options)
-    matryoshka.prepare(encoder, options.matryoshka)
-    names, reading = (
-        (options.teacher_path, *options.more_teachers),
-        assembling.teacher_reading(options, options.precision),
-    )
-    with Teachers.open(names, options.teacher_weights, reading) as teachers:
-        teachers.calibrate(valid, seed=options.seed)
-        documents = assembling.version(options).corpus(valid)
-        hard = hard_lists(valid, documents, options)
-        taught, figures = _gate(options, encoder, len(query_ids), valid, documents, hard, teachers, journal)
-        labelled = LabelledPairs.of(valid, documents, count=options.valid_samples, seed=options.seed)
-        line = first_line(labelled.cosines(encoder), labelled.relevant) if taught.score == "calibrated" else None
-        task = _task(taught, encoder, dataset, query_ids, corpus, teachers, journal, line)
-        identities = teachers.identities()
-    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed).among(documents, hard)
-    validation = Validate(
-        task.model,
-        lambda: measure_student(encoder, lists),
-        criteria=STUDENT_CRITERIA,
-        every=options.eval_steps,
-        journal=journal,
-        at_first=True,
-        patience=options.patience,
-    )
-    return stage.fit(
-        "student",
-        task,
-        encoder,
-        options,
-        validation,
-        journal,
-        base_model=loading.portable(options.student_name),
-        inputs=finished.inputs_of(options),
-        start_layers=encoder.start_layers,
-        matryoshka=list(options.matryoshka) or None,
-        teacher_path=_portable(options.teacher_path),
-        teachers=identities,
-        teacher_gate=figures,
-        learned_from="teacher" if taught is options else "labels",
-        run={
-            "data": {"train": dataset.fingerprint, "valid": valid.fingerprint},
-            "models": {"start": loading.model_fingerprint(encoder.source)},
-            "candidates": task.fingerprints(),
-            "validation": {"lists": lists.fingerprint()},
-        },
-        rates=Rates(student_lr(options, encoder.dim), LINE_LR, task.line_parameters()),
-        settle=lambda: _merge(encoder, options, validation, lists, journal),
-        beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": valid.fingerprint}),
-    )
+def inputs(taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, str]:
+    """SHA-256 of the content of everything that a distillation reads, by the name under which it was given.
+
+    Raises:
+        ModelError: a model is neither on this machine nor can it be fetched.
+    """
+    models = {
+        "student_name": (training.start.name,),
+        "teacher_path": taught.names[:1],
+        "more_teachers": taught.names[1:],
+        "miner_model": recorded.miner_models(training.candidates),
+    }
+    content = {name: finished.content_of(names) for name, names in models.items()}
+    return {"data_version": data.version.content()} | content
 
 
-def _gate(
-    options: DistillationOptions,
-    encoder: BiEncoder,
-    queries: int,
-    valid: Dataset,
-    documents: Corpus,
-    hard: list[CandidateList],
-    teachers: Teachers,
-    journal: Journal,
-) -> tuple[DistillationOptions, dict[str, Any] | None]:
-    """Teacher and untouched student measured at a small part of the price of a training of so many queries; the options
-    that it learns by, and the figures."""
-    most = affordable(hard, queries * options.K)
-    figures = gate.measure(teachers, encoder, valid, documents, hard, most=most, seed=options.seed)
-    if figures is None:
-        return options, None
-    journal.write("gate", figures=figures)
-    return gate.check(figures, options), figures
-
-
-def _task(
-    options: DistillationOptions,
-    encoder: BiEncoder,
-    dataset: Dataset,
-    query_ids: np.ndarray,
-    corpus: Corpus,
-    teachers: Teachers,
-    journal: Journal,
-    line: ScoreLine | None = None,
-) -> ListTask:
-    """Scored candidates of all epochs; afterwards no teacher is needed any more."""
-    collection, lists, limits = Collection(dataset, corpus), assembling.lists(options), assembling.limits(options)
-    pools = build(
-        collection,
-        query_ids,
-        teachers,
-        miners=assembling.miners(options, options, options.precision),
-        lists=lists,
-        limits=limits,
-        epochs=options.epochs,
-        start=assembling.student_start(options, options.precision),
-        seed=options.seed,
-    )
-    counts = dataclasses.asdict(pools.counts)
-    shared = None
-    if options.own_documents is not None:
-        updates = Updates(partial(permutation, size=len(pools)), len(pools), options)
-        planned = ((epoch, training_lists(pools, options, samples, epoch)) for epoch, samples in updates)
-        kept = journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
-        shared = SharedNegatives(collection, pools, lists, limits, planned, teachers, seed=options.seed, kept=kept)
-        counts["shared"] = shared.counts
-    journal.write("candidates", **counts)
-    return ListTask(encoder, dataset, corpus, pools, options, shared, line)
-
-
-def student(options: DistillationOptions) -> BiEncoder:
+def start(training: StudentTraining) -> BiEncoder:
     """The Bi-Encoder that a student starts as, with adapters where these are wanted.
 
     Raises:
         ModelError: it cannot be loaded, or has modules that a student cannot have, or layers that cannot be left out.
-        OptionError: it has fewer layers than the options want.
+        OptionError: it has fewer layers than are wanted, or vectors no longer than a prefix that is to be learned.
     """
-    encoder = _start(options)
-    if (adapters := assembling.lora(options)) is not None:
-        encoder.model = lora.apply(encoder.model, adapters, new_keys=[], seed=options.seed)
+    encoder = BiEncoder.start(training.start)
+    if training.lora is not None:
+        encoder.model = lora.apply(encoder.model, training.lora, new_keys=[], seed=training.loop.seed)
     console.say(
         f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
     )
+    matryoshka.prepare(encoder, training.objective.matryoshka)
     return encoder
 
 
-def student_lr(options: DistillationOptions, dimensions: int) -> float:
+def student_lr(training: StudentTraining, dimensions: int) -> float:
     """The peak learning rate of a student whose vectors have so many dimensions; small ones learn faster.
 
     The rates of ``SMALL`` ones are measured (``docs/experiments.md``, "Labels beside the teacher" and "LoRA's learning
     rate"), the others' are usual.
     """
-    if options.lr is None and dimensions <= SMALL:
-        return SMALL_LORA_LR if options.use_lora else SMALL_LR
-    return peak_lr(options)
+    if training.loop.lr is None and dimensions <= SMALL:
+        return SMALL_LR if training.lora is None else SMALL_LORA_LR
+    return peak_lr(training.loop.lr, lora=training.lora is not None)
 
 
-def _start(options: DistillationOptions) -> BiEncoder:
-    """The untouched student."""
-    return BiEncoder.load(
-        options.student_name,
-        max_len=options.max_len,
-        layer_count=options.student_layers,
-        precision=options.precision,
-        query_prompt=options.query_prompt,
-        document_prompt=options.document_prompt,
-        pooling_name=options.pooling,
-        trust_remote_code=options.trust_remote_code,
+def _train(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, Any]:
+    seed, count = training.loop.seed, training.validation.queries
+    collection, valid = data.load(run.journal)
+    query_ids = choice.with_positive(collection.dataset, seed, "train", data.max_samples)
+    console.say(f"student: {choice.chosen_for_lists(collection.dataset, query_ids)}")
+    encoder = start(training)
+    with Teachers.open(taught.names, taught.weights, taught.reading) as teachers:
+        teachers.calibrate(valid.dataset, seed=seed)
+        hard = hard_lists(valid, count=count, seed=seed, lexical=training.candidates.lexical)
+        most = affordable(hard, len(query_ids) * training.candidates.lists.size)
+        figures = gate.measure(teachers, encoder, valid, hard, most=most, seed=seed)
+        if figures is not None:
+            run.journal.write("gate", figures=figures)
+        learned = training
+        if weak := figures is not None and not gate.teaches(figures, taught.weak):
+            learned = training.without_teacher()
+        labelled = LabelledPairs.of(valid, count=count, seed=seed)
+        calibrated = learned.objective.score == "calibrated"
+        line = first_line(labelled.cosines(encoder), labelled.relevant) if calibrated else None
+        kept = run.journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
+        task, counts = task_of(learned, encoder, collection, query_ids, teachers, line=line, shared_scores=kept)
+        run.journal.write("candidates", **counts)
+        identities = teachers.identities()
+    lists = ValidationLists.of(valid.dataset, count=count, seed=seed).among(valid.corpus, hard)
+    validation = Validate(
+        task.model,
+        lambda: measure_student(encoder, lists),
+        criteria=STUDENT_CRITERIA,
+        settings=training.validation,
+        journal=run.journal,
+        at_first=True,
+    )
+    fingerprints = {"train": collection.dataset.fingerprint, "valid": valid.dataset.fingerprint}
+    return stage.fit(
+        run,
+        Training(
+            "student",
+            task,
+            encoder,
+            training.loop,
+            training.lora,
+            validation,
+            rates=Rates(student_lr(training, encoder.dim), LINE_LR, task.line_parameters()),
+            identity={
+                "data": fingerprints,
+                "models": {"start": loading.model_fingerprint(encoder.source)},
+                "candidates": task.fingerprints(),
+                "validation": {"lists": lists.fingerprint()},
+            },
+            held=_held(training),
+            settle=lambda: _merge(encoder, training, validation, lists, run),
+            beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": fingerprints["valid"]}),
+            facts={
+                "base_model": loading.portable(training.start.name),
+                "inputs": inputs(taught, data, training),
+                "start_layers": encoder.start_layers,
+                "matryoshka": list(training.objective.matryoshka) or None,
+                "teacher_path": _portable(taught.names[0]),
+                "teachers": identities,
+                "teacher_gate": figures,
+                "learned_from": "labels" if weak else "teacher",
+            },
+        ),
     )
 
 
+def task_of(
+    training: StudentTraining,
+    encoder: BiEncoder,
+    collection: Collection,
+    query_ids: np.ndarray,
+    teachers: Teachers,
+    *,
+    line: ScoreLine | None = None,
+    shared_scores: Path | None = None,
+) -> tuple[ListTask, dict[str, Any]]:
+    """Scored candidates of all epochs, as a task, and how many there are; afterwards no teacher is needed any more.
+
+    Args:
+        training: how.
+        encoder: the student.
+        collection: queries and documents.
+        query_ids: queries that it learns from.
+        teachers: who score.
+        line: from cosines to the scores that the losses see, trained, too.
+        shared_scores: file in which the scores of documents of other queries lie for a run that goes on.
+    """
+    loop, lists, limits = training.loop, training.candidates.lists, training.candidates.limits
+    pools = build(
+        collection,
+        query_ids,
+        teachers,
+        miners=training.candidates.miners,
+        lists=lists,
+        limits=limits,
+        epochs=loop.epochs,
+        start=training.start,
+        seed=loop.seed,
+    )
+    counts = dataclasses.asdict(pools.counts)
+    shared = None
+    if lists.own_documents is not None:
+        updates = Updates(partial(permutation, size=len(pools)), len(pools), loop)
+        planned = (
+            (epoch, training_lists(pools, lists, samples, seed=loop.seed, epoch=epoch)) for epoch, samples in updates
+        )
+        shared = SharedNegatives(
+            collection, pools, lists, limits, planned, teachers, seed=loop.seed, kept=shared_scores
+        )
+        counts["shared"] = shared.counts
+    task = ListTask(encoder, collection, pools, lists, training.objective, seed=loop.seed, shared=shared, line=line)
+    return task, counts
+
+
 def _merge(
-    encoder: BiEncoder, options: DistillationOptions, validation: Validate, lists: ValidationLists, journal: Journal
+    encoder: BiEncoder, training: StudentTraining, validation: Validate, lists: ValidationLists, run: Run
 ) -> dict[str, Any]:
-    """Bring the best weights back towards the start as far as the options say and validation allows; how far is part
+    """Bring the best weights back towards the start as far as ``merging`` says and validation allows; how far is part
     of the record."""
     merged = merging.merge(
         encoder,
-        lambda: _start(options),
-        options.merge_with_start,
+        lambda: BiEncoder.start(training.start),
+        training.merging.shares,
         lambda: measure_student(encoder, lists),
         validation.measured_best,
         validation.measured_first,
-        journal,
-        keep_start=options.weak_student == "start",
-        seed=options.seed,
+        run.journal,
+        keep_start=training.merging.weak_student == "start",
+        seed=training.loop.seed,
     )
     validation.figures = merged.measured.figures
     if not merged.share:
         validation.best_step = 0
-    share = merged.share if options.merge_with_start or not merged.share else None
+    share = merged.share if training.merging.shares or not merged.share else None
     return {"merged_share": share, "beside_start": merged.beside_start}
 
 
@@ -248,6 +271,14 @@ def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: 
     facts = {"data": data, "relevant": relevant, "irrelevant": len(labelled.relevant) - relevant}
     calibration_file.write(folder, found, **facts)
     return {"calibration": {"a": found.a, "b": found.b, **facts}}
+
+
+def _held(training: StudentTraining) -> Held:
+    sizes: dict[str, tuple[int, int]] = {}
+    if training.start.max_len is not None:
+        sizes["EncoderStart.max_len"] = (training.start.max_len, 8)
+    sizes |= {"Loop.batch_size": (training.loop.batch_size, 1), "Lists.size": (training.candidates.lists.size, 2)}
+    return Held(sizes, lora=training.lora is not None)
 
 
 def _portable(teacher: str) -> str:

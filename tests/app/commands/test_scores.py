@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from bistill.app.commands.candidates import candidates
+from bistill.app.commands.distill import train
 from bistill.app.commands.scores import scores
 from bistill.candidates.scores.cache import ScoreCache, digest, folder_of, listing
 from bistill.candidates.scores.teachers import imported_identity
 from bistill.config import DistillationOptions, ScoresOptions
 from bistill.errors import ArtifactError, DataError, OptionError
-from bistill.training.student.train import train
 from tests.candidates.conftest import Small, import_scores
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from bistill.app.commands import teacher
 from bistill.config import TeacherOptions
 from bistill.data.store.version import Version
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import break_off, hashes
 
 

@@ -26,18 +26,18 @@ def limit(step: int) -> None:
 
 
 def main() -> None:
-    after_step, publish = hooks.WriteJournal.after_step, stage._publish
+    after_step, publish = hooks.WriteJournal.after_step, stage.publish
 
     def acting(self: hooks.WriteJournal, progress: Any) -> None:
         limit(progress.step)
         after_step(self, progress)
 
-    def publishing(encoder: Any, options: Any, record: dict[str, Any], *others: Any) -> None:
+    def publishing(encoder: Any, adapters: Any, record: dict[str, Any], *others: Any) -> None:
         limit(record["updates"] + 1)
-        publish(encoder, options, record, *others)
+        publish(encoder, adapters, record, *others)
 
     hooks.WriteJournal.after_step = acting  # type: ignore[method-assign]
-    stage._publish = publishing
+    stage.publish = publishing
     cli.run_command("teacher", sys.argv[2:])
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from bistill import artifacts
+from bistill.app.commands import teacher
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.journal import read
 from bistill.training.loop.engine import Progress
 from bistill.training.run import hooks, stage
 from bistill.training.run.checkpoint import Checkpoints
-from bistill.training.teacher import train as teacher
 
 MODEL = (artifacts.WEIGHTS_FILE, artifacts.BEST_MODEL)
 STEPS = 12
@@ -49,13 +49,13 @@ def before(patch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> N
 
 def before_publishing(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Do something when the last checkpoint is written and the model is not."""
-    publish = stage._publish
+    publish = stage.publish
 
     def acting(*given: Any) -> None:
         act()
         publish(*given)
 
-    patch.setattr(stage, "_publish", acting)
+    patch.setattr(stage, "publish", acting)
 
 
 def fail() -> None:

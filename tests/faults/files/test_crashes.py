@@ -12,10 +12,11 @@ import pytest
 
 from bistill import artifacts
 from bistill.app import pipeline
+from bistill.app.commands import teacher
 from bistill.config import EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.run import saving
-from bistill.training.teacher import train as teacher
+from bistill.training.teacher import train as stage
 from bistill.training.validation import Measured
 from tests.faults.files.runs import BrokenOffError, fail, hashes, journal, names, steps, student_options, whole
 
@@ -105,7 +106,7 @@ def test_an_evaluation_that_crashes_within_the_training_costs_at_most_the_update
 ) -> None:
     """17: the measurement on the validation queries crashes at update 9."""
     made = dataclasses.replace(options, output_dir=str(tmp_path / "run"))
-    measure = teacher.measure_teacher
+    measure = stage.measure_teacher
     calls: list[int] = []
 
     def third(*given: Any) -> Measured:
@@ -115,7 +116,7 @@ def test_an_evaluation_that_crashes_within_the_training_costs_at_most_the_update
         return measure(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(teacher, "measure_teacher", third)
+        patch.setattr(stage, "measure_teacher", third)
         with pytest.raises(BrokenOffError):
             teacher.train(made)
     assert whole(made) == [6, 8]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bistill import artifacts
+from bistill.app.commands import teacher
 from bistill.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.journal import read
 from bistill.training.run.checkpoint import FILES, Checkpoints, State
-from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import STEPS, break_off, checkpoint, flip, hashes, journal, names, steps, whole
 
 pytestmark = pytest.mark.slow

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from bistill.app.commands import teacher
 from bistill.config import TeacherOptions
 from bistill.errors import OptionError, TrainingError
 from bistill.training.loop.engine import Engine
-from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import STEPS, before, checkpoint, flip, hashes, journal, names, whole
 
 pytestmark = pytest.mark.slow

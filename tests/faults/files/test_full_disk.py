@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bistill.app.commands import distill as distillation
+from bistill.app.commands import teacher
 from bistill.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.models.bi_encoder import BiEncoder
-from bistill.training.student import train as distillation
-from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import (
     STEPS,
     BrokenOffError,

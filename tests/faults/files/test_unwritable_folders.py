@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bistill.app import cli
+from bistill.app.commands import distill as distillation
+from bistill.app.commands import teacher
 from bistill.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.training.student import train as distillation
-from bistill.training.teacher import train as teacher
 from tests.faults.files.runs import fill, journal, names, steps, student_options
 
 pytestmark = pytest.mark.slow

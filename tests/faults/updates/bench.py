@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from bistill.app.commands import distill as distillation
+from bistill.app.commands import teacher
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.journal import read
 from bistill.models.bi_encoder import BiEncoder
@@ -23,8 +25,6 @@ from bistill.training.loop.batch import Batch
 from bistill.training.loop.hook import Progress
 from bistill.training.loop.update import Update
 from bistill.training.run.hooks import Validate
-from bistill.training.student import train as distillation
-from bistill.training.teacher import train as teacher
 
 UPDATES = 12
 SAVE_STEPS = 4

@@ -14,7 +14,7 @@ import torch
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.hook import Progress
 from bistill.training.run.hooks import WatchLeaps
-from bistill.training.teacher.train import PairTask
+from bistill.training.teacher.pairs import PairTask
 from tests.faults.updates.bench import Bench, Outcome, check_equal
 
 LONG = {"epochs": 5, "eval_steps": 10}  # 30 updates of the teacher: a leap shows from the 21st on
@@ -39,8 +39,8 @@ def catch_head(bench: Bench) -> None:
     """Know the head of the model that is trained."""
     plain = PairTask.__init__
 
-    def init(own: PairTask, encoder: CrossEncoder, *rest: Any) -> None:
-        plain(own, encoder, *rest)
+    def init(own: PairTask, encoder: CrossEncoder, *rest: Any, **settings: Any) -> None:
+        plain(own, encoder, *rest, **settings)
         bench.head = dict(encoder.model.classifier.named_parameters())
 
     bench.patch.setattr(PairTask, "__init__", init)

@@ -11,12 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bistill.config import DistillationOptions, TeacherOptions, TrainingOptions
+from bistill.app import flags
 from bistill.errors import MemoryShortageError, TrainingError
 from bistill.training.loop import optimizer
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.budget import REST
-from bistill.training.loop.update import Update
+from bistill.training.loop.update import Held, Update
+from bistill.training.settings import Loop
 from tests.faults.updates.bench import Backward, out_of_memory
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -35,7 +36,9 @@ class Line:
         self.attempt, self.troubles = 0, list[str]()
         groups = [{"params": [self.model.weight], "lr": 0.1}, {"params": [self.model.bias], "lr": 0.1}]
         self.optimizer = optimizer.adamw(groups)
-        self.update = Update(self.model, self.optimizer, self.accelerator, TrainingOptions(**options), self._note)
+        self.update = Update(
+            self.model, self.optimizer, self.accelerator, Loop(**options), self._note, Held({"Loop.batch_size": (6, 1)})
+        )
 
     def run(
         self,
@@ -176,7 +179,7 @@ def test_memory_that_runs_out_while_the_batch_is_made() -> None:
     assert Update.run(line.update, make, np.arange(2), 1, 2) is not None and line.troubles == ["out_of_memory"]
     with pytest.raises(MemoryShortageError, match="memory does not suffice to make the batch") as caught:
         Update.run(line.update, raising(2, make), np.arange(2), 1, 3)
-    assert "do: lower --batch_size to 3 (it is 6), train with --use_lora" in str(caught.value)
+    assert "do: lower `Loop.batch_size` to 3 (it is 6), train with `lora`" in str(caught.value)
 
 
 def test_a_budget_that_was_lowered_grows_back() -> None:
@@ -189,33 +192,33 @@ def test_a_budget_that_was_lowered_grows_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "where", "expected"),
+    ("held", "where", "expected"),
     [
         (
-            DistillationOptions(teacher_path="t", output_dir="o", batch_size=16, K=8, max_len=256),
+            Held({"EncoderStart.max_len": (256, 8), "Loop.batch_size": (16, 1), "Lists.size": (8, 2)}),
             "loss",
             "lower --batch_size to 8 (it is 16), --K to 4 (it is 8), --max_len to 128 (it is 256), train with "
             "--use_lora, give --precision bf16, or use a machine with more memory; other values than before need "
             "--restart",
         ),
         (
-            TeacherOptions(batch_size=1, max_len=12, use_lora=True),
+            Held({"RerankerStart.max_len": (12, 8), "Loop.batch_size": (1, 1)}, lora=True),
             "text",
             "give --precision bf16, or use a machine with more memory; other values than before need --restart",
         ),
         (
-            DistillationOptions(teacher_path="t", output_dir="o", batch_size=2, K=3, max_len=64),
+            Held({"EncoderStart.max_len": (64, 8), "Loop.batch_size": (2, 1), "Lists.size": (3, 2)}),
             "text",
             "lower --max_len to 32 (it is 64), --batch_size to 1 (it is 2), train with --use_lora",
         ),
     ],
 )
 def test_where_nothing_can_shrink_the_message_says_what_to_give(
-    monkeypatch: pytest.MonkeyPatch, options: Any, where: str, expected: str
+    monkeypatch: pytest.MonkeyPatch, held: Held, where: str, expected: str
 ) -> None:
     """10: with the values of the run, what helps most first."""
     line = Line()
-    line.update = Update(line.model, line.optimizer, line.accelerator, options, line._note)
+    line.update = Update(line.model, line.optimizer, line.accelerator, Loop(), line._note, held)
     line.update.budget.tokens = 1
     with pytest.raises(MemoryShortageError) as caught:
         if where == "text":
@@ -223,4 +226,4 @@ def test_where_nothing_can_shrink_the_message_says_what_to_give(
         else:
             monkeypatch.setattr(line.accelerator, "clip_grad_norm_", raising(1, line.accelerator.clip_grad_norm_))
             line.run()
-    assert f"do: {expected}" in str(caught.value)
+    assert f"do: {expected}" in flags.spoken(str(caught.value))

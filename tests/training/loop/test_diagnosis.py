@@ -12,13 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bistill.config import TeacherOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import TrainingError
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop import diagnosis
 from bistill.training.loop.batch import Batch
-from bistill.training.teacher.train import PairTask
+from bistill.training.teacher.pairs import PairTask
 
 NAN = float("nan")
 SAMPLES = np.array([3, 17, 30, 8])
@@ -33,7 +32,9 @@ def encoder(tiny_teacher: Path) -> CrossEncoder:
 
 @pytest.fixture
 def task(data_root: Path, encoder: CrossEncoder) -> PairTask:
-    return PairTask(encoder, load_split(data_root / "tiny" / "train.csv"), np.arange(12), TeacherOptions())
+    return PairTask(
+        encoder, load_split(data_root / "tiny" / "train.csv"), np.arange(12), negatives_per_positive=4, seed=42
+    )
 
 
 def diagnosed(model: nn.Module, batch: Batch) -> str:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bistill.config import TeacherOptions, TrainingOptions
 from bistill.data.sampling import permutation
 from bistill.errors import TrainingError
 from bistill.journal import Journal, read
@@ -19,11 +18,12 @@ from bistill.training.loop.batch import Batch
 from bistill.training.loop.engine import Engine, peak_lr
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.run.hooks import Validate, WriteJournal
+from bistill.training.settings import Loop, Validation
 from bistill.training.validation import Measured
 
 INPUTS = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.randn(10, 1, generator=torch.Generator().manual_seed(1))
-OPTIONS = TrainingOptions(epochs=3, batch_size=4, lr=0.05, warmup_ratio=0.0, seed=5)
+LOOP = Loop(epochs=3, batch_size=4, lr=0.05, warmup_ratio=0.0, seed=5)
 
 
 class Regression:
@@ -67,14 +67,14 @@ def test_the_backward_pass_has_the_arithmetic_of_the_run_and_the_process_its_own
     for name in ("tf32", "fp32"):
         task = Regression()
         task.model[0].weight.register_hook(lambda _: seen.append(torch.get_float32_matmul_precision()))
-        Engine(task, OPTIONS, precision=name).run()
+        Engine(task, LOOP, precision=name).run()
     assert seen == ["high"] * 9 + ["highest"] * 9
     assert torch.get_float32_matmul_precision() == before
 
 
 def test_updates_equal_an_independent_loop() -> None:
     task = Regression()
-    progress = Engine(task, OPTIONS, precision="fp32").run()
+    progress = Engine(task, LOOP, precision="fp32").run()
     assert progress.step == progress.total_steps == 9
 
     reference = Regression()
@@ -98,7 +98,7 @@ def test_updates_equal_an_independent_loop() -> None:
 
 def test_every_sample_once_an_epoch_in_the_order_of_seed_and_epoch() -> None:
     task = Regression()
-    Engine(task, OPTIONS, precision="fp32").run()
+    Engine(task, LOOP, precision="fp32").run()
     for epoch in range(3):
         seen = [sample for number, batch in task.seen if number == epoch for sample in batch]
         assert seen == permutation(5, epoch, 10).tolist()
@@ -108,16 +108,16 @@ def test_every_sample_once_an_epoch_in_the_order_of_seed_and_epoch() -> None:
 
 def test_dropout_depends_on_seed_and_step_not_on_what_ran_before() -> None:
     first, second = Regression(0.5), Regression(0.5)
-    Engine(first, OPTIONS, precision="fp32").run()
+    Engine(first, LOOP, precision="fp32").run()
     torch.manual_seed(999)
     torch.rand(7)
-    Engine(second, OPTIONS, precision="fp32").run()
+    Engine(second, LOOP, precision="fp32").run()
     assert weights(first) == weights(second)
 
 
 def test_journal_has_every_step_with_its_terms(tmp_path: object) -> None:
     path = tmp_path / "journal.jsonl"  # type: ignore[operator]
-    Engine(Regression(), OPTIONS, precision="fp32", hooks=[WriteJournal(Journal(path))]).run()
+    Engine(Regression(), LOOP, precision="fp32", hooks=[WriteJournal(Journal(path))]).run()
     before, *records = read(path)
     assert before["event"] == "memory" and before["micro_batch_tokens"] > 0
     assert [record["step"] for record in records] == list(range(1, 10))
@@ -137,8 +137,8 @@ def test_best_weights_come_back_and_ties_are_decided_by_the_second_figure(tmp_pa
         return Measured(next(figures))
 
     journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
-    hook = Validate(task.model, measure, criteria=("a", "b"), every=0, journal=journal, at_first=True)
-    Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
+    hook = Validate(task.model, measure, criteria=("a", "b"), settings=Validation(), journal=journal, at_first=True)
+    Engine(task, LOOP, precision="fp32", hooks=[hook]).run()
     assert hook.first == {"a": 0.5, "b": 0.9}
     assert (hook.figures, hook.best_step) == ({"a": 0.7, "b": 0.2}, 6)
     assert weights(task) == kept[2] != kept[3]
@@ -148,8 +148,8 @@ def test_validation_every_few_steps_and_after_the_last(tmp_path: object) -> None
     task = Regression()
     journal = Journal(tmp_path / "journal.jsonl")  # type: ignore[operator]
     measured = Measured({"a": 1.0}, {"positive": [0, 3]})
-    hook = Validate(task.model, lambda: measured, criteria=("a",), every=4, journal=journal)
-    Engine(task, OPTIONS, precision="fp32", hooks=[hook]).run()
+    hook = Validate(task.model, lambda: measured, criteria=("a",), settings=Validation(every=4), journal=journal)
+    Engine(task, LOOP, precision="fp32", hooks=[hook]).run()
     records = list(read(tmp_path / "journal.jsonl"))  # type: ignore[operator]
     assert [record["step"] for record in records] == [4, 8, 9]
     assert all((record["figures"], record["histograms"]) == ({"a": 1.0}, {"positive": [0, 3]}) for record in records)
@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_stops_with_its_samples() -> None:
 
     task = Diverging()
     with pytest.raises(TrainingError) as error:
-        Engine(task, OPTIONS, precision="fp32").run()
+        Engine(task, LOOP, precision="fp32").run()
     assert f"step 2, samples {permutation(5, 0, 10)[4:8].tolist()}: the loss is no number twice" in str(error.value)
     assert "the loss term square" in str(error.value)
     assert np.isfinite(weights(task)).all()
@@ -174,7 +174,7 @@ def test_a_loss_that_is_no_number_stops_with_its_samples() -> None:
 def test_clipping_limits_the_update_and_zero_turns_it_off() -> None:
     def first_norms(limit: float) -> tuple[float, float]:
         task = Regression()
-        engine = Engine(task, dataclasses.replace(OPTIONS, max_grad_norm=limit), precision="fp32")
+        engine = Engine(task, dataclasses.replace(LOOP, max_grad_norm=limit), precision="fp32")
         norms: list[float] = []
         parameters = list(task.model.parameters())
         engine.optimizer.register_step_pre_hook(  # what the optimizer is given
@@ -205,7 +205,7 @@ def test_hooks_are_closed_when_a_step_fails() -> None:
 
     hook = Closing()
     with pytest.raises(RuntimeError, match="broken"):
-        Engine(Failing(), OPTIONS, precision="fp32", hooks=[hook]).run()
+        Engine(Failing(), LOOP, precision="fp32", hooks=[hook]).run()
     assert hook.closed
     assert not hook.ended
 
@@ -213,13 +213,13 @@ def test_hooks_are_closed_when_a_step_fails() -> None:
 def test_the_heap_is_trimmed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     task, trimmed = Regression(), list[int]()
     monkeypatch.setattr(memory, "TRIM_EVERY", 4)
-    run = Engine(task, OPTIONS, precision="fp32")
+    run = Engine(task, LOOP, precision="fp32")
     monkeypatch.setattr(memory, "trim_heap", lambda: trimmed.append(run.progress.step))
     run.run()
     assert trimmed == [4, 8]
 
 
 def test_default_learning_rates() -> None:
-    assert peak_lr(TeacherOptions()) == 2e-5
-    assert peak_lr(TeacherOptions(use_lora=True)) == 2e-4
-    assert peak_lr(TeacherOptions(use_lora=True, lr=1e-3)) == 1e-3
+    assert peak_lr(None) == 2e-5
+    assert peak_lr(None, lora=True) == 2e-4
+    assert peak_lr(1e-3, lora=True) == 1e-3

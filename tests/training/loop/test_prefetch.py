@@ -15,14 +15,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bistill.config import TeacherOptions
+from bistill.data.store.collection import Collection
 from bistill.training.loop import prefetch
 from bistill.training.loop.batch import Batch
 from bistill.training.loop.engine import Engine
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.loop.prefetch import Prefetch
 from bistill.training.run.signals import Stopped
-from tests.training.loop.test_engine import OPTIONS, Regression, weights
+from tests.assembled import built, list_task, opened
+from tests.training.loop.test_engine import LOOP, Regression, weights
 
 PATIENCE_SECONDS = 30.0
 
@@ -191,10 +192,10 @@ def directly(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_weights_are_the_same_bits_as_without(dropout: float) -> None:
     ahead, needed = Regression(dropout), Regression(dropout)
-    Engine(ahead, OPTIONS, precision="fp32").run()
+    Engine(ahead, LOOP, precision="fp32").run()
     with pytest.MonkeyPatch.context() as patch:
         directly(patch)
-        Engine(needed, OPTIONS, precision="fp32").run()
+        Engine(needed, LOOP, precision="fp32").run()
     assert weights(ahead) == weights(needed)
     assert ahead.seen == needed.seen
 
@@ -224,7 +225,7 @@ def terminate(_: Progress) -> None:
 
 @pytest.mark.parametrize(("end", "error"), [(fail, OSError), (stop, None), (terminate, Stopped)])
 def test_no_thread_outlives_a_run(end: Callable[[Progress], None], error: type[BaseException] | None) -> None:
-    engine = Engine(Regression(), OPTIONS, precision="fp32", hooks=[Ending(end)])
+    engine = Engine(Regression(), LOOP, precision="fp32", hooks=[Ending(end)])
     if error is None:
         engine.run()
     else:
@@ -243,7 +244,7 @@ def test_a_bad_row_stops_the_run_at_its_own_update() -> None:
 
     task, done = Bad(), list[int]()
     note = Ending(lambda progress: done.append(progress.step))
-    engine = Engine(task, OPTIONS, precision="fp32", hooks=[note])
+    engine = Engine(task, LOOP, precision="fp32", hooks=[note])
     with pytest.raises(ValueError, match=r"train.csv, row 4"):
         engine.run()
     assert (engine.progress.step, done) == (3, [2])
@@ -257,20 +258,18 @@ def test_batches_are_made_without_the_global_generator_of_torch(
     from bistill.data.store.opening import load_split
     from bistill.models.bi_encoder import BiEncoder
     from bistill.models.cross_encoder import CrossEncoder
-    from bistill.training.student.list_task import ListTask
-    from bistill.training.teacher.train import PairTask
-    from tests.assembled import built, opened
+    from bistill.training.teacher.pairs import PairTask
     from tests.training.student.test_train import options
 
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, np.arange(12), teachers)
     teacher = CrossEncoder.load(str(tiny_teacher))
     tasks = [
-        ListTask(BiEncoder.load(str(tiny_encoder)), dataset, corpus, pools, made),
-        PairTask(teacher, dataset, np.arange(12), TeacherOptions(data_version="tiny", output_dir="")),
+        list_task(made, BiEncoder.load(str(tiny_encoder)), Collection(dataset, corpus), pools),
+        PairTask(teacher, dataset, np.arange(12), negatives_per_positive=4, seed=42),
     ]
     before = torch.get_rng_state()
     for task in tasks:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bistill.config import TrainingOptions
 from bistill.training.loop.updates import Updates
+from bistill.training.settings import Loop
 
 
 def made(batch_size: int = 3) -> tuple[Updates, list[tuple[int, int]]]:
@@ -18,7 +18,7 @@ def made(batch_size: int = 3) -> tuple[Updates, list[tuple[int, int]]]:
         asked.append((seed, epoch))
         return np.arange(7)[:: 1 if epoch else -1]
 
-    return Updates(order, 7, TrainingOptions(epochs=2, batch_size=batch_size, seed=5)), asked
+    return Updates(order, 7, Loop(epochs=2, batch_size=batch_size, seed=5)), asked
 
 
 def test_each_epoch_is_cut_by_itself_and_ends_with_what_is_left() -> None:

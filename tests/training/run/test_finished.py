@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 from bistill import artifacts
+from bistill.app import assembling
+from bistill.app.commands import distill as distillation
+from bistill.app.commands import teacher
 from bistill.config import DistillationOptions, TeacherOptions
 from bistill.errors import OptionError
 from bistill.journal import read
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.monitor.runs import Runs
 from bistill.training.loop.engine import Progress
-from bistill.training.run import finished, hooks, saving
-from bistill.training.student import train as distillation
-from bistill.training.teacher import train as teacher
+from bistill.training.run import hooks, saving
+from bistill.training.student.train import inputs
+from bistill.training.teacher import train as stage
 from tests.training.conftest import TOPICS, distillation_options
 
 Made = tuple[Path, TeacherOptions]
@@ -90,7 +93,7 @@ def test_the_same_command_keeps_the_model_and_gives_its_record(
     made: TeacherOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = state()
-    monkeypatch.setattr(teacher, "_train", fail)
+    monkeypatch.setattr(stage, "_train", fail)
     for again in (made, dataclasses.replace(made, overwrite=True), dataclasses.replace(made, restart=True)):
         assert teacher.train(again) == json.loads(Path("models/teacher/bistill.json").read_text(encoding="utf-8"))
         assert "models/teacher: the teacher of these options, data and models is finished" in capsys.readouterr().err
@@ -100,7 +103,7 @@ def test_the_same_command_keeps_the_model_and_gives_its_record(
 
 
 def test_what_decides_nothing_does_not_count(made: TeacherOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teacher, "_train", fail)
+    monkeypatch.setattr(stage, "_train", fail)
     moved = Path("elsewhere")
     moved.mkdir()
     shutil.move("preprocessed", moved / "data")
@@ -119,12 +122,12 @@ def test_what_decides_nothing_does_not_count(made: TeacherOptions, monkeypatch: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"lr": 2e-3, "epochs": 2}, "--epochs was 1, is 2, --lr was 0.001, is 0.002"),
-        ({"lr": None}, "--lr was 0.001, is None"),
-        ({"precision": "bf16"}, "--precision was 'fp32', is 'bf16'"),
-        ({"data_version": "other"}, "--data_version was 'tiny', is 'other'"),
-        ({"data_root": "others"}, "--data_root was 'preprocessed', is 'others'"),
-        ({"model_name": "other"}, "--model_name was 'start', is 'other'"),
+        ({"lr": 2e-3, "epochs": 2}, "`epochs` was 1, is 2, `lr` was 0.001, is 0.002"),
+        ({"lr": None}, "`lr` was 0.001, is None"),
+        ({"precision": "bf16"}, "`precision` was 'fp32', is 'bf16'"),
+        ({"data_version": "other"}, "`data_version` was 'tiny', is 'other'"),
+        ({"data_root": "others"}, "`data_root` was 'preprocessed', is 'others'"),
+        ({"model_name": "other"}, "`model_name` was 'start', is 'other'"),
     ],
 )
 def test_another_model_is_refused_and_what_differs_is_named(
@@ -140,7 +143,7 @@ def test_another_model_is_refused_and_what_differs_is_named(
     before = state()
     with pytest.raises(OptionError, match=r"a finished teacher that was made otherwise") as raised:
         teacher.train(dataclasses.replace(made, **changes))
-    assert f"otherwise: {said}\n" in str(raised.value) and "give --overwrite" in str(raised.value)
+    assert f"otherwise: {said}\n" in str(raised.value) and "give `overwrite`" in str(raised.value)
     assert state() == before and states() == {"models/teacher": "finished"}
 
 
@@ -148,11 +151,11 @@ def test_other_content_of_the_same_name_is_refused(made: TeacherOptions) -> None
     before = state()
     with Path("preprocessed/tiny/valid.csv").open("a") as file:
         file.write("how to fast,returns the fast,error in slow\n")
-    with pytest.raises(OptionError, match="otherwise: what --data_version tiny names has changed since"):
+    with pytest.raises(OptionError, match="otherwise: what `data_version` tiny names has changed since"):
         teacher.train(made)
     with Path("start/tokenizer_config.json").open("a") as file:
         file.write("\n")
-    with pytest.raises(OptionError, match=r"tiny names has changed since; what --model_name start names has changed"):
+    with pytest.raises(OptionError, match=r"tiny names has changed since; what `model_name` start names has changed"):
         teacher.train(made)
     assert state() == before
 
@@ -172,13 +175,19 @@ def test_what_a_student_is_made_of(made: TeacherOptions, tiny_teacher: Path, tin
         data_version="tiny",
         more_teachers=("second", "scores:mine"),
         miner_model=str(tiny_encoder),
+        miners=("dense",),
     )
-    before = finished.inputs_of(options)
-    assert finished.inputs_of(dataclasses.replace(options, teacher_path="./models/../models/teacher")) == before
-    assert finished.inputs_of(dataclasses.replace(options, miner_model="start")) == before  # the same content
+
+    def inputs_of(made: DistillationOptions) -> dict[str, str]:
+        training = assembling.student_training(made)
+        return inputs(assembling.taught_by(made), assembling.training_data(made), training)
+
+    before = inputs_of(options)
+    assert inputs_of(dataclasses.replace(options, teacher_path="./models/../models/teacher")) == before
+    assert inputs_of(dataclasses.replace(options, miner_model="start")) == before  # the same content
 
     def changed(**changes: Any) -> set[str]:
-        now = finished.inputs_of(dataclasses.replace(options, **changes))
+        now = inputs_of(dataclasses.replace(options, **changes))
         return {name for name in before if now[name] != before[name]}
 
     assert changed(more_teachers=("second", "scores:other")) == {"more_teachers"}
@@ -235,7 +244,7 @@ def test_an_attempt_that_breaks_off_leaves_the_finished_model_and_is_gone_on_wit
         assert states() == {"models/teacher": "finished", "models/teacher/replacement": "failed"}
         capsys.readouterr()
         assert teacher.train(made)["options"]["lr"] == 1e-3  # the finished one is still what it was
-        with pytest.raises(OptionError, match="in this folder was started otherwise: --lr was"):
+        with pytest.raises(OptionError, match="in this folder was started otherwise: `lr` was"):
             teacher.train(dataclasses.replace(other, lr=3e-3))
     capsys.readouterr()
     assert teacher.train(other)["options"]["lr"] == 2e-3
@@ -261,12 +270,12 @@ def test_restart_throws_an_attempt_away_and_no_model(made: TeacherOptions, capsy
         patch.setattr(CrossEncoder, "save", fail)
         with pytest.raises(BrokenOffError):
             teacher.train(dataclasses.replace(made, lr=2e-3, overwrite=True))
-    with pytest.raises(OptionError, match=r"--lr was 0\.001, is 0\.003"):
+    with pytest.raises(OptionError, match=r"`lr` was 0\.001, is 0\.003"):
         teacher.train(dataclasses.replace(made, lr=3e-3, restart=True))
     capsys.readouterr()
     assert teacher.train(dataclasses.replace(made, lr=3e-3, restart=True, overwrite=True))["options"]["lr"] == 3e-3
     said = capsys.readouterr().err
-    assert "--restart: the checkpoints up to step 2 in models/teacher/replacement/checkpoints are deleted" in said
+    assert "`restart`: the checkpoints up to step 2 in models/teacher/replacement/checkpoints are deleted" in said
     assert "going on" not in said
 
 
@@ -311,7 +320,7 @@ def test_a_model_of_an_earlier_version_is_refused(made: TeacherOptions) -> None:
     record["options"] = {name: value for name, value in record["options"].items() if name != "warmup_ratio"}
     path.write_text(json.dumps(record))
     assert teacher.train(made) == record
-    with pytest.raises(OptionError, match=r"--warmup_ratio was 0\.1, is 0\.2"):
+    with pytest.raises(OptionError, match=r"`warmup_ratio` was 0\.1, is 0\.2"):
         teacher.train(dataclasses.replace(made, warmup_ratio=0.2))
 
 

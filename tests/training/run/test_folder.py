@@ -108,7 +108,7 @@ def test_another_process_is_refused_until_the_holder_is_gone(tmp_path: Path) -> 
             assert str(error.found).startswith(f"pid {holder.pid} on host {os.uname().nodename}, started 20")
             assert str(error.found).endswith(", command teacher")
             assert f"pid {holder.pid} " in str(error)
-            assert error.todo == "wait for it, stop it, or give another --output_dir"
+            assert error.todo == "wait for it, stop it, or give another `output_dir`"
         holder.communicate("")
         assert holder.returncode == 0
     with owned(tmp_path, "distill"):
@@ -268,7 +268,7 @@ def test_room_is_counted_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         check_space(folder, 1288490188, "a checkpoint")
     assert caught.value.what == ("a checkpoint needs 1.2 GiB (1288490188 bytes), free are 1.2 GiB (1288490187 bytes)")
     assert caught.value.where == str(folder)
-    assert "--keep 1" in caught.value.todo
+    assert "`keep` 1" in caught.value.todo
     assert asked == [tmp_path, tmp_path]
 
 

@@ -11,11 +11,13 @@ import psutil
 import pytest
 import torch
 
-from bistill.config import TrainingOptions
+from bistill.app import assembling
 from bistill.errors import DataError, MemoryShortageError, TrainingError
 from bistill.journal import read
 from bistill.training.run import stage, watched
+from bistill.training.run.given import Given
 from bistill.training.run.signals import Stopped
+from bistill.training.settings import Checkpointing
 from tests.training.conftest import distillation_options
 
 
@@ -55,10 +57,10 @@ def test_kinds_of_errors(error: BaseException, kind: str) -> None:
 
 def test_the_end_line_of_a_fault_has_its_traceback(data_root: Path, tiny_teacher: Path, tiny_encoder: Path) -> None:
     options = distillation_options(data_root, tiny_teacher, tiny_encoder)
-    folder = Path(options.output_dir)
+    folder, place, given = Path(options.output_dir), assembling.place(options), Given({}, ())
 
     def ended_by(error: BaseException) -> dict:
-        with pytest.raises(type(error)), stage.recorded("distillation", options):
+        with pytest.raises(type(error)), stage.recorded("distillation", place, given, Checkpointing()):
             raise error
         return list(read(folder / "journal.jsonl"))[-1]
 
@@ -95,8 +97,8 @@ def test_a_folder_that_takes_no_file_is_no_reason_to_end(tmp_path: Path) -> None
 def test_a_run_goes_on_with_a_lower_learning_rate_at_most(
     data_root: Path, tiny_teacher: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from bistill.app.commands import distill as distillation
     from bistill.training.run.hooks import WriteJournal
-    from bistill.training.student import train as distillation
 
     plain, stop_at = WriteJournal.after_step, 3
 
@@ -125,4 +127,4 @@ def test_a_run_goes_on_with_a_lower_learning_rate_at_most(
     )
     budgets = [record["micro_batch_tokens"] for record in records if record["event"] == "memory"]
     assert len(budgets) == 3 and set(budgets) == {budgets[0]} and budgets[0] >= 512
-    assert TrainingOptions().resume_lr_factor == 1
+    assert Checkpointing().lr_factor == 1

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from bistill import losses
+from bistill.app.commands.distill import train
 from bistill.candidates.lists import random_negatives
 from bistill.config import DistillationOptions, assembling
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
 from bistill.data.store.version import Version
@@ -20,9 +21,8 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.files import calibration_file
 from bistill.training.student.calibrated import LabelledPairs, ScoreLine, first_line
-from bistill.training.student.list_task import ListTask
-from bistill.training.student.train import train
-from tests.assembled import built, opened
+from tests.assembled import built, list_task, opened
+from tests.losses.contract import distillation
 from tests.training.conftest import distillation_options
 
 COSINES = np.array([0.9, 0.7, 0.75, 0.2, 0.1, 0.72, -0.3])
@@ -54,7 +54,7 @@ def test_where_no_line_rises_training_begins_with_slope_one_in_standard_units() 
 def test_labelled_pairs_are_positives_labelled_negatives_and_random_documents(data_root: Path) -> None:
     valid = load_split(data_root / "tiny" / "valid.csv")
     corpus = Version(data_root, "tiny").corpus(valid)
-    made = LabelledPairs.of(valid, corpus, count=100, seed=3)
+    made = LabelledPairs.of(Collection(valid, corpus), count=100, seed=3)
     assert made.relevant.sum() == len(valid) == len(made.queries)
     for query, text in enumerate(made.queries):
         record = next(valid[row] for row in range(len(valid)) if valid[row].query == text)
@@ -74,7 +74,7 @@ def test_labelled_pairs_of_queries_without_a_positive_count_without_random_ones(
     rows += [[f"x{n}", f"{text}{n}", "0"] for n in range(4) for text in ("y", "z")]
     valid = load_split(write_csv(tmp_path / "valid.csv", rows))
     for count, alone in ((100, 4), (4, 2)):
-        made = LabelledPairs.of(valid, Corpus(valid.documents), count=count, seed=3)
+        made = LabelledPairs.of(Collection(valid, Corpus(valid.documents)), count=count, seed=3)
         asked = [made.queries[query] for query in made.pairs[:, 0]]
         pairs = [(query, made.documents[number]) for query, number in zip(asked, made.pairs[:, 1], strict=True)]
         zero = [pair for pair in pairs if pair[0].startswith("x")]
@@ -87,11 +87,11 @@ def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encod
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, np.arange(12), teachers)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
     line = ScoreLine(Calibration(a=7.0, b=-3.0), mean=0.2, deviation=0.5)
-    task = ListTask(encoder, dataset, corpus, pools, made, line=line)
+    task = list_task(made, encoder, Collection(dataset, corpus), pools, line=line)
     samples = np.array([7, 2, 9])
     batch = task.batch(samples, epoch=0)
     rows = batch.forward(batch.places).detach()
@@ -103,20 +103,15 @@ def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encod
     teacher, positive, mask = task._targets(lists, documents)
     slope = torch.tensor(7.0, requires_grad=True)
     probability = torch.sigmoid(slope * (rows[:3] @ rows[3:].T) - 3.0)
-    expected = losses.distillation(
-        teacher, probability, positive, mask, tau=0.2, contrastive_weight=0.3, negative_penalty_weight=0.4
-    )
+    expected = distillation(teacher, probability, positive, mask)
     for name, value in expected.items():
         assert float(terms[name].detach()) == pytest.approx(float(value.detach()), rel=1e-4, abs=1e-7)
     # d/d log_slope = a * d/da where the intercept in standard units stays: logit = a (c - mean) + const.
-    shifted = losses.distillation(
+    shifted = distillation(
         teacher,
         torch.sigmoid(slope * (rows[:3] @ rows[3:].T - 0.2) + (7.0 * 0.2 - 3.0)),
         positive,
         mask,
-        tau=0.2,
-        contrastive_weight=0.3,
-        negative_penalty_weight=0.4,
     )["loss"]
     (by_slope,) = torch.autograd.grad(shifted, slope)
     assert line.log_slope.grad is not None
@@ -130,12 +125,12 @@ def test_the_line_is_where_the_student_is(data_root: Path, tiny_encoder: Path, t
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, np.arange(12), teachers)
     encoder = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
     encoder.model.to("meta")
     line = ScoreLine(Calibration(a=7.0, b=-3.0), mean=0.2, deviation=0.5)
-    task = ListTask(encoder, dataset, corpus, pools, made, line=line)
+    task = list_task(made, encoder, Collection(dataset, corpus), pools, line=line)
     tensors = [*task.model.parameters(), *task.model.buffers()]
     assert {value.device.type for value in tensors} == {"meta"} and len(tensors) > 4
     batch = task.batch(np.array([7, 2, 9]), epoch=0)
@@ -152,7 +147,7 @@ def test_the_calibration_is_that_of_the_saved_student(
     made = options(data_root, tiny_teacher, tiny_encoder, score=score)
     record = train(made)
     valid = load_split(data_root / "tiny" / "valid.csv")
-    pairs = LabelledPairs.of(valid, assembling.version(made).corpus(valid), count=made.valid_samples, seed=made.seed)
+    pairs = LabelledPairs.of(assembling.version(made).collection(valid), count=made.valid_samples, seed=made.seed)
     encoder = BiEncoder.load(made.output_dir, precision="fp32")
     expected = calibration.fit(pairs.cosines(encoder), pairs.relevant)
     found = calibration_file.read(made.output_dir)

@@ -11,38 +11,38 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.app import assembling
+from bistill.app.commands.distill import train
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.scoring import Scored
 from bistill.candidates.scores.teachers import imported_identity
-from bistill.config import DistillationOptions, assembling
-from bistill.data.store.corpus import Corpus
-from bistill.data.store.dataset import Dataset
+from bistill.config import DistillationOptions
+from bistill.config.assembling import version
+from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import ModelError
 from bistill.journal import read
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training import hard_lists as hard
-from bistill.training.hard_lists import hard_lists
 from bistill.training.student import gate
-from bistill.training.student.train import train
 from bistill.training.validation import ValidationLists
-from tests.assembled import opened
+from tests.assembled import hard_lists_of, opened
 from tests.training.student.test_train import options
 
 
-def valid_of(made: DistillationOptions) -> tuple[Dataset, Corpus]:
+def valid_of(made: DistillationOptions) -> Collection:
     valid = load_split(Path(made.data_root) / "tiny" / "valid.csv")
-    return valid, assembling.version(made).corpus(valid)
+    return version(made).collection(valid)
 
 
 def measured(made: DistillationOptions, most: int = 500) -> dict[str, Any] | None:
-    valid, corpus = valid_of(made)
+    collection = valid_of(made)
     student = BiEncoder.load(made.student_name, max_len=made.max_len)
-    with opened(made.teacher_path, made, "fp32") as teachers:
-        lists = hard_lists(valid, corpus, made)
-        return gate.measure(teachers, student, valid, corpus, lists, most=most, seed=made.seed)
+    with opened(made.teacher_path, made) as teachers:
+        lists = hard_lists_of(collection, made)
+        return gate.measure(teachers, student, collection, lists, most=most, seed=made.seed)
 
 
 def ndcg(scores: list[float], positives: int) -> float:
@@ -63,7 +63,7 @@ def test_figures_are_those_of_an_independent_loop(wide: Path, tiny_encoder: Path
     assert figures is not None and (figures["queries"], figures["documents"]) == (4, 20)
     cross, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
     by_role: dict[str, list[list[float]]] = {"teacher": [], "student": []}
-    for item in hard_lists(valid, corpus, made):
+    for item in hard_lists_of(Collection(valid, corpus), made):
         query, texts = valid.queries[item.query_id], corpus.take(item.documents)
         by_role["teacher"].append(cross.score([(query, text) for text in texts]).tolist())
         by_role["student"].append((student.encode_documents(texts) @ student.encode_queries([query])[0]).tolist())
@@ -166,8 +166,7 @@ def test_queries_are_read_in_turn_until_the_interval_decides(
     figures = gate.measure(
         both,  # type: ignore[arg-type]
         both,  # type: ignore[arg-type]
-        lists,  # type: ignore[arg-type]
-        ["a", "b", "c", "d"],  # type: ignore[arg-type]
+        Collection(lists, ["a", "b", "c", "d"]),  # type: ignore[arg-type]
         lists.lists,
         most=160,
         seed=1,
@@ -201,8 +200,7 @@ def plain(**changes: Any) -> DistillationOptions:
 def test_a_teacher_that_is_not_weak_passes(
     capsys: pytest.CaptureFixture[str], verdict: str, said: str, weak_teacher: Any
 ) -> None:
-    made = plain(weak_teacher=weak_teacher)
-    assert gate.check(figures_of(0.8, 0.7, verdict), made) is made
+    assert gate.teaches(figures_of(0.8, 0.7, verdict), weak_teacher)
     line = capsys.readouterr().err
     assert "7 validation queries: teacher nDCG@10 0.8000, AUC 0.9000; untouched student nDCG@10 0.7000, AUC 0.8" in line
     assert f"difference of nDCG@10 +0.1000 (97.5%: +0.0800 to +0.1200): {said}" in line
@@ -211,14 +209,13 @@ def test_a_teacher_that_is_not_weak_passes(
 def test_a_weak_teacher_stops_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
     weak = figures_of(0.7, 0.8, "weak")
     with pytest.raises(ModelError) as caught:
-        gate.check(weak, plain(weak_teacher="stop"))
+        gate.teaches(weak, "stop")
     assert "ranks lower than the untouched student: teacher nDCG@10 0.7000, AUC 0.9000; untouched" in str(caught.value)
-    assert "--weak_teacher stop" in caught.value.todo and "--model_name" in caught.value.todo
-    assert gate.check(weak, made := plain(weak_teacher="teacher")) is made
+    assert "`weak_teacher` stop" in caught.value.todo and "`model_name`" in caught.value.todo
+    assert gate.teaches(weak, "teacher")
     assert "learns from it all the same" in capsys.readouterr().err
     for made in (plain(), plain(allow_weak_teacher=True)):
-        taught = gate.check(weak, made)
-        assert (taught.listwise_weight, taught.max_negative_ratio, taught.info_nce_weight) == (0.0, None, 1.0)
+        assert not gate.teaches(weak, assembling.taught_by(made).weak)
         said = capsys.readouterr().err
         assert "teacher nDCG@10 0.7000, AUC 0.9000; untouched student nDCG@10 0.8000, AUC 0.8500" in said
         assert "so the labels alone teach" in said
@@ -227,22 +224,25 @@ def test_a_weak_teacher_stops_only_where_asked(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("given", "left"),
     [
-        ({}, (0.0, 1.0, 0.0, "linear")),
+        ({}, ({"info_nce": 1.0}, "linear")),
         # the contract's literal recipe keeps its two other terms
         (
             {"info_nce_weight": 0.0, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4},
-            (0.0, 0.0, 0.3, "linear"),
+            ({"contrastive_hinge": 0.3, "negative_penalty": 0.4}, "linear"),
         ),
         # nothing else: the labels take the place of the teacher's term
-        ({"info_nce_weight": 0.0, "listwise_weight": 2.0}, (0.0, 2.0, 0.0, "linear")),
-        ({"score": "calibrated"}, (0.0, 1.0, 0.0, "linear")),
-        ({"score": "calibrated", "contrastive_weight": 0.3}, (0.0, 1.0, 0.3, "calibrated")),
+        ({"info_nce_weight": 0.0, "listwise_weight": 2.0}, ({"info_nce": 2.0}, "linear")),
+        ({"score": "calibrated"}, ({"info_nce": 1.0}, "linear")),
+        (
+            {"score": "calibrated", "contrastive_weight": 0.3},
+            ({"contrastive_hinge": 0.3, "info_nce": 1.0}, "calibrated"),
+        ),
     ],
 )
 def test_labels_alone_always_have_something_to_learn(given: dict[str, Any], left: tuple[Any, ...]) -> None:
-    made = gate.labels_alone(plain(max_negative_score=0.5, **given))
-    assert (made.listwise_weight, made.info_nce_weight, made.contrastive_weight, made.score) == left
-    assert (made.max_negative_ratio, made.max_negative_score) == (None, None)
+    made = assembling.student_training(plain(max_negative_score=0.5, **given)).without_teacher()
+    assert ({loss.name: loss.weight for loss in made.objective.losses}, made.objective.score) == left
+    assert (made.candidates.limits.max_ratio, made.candidates.limits.max_score) == (None, None)
 
 
 def weak(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -277,8 +277,8 @@ def test_a_run_with_a_weak_teacher_learns_from_the_labels_and_filters_nothing(
     events = {item["event"]: item for item in read(Path(made.output_dir) / "journal.jsonl")}
     assert record["learned_from"] == "labels" and record["teacher_gate"]["verdict"] == "weak"
     assert record["options"]["listwise_weight"] == 1.0  # what was asked for stands there
+    assert events["step"]["terms"].keys() == {"loss", "info_nce"}  # the teacher's term is not even computed
     assert events["step"]["terms"]["loss"] == pytest.approx(events["step"]["terms"]["info_nce"], abs=1e-6)
-    assert events["step"]["terms"]["listwise_kl"] > 0
     assert (events["candidates"]["ratio"], events["candidates"]["lowest_kept"]) == (0, 0)
     again = train(dataclasses.replace(made, weak_teacher="teacher", overwrite=True))
     assert again["learned_from"] == "teacher"

@@ -15,18 +15,19 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch import Tensor, nn
 
 from bistill import losses
-from bistill.config import DistillationOptions, assembling
+from bistill.app.commands.distill import train
+from bistill.config import assembling
+from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import OptionError
 from bistill.journal import read
 from bistill.models.bi_encoder import BiEncoder
-from bistill.training.student.list_task import ListTask
 from bistill.training.student.matryoshka import over_prefixes
-from bistill.training.student.train import train
-from tests.assembled import built, opened
+from bistill.training.student.objective import Objective
+from tests.assembled import built, list_task, opened
+from tests.losses.contract import distillation
 from tests.training.student.test_train import options
 
-WEIGHTS = {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4}
 QUERIES = 2
 
 
@@ -39,7 +40,7 @@ def made_up() -> tuple[Tensor, Tensor, Tensor]:
 def list_terms(vectors: Tensor) -> dict[str, Tensor]:
     teacher, positive, mask = made_up()
     scores = losses.linear_score(vectors[:QUERIES] @ vectors[QUERIES:].T)
-    return losses.distillation(teacher, scores, positive, mask, **WEIGHTS)
+    return distillation(teacher, scores, positive, mask)
 
 
 def test_values_and_gradient_are_the_mean_by_hand_in_float64() -> None:
@@ -59,7 +60,7 @@ def test_values_and_gradient_are_the_mean_by_hand_in_float64() -> None:
                 for q in expected_at[:QUERIES]
             ]
         )
-        total = total + losses.distillation(teacher, (cosine + 1) / 2, positive, mask, **WEIGHTS)["loss"] / 3
+        total = total + distillation(teacher, (cosine + 1) / 2, positive, mask)["loss"] / 3
     terms["loss"].backward()
     total.backward()
     assert found_at.grad is not None and expected_at.grad is not None
@@ -115,11 +116,13 @@ def test_a_batch_learns_whole_vectors_and_prefixes(data_root: Path, tiny_encoder
     made = options(data_root, tiny_teacher, tiny_encoder, matryoshka=(16, 8))
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, np.arange(12), teachers)
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
     plain = options(data_root, tiny_teacher, tiny_encoder)
-    batches = [ListTask(student, dataset, corpus, pools, own).batch(np.arange(3), 0) for own in (made, plain)]
+    batches = [
+        list_task(own, student, Collection(dataset, corpus), pools).batch(np.arange(3), 0) for own in (made, plain)
+    ]
     vectors = batches[0].forward(batches[0].places).detach()
     terms, whole = (batch.terms(vectors, batch.places) for batch in batches)
     shorter = [
@@ -156,10 +159,13 @@ def test_a_student_says_where_its_vectors_may_be_cut(
 
 @pytest.mark.parametrize("sizes", [(64, 128), (64, 64), (64, 7), (0,)])
 def test_what_is_no_falling_list_of_sizes_is_an_error(sizes: tuple[int, ...]) -> None:
-    with pytest.raises(OptionError, match="--matryoshka: falling numbers of at least 8 are expected"):
-        DistillationOptions(teacher_path="t", output_dir="o", matryoshka=sizes)
+    with pytest.raises(OptionError) as caught:
+        Objective(matryoshka=sizes)
+    least = min(sizes) < 8
+    assert caught.value.where == ("`Objective.matryoshka`" if least else "`matryoshka`")
+    assert caught.value.todo == ("give at least 8" if least else "give numbers such as 256 128 64")
 
 
 def test_prefixes_are_shorter_than_the_vectors(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    with pytest.raises(OptionError, match=r"(?s)--matryoshka: a prefix is shorter.*32.*give numbers below 32"):
+    with pytest.raises(OptionError, match=r"(?s)`matryoshka`: a prefix is shorter.*32.*give numbers below 32"):
         train(options(data_root, tiny_teacher, tiny_encoder, matryoshka=(32, 16)))

@@ -11,21 +11,27 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from bistill import losses
+from bistill.app.commands.distill import train
 from bistill.config import DistillationOptions, assembling
 from bistill.data.queries import choice
+from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import ModelError, OptionError
 from bistill.journal import read
+from bistill.losses import ListwiseKL
 from bistill.models import calibration
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.settings import EncoderStart, Lora
 from bistill.training.loop.batch import Batch
+from bistill.training.settings import Loop
 from bistill.training.student import gate
 from bistill.training.student.list_task import ListTask
-from bistill.training.student.train import student_lr, train
-from tests.assembled import built, opened
+from bistill.training.student.settings import StudentTraining
+from bistill.training.student.train import student_lr
+from tests.assembled import built, list_task, opened
+from tests.losses.contract import CONTRACT, distillation
 from tests.training.conftest import as_pairs
 from tests.training.conftest import distillation_options as options
 
@@ -42,15 +48,15 @@ def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder
     made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, np.arange(12), teachers)
     teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
-    task = ListTask(student, dataset, corpus, pools, made)
+    task = list_task(made, student, Collection(dataset, corpus), pools)
     batch = np.array([7, 2, 9])
     made_batch = task.batch(batch, epoch=1)
     terms = made_batch.terms(made_batch.forward(made_batch.places), made_batch.places)
 
-    lists = [pools.training_list(int(row), made, seed=42, epoch=1) for row in batch]
+    lists = [pools.training_list(int(row), assembling.lists(made), seed=42, epoch=1) for row in batch]
     assert task.lists(batch, 1)[2].documents == lists[2].documents and task.samples == 12
     documents = [[dataset.documents[number] for number in item.documents] for item in lists]
     reference = SentenceTransformer(str(tiny_encoder), device="cpu")
@@ -64,15 +70,12 @@ def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder
     pairs = [(dataset.queries[int(row)], text) for row, texts in zip(batch, documents, strict=True) for text in texts]
     scores = torch.sigmoid(torch.tensor(teacher.score(pairs))).reshape(3, 5)
     positive = torch.tensor([[True, False, False, False, False]] * 3)
-    expected = losses.distillation(
+    expected = distillation(
         scores,
         torch.tensor((cosine + 1) / 2),
         positive,
         torch.ones(3, 5, dtype=torch.bool),
-        tau=0.2,
-        contrastive_weight=0.3,
-        negative_penalty_weight=0.4,
-        listwise_weight=0.5,
+        (ListwiseKL(0.2, weight=0.5), *CONTRACT[1:]),
     )
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-5)
@@ -88,10 +91,10 @@ def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
     made = options(data_root, tiny_teacher, tiny_encoder, K=8)
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, np.arange(10), teachers)
     student = BiEncoder.load(str(tiny_encoder), max_len=6, query_prompt="query ", document_prompt="the ")
-    task = ListTask(student, dataset, corpus, pools, made)
+    task = list_task(made, student, Collection(dataset, corpus), pools)
     said = capsys.readouterr().err
     assert "tokens: queries: 10/10 texts" in said and "tokens: documents: " in said
     rows = np.array([7, 2, 9])
@@ -103,7 +106,7 @@ def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
     seen: list[batching.Encoding] = []
     monkeypatch.setattr(BiEncoder, "forward", lambda _, encodings: seen.extend(encodings))
     monkeypatch.setattr(batching, "tokenize", lambda *_: pytest.fail("a text was tokenized again"))
-    again = ListTask(student, dataset, corpus, pools, made)
+    again = list_task(made, student, Collection(dataset, corpus), pools)
     batch = again.batch(rows, 3)
     batch.forward(batch.places)
     assert "tokens: " not in capsys.readouterr().err
@@ -208,7 +211,7 @@ def test_documents_of_queries_without_a_positive_are_candidates(
     made = options(data_root, tiny_teacher, tiny_encoder, miners=("lexical:5", "random:20"))
     dataset = load_split(data_root / "tiny" / "train.csv")
     corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made, "fp32") as teachers:
+    with opened(made.teacher_path, made) as teachers:
         pools = built(made, dataset, corpus, choice.with_positive(dataset, 0, "train", None), teachers)
     assert pools.query_ids.tolist() == list(range(12))
     drawn = {corpus[int(document)] for document in pools.document_ids()}
@@ -249,7 +252,11 @@ def test_a_student_never_overwrites_its_start_nor_its_miner(
     miner = tmp_path / "miner"
     shutil.copytree(tiny_encoder, miner)
     with pytest.raises(OptionError, match="the student would overwrite its miner"):
-        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(miner), miner_model=str(miner)))
+        train(
+            options(
+                data_root, tiny_teacher, tiny_encoder, output_dir=str(miner), miner_model=str(miner), miners=("dense",)
+            )
+        )
 
 
 def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:
@@ -274,11 +281,11 @@ def test_documents_of_the_batch_are_learned_as_negatives(
 
 
 def test_small_students_learn_faster_unless_told_otherwise() -> None:
-    plain = DistillationOptions(teacher_path="t", output_dir="s")
+    plain = StudentTraining(EncoderStart("m"))
     assert [student_lr(plain, dimensions) for dimensions in (384, 385, 1024)] == [1e-4, 2e-5, 2e-5]
-    adapters = dataclasses.replace(plain, use_lora=True)
+    adapters = dataclasses.replace(plain, lora=Lora())
     assert [student_lr(adapters, dimensions) for dimensions in (384, 385, 1024)] == [1e-3, 2e-4, 2e-4]
-    assert student_lr(dataclasses.replace(plain, lr=3e-5), 384) == 3e-5
+    assert student_lr(dataclasses.replace(plain, loop=Loop(lr=3e-5)), 384) == 3e-5
 
 
 @pytest.mark.slow

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.app.commands.teacher import train
 from bistill.candidates.lists import CandidateList
 from bistill.config import TeacherOptions, assembling
+from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import DataError, OptionError
 from bistill.journal import read
@@ -17,12 +19,11 @@ from bistill.models import rerankers
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training import hard_lists as hard
-from bistill.training.hard_lists import hard_lists
 from bistill.training.student import gate
-from bistill.training.teacher import train as teacher
-from bistill.training.teacher.train import PairTask, train
+from bistill.training.teacher import train as stage
+from bistill.training.teacher.pairs import PairTask
 from bistill.training.validation import ValidationLists, measure_teacher
-from tests.assembled import opened
+from tests.assembled import hard_lists_of, opened
 from tests.training.conftest import as_pairs, distillation_options
 
 
@@ -45,7 +46,7 @@ def options(data_root: Path, tiny_encoder: Path, **changes: object) -> TeacherOp
 def test_an_epoch_holds_every_positive_once_and_three_negatives_each(data_root: Path, tiny_encoder: Path) -> None:
     dataset = load_split(data_root / "tiny" / "train.csv")
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
-    task = PairTask(encoder, dataset, np.arange(12), options(data_root, tiny_encoder))
+    task = PairTask(encoder, dataset, np.arange(12), negatives_per_positive=3, seed=42)
     assert task.samples == 12 * 4
     pairs = [task.pair(sample, epoch=0) for sample in range(task.samples)]
     assert len({pair for pair, _ in pairs}) == 48
@@ -66,7 +67,7 @@ def test_a_teacher_is_measured_on_what_bm25_finds(wide: Path, tiny_encoder: Path
     record = train(made)
     valid = load_split(wide / "tiny" / "valid.csv")
     documents = assembling.version(made).corpus(valid)
-    lists = ValidationLists(valid.queries, documents, hard_lists(valid, documents, made))
+    lists = ValidationLists(valid.queries, documents, hard_lists_of(Collection(valid, documents), made))
     found = measure_teacher(CrossEncoder.load(made.output_dir, max_len=32), lists)
     assert record["validation"] == pytest.approx(found.figures, abs=1e-6)
     (event,) = [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "evaluation"]
@@ -84,14 +85,16 @@ def test_the_gate_reads_nothing_that_the_teacher_read_when_it_was_validated(
     valid = load_split(wide / "tiny" / "valid.csv")
     corpus = assembling.version(student).corpus(valid)
     monkeypatch.setattr(rerankers, "load", lambda *_, **__: pytest.fail("a pair was read again"))
-    with opened(made.output_dir, student, "auto") as teachers:
-        lists = hard_lists(valid, corpus, student)
-        figures = gate.measure(teachers, BiEncoder.load(str(tiny_encoder)), valid, corpus, lists, most=9, seed=42)
+    with opened(student.teacher_path, student) as teachers:
+        lists = hard_lists_of(Collection(valid, corpus), student)
+        figures = gate.measure(
+            teachers, BiEncoder.load(str(tiny_encoder)), Collection(valid, corpus), lists, most=9, seed=42
+        )
     assert figures is not None and figures["pairs"] == 80
     assert figures["teacher"] == {name: record["validation"][name] for name in ("rerank_ndcg_at_10", "auc")}
     # What lies in the cache is what the saved folder gives, adapters merged.
     asked = ValidationLists(valid.queries, corpus, lists)
-    with opened(made.output_dir, student, "auto") as teachers:
+    with opened(student.teacher_path, student) as teachers:
         known = teachers.logits(valid.queries, corpus, asked.pairs()).logits
     texts = [(valid.queries[query], corpus[int(document)]) for query, document in asked.pairs()]
     np.testing.assert_allclose(known, CrossEncoder.load(made.output_dir).score(texts), atol=1e-5)
@@ -121,7 +124,7 @@ def test_a_validation_reads_a_share_of_the_pairs_of_an_epoch(
         found.append(len(lists.lists))
         raise InterruptedError
 
-    monkeypatch.setattr(teacher, "measure_teacher", measure)
+    monkeypatch.setattr(stage, "measure_teacher", measure)
     monkeypatch.setattr(hard, "LEAST_LISTS", 1)
     monkeypatch.setattr(hard, "PRICE", 0.25)
     given = {"epochs": 1, "batch_size": 500, "negatives_per_positive": 19, **changes}
@@ -147,7 +150,10 @@ def test_training_writes_the_contract_and_learns(data_root: Path, tiny_encoder: 
     assert {"best_model.pt", "lora_config.json", "model.safetensors", "config.json", "journal.jsonl"} <= names
     assert ("adapter" in names) is use_lora
     settings = json.loads((folder / "lora_config.json").read_text())
-    assert (settings["use_lora"], settings["lora_r"], settings["lora_alpha"]) == (use_lora, 4, 8)
+    assert (settings["use_lora"], settings["lora_r"], settings["lora_alpha"]) == (
+        use_lora,
+        *((4, 8) if use_lora else (16, 32)),
+    )
     records = list(read(folder / "journal.jsonl"))
     assert records[0]["event"] == "start"
     assert records[-1]["event"] == "end"
@@ -196,7 +202,7 @@ def test_a_data_set_with_few_documents_gives_as_many_pairs_as_it_has(
     rows = [["query", "positive"], ["what is red", "Red is a colour"], ["what is blue", "red is a  COLOUR"]]
     dataset = load_split(write_csv(tmp_path / "few.csv", [*rows, ["what is green", "green is one"]]))
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
-    task = PairTask(encoder, dataset, np.arange(3), TeacherOptions(data_version="few"))
+    task = PairTask(encoder, dataset, np.arange(3), negatives_per_positive=4, seed=42)
     assert task.samples == 2 + 2 + 2  # a copy of a positive is no negative of its query, and one text no two negatives
     pairs = [task.pair(sample, 1) for sample in range(6)]
     assert [document for (_, document), label in pairs[:4] if not label] == ["green is one", "green is one"]
@@ -209,7 +215,7 @@ def test_a_query_with_labels_of_0_alone_gives_its_labelled_pairs(
     rows += [["key", "no key", "0.25"], *[["tree", f"tree {place}", "1"] for place in range(20)]]
     dataset = load_split(write_csv(tmp_path / "pairs.csv", [["query", "passage", "label"], *rows]))
     encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
-    task = PairTask(encoder, dataset, np.arange(4), TeacherOptions(data_version="v", negatives_per_positive=3))
+    task = PairTask(encoder, dataset, np.arange(4), negatives_per_positive=3, seed=42)
     pairs = [[task.pair(sample, epoch) for sample in range(4 + 3 + 1)] for epoch in range(12)]
     assert task.without_positive == 3 + 1
     for own in pairs:

@@ -9,12 +9,12 @@ import torch
 from scipy.special import rel_entr, softmax
 
 from bistill import losses
+from tests.losses.contract import distillation
 
 TEACHER = torch.tensor([[0.9, 0.2, 0.1], [0.8, 0.6, 0.3]], dtype=torch.float64)
 STUDENT = torch.tensor([[0.7, 0.5, 0.2], [0.6, 0.9, 0.1]], dtype=torch.float64)
 POSITIVE = torch.tensor([[True, False, False], [True, False, False]])
 MASK = torch.ones(2, 3, dtype=torch.bool)
-WEIGHTS = {"tau": 0.2, "contrastive_weight": 0.3, "negative_penalty_weight": 0.4}
 
 
 def test_linear_score_brings_cosines_to_zero_one() -> None:
@@ -89,17 +89,37 @@ def test_negative_penalty_by_hand() -> None:
     assert losses.negative_penalty(STUDENT, POSITIVE, MASK).item() == pytest.approx(expected)
 
 
-def test_distillation_sums_its_terms_by_weight() -> None:
-    terms = losses.distillation(TEACHER, STUDENT, POSITIVE, MASK, **WEIGHTS)
+def test_terms_are_summed_by_weight() -> None:
+    terms = distillation(TEACHER, STUDENT, POSITIVE, MASK)
     expected = terms["listwise_kl"] + 0.3 * terms["contrastive_hinge"] + 0.4 * terms["negative_penalty"]
-    assert set(terms) == {"loss", "listwise_kl", "contrastive_hinge", "negative_penalty"}
+    assert list(terms) == ["loss", "listwise_kl", "contrastive_hinge", "negative_penalty"]
     torch.testing.assert_close(terms["loss"], expected)
-    # Weight 0: another teacher makes no difference to the loss, only to the term beside it.
-    silent, other = (
-        losses.distillation(t, STUDENT, POSITIVE, MASK, listwise_weight=0, **WEIGHTS) for t in (TEACHER, 1 - TEACHER)
-    )
-    torch.testing.assert_close(silent["loss"], expected - terms["listwise_kl"])
-    assert silent["loss"] == other["loss"] and silent["listwise_kl"] == terms["listwise_kl"] != other["listwise_kl"]
+
+
+def test_a_term_of_weight_0_does_not_exist() -> None:
+    class Untouched(losses.ListwiseKL):
+        def __call__(self, scores: losses.ListScores) -> torch.Tensor:
+            raise AssertionError("computed")
+
+    terms = distillation(TEACHER, STUDENT, POSITIVE, MASK, (Untouched(weight=0), losses.ContrastiveHinge(weight=2)))
+    assert list(terms) == ["loss", "contrastive_hinge"]
+    assert terms["loss"] == 2 * losses.contrastive_hinge(STUDENT, POSITIVE, MASK)
+
+
+def test_each_object_computes_its_function() -> None:
+    scores = losses.ListScores(TEACHER, 2 * STUDENT - 1, STUDENT, POSITIVE, MASK)
+    found = [
+        loss(scores) for loss in (losses.ListwiseKL(0.3), losses.ContrastiveHinge(0.5), losses.NegativePenalty(0.4))
+    ]
+    assert found == [
+        losses.listwise_kl(TEACHER, STUDENT, MASK, 0.3),
+        losses.contrastive_hinge(STUDENT, POSITIVE, MASK, 0.5),
+        losses.negative_penalty(STUDENT, POSITIVE, MASK, 0.4),
+    ]
+    first = torch.zeros_like(POSITIVE)
+    first[:, 0] = True
+    scores = losses.ListScores(TEACHER, 2 * STUDENT - 1, STUDENT, first, MASK)
+    assert losses.InfoNCE(0.1)(scores) == losses.info_nce(2 * STUDENT - 1, first, MASK & ~first, 0.1)
 
 
 def test_pointwise_bce_by_hand() -> None:
@@ -125,7 +145,7 @@ def test_gradients_in_float64(term: str, seed: int) -> None:
     teacher, student, positive, mask = case(seed)
 
     def value(scores: torch.Tensor) -> torch.Tensor:
-        return losses.distillation(teacher, scores, positive, mask, **WEIGHTS)[term]
+        return distillation(teacher, scores, positive, mask)[term]
 
     assert torch.autograd.gradcheck(value, student.requires_grad_())
 
@@ -135,13 +155,12 @@ def test_padding_changes_nothing(seed: int) -> None:
     teacher, student, positive, mask = case(seed)
     padding = torch.full((4, 3), 1e6, dtype=torch.float64)
     none = torch.zeros(4, 3, dtype=torch.bool)
-    plain = losses.distillation(teacher, student, positive, mask, **WEIGHTS)
-    wider = losses.distillation(
+    plain = distillation(teacher, student, positive, mask)
+    wider = distillation(
         torch.cat([teacher, padding], 1),
         torch.cat([student, -padding], 1),
         torch.cat([positive, none], 1),
         torch.cat([mask, none], 1),
-        **WEIGHTS,
     )
     torch.testing.assert_close(plain, wider)
 
@@ -151,15 +170,15 @@ def test_order_of_candidates_and_queries_changes_nothing(seed: int) -> None:
     tensors = case(seed)
     columns = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
     rows = torch.tensor([2, 0, 3, 1])
-    plain = losses.distillation(*tensors, **WEIGHTS)
-    moved = losses.distillation(*(tensor[rows][:, columns] for tensor in tensors), **WEIGHTS)
+    plain = distillation(*tensors)
+    moved = distillation(*(tensor[rows][:, columns] for tensor in tensors))
     torch.testing.assert_close(plain, moved)
 
 
 def test_queries_without_negatives_give_zero_with_graph() -> None:
     student = torch.rand(2, 1, requires_grad=True)
     one = torch.ones(2, 1, dtype=torch.bool)
-    terms = losses.distillation(torch.rand(2, 1), student, one, one, **WEIGHTS)
+    terms = distillation(torch.rand(2, 1), student, one, one)
     assert terms["loss"].item() == 0
     terms["loss"].backward()
     assert student.grad is not None

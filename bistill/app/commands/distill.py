@@ -1,0 +1,22 @@
+"""``distill``: stage 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bistill.app import assembling
+from bistill.config import DistillationOptions
+from bistill.config.assembling import checkpointing
+from bistill.training.student import train as stage
+
+
+def train(options: DistillationOptions) -> Mapping[str, Any]:
+    """Distil a teacher into a student and write its folder; see ``training.student.train.train``."""
+    return stage.train(
+        assembling.taught_by(options),
+        assembling.training_data(options),
+        assembling.student_training(options),
+        place=assembling.place(options),
+        checkpointing=checkpointing(options),
+    )

@@ -1,0 +1,73 @@
+"""What a loss of a student sees: scores of a batch's queries and documents, and which pairs count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ListScores:
+    """Scores of a batch: ``queries`` rows, ``documents`` columns.
+
+    Attributes:
+        teacher: relevance in 0..1, shape (queries, documents).
+        cosine: of the student, in -1..1, likewise.
+        score: of the student, in 0..1, likewise: ``linear_score`` of the cosine, or the calibrated one.
+        positive: bool, likewise: where a document is relevant, exactly one True in each row.
+        mask: bool, likewise: where a document is a candidate of the query, also where ``positive`` is.
+    """
+
+    teacher: Tensor
+    cosine: Tensor
+    score: Tensor
+    positive: Tensor
+    mask: Tensor
+
+    @property
+    def negative(self) -> Tensor:
+        """Where a document is a candidate and not the positive: bool of shape (queries, documents)."""
+        return self.mask & ~self.positive
+
+
+class Loss(Protocol):
+    """One term of a student's loss: a pure function of scores, with its weight and settings.
+
+    Attributes:
+        name: under which the term stands in journal, console and trackers.
+        weight: factor of the term in the sum, at least 0; a term of weight 0 does not exist.
+        reads_teacher: whether the teacher's scores count for it: such a term is left out where the teacher is weak.
+        on_score: whether it acts on ``ListScores.score`` and not on the cosine: only then a calibrated score can learn.
+    """
+
+    name: ClassVar[str]
+    reads_teacher: ClassVar[bool]
+    on_score: ClassVar[bool]
+
+    @property
+    def weight(self) -> float:
+        """Factor of the term in the sum."""
+
+    def __call__(self, scores: ListScores) -> Tensor:
+        """The term without its weight: a scalar, a mean, so that its size does not depend on the batch."""
+
+
+def weighted_sum(losses: Sequence[Loss], scores: ListScores) -> dict[str, Tensor]:
+    """The loss of a batch, ``loss = sum of weight * term``, and each term by name, unweighted.
+
+    Args:
+        losses: at least one with a weight above 0.
+        scores: of the batch.
+    """
+    counting = [loss for loss in losses if loss.weight > 0]
+    terms = {loss.name: loss(scores) for loss in counting}
+    total = sum((loss.weight * terms[loss.name] for loss in counting), start=scores.cosine.new_zeros(()))
+    return {"loss": total, **terms}
+
+
+def linear_score(cosine: Tensor) -> Tensor:
+    """Cosine in -1..1 brought to 0..1: (cosine + 1) / 2, any shape."""
+    return (cosine + 1) / 2

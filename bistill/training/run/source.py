@@ -1,0 +1,32 @@
+"""What is known of an object that is not ours, a user's own loss or miner: its class, its settings, its source."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from typing import Any, Final
+
+UNKNOWN: Final = "unknown source"
+
+
+def described(value: object) -> str:
+    """Qualified name, settings and the SHA-256 of the source of an object's class, as one text.
+
+    Where there is no source (a class typed into an interpreter) ``UNKNOWN`` stands in its place: the run works, and one
+    that is interrupted cannot go on, since nobody can tell whether the class is the same.
+    """
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}({_settings(value)}), {_source(kind)}"
+
+
+def _settings(value: object) -> str:
+    found: dict[str, Any] = dict(sorted(vars(value).items())) if hasattr(value, "__dict__") else {}
+    return ", ".join(f"{name}={setting!r}" for name, setting in found.items())
+
+
+def _source(kind: type) -> str:
+    try:
+        text = "\n".join(inspect.getsource(part) for part in kind.__mro__ if part.__module__ == kind.__module__)
+    except (OSError, TypeError):
+        return UNKNOWN
+    return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"

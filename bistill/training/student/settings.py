@@ -1,0 +1,87 @@
+"""How a student is trained: who teaches it, what it is compared with, what it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
+from bistill.errors import OptionError
+from bistill.models.settings import EncoderStart, Lora
+from bistill.settings import Settings
+from bistill.training.settings import Loop, Merging, Validation, WeakTeacher
+from bistill.training.student.objective import Objective
+
+
+@dataclass(frozen=True)
+class TaughtBy(Settings):
+    """Whose scores are learned.
+
+    Attributes:
+        names: folders or hub names of re-rankers, or ``scores:NAME`` for imported scores; the calibrated scores of
+            several are averaged.
+        weights: of each; (): equal.
+        reading: how they read pairs.
+        weak: what happens where they rank lower than the untouched student, beyond chance: labels: the labels alone
+            teach; teacher: they teach all the same; stop: the run ends.
+    """
+
+    names: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    reading: TeacherReading = TeacherReading()
+    weak: WeakTeacher = "labels"
+
+
+@dataclass(frozen=True)
+class Candidates(Settings):
+    """Which documents a query is compared with.
+
+    Attributes:
+        miners: who finds them.
+        lists: what a list holds of them.
+        limits: above which relevance a candidate counts as a positive and is left out.
+        lexical: BM25, by which the lists of gate and validation are found.
+    """
+
+    miners: tuple[MinerSettings, ...] = (Labelled(), Lexical(), Random())
+    lists: Lists = Lists()
+    limits: Limits = Limits()
+    lexical: Lexical = Lexical()
+
+
+@dataclass(frozen=True)
+class StudentTraining(Settings):
+    """How a student is trained.
+
+    Attributes:
+        start: the Bi-Encoder that it starts as.
+        lora: adapters instead of all weights; None: all weights.
+        candidates: which documents a query is compared with.
+        objective: what it learns.
+        loop: epochs, batch size, learning rate, seed.
+        validation: when the best weights are chosen.
+        merging: how far the best weights are brought back towards the start.
+    """
+
+    start: EncoderStart
+    lora: Lora | None = None
+    candidates: Candidates = Candidates()
+    objective: Objective = Objective()
+    loop: Loop = Loop()
+    validation: Validation = Validation()
+    merging: Merging = Merging()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        own, size = self.candidates.lists.own_documents, self.candidates.lists.size
+        if own is not None and self.loop.batch_size * own < size:
+            raise OptionError(
+                "a batch holds fewer documents than a list",
+                where="`Lists.own_documents`",
+                found=f"`Loop.batch_size` {self.loop.batch_size}, `Lists.own_documents` {own}, `Lists.size` {size}",
+                todo=f"give `Loop.batch_size` {-(-size // own)}, more `Lists.own_documents`, or a lower `Lists.size`",
+            )
+
+    def without_teacher(self) -> StudentTraining:
+        """The same without what a teacher says: neither its terms of the loss nor its limits on candidates."""
+        candidates = replace(self.candidates, limits=replace(self.candidates.limits, max_ratio=None, max_score=None))
+        return replace(self, objective=self.objective.without_teacher(), candidates=candidates)

@@ -1,0 +1,144 @@
+"""What an update of a teacher sees: labelled pairs of a query and a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bistill import losses
+from bistill.candidates.lists import negatives_of
+from bistill.data.records import Record
+from bistill.data.sampling import permutation
+from bistill.data.store.dataset import Dataset
+from bistill.data.store.texts import keys_of
+from bistill.errors import shown
+from bistill.models.compute import batching
+from bistill.models.cross_encoder import CrossEncoder, Pair
+from bistill.training.loop.batch import Batch, Terms
+
+
+class PairTask:
+    """Labelled pairs: every positive of every query, and ``negatives_per_positive`` negatives for each, redrawn each
+    epoch. Of a query without a positive these are its labelled negatives alone, as many as of one with a positive.
+
+    Args:
+        encoder: the teacher in training.
+        dataset: queries and documents.
+        query_ids: queries trained on.
+        negatives_per_positive: of each positive and epoch.
+        seed: of their choice.
+    """
+
+    def __init__(
+        self,
+        encoder: CrossEncoder,
+        dataset: Dataset,
+        query_ids: np.ndarray,
+        *,
+        negatives_per_positive: int,
+        seed: int,
+    ) -> None:
+        self._encoder, self._dataset, self._query_ids = encoder, dataset, query_ids
+        self._own, self._seed = negatives_per_positive, seed
+        self._texts = len(np.unique(keys_of(dataset.documents)))
+        self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
+        self._ends = np.cumsum([self._size(int(query_id)) for query_id in query_ids])
+
+    @property
+    def model(self) -> nn.Module:
+        """The Cross-Encoder's transformer and head."""
+        model: nn.Module = self._encoder.model
+        return model
+
+    @property
+    def samples(self) -> int:
+        """Pairs of one epoch."""
+        return int(self._ends[-1])
+
+    @property
+    def without_positive(self) -> int:
+        """Those of them whose query has no positive."""
+        rows = np.isin(self._query_ids, self._dataset.without_positive, assume_unique=True)
+        return int(np.diff(self._ends, prepend=0)[rows].sum())
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Queries shuffled, the pairs of a query together: a batch holds what is relevant beside what is not.
+
+        Pairs shuffled one by one learned far more slowly on small data (``docs/experiments.md``).
+        """
+        starts = np.concatenate([[0], self._ends[:-1]])
+        rows = permutation(seed, epoch, len(self._ends))
+        return np.concatenate([np.arange(starts[row], self._ends[row]) for row in rows])
+
+    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+        """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
+        pairs, labels = zip(*(self.pair(int(sample), epoch) for sample in samples), strict=True)
+        return pair_batch(self._encoder, pairs, labels, lambda place: f"pair {samples[place]}")
+
+    def pair(self, sample: int, epoch: int) -> tuple[tuple[str, str], float]:
+        """((query, document), label) of one sample: first a query's positives, then its negatives."""
+        row = int(np.searchsorted(self._ends, sample, side="right"))
+        place = sample - (int(self._ends[row - 1]) if row else 0)
+        record = self._dataset[int(self._query_ids[row])]
+        if place < len(record.positives):
+            return (record.query, self._dataset.documents[record.positives[place]]), record.positive_labels[place]
+        documents, labels = self._negatives(record, epoch)
+        number = place - len(record.positives)
+        return (record.query, self._dataset.documents[documents[number]]), labels[number]
+
+    def _negatives(self, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other.
+
+        What is kept is replaced as a whole, so that threads which ask at once each get what they asked for.
+        """
+        key, kept = (record.query_id, epoch), self._drawn
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        count = self._wanted(record)
+        drawn = negatives_of(record, self._dataset.documents, count=count, seed=self._seed, epoch=epoch)
+        self._drawn = (key, drawn)
+        return drawn
+
+    def _wanted(self, record: Record) -> int:
+        """Negatives of a query; where nothing is relevant random documents would teach nothing about the query."""
+        return len(record.positives) * self._own if record.positives else min(self._own, len(record.negatives))
+
+    def _size(self, query_id: int) -> int:
+        record = self._dataset[query_id]
+        wanted = self._wanted(record)
+        if wanted < self._texts - len(record.positives):  # one of them may be the query's own text
+            return len(record.positives) + wanted
+        # A small data set may have fewer: as many in every epoch, whichever they are.
+        negatives, _ = negatives_of(record, self._dataset.documents, count=wanted, seed=0, epoch=0)
+        return len(record.positives) + len(negatives)
+
+
+def pair_batch(
+    encoder: CrossEncoder, pairs: Sequence[Pair], labels: Sequence[float], name: Callable[[int], str]
+) -> Batch:
+    """Binary cross-entropy of labelled pairs: a mean, so each pair adds its share by itself.
+
+    Args:
+        encoder: the teacher in training.
+        pairs: (query, document) texts.
+        labels: relevance in 0..1 of each.
+        name: what a person calls the pair at a place.
+    """
+    encodings = encoder.tokenize(pairs)
+    targets = torch.tensor(labels)
+
+    def terms(logits: Tensor, places: np.ndarray) -> Terms:
+        own = targets[places].to(logits.device)
+        return {"loss": losses.pointwise_bce(logits, own) * (len(places) / len(pairs))}
+
+    return Batch(
+        lengths=batching.lengths(encodings),
+        forward=lambda places: encoder.forward([encodings[place] for place in places]),
+        terms=terms,
+        separable=True,
+        packed=encoder.packs,
+        describe=lambda place: f"{name(place)} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
+    )
