@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from bistill.app import assembling
 from bistill.app.assembling import student_training
+from bistill.app.config import CandidatesOptions, DistillationOptions, TeacherOptions
 from bistill.candidates.building import build
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Lexical
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import CandidatesOptions, DistillationOptions, TeacherOptions, assembling
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import subprocess
 import sys
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import bistill
+from bistill.settings import Settings
 
 PACKAGE = Path(bistill.__file__).parent
 # Lower layers first; parts of one layer do not import each other, a part may import itself.
@@ -19,10 +23,8 @@ LAYERS = (
     ("data.settings", "models.settings"),
     ("candidates.settings",),
     ("training.settings",),
-    ("options",),
-    ("config", "artifacts", "journal", "console", "packaged", "hub"),
+    ("artifacts", "journal", "console", "packaged", "hub"),
     ("data", "losses", "evaluation.measures"),
-    ("config.assembling",),
     ("models",),
     ("candidates",),
     ("training", "evaluation", "monitor", "serving"),
@@ -68,7 +70,7 @@ def test_every_part_has_a_place() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "config",
+        "app.config",
         "app.cli",
         "training.settings",
         "journal",
@@ -82,3 +84,44 @@ def test_light_modules_never_load_torch(module: str) -> None:
     code = f"import sys, bistill.{module}; print([name for name in ('torch', 'transformers') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def library_files() -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if part_of(module_of(path)) not in ("app", "__main__")]
+
+
+LIBRARY = sorted(f"bistill.{module_of(path)}".removesuffix(".__init__") for path in library_files())
+
+
+def test_the_library_imports_without_the_application() -> None:
+    code = (
+        "import importlib, sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'bistill.app' or name.startswith('bistill.app.'):\n"
+        "            raise ImportError(f'{name} is blocked')\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *LIBRARY], check=True, capture_output=True, text=True)
+
+
+@cache
+def attributes_read() -> frozenset[str]:
+    """Names of all attributes that the library reads."""
+    trees = (ast.parse((PACKAGE / path).read_text(encoding="utf-8")) for path in library_files())
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load))
+
+
+def settings_classes() -> list[type]:
+    modules = [import_module(name) for name in LIBRARY if name.endswith(("settings", "objective", "losses"))]
+    found = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    return sorted((kind for kind in found if issubclass(kind, Settings) and kind is not Settings), key=str)
+
+
+@pytest.mark.parametrize("kind", settings_classes(), ids=lambda kind: kind.__name__)
+def test_settings_are_small_and_all_of_them_are_read(kind: type) -> None:
+    names = [field.name for field in dataclasses.fields(kind)]
+    assert 0 < len(names) <= 8, names
+    assert set(names) <= attributes_read(), f"nobody reads {set(names) - attributes_read()}"

@@ -22,8 +22,8 @@ from lists import list_task
 from recipes import command_line, identity
 
 from bistill import artifacts
-from bistill.app import cli
-from bistill.config import DistillationOptions, assembling
+from bistill.app import assembling, cli
+from bistill.app.config import DistillationOptions
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder

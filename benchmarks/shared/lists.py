@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bistill.app.assembling import student_training, taught_by
+from bistill.app.assembling import student_training, taught_by, version
+from bistill.app.config import DistillationOptions
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import DistillationOptions
-from bistill.config.assembling import version
 from bistill.data.queries import choice
 from bistill.data.store.dataset import Dataset
 from bistill.models.bi_encoder import BiEncoder

@@ -21,9 +21,10 @@ from lists import list_task
 from start_models import write_student, write_teacher
 from torch import nn
 
+from bistill.app.assembling import loop
+from bistill.app.config import DistillationOptions, TeacherOptions
+from bistill.app.options import from_mapping
 from bistill.candidates.lists import negatives_of
-from bistill.config import DistillationOptions, TeacherOptions
-from bistill.config.assembling import loop
 from bistill.data.sampling import subset
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
@@ -31,7 +32,6 @@ from bistill.data.store.version import Version
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.options import from_mapping
 from bistill.training.loop.updates import Updates
 from bistill.training.teacher.pairs import PairTask
 

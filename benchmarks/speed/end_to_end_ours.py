@@ -63,7 +63,7 @@ def write_lists(target: Path, options: Any) -> None:
     """All candidates of the run with their queries, and queries and documents of every update."""
     from lists import list_task
 
-    from bistill.config import assembling
+    from bistill.app import assembling
     from bistill.data.store.opening import load_split
     from bistill.models.bi_encoder import BiEncoder
     from bistill.training.loop.updates import Updates

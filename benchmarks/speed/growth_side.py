@@ -17,11 +17,12 @@ import psutil
 from ours import TakeTurns
 from turn import Turns
 
+from bistill.app import assembling
 from bistill.app.assembling import student_training
+from bistill.app.config import DistillationOptions
 from bistill.candidates.building import build
 from bistill.candidates.scores.scoring import Scored
 from bistill.candidates.settings import Random
-from bistill.config import DistillationOptions, assembling
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.engine import Engine

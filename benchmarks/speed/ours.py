@@ -22,10 +22,11 @@ from batches import options_of
 from lists import list_task
 from turn import Turns, workload
 
+from bistill.app import assembling
+from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.candidates.scores.cache import ScoreCache
 from bistill.candidates.scores.teachers import Teacher, relevance
 from bistill.candidates.settings import TeacherReading
-from bistill.config import DistillationOptions, TeacherOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.opening import load_split
 from bistill.journal import Journal

@@ -1,16 +1,156 @@
-"""From the options of training commands to the settings that the library takes."""
+"""From the options of commands to the settings objects that the library takes."""
 
 from __future__ import annotations
 
-from bistill.config import DistillationOptions, TeacherOptions, assembling
+from pathlib import Path
+from typing import Final
+
+from bistill.app.config import DistillationOptions, TeacherOptions
+from bistill.app.config.candidates import LexicalOptions, ListOptions, ScoringOptions
+from bistill.app.config.shared import DataOptions, LoraOptions, StudentOptions
+from bistill.app.config.training import TrainingOptions
+from bistill.candidates.mining import registry
+from bistill.candidates.settings import (
+    CrossEncoderRanked,
+    Dense,
+    Lexical,
+    Limits,
+    Lists,
+    MinerSettings,
+    TeacherReading,
+)
+from bistill.data.store.version import Version
 from bistill.errors import OptionError
 from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, NegativePenalty
-from bistill.models.settings import RerankerStart
+from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.training.run.data import TrainingData
-from bistill.training.settings import Merging, Place
+from bistill.training.settings import Checkpointing, Loop, Merging, Place, Validation
 from bistill.training.student.objective import Objective
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 from bistill.training.teacher.settings import TeacherTraining
+
+# Miners by the name that --miners gives them.
+MINERS: Final = {kind.name: kind for kind in registry.MINERS}
+
+
+def version(options: DataOptions) -> Version:
+    """The data version that training reads."""
+    return Version(Path(options.data_root), options.data_version)
+
+
+def lora(options: LoraOptions) -> Lora | None:
+    """Adapters, where they are wanted."""
+    if not options.use_lora:
+        return None
+    return Lora(options.lora_r, options.lora_alpha, options.lora_dropout)
+
+
+def student_start(options: StudentOptions, precision: Precision) -> EncoderStart:
+    """The Bi-Encoder that a student starts as."""
+    return EncoderStart(
+        options.student_name,
+        max_len=options.max_len,
+        layers=options.student_layers,
+        query_prompt=options.query_prompt,
+        document_prompt=options.document_prompt,
+        pooling=options.pooling,
+        precision=precision,
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def loop(options: TrainingOptions) -> Loop:
+    """What the engine needs to know."""
+    return Loop(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        warmup_ratio=options.warmup_ratio,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        micro_batch_tokens=options.micro_batch_tokens,
+        seed=options.seed,
+    )
+
+
+def validation(options: TrainingOptions) -> Validation:
+    """When the best weights are chosen."""
+    return Validation(every=options.eval_steps, queries=options.valid_samples, patience=options.patience)
+
+
+def checkpointing(options: TrainingOptions) -> Checkpointing:
+    """When checkpoints are written."""
+    return Checkpointing(
+        steps=options.save_steps,
+        minutes=options.save_minutes,
+        keep=options.keep,
+        rollbacks=options.spike_rollbacks,
+        lr_factor=options.resume_lr_factor,
+    )
+
+
+def lexical(options: LexicalOptions) -> Lexical:
+    """BM25 where no miner is named."""
+    return Lexical(tokens=options.lexical_tokens)
+
+
+def miners(options: ListOptions, student: StudentOptions, precision: Precision) -> tuple[MinerSettings, ...]:
+    """The miners that ``--miners`` names.
+
+    Raises:
+        OptionError: an unknown or repeated miner, a depth that is no number above 0, or no miner at all.
+    """
+    found = [_miner(given, options, student, precision) for given in options.miners]
+    for place, (given, miner) in enumerate(zip(options.miners, found, strict=True)):
+        if miner.name in (earlier.name for earlier in found[:place]):
+            raise OptionError("the miner is named twice", where="--miners", found=given)
+    if not found:
+        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled lexical random")
+    return tuple(found)
+
+
+def _miner(given: str, options: ListOptions, student: StudentOptions, precision: Precision) -> MinerSettings:
+    name, colon, number = given.partition(":")
+    if name not in MINERS:
+        raise OptionError("unknown miner", where="--miners", found=given, todo=f"give any of {', '.join(MINERS)}")
+    if colon and not (number.isdecimal() and int(number) > 0):
+        raise OptionError("the depth is no number above 0", where="--miners", found=given, todo=f"give {name}:50")
+    depth = int(number) if colon else options.mining_depth
+    lexical_miner = Lexical(depth, options.lexical_tokens)
+    if options.miner_model is None:
+        dense = Dense(depth)
+    else:
+        own = EncoderStart(options.miner_model, precision=precision, trust_remote_code=student.trust_remote_code)
+        dense = Dense(depth, own)
+    if name == "lexical":
+        return lexical_miner
+    if name == "dense":
+        return dense
+    if name == "cross_encoder":
+        return CrossEncoderRanked(depth, options.cross_encoder_reads, lexical_miner, dense)
+    return MINERS[name](int(number) if colon else None)
+
+
+def lists(options: ListOptions) -> Lists:
+    """What a candidate list holds; ``choice`` and ``redraw`` where the command has them."""
+    own = {name: getattr(options, name) for name in ("choice", "redraw") if hasattr(options, name)}
+    return Lists(options.K, options.own_documents, **own)
+
+
+def limits(options: ListOptions) -> Limits:
+    """Above which relevance a candidate counts as a positive."""
+    return Limits(options.max_negative_ratio, options.max_negative_score, options.irrelevant_below)
+
+
+def teacher_reading(options: ScoringOptions, precision: Precision) -> TeacherReading:
+    """How the teachers read pairs."""
+    return TeacherReading(
+        options.teacher_max_len,
+        options.teacher_instruction,
+        precision,
+        options.score_batch_size,
+        options.trust_remote_code,
+    )
 
 
 def place(options: TeacherOptions | DistillationOptions) -> Place:
@@ -20,36 +160,36 @@ def place(options: TeacherOptions | DistillationOptions) -> Place:
 
 def training_data(options: TeacherOptions | DistillationOptions) -> TrainingData:
     """What a run trains on."""
-    return TrainingData(assembling.version(options), options.on_bad_rows, options.max_samples)
+    return TrainingData(version(options), options.on_bad_rows, options.max_samples)
 
 
 def teacher_training(options: TeacherOptions) -> TeacherTraining:
     """How a teacher is trained."""
     return TeacherTraining(
         RerankerStart(options.model_name, options.max_len, options.precision, options.trust_remote_code),
-        assembling.lora(options),
-        assembling.loop(options),
-        assembling.validation(options),
+        lora(options),
+        loop(options),
+        validation(options),
         options.head_lr_factor,
         options.negatives_per_positive,
-        assembling.lexical(options),
+        lexical(options),
     )
 
 
 def student_training(options: DistillationOptions) -> StudentTraining:
     """How a student is trained."""
     return StudentTraining(
-        assembling.student_start(options, options.precision),
-        assembling.lora(options),
+        student_start(options, options.precision),
+        lora(options),
         Candidates(
-            assembling.miners(options, options, options.precision),
-            assembling.lists(options),
-            assembling.limits(options),
-            assembling.lexical(options),
+            miners(options, options, options.precision),
+            lists(options),
+            limits(options),
+            lexical(options),
         ),
         objective(options),
-        assembling.loop(options),
-        assembling.validation(options),
+        loop(options),
+        validation(options),
         Merging(options.merge_with_start, options.weak_student),
     )
 
@@ -68,9 +208,7 @@ def taught_by(options: DistillationOptions) -> TaughtBy:
             todo="give one of them",
         )
     names = (options.teacher_path, *options.more_teachers)
-    return TaughtBy(
-        names, options.teacher_weights, assembling.teacher_reading(options, options.precision), options.weak_teacher
-    )
+    return TaughtBy(names, options.teacher_weights, teacher_reading(options, options.precision), options.weak_teacher)
 
 
 def objective(options: DistillationOptions) -> Objective:

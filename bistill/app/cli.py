@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from bistill import __version__, console
 from bistill.app import flags
-from bistill.config import (
+from bistill.app.config import (
     BenchOptions,
     CandidatesOptions,
     DistillationOptions,
@@ -32,8 +32,8 @@ from bistill.config import (
     SearchOptions,
     TeacherOptions,
 )
+from bistill.app.options import from_mapping
 from bistill.errors import BistillError, OptionError
-from bistill.options import from_mapping
 from bistill.training.run.signals import Stopped
 
 EXIT_USER_ERROR: Final = 2

@@ -7,8 +7,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Final
 
-from bistill import config
-from bistill.options import Options
+from bistill.app import config
+from bistill.app.options import Options
 
 PARAMETER: Final = re.compile(r"`([A-Za-z_]+(?:\.\w+)?)`")
 # Parameters whose flag has another name than they have, or that several flags set.

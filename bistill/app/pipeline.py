@@ -18,13 +18,13 @@ from bistill.app.commands.distill import train as train_student
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.commands.search import answer
 from bistill.app.commands.teacher import train as train_teacher
+from bistill.app.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
+from bistill.app.options import Options, altering
 from bistill.candidates.scores.teachers import is_model
-from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.report.summary import print_summary
 from bistill.models.files import loading
-from bistill.options import Options, altering
 from bistill.training.run.folder import has_checkpoints
 
 # Options of the sections that follow from others, and what to give instead.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bistill.app import assembling, flags
-from bistill.config import DistillationOptions
+from bistill.app.config import DistillationOptions
 from bistill.errors import OptionError
 
 

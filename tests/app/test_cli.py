@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bistill.app import cli
-from bistill.config import DistillationOptions, PipelineOptions, PrepareOptions
+from bistill.app.config import DistillationOptions, PipelineOptions, PrepareOptions
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from bistill import config, console
-from bistill.app import flags
+from bistill import console
+from bistill.app import config, flags
 from bistill.candidates import settings as candidates
 from bistill.data import settings as data
 from bistill.data.store.version import Version

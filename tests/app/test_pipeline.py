@@ -13,7 +13,7 @@ import pytest
 from bistill import journal
 from bistill.app import pipeline
 from bistill.app.commands.teacher import train as train_teacher
-from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.app.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import DataError, ModelError, OptionError
 from bistill.training.student import gate
 

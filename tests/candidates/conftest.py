@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill.app.config import CandidatesOptions
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.teachers import imported_identity
-from bistill.config import CandidatesOptions
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset

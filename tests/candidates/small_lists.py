@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bistill.app import assembling
+from bistill.app.config import DistillationOptions
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import QueryPool, ScoredPools
-from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import permutation
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.updates import Updates

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from bistill.app import assembling
+from bistill.app.config import DistillationOptions
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import Counts, ScoredPools
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.config import DistillationOptions, assembling
 from bistill.data.sampling import generator
 from bistill.data.store.collection import Collection
 from bistill.models.bi_encoder import BiEncoder

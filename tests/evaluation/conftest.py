@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder

@@ -12,7 +12,7 @@ import pytest
 from ir_measures import nDCG
 
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.data.records import Record
 from bistill.evaluation import comparisons
 from bistill.evaluation.comparisons import shuffled_queries

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.data.store.opening import load_split
 from bistill.evaluation import models
 from bistill.models.bi_encoder import BiEncoder

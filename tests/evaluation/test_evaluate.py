@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError
 from bistill.evaluation import questions

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bistill.app.commands.evaluate import evaluate
+from bistill.app.config import EvaluationOptions
 from bistill.candidates.scores.teachers import Teacher
 from bistill.candidates.settings import TeacherReading
-from bistill.config import EvaluationOptions
 from bistill.data.store.opening import left_out
 from bistill.evaluation import questions, scores, separation
 from bistill.evaluation.report import plots

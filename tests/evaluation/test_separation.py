@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, precision_recall_curve
 
 from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.errors import ArtifactError
 from bistill.evaluation import questions
 from bistill.evaluation.measures import margins

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill.app import cli
-from bistill.config import DistillationOptions, EvaluationOptions
+from bistill.app.config import DistillationOptions, EvaluationOptions
 from bistill.monitor import commands
 from bistill.monitor.status import RunStatus
 

@@ -15,7 +15,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.app.commands.encode import encode
-from bistill.config import EncodeOptions
+from bistill.app.config import EncodeOptions
 from bistill.data.store.opening import load_documents
 from bistill.data.store.texts import Texts
 from bistill.errors import OptionError

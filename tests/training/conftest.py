@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bistill.config import DistillationOptions
+from bistill.app.config import DistillationOptions
 
 TOPICS = """
     file list sort set map tree graph query key value red blue green json network socket

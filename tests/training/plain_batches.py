@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bistill.config import DistillationOptions, TeacherOptions, assembling
+from bistill.app import assembling
+from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.data.store.collection import Collection
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from bistill import artifacts, console
+from bistill.app import assembling
+from bistill.app.config import BenchOptions
 from bistill.app.profile import measuring, rate, works
-from bistill.config import BenchOptions, assembling
 from bistill.errors import OptionError
 from bistill.journal import finite, versions
 from bistill.models.compute.precision import default_device, resolve_precision

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts, console
+from bistill.app import assembling
+from bistill.app.config import CandidatesOptions
 from bistill.candidates import inspection, picture
 from bistill.candidates.building import build
 from bistill.candidates.listing import write_pools
 from bistill.candidates.scores.teachers import Teachers
-from bistill.config import CandidatesOptions, assembling
 from bistill.data.queries import choice
 from bistill.data.store.collection import Collection
 from bistill.journal import finite, versions

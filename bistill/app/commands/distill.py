@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bistill.app import assembling
-from bistill.config import DistillationOptions
-from bistill.config.assembling import checkpointing
+from bistill.app.assembling import checkpointing
+from bistill.app.config import DistillationOptions
 from bistill.training.student import train as stage
 
 

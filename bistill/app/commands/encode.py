@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts
-from bistill.config import EncodeOptions
+from bistill.app.config import EncodeOptions
 from bistill.models.settings import EncoderStart
 from bistill.serving.encode import encode as write_vectors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.evaluation.evaluate import evaluate as measure
 from bistill.evaluation.settings import Asking, Beside
 from bistill.models.settings import Inference

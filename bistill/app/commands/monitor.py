@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bistill.config import MonitorOptions
+from bistill.app.config import MonitorOptions
 from bistill.errors import OptionError
 from bistill.monitor import watch
 from bistill.monitor.settings import Notifying, Page, Patience, Recovery

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bistill.config import PrepareOptions
+from bistill.app.config import PrepareOptions
 from bistill.data.prepare import preparing
 from bistill.data.prepare.preparing import PreparedData
 from bistill.data.settings import Columns, RowReading, Splitting

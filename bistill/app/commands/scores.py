@@ -9,16 +9,17 @@ from typing import Final
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.app import assembling
+from bistill.app.config import DataOptions, ScoresOptions
+from bistill.app.options import from_mapping
 from bistill.candidates.listing import read_pools
 from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
 from bistill.candidates.scores.exchange import export, read_scores
 from bistill.candidates.scores.teachers import IMPORTED, imported_identity
-from bistill.config import DataOptions, ScoresOptions, assembling
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.data.store.texts import windows
 from bistill.errors import ArtifactError, DataError, OptionError
-from bistill.options import from_mapping
 
 BATCH: Final = 8192
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bistill import console
-from bistill.config import SearchOptions
+from bistill.app.config import SearchOptions
 from bistill.data.queries.same_text import is_blank
 from bistill.data.store.opening import load_documents
 from bistill.errors import OptionError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bistill.app import assembling
-from bistill.config import TeacherOptions
-from bistill.config.assembling import checkpointing
+from bistill.app.assembling import checkpointing
+from bistill.app.config import TeacherOptions
 from bistill.training.teacher import train as stage
 
 

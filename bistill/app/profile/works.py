@@ -11,13 +11,13 @@ import numpy as np
 from torch import nn
 
 from bistill.app import assembling
+from bistill.app.config import BenchOptions, DistillationOptions, ScoringOptions, TeacherOptions
 from bistill.app.profile.arithmetic import Weights
 from bistill.app.profile.measuring import UNTIMED, MeasuredWork, Outcome, Watch, repeated
 from bistill.app.profile.meters import PeakMemory, TokenMeter, token_weights
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import negatives_of
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
-from bistill.config import BenchOptions, DistillationOptions, ScoringOptions, TeacherOptions
 from bistill.data.queries import choice
 from bistill.data.sampling import subset
 from bistill.data.store.collection import Collection

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from bistill.app.commands.bench import bench
+from bistill.app.config import BenchOptions
 from bistill.app.profile import measuring, rate, works
 from bistill.app.profile.arithmetic import PRODUCTS, Weights
 from bistill.app.profile.measuring import MeasuredWork, Outcome, Timing
 from bistill.app.profile.meters import Read, TokenMeter, token_weights
-from bistill.config import BenchOptions
 from bistill.errors import OptionError
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
@@ -127,7 +127,7 @@ def test_the_whole_command_writes_its_figures_and_nothing_else(
 
 
 def test_lists_are_scored_whole_before_distillation_and_only_once(options: BenchOptions) -> None:
-    from bistill.config import assembling
+    from bistill.app import assembling
 
     dataset, _ = assembling.version(options).training(rejected_to=Path(options.output_dir))
     lists = works.draw_lists(dataset, options)

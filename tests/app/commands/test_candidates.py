@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from bistill.app.commands.candidates import candidates
+from bistill.app.config import CandidatesOptions
 from bistill.candidates import inspection, picture
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.listing import read_pools, write_pools
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
 from bistill.candidates.scores.teachers import relevance
-from bistill.config import CandidatesOptions
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError
 from bistill.models.cross_encoder import CrossEncoder

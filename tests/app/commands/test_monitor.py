@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bistill.app.commands.monitor import monitor
-from bistill.config import MonitorOptions
+from bistill.app.config import MonitorOptions
 from bistill.errors import OptionError
 from bistill.monitor import watch
 from bistill.monitor.settings import Notifying, Page, Patience, Recovery

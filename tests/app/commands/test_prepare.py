@@ -10,8 +10,8 @@ import pytest
 
 from bistill.app import cli
 from bistill.app.commands.prepare import prepare
-from bistill.config import PrepareOptions
-from bistill.options import altering
+from bistill.app.config import PrepareOptions
+from bistill.app.options import altering
 
 
 def source(folder: Path) -> str:

@@ -11,9 +11,9 @@ import pytest
 from bistill.app.commands.candidates import candidates
 from bistill.app.commands.distill import train
 from bistill.app.commands.scores import scores
+from bistill.app.config import DistillationOptions, ScoresOptions
 from bistill.candidates.scores.cache import ScoreCache, digest, folder_of, listing
 from bistill.candidates.scores.teachers import imported_identity
-from bistill.config import DistillationOptions, ScoresOptions
 from bistill.errors import ArtifactError, DataError, OptionError
 from tests.candidates.conftest import Small, import_scores
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bistill.app.commands.search import answer, search, shortened
-from bistill.config import SearchOptions
+from bistill.app.config import SearchOptions
 from bistill.errors import OptionError
 from bistill.models.calibration import Calibration
 from bistill.models.files import calibration_file

@@ -13,7 +13,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.evaluation.report import fonts, page, plots
 from tests.evaluation.conftest import Evaluated, hostile
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
-from bistill.config import EvaluationOptions
+from bistill.app.config import EvaluationOptions
 from bistill.evaluation.report import fonts, plots
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bistill.app.commands import teacher
-from bistill.config import TeacherOptions
+from bistill.app.config import TeacherOptions
 from bistill.data.store.version import Version
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder

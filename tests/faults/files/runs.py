@@ -13,7 +13,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.app.commands import teacher
-from bistill.config import DistillationOptions, TeacherOptions
+from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.journal import read
 from bistill.training.loop.engine import Progress
 from bistill.training.run import hooks, stage

@@ -13,7 +13,7 @@ import pytest
 from bistill import artifacts
 from bistill.app import pipeline
 from bistill.app.commands import teacher
-from bistill.config import EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.app.config import EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.run import saving
 from bistill.training.teacher import train as stage

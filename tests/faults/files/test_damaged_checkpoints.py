@@ -11,7 +11,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.app.commands import teacher
-from bistill.config import TeacherOptions
+from bistill.app.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.journal import read
 from bistill.training.run.checkpoint import FILES, Checkpoints, State

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bistill.app.commands import teacher
-from bistill.config import TeacherOptions
+from bistill.app.config import TeacherOptions
 from bistill.errors import OptionError, TrainingError
 from bistill.training.loop.engine import Engine
 from tests.faults.files.runs import STEPS, before, checkpoint, flip, hashes, journal, names, whole

@@ -15,7 +15,7 @@ import pytest
 
 from bistill.app.commands import distill as distillation
 from bistill.app.commands import teacher
-from bistill.config import TeacherOptions
+from bistill.app.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.models.bi_encoder import BiEncoder
 from tests.faults.files.runs import (

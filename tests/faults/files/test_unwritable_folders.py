@@ -12,7 +12,7 @@ import pytest
 from bistill.app import cli
 from bistill.app.commands import distill as distillation
 from bistill.app.commands import teacher
-from bistill.config import TeacherOptions
+from bistill.app.config import TeacherOptions
 from bistill.errors import ArtifactError
 from bistill.models.cross_encoder import CrossEncoder
 from tests.faults.files.runs import fill, journal, names, steps, student_options

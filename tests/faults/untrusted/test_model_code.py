@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bistill.app import cli
-from bistill.config import ScoringOptions
+from bistill.app.config import ScoringOptions
 from bistill.errors import ModelError
 from bistill.models import rerankers
 from bistill.models.bi_encoder import BiEncoder

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bistill.app.commands import distill as distillation
 from bistill.app.commands import teacher
-from bistill.config import DistillationOptions, TeacherOptions
+from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.journal import read
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching

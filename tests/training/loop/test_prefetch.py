@@ -254,7 +254,7 @@ def test_a_bad_row_stops_the_run_at_its_own_update() -> None:
 def test_batches_are_made_without_the_global_generator_of_torch(
     data_root: Any, tiny_encoder: Any, tiny_teacher: Any
 ) -> None:
-    from bistill.config import assembling
+    from bistill.app import assembling
     from bistill.data.store.opening import load_split
     from bistill.models.bi_encoder import BiEncoder
     from bistill.models.cross_encoder import CrossEncoder

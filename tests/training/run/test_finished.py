@@ -14,7 +14,7 @@ from bistill import artifacts
 from bistill.app import assembling
 from bistill.app.commands import distill as distillation
 from bistill.app.commands import teacher
-from bistill.config import DistillationOptions, TeacherOptions
+from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.errors import OptionError
 from bistill.journal import read
 from bistill.models.cross_encoder import CrossEncoder

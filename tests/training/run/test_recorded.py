@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bistill.app import assembling
-from bistill.config import DistillationOptions, TeacherOptions
-from bistill.config.assembling import checkpointing
+from bistill.app.assembling import checkpointing
+from bistill.app.config import DistillationOptions, TeacherOptions
+from bistill.app.options import altering
 from bistill.losses import ContrastiveHinge, ListScores, ListwiseKL
-from bistill.options import altering
 from bistill.training.run.given import as_json
 from bistill.training.run.source import UNKNOWN, described
 from bistill.training.student import recorded as of_student

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from bistill.app import assembling
 from bistill.app.commands.distill import train
+from bistill.app.config import DistillationOptions
 from bistill.candidates.lists import random_negatives
-from bistill.config import DistillationOptions, assembling
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from bistill.app import assembling
+from bistill.app.assembling import version
 from bistill.app.commands.distill import train
+from bistill.app.config import DistillationOptions
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.scoring import Scored
 from bistill.candidates.scores.teachers import imported_identity
-from bistill.config import DistillationOptions
-from bistill.config.assembling import version
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import ModelError

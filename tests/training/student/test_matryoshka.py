@@ -15,8 +15,8 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch import Tensor, nn
 
 from bistill import losses
+from bistill.app import assembling
 from bistill.app.commands.distill import train
-from bistill.config import assembling
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import OptionError

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModel
 
 from bistill.app.commands.distill import train
-from bistill.config import DistillationOptions
+from bistill.app.config import DistillationOptions
 from bistill.errors import OptionError
 from bistill.journal import Journal, read
 from bistill.models import lora

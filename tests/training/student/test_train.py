@@ -11,8 +11,9 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from bistill.app import assembling
 from bistill.app.commands.distill import train
-from bistill.config import DistillationOptions, assembling
+from bistill.app.config import DistillationOptions
 from bistill.data.queries import choice
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.app import assembling
 from bistill.app.commands.teacher import train
+from bistill.app.config import TeacherOptions
 from bistill.candidates.lists import CandidateList
-from bistill.config import TeacherOptions, assembling
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.errors import DataError, OptionError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bistill.config.shared import Arithmetic, DocumentPrompt, ModelOptions, PoolingName, QueryPrompt, TextsAtOnce
+from bistill.app.config.shared import Arithmetic, DocumentPrompt, ModelOptions, PoolingName, QueryPrompt, TextsAtOnce
+from bistill.app.options import Option
 from bistill.data.settings import TextKind
-from bistill.options import Option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from bistill.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.app.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.app.options import from_mapping
 from bistill.errors import OptionError
-from bistill.options import from_mapping
 
 
 def test_the_contract_defaults() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from bistill.config.shared import (
+from bistill.app.config.shared import (
     DEFAULT_TEACHER,
     Arithmetic,
     DataOptions,
@@ -15,7 +15,7 @@ from bistill.config.shared import (
     StudentOptions,
     UpdateSize,
 )
-from bistill.options import Option
+from bistill.app.options import Option
 
 Work = Literal["teacher", "scoring", "distillation", "encoding"]
 

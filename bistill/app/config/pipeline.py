@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from bistill.config.evaluation import EvaluationOptions
-from bistill.config.shared import DataRoot, DataVersion
-from bistill.config.training import DistillationOptions, TeacherOptions
-from bistill.options import Option, Options
+from bistill.app.config.evaluation import EvaluationOptions
+from bistill.app.config.shared import DataRoot, DataVersion
+from bistill.app.config.training import DistillationOptions, TeacherOptions
+from bistill.app.options import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bistill.options import Option, Options
+from bistill.app.options import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from bistill.config.shared import DataRoot, OnBadRows, Seed
-from bistill.options import Option, Options
+from bistill.app.config.shared import DataRoot, OnBadRows, Seed
+from bistill.app.options import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bistill.config.shared import Arithmetic, ModelOptions, OnBadRows, Seed, TextsAtOnce
-from bistill.options import Option
+from bistill.app.config.shared import Arithmetic, ModelOptions, OnBadRows, Seed, TextsAtOnce
+from bistill.app.options import Option
 
 
 @dataclass(frozen=True, kw_only=True)

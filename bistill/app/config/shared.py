@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from bistill.app.options import Option, Options
 from bistill.data.settings import BadRows
 from bistill.models.settings import Pooling, Precision
-from bistill.options import Option, Options
 
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
 DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"

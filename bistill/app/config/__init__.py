@@ -5,8 +5,8 @@ its stages. ``cli.py`` turns them into command lines, ``options.from_mapping`` r
 in the same checks. Nothing heavy is imported here, so that --help answers at once.
 """
 
-from bistill.config.bench import BenchOptions, Work
-from bistill.config.candidates import (
+from bistill.app.config.bench import BenchOptions, Work
+from bistill.app.config.candidates import (
     CandidatesOptions,
     LexicalOptions,
     ListOptions,
@@ -16,12 +16,12 @@ from bistill.config.candidates import (
     ScoresScale,
     ScoringOptions,
 )
-from bistill.config.data import PrepareOptions
-from bistill.config.evaluation import EvaluationOptions
-from bistill.config.monitor import MonitorOptions
-from bistill.config.pipeline import PipelineOptions
-from bistill.config.serving import EncodeOptions, SearchOptions
-from bistill.config.shared import (
+from bistill.app.config.data import PrepareOptions
+from bistill.app.config.evaluation import EvaluationOptions
+from bistill.app.config.monitor import MonitorOptions
+from bistill.app.config.pipeline import PipelineOptions
+from bistill.app.config.serving import EncodeOptions, SearchOptions
+from bistill.app.config.shared import (
     DEFAULT_STUDENT,
     DEFAULT_TEACHER,
     DataOptions,
@@ -29,7 +29,7 @@ from bistill.config.shared import (
     ModelOptions,
     StudentOptions,
 )
-from bistill.config.training import DistillationOptions, TeacherOptions, TrainingOptions
+from bistill.app.config.training import DistillationOptions, TeacherOptions, TrainingOptions
 
 __all__ = [
     "DEFAULT_STUDENT",

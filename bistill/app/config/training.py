@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bistill.candidates.settings import Choice, Redraw
-from bistill.config.candidates import LexicalOptions, ListOptions, ScoringOptions
-from bistill.config.shared import (
+from bistill.app.config.candidates import LexicalOptions, ListOptions, ScoringOptions
+from bistill.app.config.shared import (
     DEFAULT_TEACHER,
     Arithmetic,
     DataOptions,
@@ -18,7 +17,8 @@ from bistill.config.shared import (
     TeacherPath,
     UpdateSize,
 )
-from bistill.options import Option, Options
+from bistill.app.options import Option, Options
+from bistill.candidates.settings import Choice, Redraw
 from bistill.training.settings import InBatch, Score, WeakStudent, WeakTeacher
 
 

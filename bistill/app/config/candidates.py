@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from bistill.candidates.settings import LexicalTokens
-from bistill.config.shared import (
+from bistill.app.config.shared import (
     Arithmetic,
     DataOptions,
     DataRoot,
@@ -18,7 +17,8 @@ from bistill.config.shared import (
     StudentOptions,
     TeacherPath,
 )
-from bistill.options import Option, Options
+from bistill.app.options import Option, Options
+from bistill.candidates.settings import LexicalTokens
 
 ScoresAction = Literal["show", "export", "import", "rebuild"]
 ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
