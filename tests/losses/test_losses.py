@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.special import rel_entr, softmax
 
 from bistill import losses
+from tests.documented import documented
 from tests.losses.contract import distillation
 
 TEACHER = torch.tensor([[0.9, 0.2, 0.1], [0.8, 0.6, 0.3]], dtype=torch.float64)
@@ -120,6 +122,32 @@ def test_each_object_computes_its_function() -> None:
     first[:, 0] = True
     scores = losses.ListScores(TEACHER, 2 * STUDENT - 1, STUDENT, first, MASK)
     assert losses.InfoNCE(0.1)(scores) == losses.info_nce(2 * STUDENT - 1, first, MASK & ~first, 0.1)
+
+
+def test_the_loss_of_the_document_is_the_squared_error_of_margins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = documented("bistill/losses/margin_mse.py", tmp_path, monkeypatch)
+    # Margins: teacher 0.7, 0.8 and 0.2, 0.5; student 0.2, 0.5 and -0.3, 0.5.
+    assert distillation(TEACHER, STUDENT, POSITIVE, MASK, [module.MarginMSE(weight=3)])["loss"].item() == pytest.approx(
+        3 * (0.5**2 + 0.3**2 + 0.5**2 + 0) / 4
+    )
+    teacher, student, positive, mask = case(1)
+
+    def value(scores: torch.Tensor) -> torch.Tensor:
+        return distillation(teacher, scores, positive, mask, [module.MarginMSE()])["margin_mse"]
+
+    assert torch.autograd.gradcheck(value, student.requires_grad_())
+    negative = mask & ~positive
+    margins = [(scores[:, :1] - scores)[negative] for scores in (student, teacher)]
+    torch.testing.assert_close(value(student), torch.nn.functional.mse_loss(*margins))
+    alone = value_of_no_negative(module.MarginMSE())
+    assert alone.item() == 0 and alone.requires_grad
+
+
+def value_of_no_negative(loss: losses.Loss) -> torch.Tensor:
+    one = torch.ones(2, 1, dtype=torch.bool)
+    return distillation(torch.rand(2, 1), torch.rand(2, 1, requires_grad=True), one, one, [loss])["loss"]
 
 
 def test_pointwise_bce_by_hand() -> None:

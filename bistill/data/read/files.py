@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-from bistill.data.read.csv_reader import CsvReader
-from bistill.data.read.jsonl import ENDINGS, JsonlReader
-from bistill.data.read.parquet import ParquetReader
+from bistill.data.read.jsonl import ENDINGS
 from bistill.data.read.spreadsheet import SpreadsheetReader, is_spreadsheet
 from bistill.data.records import Row
 from bistill.data.settings import RowReading, TextKind
@@ -36,15 +35,16 @@ class RowReader(Protocol):
         ...
 
 
-FORMATS: Final[dict[str, Callable[..., RowReader]]] = {
-    ".csv": CsvReader,
-    ".tsv": CsvReader,
-    **dict.fromkeys(ENDINGS, JsonlReader),
-    ".parquet": ParquetReader,
-    ".xlsx": SpreadsheetReader,
-    ".xlsm": SpreadsheetReader,
-    ".xls": SpreadsheetReader,
-    ".ods": SpreadsheetReader,
+CSV: Final = "bistill.data.read.csv_reader:CsvReader"
+SPREADSHEET: Final = "bistill.data.read.spreadsheet:SpreadsheetReader"
+# How names end, and what reads such files: ``module:class``, a ``RowReader`` that is made of the arguments of
+# ``open_file``. The first that fits is taken. A new format is a file and a line here.
+FORMATS: Final = {
+    ".csv": CSV,
+    ".tsv": CSV,
+    **dict.fromkeys(ENDINGS, "bistill.data.read.jsonl:JsonlReader"),
+    ".parquet": "bistill.data.read.parquet:ParquetReader",
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), SPREADSHEET),
 }
 # How files begin that are no text, whatever their names say.
 FOREIGN: Final = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"%PDF": "PDF", b"SQLite format 3": "SQLite"}
@@ -74,11 +74,13 @@ def open_file(file: Path, reading: RowReading, *, only: TextKind | None = None) 
     if not file.exists():
         raise DataError("the file does not exist", where=str(file), todo="check the path")
     if ending := ending_of(file):
-        if FORMATS[ending] is CsvReader:
+        name = FORMATS[ending]
+        if name == CSV:
             if is_spreadsheet(file):
                 return SpreadsheetReader(file, reading, only=only)
             _refuse_foreign(file)
-        return FORMATS[ending](file, reading, only=only)
+        reader: RowReader = pkgutil.resolve_name(name)(file, reading, only=only)
+        return reader
     raise DataError(
         "the format is not recognised by the end of the file's name",
         where=str(file),

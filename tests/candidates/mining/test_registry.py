@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +22,8 @@ from bistill.data.store.opening import load_split
 from bistill.errors import OptionError
 from bistill.models.settings import EncoderStart
 from tests.candidates.conftest import Small
+from tests.documented import documented, entry
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "extending.md"
 NOTHING = EncoderStart("none")
 
 
@@ -62,15 +59,6 @@ def answers(small: Small, *miners: Any, own: int = 3) -> list[Mined]:
     depths, teachers = Depths(own, epochs=1, mined=True), Teachers([], [])
     ids = np.arange(4)
     return mine(small.collection, ids, miners, depths=depths, start=NOTHING, seed=0, teachers=teachers)
-
-
-def documented(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module of a name whose code stands in the document."""
-    (code,) = re.findall(rf"```python\n# bistill/candidates/\w+/{name}.py\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    (folder / f"{name}.py").write_text(code, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module(name)
 
 
 def test_a_users_own_miner_has_the_next_bit_and_gives_ids_of_the_corpus(small: Small) -> None:
@@ -134,7 +122,7 @@ def test_the_miner_of_the_document_serves_beside_the_others(
     monkeypatch: pytest.MonkeyPatch,
     write_csv: Callable[[Path, list[list[str]]], Path],
 ) -> None:
-    opening: Any = documented(tmp_path, "opening", monkeypatch).Opening
+    opening: Any = documented("bistill/candidates/mining/opening.py", tmp_path, monkeypatch).Opening
     monkeypatch.setattr(registry, "MINERS", (*registry.MINERS, opening))
     monkeypatch.setattr(registry, "NAMES", (*registry.NAMES, "opening"))
     with pytest.raises(OptionError, match=r"`Opening\.letters`: the value is out of range"):
@@ -163,10 +151,10 @@ def test_the_miner_of_the_document_serves_beside_the_others(
 def test_the_kind_of_teacher_of_the_document_scores(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    documented(tmp_path, "overlap", monkeypatch)
+    documented("bistill/candidates/scores/overlap.py", tmp_path, monkeypatch)
     from bistill.candidates.scores import teachers as module
 
-    monkeypatch.setattr(module, "KINDS", {"overlap:": "overlap:open_teacher", **module.KINDS})
+    monkeypatch.setattr(module, "KINDS", {**entry("KINDS"), **module.KINDS})
     pairs = np.array([(0, small.id("returns the file")), (0, small.id("slow tree"))])
     names = ("overlap:", "scores:bought", "models/teacher", "BAAI/bge-reranker-v2-m3")
     assert [module.is_model(name) for name in names] == [False, False, True, True]

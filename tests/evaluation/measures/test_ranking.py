@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bistill.evaluation.measures import ranking
+from tests.documented import documented, entry
 
 
 def test_gains_by_hand() -> None:
@@ -125,15 +127,12 @@ def test_rankings_are_the_dictionaries_that_are_written_out(monkeypatch: pytest.
         assert ranking.figures_by_query(qrels, found) == expected
 
 
-def r_precision(found: Sequence[int], relevant: Sequence[int]) -> float:
-    """Share of the relevant among as many first documents as there are relevant ones."""
-    return sum(gain > 0 for gain in found[: len(relevant)]) / len(relevant)
-
-
-def test_a_measure_of_ones_own_is_a_function_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_measure_of_the_document_is_a_function_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ir_measures
 
-    monkeypatch.setitem(ranking.MEASURES, "r_precision", ranking.Measure("R-precision", r_precision))
+    module = documented("bistill/evaluation/measures/r_precision.py", tmp_path, monkeypatch)
+    entries = entry("MEASURES", Measure=ranking.Measure, r_precision=module.r_precision)
+    monkeypatch.setattr(ranking, "MEASURES", {**ranking.MEASURES, **entries})
     qrels, run = random_case(documents=12)
     found = ranking.figures_by_query(qrels, run)
     expected = {item.query_id: item.value for item in ir_measures.iter_calc([ir_measures.Rprec], qrels, run)}

@@ -1,0 +1,50 @@
+"""What a student learns: a loss of ``docs/extending.md`` beside those of the package."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bistill.app import assembling
+from bistill.errors import OptionError
+from bistill.journal import read
+from bistill.losses import ListwiseKL
+from bistill.training.student import train as stage
+from bistill.training.student.objective import Objective
+from tests.documented import documented
+from tests.training.conftest import distillation_options
+
+
+def test_the_loss_of_the_document_is_trained_recorded_and_written_to_the_journal(
+    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = documented("bistill/losses/margin_mse.py", tmp_path, monkeypatch)
+    options = distillation_options(data_root, tiny_teacher, tiny_encoder, epochs=1)
+    objective = Objective(losses=(ListwiseKL(tau=0.2), module.MarginMSE(weight=0.5)))
+    record = stage.train(
+        assembling.taught_by(options),
+        assembling.training_data(options),
+        dataclasses.replace(assembling.student_training(options), objective=objective),
+        place=assembling.place(options),
+        checkpointing=assembling.checkpointing(options),
+    )
+    terms = [item["terms"] for item in read(Path(options.output_dir) / "journal.jsonl") if item["event"] == "step"]
+    assert len(terms) == 3 and all(item["margin_mse"] > 0 for item in terms)
+    assert [item["loss"] for item in terms] == pytest.approx(
+        [item["listwise_kl"] + 0.5 * item["margin_mse"] for item in terms], abs=1e-5
+    )
+    (known,) = record["options"]["losses"]
+    assert known.startswith("bistill.losses.margin_mse.MarginMSE(weight=0.5), sha256 ")
+
+
+def test_the_loss_of_the_document_is_left_out_where_its_weight_is_0_or_the_teacher_is_weak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = documented("bistill/losses/margin_mse.py", tmp_path, monkeypatch)
+    objective = Objective(losses=(ListwiseKL(weight=0), module.MarginMSE(weight=2)))
+    assert [loss.name for loss in objective.losses] == ["margin_mse"]
+    assert [(loss.name, loss.weight) for loss in objective.without_teacher().losses] == [("info_nce", 2)]
+    with pytest.raises(OptionError, match=r"`MarginMSE\.weight`: the value is out of range"):
+        module.MarginMSE(weight=-1)
