@@ -74,16 +74,17 @@ def checked(value: Any, hint: Any, name: str) -> Any:
     raise OptionError(f"{expected} is expected", where=f"`{name}`", found=value, todo=f"give {expected}")
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], mark: str = "") -> str:
-    """Names whose values differ, in the order of the alphabet: ``--lr was 2e-05, is 1e-05``; "" where none does.
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], *, parameters: bool = False) -> str:
+    """Names whose values differ, in the order of the alphabet: ``lr was 2e-05, is 1e-05``; "" where none does.
 
     Args:
         then: values by name.
         now: values by name, of the same kinds (as JSON gives them: no tuples).
-        mark: put before each name.
+        parameters: whether the names are parameters, which stand in backticks.
     """
+    mark = "`" if parameters else ""
     names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return ", ".join(f"{mark}{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in names)
+    return ", ".join(f"{mark}{name}{mark} was {then.get(name)!r}, is {now.get(name)!r}" for name in names)
 
 
 _OTHER: Final = object()

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 from typing_extensions import Doc
 
 from bistill.errors import OptionError
-from bistill.settings import differences as differences
 
 T = TypeVar("T")
 

@@ -16,9 +16,10 @@ from bistill import artifacts, console, journal
 from bistill.candidates.scores.teachers import is_model
 from bistill.errors import ArtifactError, OptionError
 from bistill.models.files import loading
+from bistill.settings import differences
 from bistill.training.run import folder as run_folder
 from bistill.training.run.checkpoint import Checkpoints
-from bistill.training.run.given import Given, as_json, differences
+from bistill.training.run.given import Given, as_json
 from bistill.training.settings import Place
 
 # The name of a data version stands for its content, and so does the folder that it lies in.

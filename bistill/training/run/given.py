@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bistill.errors import OptionError
+from bistill.settings import differences
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,6 @@ def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """As they will be read back: tuples are lists, and what JSON does not know is text."""
     result: dict[str, Any] = json.loads(json.dumps(values, default=str))
     return result
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], *, parameters: bool = False) -> str:
-    """Names whose values differ, in the order of the alphabet: ``lr was 2e-05, is 1e-05``; "" where none does.
-
-    Args:
-        then: values by name.
-        now: values by name, of the same kinds.
-        parameters: whether the names are parameters, which stand in backticks.
-    """
-    mark = "`" if parameters else ""
-    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-    return ", ".join(f"{mark}{name}{mark} was {then.get(name)!r}, is {now.get(name)!r}" for name in names)
 
 
 def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

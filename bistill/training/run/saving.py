@@ -13,8 +13,9 @@ import psutil
 from bistill import artifacts, console
 from bistill.errors import ArtifactError
 from bistill.journal import Journal
+from bistill.settings import differences
 from bistill.training.run.checkpoint import Checkpoints, State
-from bistill.training.run.given import Given, as_json, differences, refuse_changes
+from bistill.training.run.given import Given, as_json, refuse_changes
 from bistill.training.settings import Checkpointing
 
 # A copy of the state may take this share of the free memory, and is then written while training goes on.
