@@ -388,7 +388,7 @@ def unwritable(folder: Path, error: OSError) -> ArtifactError:
     return ArtifactError(
         f"the output folder cannot be written ({error.strerror})",
         where=str(folder),
-        todo="give another --output_dir, or make it writable",
+        todo="give another `output_dir`, or make it writable",
     )
 
 

@@ -104,7 +104,7 @@ class Lists(Settings):
     """What a candidate list holds.
 
     Attributes:
-        size: documents of each query, the positive among them (the flag ``--K``).
+        size: documents of each query, the positive among them.
         own_documents: those of them that are the query's own, the positive among them; the others are documents that
             other queries of the batch brought. None: all.
         choice: which of the scored negatives make the list behind the labelled ones: others by chance, or one of each

@@ -1,4 +1,4 @@
-"""Lists that are filled to K with documents that other queries of the batch brought (``--own_documents``).
+"""Lists that are filled to K with documents that other queries of the batch brought (``Lists.own_documents``).
 
 Which ones is drawn by chance among those that are negatives of the query as far as labels and texts tell. The teacher
 scores them, and its limits remove some. The pairs of all batches are planned before the first update, so that it reads

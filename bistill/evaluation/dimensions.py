@@ -1,4 +1,4 @@
-"""Ranking by the first numbers of each vector alone, for students that learned to be cut (``--matryoshka``)."""
+"""Ranking by the first numbers of each vector alone, for students that learned to be cut (``Objective.matryoshka``)."""
 
 from __future__ import annotations
 

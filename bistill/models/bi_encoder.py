@@ -221,7 +221,7 @@ class BiEncoder:
                 "the model gives values that are no numbers",
                 where=self.source,
                 found=f"{int(broken.sum())} of {len(vectors)} texts",
-                todo="try --precision fp32; if that does not help, train the model again",
+                todo="try `precision` fp32; if that does not help, train the model again",
             )
 
     def _embed(self, encodings: Sequence[batching.Encoding], max_items: int, advance: Callable[[int], None]) -> Tensor:

@@ -77,7 +77,7 @@ class CausalReranker:
         if self._room <= len(bare):
             raise OptionError(
                 f"the prompt alone has {len(self._prefix) + len(bare) + len(self._suffix)} tokens",
-                where="--teacher_max_len",
+                where="`TeacherReading.max_len`",
                 found=max_len,
                 todo="give more tokens or a shorter instruction",
             )

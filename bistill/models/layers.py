@@ -51,9 +51,9 @@ def cut(model: Any, count: int) -> tuple[Any, list[int] | None]:
     if count > layers:
         raise OptionError(
             "the model has fewer layers",
-            where="--student_layers",
+            where="`EncoderStart.layers`",
             found=f"{count}, {source} has {layers}",
-            todo=f"give at most {layers}, or leave the option out: then the student has all of them",
+            todo=f"give at most {layers}, or leave it out: then the student has all of them",
         )
     if count == layers:
         return model, None
@@ -75,7 +75,7 @@ def cut(model: Any, count: int) -> tuple[Any, list[int] | None]:
 
 def _uncuttable(source: str, found: str) -> ModelError:
     return ModelError(
-        "layers of this model cannot be left out", where=source, found=found, todo="leave --student_layers out"
+        "layers of this model cannot be left out", where=source, found=found, todo="leave `EncoderStart.layers` out"
     )
 
 

@@ -181,11 +181,11 @@ def _notes(name: str, known: Known, *, asks_prompts: bool, asks_pooling: bool, m
     if asks_prompts and known.prompts is None:
         notes.append(
             f"{name}: no prompts are known for this model, its texts are read without; if its model card names some, "
-            "give --query_prompt and --document_prompt"
+            "give `query_prompt` and `document_prompt`"
         )
     if asks_pooling and known.pooling is None:
         notes.append(
             f"{name}: no pooling is known for this model (it has no {artifacts.POOLING_CONFIG}), {mode} pooling "
-            "is assumed; if its model card names another, give --pooling"
+            "is assumed; if its model card names another, give `pooling`"
         )
     return tuple(notes)

@@ -126,7 +126,7 @@ def is_causal(config: Any, name: str, instruction: str | None) -> bool:
     if instruction is not None and not causal:
         raise OptionError(
             f"{name} reads query and document alone, without an instruction",
-            where="--teacher_instruction",
+            where="`TeacherReading.instruction`",
             found=instruction,
             todo="leave it out, or give a teacher of the Qwen3-Reranker form",
         )

@@ -339,7 +339,7 @@ def test_a_broken_student_is_an_error(options: dict, tmp_path: Path, tiny_encode
     model.save_pretrained(broken)
     with pytest.raises(ModelError, match="no numbers") as raised:
         evaluate(EvaluationOptions(**{**options, "model_path": str(broken)}))
-    assert str(broken) in str(raised.value) and "--precision fp32" in str(raised.value)
+    assert str(broken) in str(raised.value) and "`precision` fp32" in str(raised.value)
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_any_model_is_asked(
@@ -352,5 +352,5 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_model_is_asked(
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(ArtifactError, match="cannot be written") as raised:
         evaluate(EvaluationOptions(**{**options, "output_dir": str(tmp_path / "file" / "results")}))
-    assert str(tmp_path / "file" / "results") in str(raised.value) and "--output_dir" in str(raised.value)
+    assert str(tmp_path / "file" / "results") in str(raised.value) and "`output_dir`" in str(raised.value)
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

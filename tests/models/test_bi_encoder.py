@@ -153,7 +153,7 @@ def test_cut_texts_are_counted_and_said(tiny_encoder: Path, capsys: pytest.Captu
     capsys.readouterr()
     encoder.encode_documents([*TEXTS, "sort " * 6, "sort " * 7], batch_size=1, description="documents")
     assert (
-        "documents: 2 of 7 texts have more than 8 tokens and are cut there; --max_len sets it"
+        "documents: 2 of 7 texts have more than 8 tokens and are cut there; `max_len` sets it"
         in capsys.readouterr().err
     )
     encoder.encode_documents(["read a file"], description="documents")

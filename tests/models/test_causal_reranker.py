@@ -164,7 +164,7 @@ def test_no_room_for_the_texts_is_an_error(tiny_causal_reranker: Path) -> None:
     reranker = CausalReranker.load(str(tiny_causal_reranker))
     empty = reranker.prompt.replace("{query}", "").replace("{document}", "")
     tokens = len(reranker.tokenizer(empty, add_special_tokens=False)["input_ids"])
-    with pytest.raises(OptionError, match=f"--teacher_max_len: the prompt alone has {tokens} tokens"):
+    with pytest.raises(OptionError, match=f"`TeacherReading.max_len`: the prompt alone has {tokens} tokens"):
         CausalReranker.load(str(tiny_causal_reranker), max_len=tokens)
     assert CausalReranker.load(str(tiny_causal_reranker), max_len=tokens + 1).score(PAIRS).shape == (5,)
 

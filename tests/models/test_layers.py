@@ -128,7 +128,7 @@ def test_a_wrong_kind_of_attention_would_be_found_out(monkeypatch: pytest.Monkey
 def test_all_layers_are_the_model_itself_and_more_are_refused() -> None:
     model = built(FAMILIES["bert"])
     assert layers.cut(model, 6) == (model, None)
-    with pytest.raises(OptionError, match=r"(?s)--student_layers: the model has fewer layers.*7.*give at most 6"):
+    with pytest.raises(OptionError, match=r"(?s)`EncoderStart.layers`: the model has fewer layers.*7.*give at most 6"):
         layers.cut(model, 7)
 
 

@@ -87,12 +87,12 @@ def test_a_configuration_alone_tells_what_all_models_of_its_form_share(tmp_path:
     ("config", "mode"),
     [(XLMR, MEAN), ({"model_type": "qwen3", "vocab_size": 151_936}, LAST), ({"model_type": "llama"}, LAST)],
 )
-def test_what_nobody_knows_is_said_with_the_flags(tmp_path: Path, config: dict[str, Any], mode: str) -> None:
+def test_what_nobody_knows_is_said_with_the_parameters(tmp_path: Path, config: dict[str, Any], mode: str) -> None:
     found = decide("ours", folder(tmp_path, config=config))
     assert (found.prompts, found.mode) == (("", ""), mode)
     prompts, pooled = found.notes
-    assert "no prompts are known" in prompts and "--query_prompt and --document_prompt" in prompts
-    assert f"{ {MEAN: 'mean', LAST: 'lasttoken'}[mode] } pooling is assumed" in pooled and "--pooling" in pooled
+    assert "no prompts are known" in prompts and "give `query_prompt` and `document_prompt`" in prompts
+    assert f"{ {MEAN: 'mean', LAST: 'lasttoken'}[mode] } pooling is assumed" in pooled and "give `pooling`" in pooled
     flags = {"query_prompt": "", "document_prompt": "d: ", "pooling_name": "max"}
     assert decide("ours", folder(tmp_path, config=config), **flags) == (
         ("", "d: "),

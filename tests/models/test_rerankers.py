@@ -167,7 +167,7 @@ def test_identity_builds_no_model(any_reranker: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("function", [rerankers.load, rerankers.identity])
 def test_an_instruction_for_a_classifier_is_refused(tiny_teacher: Path, function: Any) -> None:
-    with pytest.raises(OptionError, match=r"--teacher_instruction: .* reads query and document alone"):
+    with pytest.raises(OptionError, match=r"`TeacherReading.instruction`: .* reads query and document alone"):
         function(str(tiny_teacher), instruction="Find code")
 
 

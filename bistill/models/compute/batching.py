@@ -50,7 +50,7 @@ def tokenize_counting_cuts(
 
 def cut_texts(what: str, cut: int, total: int, max_len: int) -> str:
     """What a user is told of texts that were cut."""
-    return f"{what}: {cut:,} of {total:,} texts have more than {max_len} tokens and are cut there; --max_len sets it"
+    return f"{what}: {cut:,} of {total:,} texts have more than {max_len} tokens and are cut there; `max_len` sets it"
 
 
 def lengths(encodings: Sequence[Encoding]) -> np.ndarray:

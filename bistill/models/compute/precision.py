@@ -48,7 +48,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     if precision == "auto":
         return "bf16" if device.type == "cuda" or products.fastest().bfloat16 else "fp32"
     if precision in ("fp16", "tf32") and device.type == "cpu":
-        raise OptionError(f"{precision} needs a GPU", where="--precision", found=precision, todo="give fp32 or bf16")
+        raise OptionError(f"{precision} needs a GPU", where="`precision`", found=precision, todo="give fp32 or bf16")
     return precision
 
 

@@ -103,7 +103,7 @@ def explained(name: str) -> Iterator[None]:
     except (OSError, KeyError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "trust_remote_code" in str(error):
-            what = "the model needs code of its own, which is never run unless --trust_remote_code is given"
+            what = "the model needs code of its own, which is never run unless `trust_remote_code` is given"
             raise ModelError(what, where=name) from error
         raise ModelError(f"the folder does not hold a loadable model ({first})", where=name) from error
 

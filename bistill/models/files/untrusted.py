@@ -50,10 +50,10 @@ def check_model(path: str, *, trust_remote_code: bool) -> None:
         for key, value in _entries(directories.json_of(path, file)):
             if (key == "auto_map" and value) or (key in ATTENTION_KEYS and "/" in str(value)):
                 raise ModelError(
-                    "the model brings code along, which is never run unless --trust_remote_code is given",
+                    "the model brings code along, which is never run unless `trust_remote_code` is given",
                     where=f"{path}/{file}",
                     found={key: value},
-                    todo="read the code, and give --trust_remote_code if you trust it; or give a model without code",
+                    todo="read the code, and give `trust_remote_code` if you trust it; or give a model without code",
                 )
 
 

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from bistill import console
 from bistill.errors import OptionError
 from bistill.monitor.runs import RunView
 from bistill.monitor.web import assets
@@ -72,8 +73,8 @@ class WebServer:
 
     def notice(self) -> str:
         """The address in a line, with a warning where others can listen."""
-        warning = "" if self._host in LOOPBACK else "; who listens on the network can read it (--host)"
-        return f"web page: {self.address} (works once{warning})"
+        warning = "" if self._host in LOOPBACK else "; who listens on the network can read it (`host`)"
+        return console.worded(f"web page: {self.address} (works once{warning})")
 
     def __enter__(self) -> Self:
         """Already listening."""

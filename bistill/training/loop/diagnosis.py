@@ -39,7 +39,7 @@ def error(
         f"{found or 'it did not come again when the texts were run one by one'}",
         where=where,
         found=terms,
-        todo="look at the text; or begin anew with --restart and a lower --lr or --precision fp32",
+        todo="look at the text; or begin anew with `restart` and a lower `lr` or `precision` fp32",
     )
 
 

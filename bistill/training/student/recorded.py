@@ -91,7 +91,7 @@ def miner_models(candidates: Candidates) -> tuple[str, ...]:
 
 
 def _miner(miner: Any) -> str:
-    """As ``--miners`` names it; one that is not ours by what it is."""
+    """As the record names it under ``miners``; one that is not ours by what it is."""
     if not isinstance(miner, MinerSettings) or not type(miner).__module__.startswith("bistill."):
         return described(miner)
     return miner.name if miner.depth is None else f"{miner.name}:{miner.depth}"

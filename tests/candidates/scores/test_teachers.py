@@ -172,7 +172,7 @@ def test_what_decides_scores_decides_the_cache(tiny_teacher: Path, tiny_causal_r
 
 
 def test_an_instruction_for_a_teacher_that_reads_none_is_an_error(tiny_teacher: Path) -> None:
-    with pytest.raises(OptionError, match="--teacher_instruction"):
+    with pytest.raises(OptionError, match=r"`TeacherReading\.instruction`"):
         Teachers.open([str(tiny_teacher)], (), TeacherReading(instruction="Find code", precision="fp32"))
 
 

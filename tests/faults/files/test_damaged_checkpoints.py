@@ -170,11 +170,11 @@ def test_a_checkpoint_of_another_version_stops_the_run_until_it_is_begun_anew(
         path.write_text(json.dumps(manifest | {"fingerprint": artifacts.fingerprint(manifest)}))
     with pytest.raises(ArtifactError, match="the checkpoint is of another version of bistill") as caught:
         teacher.train(run)
-    assert caught.value.todo == "go on with that version, or give --restart to begin anew"
+    assert caught.value.todo == "go on with that version, or give `restart` to begin anew"
     assert names(checkpoint(run, 6).parent) == ["step-00000004", "step-00000006"]
     capsys.readouterr()
     teacher.train(dataclasses.replace(run, restart=True))
-    assert "--restart: the checkpoints up to step 6 in " in capsys.readouterr().err
+    assert "`restart`: the checkpoints up to step 6 in " in capsys.readouterr().err
     assert steps(run) == list(range(1, STEPS + 1))
     assert hashes(run) == uninterrupted
 

@@ -48,7 +48,7 @@ def test_other_options_are_refused_before_any_work_and_touch_nothing(
     run: TeacherOptions, uninterrupted: dict[str, str], unloaded: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside the numbers: a checkpoint of another run is no checkpoint of this one."""
-    with pytest.raises(OptionError, match=r"--lr was 0.001, is 0.002"):
+    with pytest.raises(OptionError, match=r"`lr` was 0\.001, is 0\.002"):
         teacher.train(dataclasses.replace(run, lr=2e-3))
     assert whole(run) == [4, 6]
     monkeypatch.undo()

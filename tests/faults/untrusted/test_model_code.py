@@ -55,7 +55,7 @@ def test_code_of_a_model_is_not_run(
     load: Callable[[str], object], model_type: str, tiny_teacher: Path, tmp_path: Path, marker: Path
 ) -> None:
     folder = with_own_code(tiny_teacher, tmp_path / "model", marker, model_type)
-    with pytest.raises(ModelError, match="never run unless --trust_remote_code is given") as error:
+    with pytest.raises(ModelError, match="never run unless `trust_remote_code` is given") as error:
         load(str(folder))
     assert error.value.where == str(folder / "config.json")
 

@@ -190,6 +190,6 @@ def test_texts_that_are_cut_are_said_also_where_their_tokens_are_cached(
     for _ in range(2):
         cached_tokens(tokenizer, texts, np.arange(4), max_len=8, description="documents")
         said = capsys.readouterr().err
-        assert "documents: 2 of 4 texts have more than 8 tokens and are cut there; --max_len sets it" in said
+        assert "documents: 2 of 4 texts have more than 8 tokens and are cut there; `max_len` sets it" in said
     cached_tokens(tokenizer, texts, np.arange(4), max_len=11, description="documents")
     assert "cut" not in capsys.readouterr().err

@@ -111,7 +111,7 @@ def test_precision_is_made_concrete() -> None:
     assert precision.resolve_precision("auto", torch.device("cpu")) == "fp32"
     assert precision.resolve_precision("auto", torch.device("cuda")) == "bf16"
     for name in ("fp16", "tf32"):
-        with pytest.raises(OptionError, match=f"{name} needs a GPU"):
+        with pytest.raises(OptionError, match=f"`precision`: {name} needs a GPU"):
             precision.resolve_precision(name, torch.device("cpu"))
 
 

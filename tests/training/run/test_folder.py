@@ -179,7 +179,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         error = refusal(folder)
         assert error.what == f"the output folder cannot be written ({reason})"
         assert error.where == str(folder)
-        assert error.todo == "give another --output_dir, or make it writable"
+        assert error.todo == "give another `output_dir`, or make it writable"
     assert (tmp_path / "file").read_text() == "kept"
 
 
