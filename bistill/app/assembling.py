@@ -155,7 +155,7 @@ def teacher_reading(options: ScoringOptions, precision: Precision) -> TeacherRea
 
 def place(options: TeacherOptions | DistillationOptions) -> Place:
     """Where a run is at work."""
-    return Place(options.output_dir, options.restart, options.overwrite, options.trackers)
+    return Place(options.output_dir, options.restart, options.overwrite, options.trackers, takes_flags=True)
 
 
 def training_data(options: TeacherOptions | DistillationOptions) -> TrainingData:

@@ -61,7 +61,11 @@ def companions(student: str, beside: Beside) -> tuple[Companion, Companion, Comp
             todo="give the folder or hub name of a re-ranker, or leave it out",
         )
     record = _record(student)
-    base = _companion("base", beside.base, record.get("base_model"), student)
+    base = (
+        _companion("base", beside.base, record.get("base_model"), student)
+        if beside.untouched
+        else Companion("base", beside.base, reason="the options leave it out")
+    )
     teacher = (
         _companion("teacher", beside.teacher, record.get("teacher_path"), student)
         if beside.rerank_depth

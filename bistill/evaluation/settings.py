@@ -37,6 +37,7 @@ class Beside(Settings):
         compared: a second student; None: none.
         bm25: whether BM25 ranks, too.
         rerank_depth: documents of each query that the teacher re-ranks; 0: no teacher.
+        untouched: whether the untouched model is measured.
     """
 
     base: str | None = None
@@ -44,3 +45,4 @@ class Beside(Settings):
     compared: str | None = None
     bm25: bool = True
     rerank_depth: Annotated[int, Within(0)] = 20
+    untouched: bool = True

@@ -131,7 +131,8 @@ class Charge:
         command = commands.again(status, action.flags)
         child = self._start(command, status, artifacts.RUN_OUTPUT)
         if child is None:
-            self._give_up(Action(Do.GIVE_UP, "its command cannot be started"), view)
+            reason = "its command cannot be started" if command else "it was started in a notebook"
+            self._give_up(Action(Do.GIVE_UP, reason), view)
             return
         process = identity_of_child(child.pid)
         self._child, self._asked = (process, child), set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,10 +25,13 @@ def again(status: RunStatus, flags: Mapping[str, float]) -> list[str]:
 
     Args:
         status: of the run.
-        flags: options by name that are given anew, in a pipeline those of the run's section.
+        flags: options by name that are given anew, in a pipeline those of the run's section. A program of a user's own
+            knows none, and is started as it was.
     """
     section = f"{status.stage}." if is_pipeline(status) else ""
     command = status.command
+    if not status.takes_flags:
+        return command
     for name in (*BEGIN_ANEW, *(f"{part}.{name}" for part in ("teacher", "distillation") for name in BEGIN_ANEW)):
         command = without(command, name, takes_value=False)
     for name, value in flags.items():
@@ -63,6 +67,6 @@ def evaluation_folder(status: RunStatus) -> Path:
 
 def evaluation(status: RunStatus) -> list[str]:
     """The command that evaluates the student of a run, with the same interpreter."""
-    command = [*status.command[:1], *EVALUATE, "--model_path", str(status.folder.resolve())]
+    command = [*(status.command[:1] or [sys.executable]), *EVALUATE, "--model_path", str(status.folder.resolve())]
     command += ["--test_data", str(test_data(status)), "--output_dir", str(evaluation_folder(status))]
     return [*command, "--trust_remote_code"] if status.options.get("trust_remote_code") else command

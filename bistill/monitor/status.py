@@ -80,6 +80,7 @@ class RunStatus:
         host: machine of the process; "" in journals of earlier versions.
         command: with which the process was started, the interpreter first.
         arguments: of its program, without the program.
+        takes_flags: whether the command knows the flags of bistill; a program of a user's own does not.
         working_folder: in which it was started.
         environment: variables that decide what the command does; None for one that was not set.
         options: of the run, by name.
@@ -118,6 +119,7 @@ class RunStatus:
     host: str = ""
     command: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
+    takes_flags: bool = True
     working_folder: str = ""
     environment: dict[str, str | None] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -212,6 +214,7 @@ class RunStatus:
         self.pid = int(_number(record, "pid", 0))
         self.process_started = _number(record, "process_started", 0.0)
         self.command, self.arguments = _texts(record, "command"), _texts(record, "argv")[1:]
+        self.takes_flags = record.get("takes_flags") is not False
         self.environment, self.options = _mapping(record, "environment"), _mapping(record, "options")
 
     def _step(self, record: Mapping[str, Any], time: float, kept: bool) -> None:

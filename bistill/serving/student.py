@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,8 +14,12 @@ from bistill.evaluation.measures.margins import linear_score
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import calibration_file
 from bistill.models.settings import Precision
+from bistill.serving.history import history
 from bistill.serving.index import Hit, Index, open_index
 from bistill.serving.scores import Scores, asked
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMER_NAMES: Final = {"encode_queries": "encode_query", "encode_documents": "encode_document"}
 
@@ -58,6 +62,15 @@ class Student:
             name, max_len=max_len, precision=precision, device=device, trust_remote_code=trust_remote_code
         )
         self.calibration = calibration_file.read(name)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Steps and validations of its training, see ``serving.history.history``.
+
+        Raises:
+            ArtifactError: it was not trained here.
+        """
+        return history(self.name)
 
     @property
     def dim(self) -> int:

@@ -48,12 +48,14 @@ class Place(Settings):
         restart: begin anew where an interrupted run could go on; its checkpoints are deleted.
         overwrite: replace a finished model that was made otherwise, once the new one is whole.
         trackers: names of trackers of accelerate that are sent the figures, too.
+        takes_flags: whether a command of bistill is at work, to which a monitor may give flags when it starts it again.
     """
 
     output_dir: str
     restart: bool = False
     overwrite: bool = False
     trackers: tuple[str, ...] = ()
+    takes_flags: bool = False
 
 
 @dataclass(frozen=True)

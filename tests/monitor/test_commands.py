@@ -63,3 +63,8 @@ def test_the_evaluation_of_a_student(tmp_path: Path) -> None:
     assert cli.parse("evaluate", commands.evaluation(trusting)[4:], "x").trust_remote_code
     elsewhere = run(DISTILL, options={**options, "data_root": "/data"})
     assert commands.test_data(elsewhere) == Path("/data/mine/test.csv")
+
+
+def test_a_program_of_a_users_own_is_started_as_it_was() -> None:
+    status = RunStatus(Path("models/student"), stage="distillation", command=["python", "mine.py"], takes_flags=False)
+    assert commands.again(status, {"resume_lr_factor": 0.5}) == ["python", "mine.py"]

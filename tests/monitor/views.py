@@ -64,7 +64,7 @@ def view(
     state: RunState = RunState.RUNNING,
     *,
     folder: str = "models/student",
-    process: ProcessFacts = ProcessFacts(alive=True, resident_mib=1536.0),  # noqa: B008  # frozen
+    process: ProcessFacts = ProcessFacts(alive=True, resident_mib=1536.0),  # frozen
     reading: float = 1.0,
     acts: Iterable[dict[str, Any]] = (),
 ) -> RunView:

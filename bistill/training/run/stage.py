@@ -128,6 +128,7 @@ def recorded(stage: str, place: Place, given: Given, checkpointing: Checkpointin
             stage=stage,
             **this_process(),
             argv=sys.argv,
+            takes_flags=place.takes_flags,
             options=dict(given.values),
             versions=versions(),
         )

@@ -44,10 +44,15 @@ def this_process() -> dict[str, Any]:
         "pid": os.getpid(),
         "process_started": psutil.Process().create_time(),
         "host": platform.node(),
-        "command": [sys.executable, *sys.orig_argv[1:]],
+        "command": [] if in_notebook() else [sys.executable, *sys.orig_argv[1:]],
         "cwd": str(Path.cwd()),
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
     }
+
+
+def in_notebook() -> bool:
+    """Whether a notebook or an interpreter runs this process: then no command would do the same again."""
+    return "ipykernel" in sys.modules or bool(getattr(sys, "ps1", ""))
 
 
 def failure(error: BaseException) -> dict[str, str]:

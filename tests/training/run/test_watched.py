@@ -128,3 +128,9 @@ def test_a_run_goes_on_with_a_lower_learning_rate_at_most(
     budgets = [record["micro_batch_tokens"] for record in records if record["event"] == "memory"]
     assert len(budgets) == 3 and set(budgets) == {budgets[0]} and budgets[0] >= 512
     assert Checkpointing().lr_factor == 1
+
+
+def test_a_notebook_has_no_command_that_does_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watched.this_process()["command"][0] == sys.executable
+    monkeypatch.setitem(sys.modules, "ipykernel", watched)
+    assert watched.this_process()["command"] == []

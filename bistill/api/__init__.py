@@ -1,0 +1,1 @@
+"""What ``import bistill`` offers beyond models that are there: data, training, evaluation."""

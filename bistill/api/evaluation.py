@@ -1,0 +1,85 @@
+"""Evaluation as a call of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from bistill.errors import OptionError
+from bistill.evaluation.evaluate import evaluate as measure
+from bistill.evaluation.questions import MoreDocuments, TestData
+from bistill.evaluation.report.report import Report
+from bistill.evaluation.settings import Asking, Beside
+from bistill.models.settings import Inference, Precision
+from bistill.serving.student import Student
+from bistill.serving.teacher import Teacher
+from bistill.settings import Within, checked
+
+ROLES: Final = ("base", "teacher", "bm25")
+
+
+def evaluate(
+    student: Student | str,
+    test: TestData,
+    *,
+    beside: Sequence[str] = ROLES,
+    documents: MoreDocuments = None,
+    base: str | None = None,
+    teacher: Teacher | str | None = None,
+    compare_with: Student | str | None = None,
+    forgetting: Sequence[TestData] = (),
+    rerank_depth: int = 20,
+    max_queries: int | None = None,
+    batch_size: int = 64,
+    precision: Precision = "auto",
+    trust_remote_code: bool = False,
+    seed: int = 42,
+) -> Report:
+    """Measure a student on labelled queries, beside other models on the same queries.
+
+    Args:
+        student: or its folder or hub name.
+        test: ``data.test``, or a file of labelled rows.
+        beside: any of "base" (the untouched student), "teacher" and "bm25".
+        documents: more to rank among, such as ``data.documents``, or a file; None: those of ``test``.
+        base: the untouched model; None: the one of the student's own record.
+        teacher: likewise, the re-ranker that re-ranks the best documents.
+        compare_with: a second student.
+        forgetting: data that the student was not trained on: what did it lose there?
+        rerank_depth: documents of each query that the teacher re-ranks.
+        max_queries: at most so many, chosen by the seed.
+        batch_size: texts at once.
+        precision: arithmetic.
+        trust_remote_code: whether code that the models bring along may run.
+        seed: chooses queries and random pairs.
+
+    Raises:
+        OptionError: a value is of another type or out of range.
+        DataError: the data cannot be used.
+        ModelError: a model cannot be loaded or gives no numbers.
+    """
+    roles = checked(beside, tuple[str, ...], "beside")
+    if unknown := [role for role in roles if role not in ROLES]:
+        raise OptionError("no such model", where="`beside`", found=unknown[0], todo=f"give any of {', '.join(ROLES)}")
+    depth = checked(rerank_depth, Annotated[int, Within(1)], "rerank_depth") if "teacher" in roles else 0
+    settings = Beside(
+        base=_name(base),
+        untouched="base" in roles,
+        teacher=_name(teacher),
+        compared=_name(compare_with),
+        bm25="bm25" in roles,
+        rerank_depth=depth,
+    )
+    return measure(
+        str(_name(student)),
+        test,
+        documents=documents,
+        forgetting=forgetting,
+        beside=settings,
+        asking=Asking(max_queries, seed),
+        inference=Inference(precision=precision, batch_size=batch_size, trust_remote_code=trust_remote_code),
+    )
+
+
+def _name(model: Any) -> str | None:
+    return model.name if isinstance(model, Student | Teacher) else model

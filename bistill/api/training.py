@@ -1,0 +1,211 @@
+"""The two stages as calls of a program; the command line calls the same functions below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from bistill.api.dataset import Dataset
+from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, Random, TeacherReading
+from bistill.errors import OptionError
+from bistill.losses import InfoNCE, ListwiseKL, Loss
+from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
+from bistill.serving.student import Student
+from bistill.serving.teacher import Teacher
+from bistill.training.run.data import TrainingData
+from bistill.training.settings import Checkpointing, InBatch, Loop, Merging, Place, Score, Validation, WeakTeacher
+from bistill.training.student.objective import Objective
+from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
+from bistill.training.student.train import train as train_student
+from bistill.training.teacher.settings import TeacherTraining
+from bistill.training.teacher.train import train as train_cross_encoder
+
+
+class LoopArguments(TypedDict, total=False):
+    """Arguments of ``Loop``: what the engine needs to know."""
+
+    epochs: int
+    batch_size: int
+    lr: float | None
+    warmup_ratio: float
+    weight_decay: float
+    max_grad_norm: float
+    micro_batch_tokens: int
+    seed: int
+
+
+class PlaceArguments(TypedDict, total=False):
+    """What becomes of what lies in ``output_dir``, and who is sent the figures; see ``Place``."""
+
+    restart: bool
+    overwrite: bool
+    trackers: Sequence[str]
+
+
+class TrainingArguments(LoopArguments, PlaceArguments, total=False):
+    """Arguments of both."""
+
+
+def train_teacher(
+    data: Dataset,
+    start: str | RerankerStart,
+    *,
+    output_dir: str | Path,
+    lora: Lora | None = None,
+    max_len: int = 256,
+    precision: Precision = "auto",
+    trust_remote_code: bool = False,
+    negatives_per_positive: int = 4,
+    head_lr_factor: float = 10.0,
+    max_samples: int | None = None,
+    validation: Validation = Validation(),
+    checkpointing: Checkpointing = Checkpointing(),
+    lexical: Lexical = Lexical(),
+    **training: Unpack[TrainingArguments],
+) -> Teacher:
+    """Train a Cross-Encoder on labelled pairs, write its folder, and load it.
+
+    A call that was interrupted goes on from its last checkpoint when it is made again. A teacher that is there already,
+    of the same data, start and settings, is loaded.
+
+    Args:
+        data: prepared.
+        start: folder or hub name, or with its settings (then ``max_len``, ``precision`` and ``trust_remote_code`` are
+            those of the object).
+        output_dir: folder of the teacher.
+        lora: adapters instead of all weights; None: all weights.
+        max_len: tokens of query and document together.
+        precision: arithmetic.
+        trust_remote_code: whether code that the start brings along may run.
+        negatives_per_positive: of each positive and epoch: labelled ones first, then random documents.
+        head_lr_factor: a head that starts at random learns at this multiple of the learning rate.
+        max_samples: training queries used at most.
+        validation: when the best weights are chosen.
+        checkpointing: when checkpoints are written.
+        lexical: BM25, by which the lists of the validation are found.
+        **training: ``epochs``, ``batch_size``, ``lr``, ``seed`` and the others of ``Loop``; ``restart``, ``overwrite``
+            and ``trackers`` of ``Place``.
+
+    Raises:
+        OptionError: a value is of another type or out of range, the data are not prepared, or a model that was made
+            otherwise is in the folder.
+        BistillError: data or model cannot be used.
+    """
+    if isinstance(start, str):
+        start = RerankerStart(start, max_len, precision, trust_remote_code)
+    loop, place = _split(training, output_dir)
+    how = TeacherTraining(start, lora, loop, validation, head_lr_factor, negatives_per_positive, lexical)
+    train_cross_encoder(_data(data, max_samples), how, place=place, checkpointing=checkpointing)
+    return Teacher(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
+
+
+def distill(
+    teacher: Teacher | str | Sequence[Teacher | str],
+    data: Dataset,
+    start: str | EncoderStart,
+    *,
+    output_dir: str | Path,
+    lora: Lora | None = None,
+    losses: Sequence[Loss] = (ListwiseKL(), InfoNCE()),
+    miners: Sequence[Any] = (Labelled(), Lexical(), Random()),
+    lists: Lists = Lists(),
+    limits: Limits = Limits(),
+    score: Score = "linear",
+    in_batch: InBatch = "floor",
+    matryoshka: Sequence[int] = (),
+    merging: Merging = Merging(),
+    weights: Sequence[float] = (),
+    weak_teacher: WeakTeacher = "labels",
+    reading: TeacherReading = TeacherReading(),
+    max_len: int = 256,
+    precision: Precision = "auto",
+    trust_remote_code: bool = False,
+    max_samples: int | None = None,
+    validation: Validation = Validation(),
+    checkpointing: Checkpointing = Checkpointing(),
+    lexical: Lexical = Lexical(),
+    **training: Unpack[TrainingArguments],
+) -> Student:
+    """Distil a teacher, or several, into a Bi-Encoder, write its folder, and load it; goes on and keeps what is
+    finished as ``train_teacher`` does.
+
+    Args:
+        teacher: of ``train_teacher`` or ``load_teacher``, its folder or hub name, ``scores:NAME`` for imported scores,
+            or several of these, whose calibrated scores are averaged.
+        data: prepared.
+        start: folder or hub name, or with its settings (then ``max_len``, ``precision`` and ``trust_remote_code`` are
+            those of the object).
+        output_dir: folder of the student.
+        lora: adapters instead of all weights; None: all weights.
+        losses: of ``bistill.losses``, or objects of your own like them.
+        miners: of ``bistill.miners``, or objects of your own like them.
+        lists: what a candidate list holds.
+        limits: above which relevance a candidate counts as a positive.
+        score: scale of the student on which the losses act: linear or calibrated.
+        in_batch: whether the documents of a batch serve all its queries.
+        matryoshka: numbers of vectors' prefixes that are learned, too, falling.
+        merging: how far the best weights are brought back towards the start.
+        weights: of several teachers; (): equal.
+        weak_teacher: what happens where the teacher ranks lower than the untouched student.
+        reading: how the teachers read pairs.
+        max_len: tokens of a text.
+        precision: arithmetic of the student.
+        trust_remote_code: whether code that the start brings along may run.
+        max_samples: training queries used at most.
+        validation: when the best weights are chosen.
+        checkpointing: when checkpoints are written.
+        lexical: BM25, by which the lists of gate and validation are found.
+        **training: see ``train_teacher``.
+
+    Raises:
+        OptionError: a value is of another type or out of range, the data are not prepared, or a model that was made
+            otherwise is in the folder.
+        BistillError: data or a model cannot be used.
+    """
+    if isinstance(start, str):
+        start = EncoderStart(start, max_len, precision=precision, trust_remote_code=trust_remote_code)
+    loop, place = _split(training, output_dir)
+    candidates = Candidates(tuple(miners), lists, limits, lexical)
+    objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka))
+    how = StudentTraining(start, lora, candidates, objective, loop, validation, merging)
+    taught = TaughtBy(_names(teacher), tuple(weights), reading, weak_teacher)
+    train_student(taught, _data(data, max_samples), how, place=place, checkpointing=checkpointing)
+    return Student(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
+
+
+def _data(data: Dataset, max_samples: int | None) -> TrainingData:
+    if not isinstance(data, Dataset):
+        raise OptionError(
+            "a bistill.Dataset is expected",
+            where="`data`",
+            found=type(data).__name__,
+            todo="give bistill.Dataset.from_rows(rows).prepared(seed=42)",
+        )
+    return TrainingData(data.version, data.on_bad_rows, max_samples)
+
+
+def _split(training: TrainingArguments, output_dir: str | Path) -> tuple[Loop, Place]:
+    """Arguments of the loop, and those of the place.
+
+    Raises:
+        OptionError: there is no such argument.
+    """
+    of_loop = {name: value for name, value in training.items() if name in LoopArguments.__annotations__}
+    of_place = {name: value for name, value in training.items() if name in PlaceArguments.__annotations__}
+    if unknown := training.keys() - of_loop.keys() - of_place.keys():
+        known = [*LoopArguments.__annotations__, *PlaceArguments.__annotations__]
+        raise OptionError(
+            "no such argument", where=f"`{min(unknown)}`", todo=f"give any of {', '.join(known)}, or a named one"
+        )
+    return Loop(**of_loop), Place(str(output_dir), **of_place)  # type: ignore[arg-type]
+
+
+def _names(teacher: Teacher | str | Sequence[Teacher | str]) -> tuple[str, ...]:
+    given = [teacher] if isinstance(teacher, Teacher | str) else list(teacher)
+    names = [item.name if isinstance(item, Teacher) else item for item in given]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise OptionError(
+            "a teacher, its name, or several are expected", where="`teacher`", found=teacher, todo="give a folder"
+        )
+    return tuple(names)
