@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import recipes
 
 from bistill import artifacts
-from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.data.store.version import Version
 from bistill.evaluation import questions, scores, separation, settings
@@ -83,7 +83,7 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
     """
     asked = question(data, asking)
     ranked = answers_of(start, asked, asking.precision).ids
-    with Teacher.open(name, TeacherReading(max_len=max_len, precision=asking.precision)) as opened:
+    with CachedTeacher.open(name, TeacherReading(max_len=max_len, precision=asking.precision)) as opened:
         answers = scores.of_teacher(opened, asked, ranked, depth=depth, extra=[])
     return ranking(asked, answers.run(asked))
 

@@ -25,7 +25,7 @@ from turn import Turns, workload
 from bistill.app import assembling
 from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.candidates.scores.cache import ScoreCache
-from bistill.candidates.scores.teachers import Teacher, relevance
+from bistill.candidates.scores.teachers import CachedTeacher, relevance
 from bistill.candidates.settings import TeacherReading
 from bistill.data.queries import choice
 from bistill.data.store.opening import load_split
@@ -109,7 +109,7 @@ def score(given: dict[str, Any], turns: Turns) -> None:
     queries, documents = given["queries"], given["documents"]
     pairs = np.repeat(np.arange(len(queries))[:, None], 2, axis=1)
     settings = TeacherReading(max_len=given["max_len"], precision=given["precision"])
-    with tempfile.TemporaryDirectory() as folder, Teacher.open(given["model"], settings) as teacher:
+    with tempfile.TemporaryDirectory() as folder, CachedTeacher.open(given["model"], settings) as teacher:
         teacher.logits(["query"], ["document"], np.array([[0, 0]]), "")  # loads the weights
         turns.ready()
         number = 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bistill import console
-from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.evaluation import models, questions, scores
 from bistill.evaluation.models import Companion
 from bistill.evaluation.questions import MoreDocuments, Questions, TestData
@@ -135,7 +135,7 @@ class _Run:
         extra = [pair for group in chosen for example in group for pair in example.pairs(self.asked)]
 
         def reranked(name: str) -> RerankedScores:
-            with Teacher.open(name, settings) as teacher:
+            with CachedTeacher.open(name, settings) as teacher:
                 ranked = (base or student).ids
                 return scores.of_teacher(teacher, self.asked, ranked, depth=self.beside.rerank_depth, extra=extra)
 

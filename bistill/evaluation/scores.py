@@ -12,7 +12,7 @@ import numpy as np
 
 from bistill import artifacts
 from bistill.candidates.mining import lexical
-from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.console import progress
 from bistill.evaluation import dimensions
 from bistill.evaluation.measures import exact, margins, ranking
@@ -176,7 +176,7 @@ def of_lexical(asked: Questions) -> LexicalScores:
 
 
 def of_teacher(
-    teacher: Teacher,
+    teacher: CachedTeacher,
     asked: Questions,
     ranked: np.ndarray,
     *,
@@ -250,6 +250,6 @@ def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:
     }
 
 
-def describe_teacher(teacher: Teacher) -> dict[str, Any]:
+def describe_teacher(teacher: CachedTeacher) -> dict[str, Any]:
     """Identity of a teacher and what decides its scores."""
     return {"path": teacher.name, **teacher.identity}

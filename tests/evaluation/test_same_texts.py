@@ -11,7 +11,7 @@ import pytest
 
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.config import EvaluationOptions
-from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.data.store.opening import left_out
 from bistill.evaluation import questions, scores, separation
@@ -153,7 +153,9 @@ def test_a_teacher_reads_no_empty_place(everything: Evaluated, tmp_path: Path, d
     asked = questions.build(write_rows(tmp_path / "two.csv", lines))
     first = scores.of_lexical(asked).ids
     assert first.tolist() == [[0, -1], [1, -1]]
-    with Teacher.open(str(everything.options.teacher_path), TeacherReading(precision="fp32", batch_size=8)) as teacher:
+    with CachedTeacher.open(
+        str(everything.options.teacher_path), TeacherReading(precision="fp32", batch_size=8)
+    ) as teacher:
         found = scores.of_teacher(teacher, asked, first, depth=depth, extra=())
     assert found.ids.tolist() == first.tolist() and set(found.relevance) == {(0, 0), (1, 1)}
     assert {*found.run(asked)["0"]} == {"0"}

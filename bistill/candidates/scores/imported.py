@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bistill.candidates.scores import cache
-from bistill.candidates.scores.teachers import IMPORTED, Teacher, imported_identity
+from bistill.candidates.scores.teachers import IMPORTED, CachedTeacher, imported_identity
 from bistill.candidates.settings import TeacherReading
 from bistill.errors import ArtifactError
 
 
-def open_teacher(name: str, reading: TeacherReading) -> Teacher:
+def open_teacher(name: str, reading: TeacherReading) -> CachedTeacher:
     """The scores imported under a name ``scores:NAME``.
 
     Raises:
@@ -16,7 +16,7 @@ def open_teacher(name: str, reading: TeacherReading) -> Teacher:
     """
     facts = imported_identity(name.removeprefix(IMPORTED))
     if cache.folder_of(facts).is_dir():  # opening would make one for a mistyped name
-        teacher = Teacher(name, facts, reading, load=None)
+        teacher = CachedTeacher(name, facts, reading, load=None)
         if len(teacher.cache):
             return teacher
         teacher.close()

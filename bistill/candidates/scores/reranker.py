@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from bistill import console
-from bistill.candidates.scores.teachers import Teacher
+from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.models import lora, rerankers
 from bistill.models.files import loading
 
 
-def open_teacher(name: str, reading: TeacherReading) -> Teacher:
+def open_teacher(name: str, reading: TeacherReading) -> CachedTeacher:
     """The re-ranker of a name; its weights stay on disk until a pair must be scored.
 
     Raises:
@@ -23,4 +23,4 @@ def open_teacher(name: str, reading: TeacherReading) -> Teacher:
     adapters = lora.read_config(Path(loading.local_folder(name, "re-ranker")))
     if adapters.get("use_lora"):
         console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
-    return Teacher(name, identity, reading, partial(rerankers.load, name, **reading.for_loading()))
+    return CachedTeacher(name, identity, reading, partial(rerankers.load, name, **reading.for_loading()))

@@ -33,8 +33,8 @@ CALIBRATION_LIST_SIZE: Final = 20
 SMALLEST: Final = 1e-12
 
 
-# A kind of teacher by how its names begin; ``module:function`` opens one: (name, TeacherReading) -> Teacher. The first
-# that fits is taken. A new kind is a file and a line here.
+# A kind of teacher by how its names begin; ``module:function`` opens one: (name, TeacherReading) ->
+# CachedTeacher. The first that fits is taken. A new kind is a file and a line here.
 KINDS: Final = {
     IMPORTED: "bistill.candidates.scores.imported:open_teacher",
     "": "bistill.candidates.scores.reranker:open_teacher",
@@ -51,7 +51,7 @@ def imported_identity(name: str) -> dict[str, Any]:
     return {"imported": name}
 
 
-class Teacher:
+class CachedTeacher:
     """Who scores pairs, behind its cache of scores.
 
     Args:
@@ -74,7 +74,7 @@ class Teacher:
         self._scorer: Scorer | None = None
 
     @classmethod
-    def open(cls, name: str, reading: TeacherReading) -> Teacher:
+    def open(cls, name: str, reading: TeacherReading) -> CachedTeacher:
         """Find a teacher; its weights stay on disk until a pair must be scored.
 
         Raises:
@@ -82,7 +82,7 @@ class Teacher:
             ArtifactError: no scores were imported under the name, or their cache is damaged.
         """
         kind = next(kind for kind in KINDS if name.startswith(kind))
-        opened: Teacher = pkgutil.resolve_name(KINDS[kind])(name, reading)
+        opened: CachedTeacher = pkgutil.resolve_name(KINDS[kind])(name, reading)
         return opened
 
     @property
@@ -129,7 +129,7 @@ class Teachers:
         calibrations: of each; None for a single teacher, whose logits are taken as they are.
     """
 
-    def __init__(self, members: Sequence[Teacher], weights: Sequence[float]) -> None:
+    def __init__(self, members: Sequence[CachedTeacher], weights: Sequence[float]) -> None:
         self.members, self.weights = list(members), np.asarray(weights, dtype=np.float64)
         self.calibrations: list[Calibration] | None = None
 
@@ -155,7 +155,7 @@ class Teachers:
                 found=weights,
                 todo=f"give {len(names)} numbers",
             )
-        return cls([Teacher.open(name, reading) for name in names], shares / shares.sum())
+        return cls([CachedTeacher.open(name, reading) for name in names], shares / shares.sum())
 
     def calibrate(self, labelled: Dataset, *, seed: int) -> None:
         """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.

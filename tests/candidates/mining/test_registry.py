@@ -14,7 +14,7 @@ from bistill.candidates.building import build
 from bistill.candidates.depths import Depths
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.miners import Mined, mine
-from bistill.candidates.scores.teachers import Teacher, Teachers
+from bistill.candidates.scores.teachers import CachedTeacher, Teachers
 from bistill.candidates.settings import Labelled, Limits, Lists, Random, TeacherReading
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
@@ -158,7 +158,7 @@ def test_the_kind_of_teacher_of_the_document_scores(
     pairs = np.array([(0, small.id("returns the file")), (0, small.id("slow tree"))])
     names = ("overlap:", "scores:bought", "models/teacher", "BAAI/bge-reranker-v2-m3")
     assert [module.is_model(name) for name in names] == [False, False, True, True]
-    with Teacher.open("overlap:", TeacherReading()) as teacher:
+    with CachedTeacher.open("overlap:", TeacherReading()) as teacher:
         assert not teacher.imported
         found = teacher.logits(small.dataset.queries, small.corpus, pairs, "")
         again = teacher.logits(small.dataset.queries, small.corpus, pairs, "")

@@ -12,7 +12,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.candidates.lists import for_validation
-from bistill.candidates.scores.teachers import Teacher, Teachers, imported_identity, relevance
+from bistill.candidates.scores.teachers import CachedTeacher, Teachers, imported_identity, relevance
 from bistill.candidates.settings import TeacherReading
 from bistill.errors import ArtifactError, DataError, ModelError, OptionError
 from bistill.models import calibration, rerankers
@@ -89,7 +89,7 @@ def test_means_near_0_and_1_keep_finite_logits() -> None:
     names = [import_scores(name, {pair: sign * logit for pair, logit in pairs.items()}) for name, sign in
              (("one", 1), ("two", 1), ("three", -1))]  # fmt: skip
     for chosen, sign in ((names[:2], 1), (names[2:] * 2, -1)):
-        teachers = Teachers([Teacher.open(name, TeacherReading()) for name in chosen], [0.5, 0.5])
+        teachers = Teachers([CachedTeacher.open(name, TeacherReading()) for name in chosen], [0.5, 0.5])
         teachers.calibrations = [calibration.Calibration(1.0, 0.0)] * 2
         with teachers:
             found = teachers.logits(QUERIES, DOCUMENTS, PAIRS).logits
@@ -100,7 +100,7 @@ def test_a_mean_is_missing_where_any_score_is() -> None:
     first, *rest = texts()
     one = import_scores("one", dict.fromkeys([first, *rest], 2.0))
     two = import_scores("two", dict.fromkeys(rest, 2.0))
-    teachers = Teachers([Teacher.open(name, TeacherReading()) for name in (one, two)], [0.5, 0.5])
+    teachers = Teachers([CachedTeacher.open(name, TeacherReading()) for name in (one, two)], [0.5, 0.5])
     teachers.calibrations = [calibration.Calibration(1.0, 0.0)] * 2
     with teachers:
         np.testing.assert_allclose(teachers.logits(QUERIES, DOCUMENTS, PAIRS).logits, [np.nan, 2, 2, 2], rtol=1e-6)
@@ -128,7 +128,7 @@ def test_an_unknown_name_of_imported_scores_is_told_from_the_known_ones(tmp_path
     import_scores("bought", {("q", "d"): 1.0})
     for _ in range(2):
         with pytest.raises(ArtifactError, match="no scores are imported under this name") as caught:
-            Teacher.open("scores:bougth", TeacherReading())
+            CachedTeacher.open("scores:bougth", TeacherReading())
         assert (caught.value.where, caught.value.found) == ("scores:bougth", ["bought"])
         assert len(list((artifacts.cache_dir() / "teacher_scores").glob("[!.]*/scores.sqlite"))) == 1
 
@@ -195,7 +195,7 @@ def test_lora_settings_of_a_teacher_are_said(
     settings = {"use_lora": True, "lora_r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
     for use_lora in (True, False):
         (folder / "lora_config.json").write_text(json.dumps(settings | {"use_lora": use_lora}))
-        Teacher.open(str(folder), TeacherReading()).close()
+        CachedTeacher.open(str(folder), TeacherReading()).close()
         assert (f"teacher {folder}: LoRA rank 4, alpha 8, merged" in capsys.readouterr().err) is use_lora
 
 
