@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -363,6 +364,8 @@ def _umask() -> int:
 
 # More than file systems keep inside an inode, so that a full disk shows.
 PROBE_BYTES: Final = 1 << 16
+# What file systems without flock answer: of the network, of FUSE, of some containers.
+WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -29,7 +28,6 @@ WAIT_SECONDS: Final = 600
 CACHE_KIB: Final = 65_536
 # Pages of the log before they are copied into the file: a page that several transactions change is copied once.
 LOG_PAGES: Final = 8192
-WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 # ERROR is what our own statements give where the file's table is not ours.
 DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 FULL_DISK: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -210,7 +208,7 @@ def locked(folder: Path, mode: int) -> Iterator[bool]:
                 "the scores are in use", where=str(folder), todo="wait until every run that uses them has ended"
             ) from None
         except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
+            if error.errno not in artifacts.WITHOUT_LOCKS:
                 raise ArtifactError(f"the folder cannot be locked ({error.strerror})", where=str(folder)) from None
             locks = False
             console.say(f"{folder}: this file system cannot lock files; see to it that no other process uses it")

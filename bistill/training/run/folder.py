@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import getpass
 import os
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
@@ -21,9 +20,6 @@ from filelock import BaseFileLock, FileLock, Timeout
 from bistill import artifacts, console
 from bistill.errors import ArtifactError, BistillError, OptionError
 from bistill.journal import Journal
-
-# What file systems without flock answer: of the network, of FUSE, of some containers.
-WITHOUT_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 @contextmanager
@@ -160,7 +156,7 @@ def _locks(handle: int, folder: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
+        if error.errno not in artifacts.WITHOUT_LOCKS:
             raise
         console.say(f"{folder}: this file system cannot lock files; see to it that no other run uses the folder")
         return False
