@@ -12,7 +12,7 @@ from bistill.candidates.settings import Choice
 from bistill.data.sampling import generator
 
 
-def choose(
+def choose_negatives(
     scores: np.ndarray, labelled: np.ndarray, count: int, *, how: Choice, seed: int, epoch: int, query_id: int
 ) -> np.ndarray:
     """Places of at most ``count`` of n negatives; those that a person called irrelevant come first.

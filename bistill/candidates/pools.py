@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from bistill.candidates.choice import choose
+from bistill.candidates.choice import choose_negatives
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.registry import LABELLED_BIT, NAMES
@@ -182,7 +182,7 @@ class ScoredPools:
         first = _positive(pool, seed, epoch)
         kept = pool.kept
         chosen = kept[
-            choose(
+            choose_negatives(
                 pool.logits[kept],
                 pool.labelled[kept],
                 lists.own_negatives,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bistill.candidates.choice import choose
+from bistill.candidates.choice import choose_negatives
 from bistill.candidates.settings import Choice
 
 RELEVANCE = np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.05, 0.3, 0.6], dtype=np.float32)
@@ -12,7 +12,7 @@ NONE = np.zeros(8, dtype=bool)
 
 def pick(count: int, how: Choice, labelled: np.ndarray = NONE, **keys: int) -> list[int]:
     settings = {"seed": 0, "epoch": 0, "query_id": 3, **keys}
-    return choose(RELEVANCE, labelled, count, how=how, **settings).tolist()
+    return choose_negatives(RELEVANCE, labelled, count, how=how, **settings).tolist()
 
 
 def test_stratified_takes_one_of_each_quantile() -> None:
@@ -55,6 +55,6 @@ def test_stratified_takes_labelled_ones_first_and_strata_of_the_others() -> None
 def test_a_choice_depends_on_seed_epoch_and_query_alone(how: Choice) -> None:
     assert pick(3, how, epoch=2) == pick(3, how, epoch=2)
     assert pick(0, how) == []
-    empty = choose(RELEVANCE[:0], NONE[:0], 3, how=how, seed=0, epoch=0, query_id=0)
+    empty = choose_negatives(RELEVANCE[:0], NONE[:0], 3, how=how, seed=0, epoch=0, query_id=0)
     assert empty.tolist() == []
     assert len({tuple(pick(3, how, query_id=query)) for query in range(30)}) > 10

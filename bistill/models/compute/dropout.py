@@ -133,7 +133,7 @@ class _TextDropout(TorchFunctionMode):
         return (x * mask.view(x.shape)).mul_(1 / (1 - p))
 
 
-def kept(keys: np.ndarray, x: Tensor, p: float, layout: packing.Layout | None = None) -> Tensor:
+def kept(keys: np.ndarray, x: Tensor, p: float, layout: packing.PackedLayout | None = None) -> Tensor:
     """Which elements stay: booleans of x's shape, on its device.
 
     Args:

@@ -42,7 +42,7 @@ HALF: Final = ("bf16", "fp16")
 WIDEST_TRIED: Final = 256
 
 
-class Layout:
+class PackedLayout:
     """Where the tokens of each text lie in the packed row.
 
     Args:
@@ -107,7 +107,7 @@ class Layout:
 
 
 class _Active(threading.local):
-    layout: Layout | None = None
+    layout: PackedLayout | None = None
     config: Any = None
 
 
@@ -137,7 +137,7 @@ def resumption() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _resumed(layout: Layout, config: Any) -> Iterator[None]:
+def _resumed(layout: PackedLayout, config: Any) -> Iterator[None]:
     before, config._attn_implementation = config._attn_implementation, IMPLEMENTATION
     _active.layout, _active.config = layout, config
     try:
@@ -146,7 +146,7 @@ def _resumed(layout: Layout, config: Any) -> Iterator[None]:
         config._attn_implementation, _active.layout = before, None
 
 
-def current() -> Layout | None:
+def current() -> PackedLayout | None:
     """The layout of the row that this thread's transformer is working on; None outside of one."""
     return _active.layout
 
@@ -160,7 +160,7 @@ def packed(model: nn.Module, lengths: np.ndarray) -> Iterator[None]:
         lengths: tokens of each text of the batch, integers of shape (n,).
     """
     base, config = transformer(model), transformer(model).config
-    layout = Layout(lengths, next(base.parameters()).device)
+    layout = PackedLayout(lengths, next(base.parameters()).device)
     _register()
 
     def enter(
@@ -252,7 +252,7 @@ def made_up_texts(config: Any, device: torch.device) -> tuple[np.ndarray, dict[s
     return lengths, {name: value.to(device) for name, value in batch.items()}
 
 
-def _row(module: nn.Module, layout: Layout, inputs: dict[str, Any]) -> dict[str, Any]:
+def _row(module: nn.Module, layout: PackedLayout, inputs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a transformer's forward for the row instead of the padded batch."""
     parameters = inspect.signature(module.forward).parameters
     config: Any = module.config
@@ -314,7 +314,7 @@ def attention(
 
 
 def _by_kernel(
-    layout: Layout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
+    layout: PackedLayout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
 ) -> Tensor:
     """(tokens, heads, dim) by the variable-length kernel, which computes in half precision only."""
     from torch.nn.attention.varlen import varlen_attn
@@ -355,7 +355,7 @@ def _half(value: Tensor) -> torch.dtype:
 
 
 def _by_runs(
-    layout: Layout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
+    layout: PackedLayout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
 ) -> Tensor:
     """(tokens, heads, dim), one fused attention for each run of texts of equal length; nothing is padded or masked.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bistill.models.compute import batching, packing
 from bistill.models.compute.dropout import text_dropout
-from bistill.models.compute.packing import Layout
+from bistill.models.compute.packing import PackedLayout
 
 CPU = torch.device("cpu")
 COMMON: dict[str, Any] = {
@@ -54,7 +54,7 @@ def built(config: Any, kind: Any = transformers.AutoModel) -> Any:
 
 
 def test_a_layout_by_hand() -> None:
-    layout = Layout(np.array([2, 2, 1]), CPU)
+    layout = PackedLayout(np.array([2, 2, 1]), CPU)
     assert (layout.tokens, layout.longest, layout.runs) == (5, 2, [(2, 2), (1, 1)])
     assert layout.texts.tolist() == [0, 0, 1, 1, 2]
     assert layout.positions.tolist() == [0, 1, 0, 1, 0]
@@ -75,7 +75,7 @@ def test_a_layout_by_hand() -> None:
     ],
 )
 def test_a_row_is_filled_up_by_hand(lengths: list[int], runs: list[tuple[int, int]], sources: list[int]) -> None:
-    layout = Layout(np.array(lengths), CPU)
+    layout = PackedLayout(np.array(lengths), CPU)
     added = len(sources)
     assert (layout.tokens, layout.size, layout.runs) == (sum(lengths), sum(lengths) + added, runs)
     assert layout.texts[-added:].tolist() == sources
@@ -89,7 +89,7 @@ def test_a_row_is_filled_up_by_hand(lengths: list[int], runs: list[tuple[int, in
 
 
 def test_only_rows_on_a_cpu_are_filled_up() -> None:
-    assert Layout(np.array([29, 50, 50]), torch.device("meta")).size == 129
+    assert PackedLayout(np.array([29, 50, 50]), torch.device("meta")).size == 129
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -214,7 +214,7 @@ def test_attention_that_is_not_built_is_refused() -> None:
     module, row = nn.Module(), torch.ones(1, 2, 5, 4)
     with pytest.raises(ValueError, match="mask"):
         packing.attention(module, row, row, row, None)  # no row is being worked on
-    packing._active.layout = Layout(np.array([3, 2]), CPU)
+    packing._active.layout = PackedLayout(np.array([3, 2]), CPU)
     try:
         with pytest.raises(ValueError, match="softcap"):
             packing.attention(module, row, row, row, None, softcap=30.0)

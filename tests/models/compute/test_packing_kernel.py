@@ -18,7 +18,7 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.nn.attention import varlen
 
 from bistill.models.compute import packing
-from bistill.models.compute.packing import Layout
+from bistill.models.compute.packing import PackedLayout
 from tests.models.compute.test_packing import CPU, FAMILIES, LENGTHS, batch, built
 
 SIGNATURE = inspect.signature(varlen.varlen_attn)
@@ -94,7 +94,7 @@ def test_windows_are_those_of_each_layer(kernel: list[dict[str, Any]]) -> None:
 
 
 def test_numbers_of_32_bits_reach_the_kernel_in_half_precision(kernel: list[dict[str, Any]]) -> None:
-    layout = Layout(LENGTHS, CPU)
+    layout = PackedLayout(LENGTHS, CPU)
     random = torch.Generator().manual_seed(1)
     rows = [torch.randn(layout.tokens, heads, 8, generator=random) for heads in (4, 2, 2)]
     found = packing._by_kernel(layout, rows, True, 5, 0.3)
@@ -137,7 +137,7 @@ def test_the_kernel_of_each_torch_is_called_with_the_arguments_that_it_has(
 ) -> None:
     """Without enable_gqa the heads of keys are repeated, without scale the queries are scaled."""
     monkeypatch.setattr(varlen, "varlen_attn", own)
-    layout, random = Layout(LENGTHS, CPU), torch.Generator().manual_seed(1)
+    layout, random = PackedLayout(LENGTHS, CPU), torch.Generator().manual_seed(1)
     rows = [torch.randn(layout.tokens, count, 8, generator=random).double() for count in heads]
     if own is kernel_of_torch_2_10 and window is not None:
         with pytest.raises(ValueError, match="no sliding window"):
@@ -179,7 +179,7 @@ def test_on_cuda_the_kernel_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(packing, "_by_kernel", lambda _, rows, *__: noted("kernel", rows))
     monkeypatch.setattr(packing, "_by_runs", lambda _, rows, *__: noted("runs", rows))
-    monkeypatch.setattr(packing._active, "layout", Layout(LENGTHS, CPU))
+    monkeypatch.setattr(packing._active, "layout", PackedLayout(LENGTHS, CPU))
     tokens = int(LENGTHS.sum())
     with FakeTensorMode() as mode:
         for device in ("cuda", "cpu"):
