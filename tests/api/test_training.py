@@ -149,3 +149,27 @@ def test_the_package_loads_nothing_heavy_and_offers_what_it_says() -> None:
         "assert all(getattr(bistill, name) is not None for name in bistill.__all__)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_a_loss_without_a_source_works_once(
+    data: bistill.Dataset, tmp_path: Path, tiny_encoder: Path, tiny_teacher: Path
+) -> None:
+    space: dict[str, Any] = {"InfoNCE": InfoNCE, "__name__": "typed_in"}
+    exec("class Typed(InfoNCE):\n    name = 'typed'", space)
+    given: dict[str, Any] = {**SHORT, "losses": [space["Typed"]()], "weak_teacher": "teacher"}
+    folder = tmp_path / "student"
+    bistill.distill(str(tiny_teacher), data, str(tiny_encoder), output_dir=folder, **given)
+    with pytest.raises(OptionError, match="`losses` holds an object whose source is not known"):
+        bistill.distill(str(tiny_teacher), data, str(tiny_encoder), output_dir=folder, **given)
+    bistill.distill(str(tiny_teacher), data, str(tiny_encoder), output_dir=folder, overwrite=True, **given)
+
+
+def test_what_is_no_loss_or_miner_is_refused(data: bistill.Dataset, tmp_path: Path) -> None:
+    for given, match in (
+        ({"losses": ["info_nce"]}, "`losses`: no loss\n  found: 'info_nce'"),
+        ({"losses": [InfoNCE]}, "`losses`: no loss"),
+        ({"miners": ["lexical"]}, "`miners`: no miner\n  found: 'lexical'"),
+    ):
+        with pytest.raises(OptionError, match=match):
+            bistill.distill("t", data, "s", output_dir=tmp_path / "out", **given)  # type: ignore[arg-type]

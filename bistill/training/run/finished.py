@@ -95,7 +95,8 @@ def _changes(record: Mapping[str, Any], stage: str, given: Given, inputs: Callab
     now, content = given.deciding(), inputs()
     before = as_json({name: value for name, value in given.defaults.items() if name in now})
     before |= {name: value for name, value in record["options"].items() if name in now}
-    found = [_named(before, now, now.keys() - content.keys() - set(DATA))]
+    unknown = [f"`{name}` holds an object whose source is not known" for name in given.unknown()]
+    found = [*unknown, _named(before, now, now.keys() - content.keys() - set(DATA))]
     for name in content:
         if known.get(name) != content[name]:
             other = _named(before, now, DATA if name in DATA else (name,))

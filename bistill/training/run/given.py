@@ -9,6 +9,7 @@ from typing import Any
 
 from bistill.errors import OptionError
 from bistill.settings import differences
+from bistill.training.run.source import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Given:
     values: Mapping[str, Any]
     decisive: Collection[str]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def unknown(self) -> list[str]:
+        """Names of those that hold an object of a class without a source: nobody can tell whether it is the same."""
+        return [name for name, value in self.deciding().items() if UNKNOWN in json.dumps(value)]
 
     def deciding(self) -> dict[str, Any]:
         """The decisive ones, as JSON gives them back: tuples are lists."""
@@ -46,7 +51,11 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Raises:
         OptionError: with every difference by name.
     """
-    found = []
+    found = [
+        f"`{name}` holds an object whose source is not known"
+        for name, value in now.get("options", {}).items()
+        if UNKNOWN in json.dumps(value)
+    ]
     if then.get("options") != now.get("options"):
         found.append(differences(then.get("options", {}), now.get("options", {}), parameters=True))
     for part in sorted((then.keys() | now.keys()) - {"options", "versions"}):

@@ -34,6 +34,16 @@ class Objective(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for loss in self.losses:
+            lacks = [name for name in ("name", "weight", "reads_teacher", "on_score") if not hasattr(loss, name)]
+            if isinstance(loss, type) or lacks or not callable(loss):
+                raise OptionError(
+                    "no loss",
+                    where="`losses`",
+                    found=loss,
+                    todo="give such as bistill.losses.InfoNCE(), or an object with name, weight, reads_teacher, "
+                    "on_score and __call__(scores)",
+                )
         object.__setattr__(self, "losses", tuple(loss for loss in self.losses if loss.weight > 0))
         if not self.losses:
             raise OptionError(

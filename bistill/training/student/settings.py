@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bistill.candidates.mining.miner import Miner
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
 from bistill.errors import OptionError
 from bistill.models.settings import EncoderStart, Lora
@@ -42,10 +43,21 @@ class Candidates(Settings):
         lexical: BM25, by which the lists of gate and validation are found.
     """
 
-    miners: tuple[MinerSettings, ...] = (Labelled(), Lexical(), Random())
+    miners: tuple[MinerSettings | Miner, ...] = (Labelled(), Lexical(), Random())
     lists: Lists = Lists()
     limits: Limits = Limits()
     lexical: Lexical = Lexical()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for miner in self.miners:
+            if isinstance(miner, type) or not (isinstance(miner, MinerSettings) or hasattr(miner, "mine")):
+                raise OptionError(
+                    "no miner",
+                    where="`miners`",
+                    found=miner,
+                    todo="give such as bistill.miners.Lexical(20), or an object with name, fingerprint() and mine()",
+                )
 
 
 @dataclass(frozen=True)
