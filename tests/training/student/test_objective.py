@@ -1,13 +1,15 @@
-"""What a student learns: a loss of ``docs/extending.md`` beside those of the package."""
+"""What a student learns, and from which documents: a loss and a miner of one's own beside those of the package."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bistill.app import assembling
+from bistill.candidates.settings import Labelled
 from bistill.errors import OptionError
 from bistill.journal import read
 from bistill.losses import ListwiseKL
@@ -17,26 +19,46 @@ from tests.documented import documented
 from tests.training.conftest import distillation_options
 
 
-def test_the_loss_of_the_document_is_trained_recorded_and_written_to_the_journal(
+class First:
+    """The first documents of the corpus for every query."""
+
+    name = "first"
+
+    def fingerprint(self) -> str:
+        return "1"
+
+    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+        return np.tile(np.arange(depth), (len(query_ids), 1))
+
+
+@pytest.mark.slow
+def test_a_loss_and_a_miner_of_ones_own_are_trained_with_recorded_and_in_the_journal(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = documented("bistill/losses/margin_mse.py", tmp_path, monkeypatch)
     options = distillation_options(data_root, tiny_teacher, tiny_encoder, epochs=1)
     objective = Objective(losses=(ListwiseKL(tau=0.2), module.MarginMSE(weight=0.5)))
+    training = assembling.student_training(options)
+    candidates = dataclasses.replace(training.candidates, miners=(Labelled(), First()))
     record = stage.train(
         assembling.taught_by(options),
         assembling.training_data(options),
-        dataclasses.replace(assembling.student_training(options), objective=objective),
+        dataclasses.replace(training, objective=objective, candidates=candidates),
         place=assembling.place(options),
         checkpointing=assembling.checkpointing(options),
     )
-    terms = [item["terms"] for item in read(Path(options.output_dir) / "journal.jsonl") if item["event"] == "step"]
+    journal = list(read(Path(options.output_dir) / "journal.jsonl"))
+    terms = [item["terms"] for item in journal if item["event"] == "step"]
     assert len(terms) == 3 and all(item["margin_mse"] > 0 for item in terms)
     assert [item["loss"] for item in terms] == pytest.approx(
         [item["listwise_kl"] + 0.5 * item["margin_mse"] for item in terms], abs=1e-5
     )
     (known,) = record["options"]["losses"]
     assert known.startswith("bistill.losses.margin_mse.MarginMSE(weight=0.5), sha256 ")
+    labelled, first = record["options"]["miners"]
+    assert labelled == "labelled" and first.startswith(f"{__name__}.First(), sha256 ")
+    (counted,) = [item["candidates"] for item in journal if item["event"] == "candidates"]
+    assert set(counted) == {"labelled", "first"} and counted["first"] > 0
 
 
 def test_the_loss_of_the_document_is_left_out_where_its_weight_is_0_or_the_teacher_is_weak(
