@@ -37,7 +37,8 @@ class PairwiseOrder:
         gap = scores.score[:, :, None] - scores.score[:, None, :]
         both = (scores.mask[:, :, None] & scores.mask[:, None, :]) & (taught > 0)
         costs = torch.nn.functional.softplus(-gap / self.tau)
-        return costs.masked_fill(~both, 0.0).sum() / both.sum().clamp(min=1)
+        loss: Tensor = costs.masked_fill(~both, 0.0).sum() / both.sum().clamp(min=1)
+        return loss
 
 
 def main() -> None:
