@@ -51,8 +51,8 @@ SHAPES: Final = {
         building.Draft scoring._Asked pools.QueryPool pools.ScoredPools pools.TrainingList batch.Batch
     """,
     "second house": """
-        csv_records.Record records.Judgement records.Row building.Judged dataset.Dataset records.Record miners.Mined
-        building.Draft scoring._Asked pools.QueryPool pools.ScoredPools lists.CandidateList batch.Batch
+        csv_records.TableRow records.Judgement records.Row building.StoredJudgement dataset.Dataset records.Record
+        miners.Mined building.Draft scoring._Asked pools.QueryPool pools.ScoredPools lists.CandidateList batch.Batch
     """,
 }
 # Fields that hold documents: a class that has one is in SHAPES, or stands here because its documents go elsewhere.
@@ -60,10 +60,13 @@ DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negat
 ELSEWHERE: Final = {
     "counts or tables beside the documents": "building.Built building._Keys building._Making lexical._Counts "
     "lexical._Statistics pools.Counts",
-    "names of columns, sources of `prepare`": "columns.ColumnMap settings.Columns docstrings.Described "
-    "merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource in_memory.NamedColumns",
+    "names of columns, sources of `prepare`": "columns.ColumnMap columns.ColumnOverrides settings.Columns "
+    "docstrings.Described merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource "
+    "in_memory.NamedColumns",
     "validation, calibration, inspection, exchange": "lists.CandidateList validation.Pool validation.ValidationLists "
     "calibrated.LabelledPairs inspection.Removed exchange.ScoredList",
+    "scores of a batch by place, without its documents": "scores.ListScores",
+    "settings of the stage `candidates`": "settings.StudentTraining",
 }
 
 

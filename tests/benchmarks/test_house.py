@@ -67,6 +67,22 @@ def test_option_classes_and_their_modules_count_as_imported_other_names_do_not(
     assert [str(path) for path in found] == ["bistill/app/c.py", "bistill/app/d.py", "bistill/data/a.py"]
 
 
+def test_option_classes_are_found_inside_the_application_too(house: ModuleType, tmp_path: Path) -> None:
+    files = {
+        "bistill/app/config/__init__.py": "from bistill.app.config.data import DataOptions\n",
+        "bistill/app/config/data.py": "from bistill.app.options import Options\nclass DataOptions(Options): ...\n",
+        "bistill/app/options.py": "class Options: ...\ndef from_mapping(): ...\n",
+        "bistill/app/a.py": "from bistill.app.config import DataOptions\n",
+        "bistill/app/b.py": "from bistill.app.options import from_mapping\n",
+        "bistill/models/c.py": "from bistill.app import config\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = house.option_imports(house.read(tmp_path))
+    assert [str(path) for path in found] == ["bistill/app/a.py", "bistill/models/c.py"]
+
+
 def test_places_are_files_whose_code_names_the_extension(house: ModuleType, checkout: Path) -> None:
     found = house.places(house.read(checkout))
     assert [str(path) for path in found["loss (InfoNCE)"]] == ["bistill/app/c.py", "bistill/losses.py"]
@@ -81,6 +97,11 @@ def test_shapes_are_counted_only_where_all_are_there(
     monkeypatch.setattr(house, "SHAPES", {"old": "a.Row e.Gone"})
     with pytest.raises(LookupError, match=re.escape("old: no e.Gone")):
         house.shapes(house.read(checkout))
+
+
+def test_the_shapes_of_this_checkout_are_known(house: ModuleType) -> None:
+    held, unplaced = house.shapes(house.read(Path(house.__file__).parents[1]))
+    assert {"lists.CandidateList", "pools.QueryPool", "pools.ScoredPools"} < set(held) and unplaced == []
 
 
 @pytest.mark.slow
