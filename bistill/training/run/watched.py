@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import psutil
 
-from bistill import artifacts
+from bistill import artifacts, console
 from bistill.errors import BistillError, MemoryShortageError, TrainingError
 from bistill.training.loop import memory
 
@@ -59,9 +59,10 @@ def failure(error: BaseException) -> dict[str, str]:
     """Fields of the ``end`` line of a run that an exception ended.
 
     Returns:
-        ``error`` (the message), ``error_kind`` (``kind_of``), and of a fault its ``traceback``.
+        ``error`` (the message, in the words of a command line where one runs), ``error_kind`` (``kind_of``), and of a
+        fault its ``traceback``.
     """
-    message = error.message() if isinstance(error, BistillError) else f"{type(error).__name__}: {error}"
+    message = console.worded(error.message()) if isinstance(error, BistillError) else f"{type(error).__name__}: {error}"
     kind = kind_of(error)
     said = {"error": message, "error_kind": kind}
     if not isinstance(error, BistillError):

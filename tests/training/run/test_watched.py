@@ -11,7 +11,8 @@ import psutil
 import pytest
 import torch
 
-from bistill.app import assembling
+from bistill import console
+from bistill.app import assembling, flags
 from bistill.errors import DataError, MemoryShortageError, TrainingError
 from bistill.journal import read
 from bistill.training.run import stage, watched
@@ -53,6 +54,14 @@ def test_kinds_of_errors(error: BaseException, kind: str) -> None:
     said = watched.failure(error)
     assert said["error_kind"] == kind
     assert ("traceback" in said) == (not isinstance(error, DataError | TrainingError))
+
+
+def test_an_error_says_flags_in_the_journal_of_a_command_only() -> None:
+    error, fault = DataError("bad", where="`lr`", todo="give `lr`"), ValueError("`lr`")
+    assert watched.failure(error)["error"] == "`lr`: bad\n  do: give `lr`"
+    with console.wording(flags.spoken):
+        assert watched.failure(error)["error"] == "--lr: bad\n  do: give --lr"
+        assert watched.failure(fault)["error"] == "ValueError: `lr`"
 
 
 def test_the_end_line_of_a_fault_has_its_traceback(data_root: Path, tiny_teacher: Path, tiny_encoder: Path) -> None:
