@@ -93,6 +93,6 @@ def test_too_little_space_is_found_before_the_first_update(
         teacher.train(made)
     assert caught.value.what.startswith("the run with its checkpoints and model needs ")
     assert f"({needed} bytes), free are " in caught.value.what and f"({needed - 1} bytes)" in caught.value.what
-    assert "free space" in caught.value.todo and "--keep 1" in caught.value.todo
+    assert "free space" in caught.value.todo and "`keep` 1" in caught.value.todo
     assert not (tmp_path / "run" / "checkpoints").exists() and steps(made) == []
     assert journal(made, "end")[0]["status"] == "failed"

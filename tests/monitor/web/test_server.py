@@ -149,7 +149,7 @@ def test_a_browser_that_goes_away_is_forgotten(server: WebServer, tmp_path: Path
 def test_places_where_it_cannot_listen(server: WebServer, tmp_path: Path) -> None:
     port = urlsplit(server.address).port
     assert port is not None
-    with pytest.raises(OptionError, match=f"--port {port}"):
+    with pytest.raises(OptionError, match=f"`port` {port}"):
         WebServer(tmp_path, "127.0.0.1", port)
     with pytest.raises(OptionError, match="cannot listen"):
         WebServer(tmp_path, "192.0.2.1", 0)
@@ -160,6 +160,7 @@ def test_addresses_of_all_kinds_of_hosts(tmp_path: Path) -> None:
         server = WebServer(tmp_path, host, 0)
         try:
             assert server.address.startswith(f"http://{shown}:")
+            assert ("network can read it (`host`))" in server.notice()) == (host == "0.0.0.0")
         finally:
             server.close()
 
