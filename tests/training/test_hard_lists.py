@@ -51,7 +51,7 @@ def test_neither_a_copy_of_a_positive_nor_the_query_comes_in_labelled_or_not(
     valid = load_split(write_csv(tmp_path / "valid.csv", rows))
     corpus = Corpus(valid.documents, ["ＲED is a colour", "what is red", "blue is one"])
     (item,) = hard_lists_of(Collection(valid, corpus), TeacherOptions())
-    assert item == (0, (0, 4), (1.0, 0.0), 1, 0, 1)
+    assert item[:6] == (0, (0, 4), (1.0, 0.0), 1, 0, 1)
     assert corpus[item.documents[1]] == "blue is one"
 
 
