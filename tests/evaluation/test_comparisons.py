@@ -147,7 +147,7 @@ def test_a_model_that_reads_no_query_keeps_its_whole_margin_under_shuffled_queri
     rows = np.arange(3)
     asked = task_of(records, positives=Pairs(rows, rows, np.ones(3)), negatives=Pairs(rows, rows + 3, np.zeros(3)))
     by_document = np.array([0.9, 0.8, 0.7, 0.1, 0.2, 0.3])  # whatever the query is
-    asked = {
+    moved = {
         kind: asked.shuffled(pairs) for kind, pairs in (("positives", asked.positives), ("negatives", asked.negatives))
     }
     scores = EncoderScores(
@@ -157,7 +157,7 @@ def test_a_model_that_reads_no_query_keeps_its_whole_margin_under_shuffled_queri
         random=np.empty(0),
         ids=np.empty((3, 0)),
         cosines=np.empty((3, 0)),
-        shuffled={**{kind: by_document[pairs.documents] for kind, pairs in asked.items()}, "random": np.empty(0)},
+        shuffled={**{kind: by_document[pairs.documents] for kind, pairs in moved.items()}, "random": np.empty(0)},
         calibration=None,
     )
     found = shuffled_queries(asked, scores)
