@@ -16,17 +16,19 @@ def described(value: object) -> str:
     that is interrupted cannot go on, since nobody can tell whether the class is the same.
     """
     kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}({_settings(value)}), {_source(kind)}"
+    source = source_digest(kind)
+    return f"{kind.__module__}.{kind.__qualname__}({_settings(value)}), {f'sha256 {source}' if source else UNKNOWN}"
+
+
+def source_digest(kind: type) -> str | None:
+    """SHA-256 of the source of a class and of those of its module that it is made of; None where there is none."""
+    try:
+        text = "\n".join(inspect.getsource(part) for part in kind.__mro__ if part.__module__ == kind.__module__)
+    except (OSError, TypeError):
+        return None
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _settings(value: object) -> str:
     found: dict[str, Any] = dict(sorted(vars(value).items())) if hasattr(value, "__dict__") else {}
     return ", ".join(f"{name}={setting!r}" for name, setting in found.items())
-
-
-def _source(kind: type) -> str:
-    try:
-        text = "\n".join(inspect.getsource(part) for part in kind.__mro__ if part.__module__ == kind.__module__)
-    except (OSError, TypeError):
-        return UNKNOWN
-    return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"

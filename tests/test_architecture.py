@@ -19,7 +19,7 @@ PACKAGE = Path(bistill.__file__).parent
 # Lower layers first; parts of one layer do not import each other, a part may import itself.
 LAYERS = (
     ("errors",),
-    ("settings",),
+    ("settings", "own_classes"),
     ("data.settings", "models.settings"),
     ("candidates.settings",),
     ("training.settings", "miners"),

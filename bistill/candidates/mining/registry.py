@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,6 +9,7 @@ from bistill import artifacts
 from bistill.candidates.mining.miner import Miner
 from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
 from bistill.errors import OptionError
+from bistill.own_classes import source_digest
 
 # A miner's place is its bit in the file of lists: which miners gave a document is a sum of these. New ones go to the
 # end.
@@ -55,9 +54,5 @@ def identity(miner: Miner) -> dict[str, Any]:
         of the source of its class; None where Python has none, as for what was typed into an interpreter.
     """
     kind = type(miner)
-    try:
-        source = hashlib.sha256(inspect.getsource(kind).encode("utf-8")).hexdigest()
-    except (OSError, TypeError):
-        source = None
     name = f"{kind.__module__}.{kind.__qualname__}"
-    return {"name": miner.name, "kind": name, "settings": miner.fingerprint(), "source": source}
+    return {"name": miner.name, "kind": name, "settings": miner.fingerprint(), "source": source_digest(kind)}

@@ -19,7 +19,7 @@ from bistill.models.files import loading
 from bistill.settings import differences
 from bistill.training.run import folder as run_folder
 from bistill.training.run.checkpoint import Checkpoints
-from bistill.training.run.given import Given, as_json
+from bistill.training.run.given import Given, as_json, without_source
 from bistill.training.settings import Place
 
 # The name of a data version stands for its content, and so does the folder that it lies in.
@@ -95,8 +95,7 @@ def _changes(record: Mapping[str, Any], stage: str, given: Given, inputs: Callab
     now, content = given.deciding(), inputs()
     before = as_json({name: value for name, value in given.defaults.items() if name in now})
     before |= {name: value for name, value in record["options"].items() if name in now}
-    unknown = [f"`{name}` holds an object whose source is not known" for name in given.unknown()]
-    found = [*unknown, _named(before, now, now.keys() - content.keys() - set(DATA))]
+    found = [*without_source(now), _named(before, now, now.keys() - content.keys() - set(DATA))]
     for name in content:
         if known.get(name) != content[name]:
             other = _named(before, now, DATA if name in DATA else (name,))

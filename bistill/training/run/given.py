@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bistill.errors import OptionError
+from bistill.own_classes import UNKNOWN
 from bistill.settings import differences
-from bistill.training.run.source import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,6 @@ class Given:
     decisive: Collection[str]
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
-    def unknown(self) -> list[str]:
-        """Names of those that hold an object of a class without a source: nobody can tell whether it is the same."""
-        return [name for name, value in self.deciding().items() if UNKNOWN in json.dumps(value)]
-
     def deciding(self) -> dict[str, Any]:
         """The decisive ones, as JSON gives them back: tuples are lists."""
         return as_json({name: self.values[name] for name in self.values if name in self.decisive})
@@ -39,6 +35,12 @@ def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """As they will be read back: tuples are lists, and what JSON does not know is text."""
     result: dict[str, Any] = json.loads(json.dumps(values, default=str))
     return result
+
+
+def without_source(values: Mapping[str, Any]) -> list[str]:
+    """What holds an object of a class without a source, in words: nobody can tell whether it is the same."""
+    names = (name for name, value in values.items() if UNKNOWN in json.dumps(value))
+    return [f"`{name}` holds an object whose source is not known" for name in names]
 
 
 def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -51,11 +53,7 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Raises:
         OptionError: with every difference by name.
     """
-    found = [
-        f"`{name}` holds an object whose source is not known"
-        for name, value in now.get("options", {}).items()
-        if UNKNOWN in json.dumps(value)
-    ]
+    found = without_source(now.get("options", {}))
     if then.get("options") != now.get("options"):
         found.append(differences(then.get("options", {}), now.get("options", {}), parameters=True))
     for part in sorted((then.keys() | now.keys()) - {"options", "versions"}):

@@ -10,10 +10,10 @@ from bistill.candidates.settings import CrossEncoderRanked, Dense, MinerSettings
 from bistill.data.store.version import Version
 from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, Loss, NegativePenalty, hinge, penalty
 from bistill.models.settings import EncoderStart
+from bistill.own_classes import described
 from bistill.training.run.data import TrainingData
 from bistill.training.run.given import Given
 from bistill.training.run.recorded import ASIDE, of_loop, of_run
-from bistill.training.run.source import described
 from bistill.training.settings import Checkpointing, Place
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 

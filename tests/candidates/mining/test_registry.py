@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill import own_classes
 from bistill.candidates import inspection
 from bistill.candidates.building import build
 from bistill.candidates.depths import Depths
@@ -93,7 +94,7 @@ def test_an_answer_is_kept_by_the_source_and_the_fingerprint_of_a_miner(
     def no_source(_: object) -> str:
         raise OSError("could not get source code")
 
-    monkeypatch.setattr(registry.inspect, "getsource", no_source)
+    monkeypatch.setattr(own_classes.inspect, "getsource", no_source)
     again = Neighbours()
     answers(small, again)
     assert again.asked == 1 and registry.identity(again)["source"] is None

@@ -14,8 +14,8 @@ from bistill.app.assembling import checkpointing
 from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.app.options import altering
 from bistill.losses import ContrastiveHinge, ListScores, ListwiseKL
+from bistill.own_classes import UNKNOWN, described
 from bistill.training.run.given import as_json
-from bistill.training.run.source import UNKNOWN, described
 from bistill.training.student import recorded as of_student
 from bistill.training.teacher import recorded as of_teacher
 
