@@ -11,22 +11,17 @@ from bistill.data.read.columns import role_of, visible_name
 from bistill.data.read.csv_records import records
 from bistill.data.read.dialect import detect_dialect
 from bistill.data.read.encoding import detect_encoding, open_text
+from bistill.data.read.reader import FileReader
 from bistill.data.read.table import Table, table_rows
 from bistill.data.records import Row
-from bistill.data.settings import Columns, RowReading, TextKind
+from bistill.data.settings import Columns
 from bistill.errors import RowError
 
 USUAL_SEPARATOR: Final = {".tsv": "\t"}
 
 
-class CsvReader:
+class CsvReader(FileReader):
     """Rows of a CSV (or, ending in .tsv, tab-separated) file. The header is row 1."""
-
-    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
-        self.file = file
-        self.reading = reading
-        self.notes: list[str] = []
-        self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every row, or what is wrong with it.

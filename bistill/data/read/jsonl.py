@@ -14,6 +14,7 @@ from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of
 from bistill.data.read.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.read.json_document import described, objects_of, texts_of
 from bistill.data.read.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
+from bistill.data.read.reader import FileReader
 from bistill.data.read.structured import label_inside, labels_inside, plain, without_nothing
 from bistill.data.read.validation import ASIDE, EDIT, checked_text, refuse_bad_characters, row_from_cells
 from bistill.data.records import Judgement, Row
@@ -23,14 +24,8 @@ from bistill.errors import DataError, EmptyFileError, RowError
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
 
 
-class JsonlReader:
+class JsonlReader(FileReader):
     """Rows of a JSON file. The first line, or where it is an array the first object, is row 1."""
-
-    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
-        self.file = file
-        self.reading = reading
-        self.notes: list[str] = []
-        self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every object's row, or what is wrong with it.

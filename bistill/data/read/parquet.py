@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bistill.data.read.jsonl import ObjectRows
+from bistill.data.read.reader import FileReader
 from bistill.data.read.structured import example_of
 from bistill.data.records import Row
-from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, RowError
 
 BATCH_ROWS: Final = 1024
 
 
-class ParquetReader:
+class ParquetReader(FileReader):
     """Rows of a Parquet file. The first row is row 1."""
-
-    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
-        self.file = file
-        self.reading = reading
-        self.notes: list[str] = []
-        self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every row, or what is wrong with it.

@@ -7,26 +7,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill.data.read.csv_records import TableRow
+from bistill.data.read.reader import FileReader
 from bistill.data.read.table import Table, table_rows
 from bistill.data.records import Row
-from bistill.data.settings import RowReading, TextKind
 from bistill.errors import DataError, RowError
 
 ZIP: Final = b"PK\x03\x04"
 OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-class SpreadsheetReader:
+class SpreadsheetReader(FileReader):
     """Rows of the first sheet that is not empty. The header is its first row with a value; rows are numbered as shown.
 
     The library holds the sheet in memory: a sheet has at most 1,048,576 rows.
     """
-
-    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
-        self.file = file
-        self.reading = reading
-        self.notes: list[str] = []
-        self.only = only
 
     def rows(self) -> Iterator[Row | RowError]:
         """Every row, or what is wrong with it.
