@@ -9,15 +9,20 @@ from typing import Any, Final
 UNKNOWN: Final = "unknown source"
 
 
-def described(value: object) -> str:
+def described(value: object, settings: str | None = None) -> str:
     """Qualified name, settings and the SHA-256 of the source of an object's class, as one text.
+
+    Args:
+        value: the object.
+        settings: what its settings are known by; None: its attributes, which have to have a ``repr`` of their own.
 
     Where there is no source (a class typed into an interpreter) ``UNKNOWN`` stands in its place: the run works, and one
     that is interrupted cannot go on, since nobody can tell whether the class is the same.
     """
     kind = type(value)
     source = source_digest(kind)
-    return f"{kind.__module__}.{kind.__qualname__}({_settings(value)}), {f'sha256 {source}' if source else UNKNOWN}"
+    told = _settings(value) if settings is None else settings
+    return f"{kind.__module__}.{kind.__qualname__}({told}), {f'sha256 {source}' if source else UNKNOWN}"
 
 
 def source_digest(kind: type) -> str | None:

@@ -37,13 +37,14 @@ def built(
     query_ids: np.ndarray,
     teachers: Any,
 ) -> ScoredPools:
+    wanted = assembling.candidates(options)
     return build(
         Collection(dataset, corpus),
         query_ids,
         teachers,
-        miners=assembling.miners(options, options, options.precision),
-        lists=assembling.lists(options),
-        limits=assembling.limits(options),
+        miners=wanted.miners,
+        lists=wanted.lists,
+        limits=wanted.limits,
         epochs=options.epochs,
         start=assembling.student_start(options, options.precision),
         seed=options.seed,

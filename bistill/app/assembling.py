@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bistill.app.config import DistillationOptions, TeacherOptions
+from bistill.app.config import CandidatesOptions, DistillationOptions, TeacherOptions
 from bistill.app.config.candidates import LexicalOptions, ListOptions, ScoringOptions
 from bistill.app.config.shared import DataOptions, LoraOptions, StudentOptions
 from bistill.app.config.training import TrainingOptions
@@ -94,19 +94,14 @@ def lexical(options: LexicalOptions) -> Lexical:
     return Lexical(tokens=options.lexical_tokens)
 
 
-def miners(options: ListOptions, student: StudentOptions, precision: Precision) -> tuple[MinerSettings, ...]:
-    """The miners that ``--miners`` names.
+def candidates(options: CandidatesOptions | DistillationOptions) -> Candidates:
+    """Which documents a query is compared with.
 
     Raises:
         OptionError: an unknown or repeated miner, a depth that is no number above 0, or no miner at all.
     """
-    found = [_miner(given, options, student, precision) for given in options.miners]
-    for place, (given, miner) in enumerate(zip(options.miners, found, strict=True)):
-        if miner.name in (earlier.name for earlier in found[:place]):
-            raise OptionError("the miner is named twice", where="--miners", found=given)
-    if not found:
-        raise OptionError("at least one miner is needed", where="--miners", todo="give labelled lexical random")
-    return tuple(found)
+    miners = tuple(_miner(given, options, options, options.precision) for given in options.miners)
+    return Candidates(miners, lists(options), limits(options), lexical(options))
 
 
 def _miner(given: str, options: ListOptions, student: StudentOptions, precision: Precision) -> MinerSettings:
@@ -181,12 +176,7 @@ def student_training(options: DistillationOptions) -> StudentTraining:
     return StudentTraining(
         student_start(options, options.precision),
         lora(options),
-        Candidates(
-            miners(options, options, options.precision),
-            lists(options),
-            limits(options),
-            lexical(options),
-        ),
+        candidates(options),
         objective(options),
         loop(options),
         validation(options),

@@ -170,6 +170,7 @@ def test_what_is_no_loss_or_miner_is_refused(data: bistill.Dataset, tmp_path: Pa
         ({"losses": ["info_nce"]}, "`losses`: no loss\n  found: 'info_nce'"),
         ({"losses": [InfoNCE]}, "`losses`: no loss"),
         ({"miners": ["lexical"]}, "`miners`: no miner\n  found: 'lexical'"),
+        ({"miners": [bistill.miners.Random(), bistill.miners.Random(5)]}, "`miners`: two miners have one name"),
     ):
         with pytest.raises(OptionError, match=match):
             bistill.distill("t", data, "s", output_dir=tmp_path / "out", **given)  # type: ignore[arg-type]

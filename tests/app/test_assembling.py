@@ -44,3 +44,11 @@ def test_a_weak_teacher_cannot_be_allowed_and_stop_the_run() -> None:
     options = DistillationOptions(teacher_path="t", output_dir="s", allow_weak_teacher=True, weak_teacher="stop")
     with pytest.raises(OptionError, match="one of them goes on with a weak teacher"):
         assembling.taught_by(options)
+
+
+def test_miners_that_are_repeated_unknown_or_none_are_said() -> None:
+    assert said(miners=("lexical:5", "lexical")) == (
+        "--miners: two miners have one name\n  found: 'lexical'\n  do: name each once"
+    )
+    assert said(miners=("bm25",)).startswith("--miners: unknown miner\n  found: 'bm25'")
+    assert said(miners=()).startswith("--miners: at least one miner is needed")

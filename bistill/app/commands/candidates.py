@@ -33,7 +33,7 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
         BistillError: data, a model or an option cannot be used.
     """
     output_dir = Path(options.output_dir)
-    miners = assembling.miners(options, options, options.precision)  # a wrong one is said before anything is read
+    wanted = assembling.candidates(options)  # what is wrong is said before anything is read
     dataset, valid = assembling.version(options).training(on_bad_rows=options.on_bad_rows, rejected_to=output_dir)
     collection = Collection(dataset, assembling.version(options).corpus(dataset))
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
@@ -46,9 +46,9 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
             collection,
             query_ids,
             teachers,
-            miners=miners,
-            lists=assembling.lists(options),
-            limits=assembling.limits(options),
+            miners=wanted.miners,
+            lists=wanted.lists,
+            limits=wanted.limits,
             epochs=options.epochs,
             start=assembling.student_start(options, options.precision),
             seed=options.seed,

@@ -9,7 +9,7 @@ from bistill import artifacts
 from bistill.candidates.mining.miner import Miner
 from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
 from bistill.errors import OptionError
-from bistill.own_classes import source_digest
+from bistill.own_classes import described, source_digest
 
 # A miner's place is its bit in the file of lists: which miners gave a document is a sum of these. New ones go to the
 # end.
@@ -29,7 +29,7 @@ def names_of(miners: Sequence[MinerSettings | Miner]) -> tuple[str, ...]:
     """
     given = [miner.name for miner in miners]
     if not given:
-        raise OptionError("at least one miner is needed", where="`miners`", todo="give `labelled`, or `random`")
+        raise OptionError("at least one miner is needed", where="`miners`", todo="give labelled lexical random")
     if repeated := [name for name in given if given.count(name) > 1]:
         raise OptionError("two miners have one name", where="`miners`", found=repeated[0], todo="name each once")
     own = [miner.name for miner in miners if type(miner) not in MINERS]
@@ -46,8 +46,13 @@ def fingerprint(miner: Miner) -> str:
     return artifacts.fingerprint(facts) if facts["settings"] and facts["source"] else ""
 
 
+def recorded(miner: Miner) -> str:
+    """The ``identity`` of a user's own miner as one text, by which an interrupted run knows it again."""
+    return described(miner, f"name={miner.name!r}, fingerprint={miner.fingerprint()!r}")
+
+
 def identity(miner: Miner) -> dict[str, Any]:
-    """What a run knows a user's own miner by.
+    """What a user's own miner is known by, in the cache of answers and in the records of a run.
 
     Returns:
         ``name``, ``kind`` (the qualified name of its class), ``settings`` (its own fingerprint) and ``source``, SHA-256

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from bistill.candidates.mining import registry
 from bistill.candidates.settings import CrossEncoderRanked, Dense, MinerSettings
 from bistill.data.store.version import Version
 from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, Loss, NegativePenalty, hinge, penalty
@@ -92,7 +93,9 @@ def miner_models(candidates: Candidates) -> tuple[str, ...]:
 
 def _miner(miner: Any) -> str:
     """As the record names it under ``miners``; one that is not ours by what it is."""
-    if not isinstance(miner, MinerSettings) or not type(miner).__module__.startswith("bistill."):
+    if not isinstance(miner, MinerSettings):
+        return registry.recorded(miner)
+    if not type(miner).__module__.startswith("bistill."):
         return described(miner)
     return miner.name if miner.depth is None else f"{miner.name}:{miner.depth}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
 from bistill.errors import OptionError
@@ -51,13 +52,14 @@ class Candidates(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for miner in self.miners:
-            if isinstance(miner, type) or not (isinstance(miner, MinerSettings) or hasattr(miner, "mine")):
+            if isinstance(miner, type) or not isinstance(miner, MinerSettings | Miner):
                 raise OptionError(
                     "no miner",
                     where="`miners`",
                     found=miner,
                     todo="give such as bistill.miners.Lexical(20), or an object with name, fingerprint() and mine()",
                 )
+        registry.names_of(self.miners)
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bistill.app import assembling
 from bistill.app.assembling import checkpointing
 from bistill.app.config import DistillationOptions, TeacherOptions
 from bistill.app.options import altering
+from bistill.candidates.mining import registry
+from bistill.errors import OptionError
 from bistill.losses import ContrastiveHinge, ListScores, ListwiseKL
 from bistill.own_classes import UNKNOWN, described
 from bistill.training.run.given import as_json
 from bistill.training.student import recorded as of_student
+from bistill.training.student.settings import Candidates
 from bistill.training.teacher import recorded as of_teacher
 
 DISTILLATION = {"teacher_path": "models/teacher", "output_dir": "models/student"}
@@ -106,6 +110,34 @@ def test_a_loss_of_another_class_or_setting_is_recorded_by_what_it_is() -> None:
     mine, hinge = values["losses"]
     assert mine.startswith(f"{__name__}.Mine(tau=0.1, weight=1.0), sha256 ")
     assert hinge.startswith("bistill.losses.hinge.ContrastiveHinge(margin=0.5, weight=1.0), sha256 ")
+
+
+class Holding:
+    """A miner that holds an object whose ``repr`` is its address."""
+
+    name = "holding"
+
+    def __init__(self, step: int) -> None:
+        self.step, self.model = step, object()
+
+    def fingerprint(self) -> str:
+        return f"step {self.step}"
+
+    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+        return query_ids[:, None] + self.step * np.arange(1, depth + 1)
+
+
+def test_a_miner_of_a_users_own_is_recorded_by_its_identity_whatever_it_holds() -> None:
+    def recorded(*miners: Any) -> Any:
+        return recorded_student(DistillationOptions(**DISTILLATION), candidates=Candidates(miners)).values["miners"]
+
+    held = [Holding(1), Holding(1), Holding(2)]  # at three addresses
+    (one,), (same,), (other,) = (recorded(miner) for miner in held)
+    assert one == same != other
+    known = registry.identity(held[0])
+    assert one == f"{known['kind']}(name='holding', fingerprint='step 1'), sha256 {known['source']}"
+    with pytest.raises(OptionError, match="`miners`: two miners have one name\n  found: 'holding'"):
+        recorded(*held)
 
 
 def test_the_source_of_a_class_is_part_of_what_is_known_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

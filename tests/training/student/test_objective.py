@@ -56,7 +56,7 @@ def test_a_loss_and_a_miner_of_ones_own_are_trained_with_recorded_and_in_the_jou
     (known,) = record["options"]["losses"]
     assert known.startswith("bistill.losses.margin_mse.MarginMSE(weight=0.5), sha256 ")
     labelled, first = record["options"]["miners"]
-    assert labelled == "labelled" and first.startswith(f"{__name__}.First(), sha256 ")
+    assert labelled == "labelled" and first.startswith(f"{__name__}.First(name='first', fingerprint='1'), sha256 ")
     (counted,) = [item["candidates"] for item in journal if item["event"] == "candidates"]
     assert set(counted) == {"labelled", "first"} and counted["first"] > 0
 
