@@ -8,6 +8,7 @@ planned beforehand is needed. A batch is a function of the pools and of its own 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import QueryPool, ScoredPools
 from bistill.data.queries.copies import Selection
 from bistill.data.store.collection import Collection
+from bistill.data.store.spilled import Spilled
 
 
 class InBatchNegatives:
@@ -28,7 +30,8 @@ class InBatchNegatives:
     """
 
     def __init__(self, collection: Collection, pools: ScoredPools) -> None:
-        self._collection, self._pools = collection, pools
+        self._pools, self._first = pools, collection.corpus.copies.first
+        self._beside = DocumentsBeside(collection, pools.query_ids)
 
     def extended(self, lists: Sequence[CandidateList], rows: np.ndarray) -> list[CandidateList]:
         """What each list of a batch becomes.
@@ -37,10 +40,9 @@ class InBatchNegatives:
             lists: the own lists of a batch.
             rows: of their queries in the pools, integers of shape (lists,).
         """
-        beside = documents_beside(lists, self._collection)
         return [
             self._list(item, self._pools[int(row)], documents)
-            for item, row, documents in zip(lists, rows, beside, strict=True)
+            for item, row, documents in zip(lists, rows, self._beside.of(lists), strict=True)
         ]
 
     def _list(self, item: CandidateList, pool: QueryPool, documents: np.ndarray) -> CandidateList:
@@ -49,32 +51,52 @@ class InBatchNegatives:
             np.full(len(documents), pool.logits.min(), dtype=np.float32),
             np.ones(len(documents), dtype=bool),
         )
-        first = self._collection.corpus.copies.first
+        first = self._first
         _, candidates, places = np.intersect1d(first[documents], first[pool.documents], return_indices=True)
         logits[candidates] = pool.logits[places]
         there[candidates] = pool.verdicts[places] == Verdict.KEPT
         return longer(item, documents, logits, there)
 
 
-def documents_beside(lists: Sequence[CandidateList], collection: Collection) -> Iterator[np.ndarray]:
-    """For each list of a batch the rising ids, int64, of the documents that the others brought and that are negatives
-    of its query as far as labels and texts tell.
+class DocumentsBeside:
+    """Of the documents that a batch brings those that are negatives of each of its queries, as far as labels and texts
+    tell. Labels and texts are looked up here, once: 8 bytes on disk for each positive and each query.
 
     Args:
-        lists: the own lists of a batch.
-        collection: their queries, labels and documents.
+        collection: queries, labels and documents.
+        query_ids: of all lists that will be asked about, integers of shape (queries,).
     """
-    dataset, corpus = collection
-    first = corpus.copies.first
-    documents = np.unique(np.concatenate([item.documents for item in lists]))
-    texts, places = np.unique(first[documents], return_index=True)
-    documents = documents[places]  # of each text the lowest id in the batch
-    rising = np.argsort(documents)
-    texts, documents = texts[rising], documents[rising]
-    own = corpus.copies.find(Selection(dataset.queries, np.array([item.query_id for item in lists])))
-    for item, own_text in zip(lists, own, strict=True):
-        held = first[np.asarray([*item.documents, *dataset[item.query_id].positives], dtype=np.int64)]
-        yield documents[~np.isin(texts, held) & (texts != own_text)]
+
+    def __init__(self, collection: Collection, query_ids: np.ndarray) -> None:
+        dataset, corpus = collection
+        self._first = corpus.copies.first
+        query_ids = np.unique(query_ids)
+        refused, ends = array("q"), array("q", [0])  # 8 bytes a number
+        for query, own_text in zip(query_ids, corpus.copies.find(Selection(dataset.queries, query_ids)), strict=True):
+            positives = np.asarray(dataset[int(query)].positives, dtype=np.int64)
+            refused.extend(self._first[positives].tolist())
+            refused.append(int(own_text))  # -1 where there is none: the text of no document
+            ends.append(len(refused))
+        self._spilled = Spilled((query_ids, np.array(ends), np.array(refused)))
+        self._query_ids, self._ends, self._refused = self._spilled.arrays
+
+    def of(self, lists: Sequence[CandidateList]) -> Iterator[np.ndarray]:
+        """For each list of a batch the rising ids, int64, of what the others brought.
+
+        Args:
+            lists: the own lists of a batch.
+        """
+        first = self._first
+        documents = np.unique(np.concatenate([item.documents for item in lists]))
+        texts, places = np.unique(first[documents], return_index=True)
+        documents = documents[places]  # of each text the lowest id in the batch
+        rising = np.argsort(documents)
+        texts, documents = texts[rising], documents[rising]
+        rows = np.searchsorted(self._query_ids, [item.query_id for item in lists])
+        for item, row in zip(lists, rows, strict=True):
+            held = np.concatenate([first[np.asarray(item.documents)], self._refused[slice(*self._ends[row : row + 2])]])
+            yield documents[~np.isin(texts, held)]
+        self._spilled.release()
 
 
 def longer(item: CandidateList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> CandidateList:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict, judge
-from bistill.candidates.in_batch import documents_beside, longer
+from bistill.candidates.in_batch import DocumentsBeside, longer
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import Teachers, relevance
@@ -65,6 +65,7 @@ class SharedNegatives:
         assert lists.own_documents is not None
         self._collection, self._seed, self._size = collection, seed, lists.size
         self._wanted = lists.size - lists.own_documents
+        self._beside = DocumentsBeside(collection, pools.query_ids)
         self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
         self._pairs = _union(self._keys(own, epoch) for epoch, own in batches)
         asked = hashlib.sha256(self._pairs.tobytes() + pools.fingerprint().encode("ascii")).hexdigest()
@@ -105,7 +106,7 @@ class SharedNegatives:
     def _others(self, lists: Sequence[CandidateList], epoch: int) -> Iterator[np.ndarray]:
         """For each list of a batch ids, int64, of the first documents beside it in an order by (seed, epoch, query
         id): as many as it lacks, or all there are."""
-        for item, others in zip(lists, documents_beside(lists, self._collection), strict=True):
+        for item, others in zip(lists, self._beside.of(lists), strict=True):
             yield generator(self._seed, "shared", epoch, item.query_id).permutation(others)[: self._wanted]
 
     @property

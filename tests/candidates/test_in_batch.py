@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from bistill.app import assembling
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.in_batch import InBatchNegatives, documents_beside
+from bistill.candidates.in_batch import DocumentsBeside, InBatchNegatives
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
+from bistill.candidates.shared_negatives import SharedNegatives
+from bistill.data.store import texts
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
+from bistill.data.store.texts import Column, Texts
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
+from tests import assembled
 from tests.assembled import list_task
 from tests.candidates.conftest import Small, import_scores
 from tests.candidates.small_lists import built, distilling, folded, is_relevant, losses_of, own_lists, relevances
@@ -95,14 +102,37 @@ def test_beside_a_list_stand_no_copies_and_not_the_query(
     corpus = Corpus(dataset.documents)
     assert list(corpus) == ["open a file", "Read a  file", "map", "MAP", "tree"]
     lists = [CandidateList(row, (row,), (), 1, 0, logits=np.zeros(1, dtype=np.float32)) for row in range(5)]
-    beside = [documents.tolist() for documents in documents_beside(lists, Collection(dataset, corpus))]
-    assert beside == [[2, 4], [2, 4], [0, 1, 4], [0, 1, 4], [0, 1, 2]]
+    beside = DocumentsBeside(Collection(dataset, corpus), np.arange(5))
+    assert [documents.tolist() for documents in beside.of(lists)] == [[2, 4], [2, 4], [0, 1, 4], [0, 1, 4], [0, 1, 2]]
     some = [lists[row] for row in (4, 3, 1)]  # of a text the spelling that the batch holds
-    assert [documents.tolist() for documents in documents_beside(some, Collection(dataset, corpus))] == [
-        [1, 3],
-        [1, 4],
-        [3, 4],
-    ]
+    assert [documents.tolist() for documents in beside.of(some)] == [[1, 3], [1, 4], [3, 4]]
+
+
+@pytest.mark.parametrize("changes", [{}, {"own_documents": 2}])
+def test_a_batch_reads_no_text_and_no_label(
+    small: Small, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    made = distilling(small, tiny_teacher, tiny_encoder, **changes)
+    pools = built(small, made)
+    shared = None
+    if changes:
+        lists, limits = assembling.lists(made), assembling.limits(made)
+        with assembled.opened(made.teacher_path, made, "fp32") as teachers:
+            shared = SharedNegatives(
+                small.collection, pools, lists, limits, own_lists(pools, made), teachers, seed=made.seed
+            )
+    task = list_task(made, BiEncoder.load(str(tiny_encoder)), small.collection, pools, shared)
+    read: list[object] = []
+    monkeypatch.setattr(Column, "value", lambda _, row: read.append(row))
+    monkeypatch.setattr(Texts, "keys", property(read.append))
+    monkeypatch.setattr(texts, "text_key", read.append)
+    for epoch, rows in Updates(task.order, task.samples, made):
+        batch = task.batch(rows, epoch)
+        assert len(batch.lengths) > 2 * len(rows)
+    assert read == []
+    with pytest.raises(AssertionError):
+        small.dataset[0]  # what was counted is what reading takes
+    assert len(read) == 4
 
 
 def test_a_candidate_that_was_removed_does_not_come_back_in_another_spelling(
