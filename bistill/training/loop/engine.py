@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bistill.data.sampling import generator
 from bistill.errors import TrainingError
 from bistill.models.compute.precision import float32_products
+from bistill.models.compute.products import fast_products
 from bistill.models.settings import Precision
 from bistill.training.loop import memory, optimizer, schedule
 from bistill.training.loop.batch import Batch
@@ -109,8 +110,9 @@ class Engine:
             Stopped: SIGINT or SIGTERM came; the state is saved.
         """
         try:
-            products = float32_products(self._precision, self.accelerator.device)
-            with signals.deferred() as requests, self._batches, products:
+            device = self.accelerator.device
+            arithmetic = float32_products(self._precision, device)
+            with signals.deferred() as requests, self._batches, arithmetic, fast_products(device):
                 self._begin()
                 self.task.model.train()
                 while self.progress.step < self.progress.total_steps and not self.progress.stop:

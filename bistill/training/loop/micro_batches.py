@@ -19,7 +19,6 @@ from torch import Tensor
 
 from bistill.models.compute import batching
 from bistill.models.compute.dropout import text_dropout
-from bistill.models.compute.products import fast_products
 from bistill.training.loop.batch import Batch, Terms
 
 
@@ -47,7 +46,7 @@ class Gradients:
         device: torch.device,
         backward: Callable[[Tensor], None] = torch.autograd.backward,
     ) -> None:
-        self._batch, self._budget, self._seed, self._device, self._backward = batch, budget, seed, device, backward
+        self._batch, self._budget, self._seed, self._backward = batch, budget, seed, backward
         self.groups = batching.buckets(
             batch.lengths,
             max_items=len(batch.lengths),
@@ -58,8 +57,7 @@ class Gradients:
 
     def run(self) -> Terms:
         """Loss terms of the batch, detached."""
-        with fast_products(self._device):
-            return self._separable() if self._batch.separable else self._coupled()
+        return self._separable() if self._batch.separable else self._coupled()
 
     def sizes(self) -> list[int]:
         """Tokens of each group."""

@@ -197,6 +197,7 @@ def fit(run: Run, training: Training) -> dict[str, Any]:
 
 
 def _engine(run: Run, training: Training, checkpoints: saving.Saving) -> Engine:
+    trackers = run.place.trackers
     return Engine(
         training.task,
         training.loop,
@@ -206,7 +207,7 @@ def _engine(run: Run, training: Training, checkpoints: saving.Saving) -> Engine:
             WriteJournal(run.journal),
             WatchLeaps(run.checkpointing.rollbacks),
             training.validation,
-            Track(run.place.trackers, Path(run.place.output_dir), run.given.values),
+            *([Track(trackers, Path(run.place.output_dir), run.given.values)] if trackers else []),
         ],
         saving=checkpoints,
         rates=training.rates,

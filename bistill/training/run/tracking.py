@@ -18,7 +18,7 @@ class Track(Hook):
     """Sends every update's figures to trackers. A tracker that fails is left alone; the run goes on.
 
     Args:
-        names: of trackers, as accelerate names them.
+        names: of trackers, as accelerate names them, at least one.
         folder: where those that write files write.
         config: what the run was given, shown by the trackers.
     """
@@ -33,8 +33,7 @@ class Track(Hook):
 
     def at_start(self, progress: Progress) -> None:
         """Open the trackers."""
-        if self._names:
-            self._safely(self._open)
+        self._safely(self._open)
 
     def after_step(self, progress: Progress) -> None:
         """Send loss terms, learning rate, gradient norm, speed, memory, and figures of a validation."""

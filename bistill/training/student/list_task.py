@@ -131,7 +131,8 @@ class ListTask:
                 scores = ListScores(teacher, cosine, self._score(cosine), positive, mask)
                 return weighted_sum(self._objective.losses, scores)
 
-            return matryoshka.over_prefixes(of_vectors, vectors, self._objective.matryoshka)
+            sizes = self._objective.matryoshka
+            return matryoshka.over_prefixes(of_vectors, vectors, sizes) if sizes else of_vectors(vectors)
 
         def describe(place: int) -> str:
             if place < len(lists):

@@ -28,14 +28,12 @@ def over_prefixes(terms: Callable[[Tensor], Terms], vectors: Tensor, sizes: Sequ
     Args:
         terms: loss terms by name of unit vectors, (n, d) -> scalars, ``loss`` among them.
         vectors: unit vectors of shape (n, dim).
-        sizes: of the prefixes, each below ``dim``; none: the terms of the whole vectors as they are.
+        sizes: of the prefixes, at least one, each below ``dim``.
 
     Returns:
         ``loss``, the mean; ``full_loss``, that of the whole vectors; the other terms of the whole vectors.
     """
     full = terms(vectors)
-    if not sizes:
-        return full
     shorter = [terms(functional.normalize(vectors[:, :size], dim=-1))["loss"] for size in sizes]
     return {**full, "loss": torch.stack([full["loss"], *shorter]).mean(), "full_loss": full["loss"]}
 

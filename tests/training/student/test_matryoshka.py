@@ -75,11 +75,6 @@ def test_values_and_gradient_are_the_mean_by_hand_in_float64() -> None:
     }
 
 
-def test_without_sizes_the_terms_are_those_of_the_whole_vectors() -> None:
-    vectors = torch.eye(5, 16, dtype=torch.float64)
-    assert over_prefixes(list_terms, vectors, ()).keys() == list_terms(vectors).keys()
-
-
 class ListLoss(nn.Module):
     """Our list losses as a loss of sentence-transformers: one text a column, queries first."""
 
