@@ -39,7 +39,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, hint in hints(type(self)).items():
-            object.__setattr__(self, name, checked(getattr(self, name), hint, f"{type(self).__name__}.{name}"))
+            object.__setattr__(self, name, checked(getattr(self, name), hint, f"`{type(self).__name__}.{name}`"))
 
 
 def hints(kind: type[Any]) -> Mapping[str, Any]:
@@ -54,24 +54,39 @@ def range_of(kind: type, name: str) -> Within:
     return next((found for found in limits if found != Within()), Within())
 
 
-def checked(value: Any, hint: Any, name: str) -> Any:
+def checked(value: Any, hint: Any, where: str) -> Any:
     """A value as its type wants it: whole numbers become floats where floats are meant, sequences become tuples.
 
     Args:
         value: as the caller gave it.
         hint: a type, ``Annotated`` with a ``Within``, a ``Literal``, a union, or ``tuple[T, ...]``.
-        name: of the parameter, for the message.
+        where: it stands, for the message: a parameter in backticks, or a place in a file.
 
     Raises:
-        OptionError: another type, or out of range; it names the parameter in backticks.
+        OptionError: another type, or out of range.
     """
     for choice in _choices(hint):
         plain, limits = _parts(choice)
-        if (found := _converted(value, plain, name)) is not _OTHER:
-            _check_range(found, limits, name)
+        if (found := _converted(value, plain, where)) is not _OTHER:
+            check_range(found, limits, where)
             return found
     expected = " or ".join(dict.fromkeys(_spoken(_parts(choice)[0]) for choice in _choices(hint)))
-    raise OptionError(f"{expected} is expected", where=f"`{name}`", found=value, todo=f"give {expected}")
+    raise OptionError(f"{expected} is expected", where=where, found=value, todo=f"give {expected}")
+
+
+def check_range(value: Any, limits: Within, where: str) -> None:
+    """Raise OptionError unless a number, or each of several, lies in a range; other values have none.
+
+    Args:
+        value: of any type.
+        limits: the range.
+        where: the value stands, for the message.
+    """
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(one, int | float) and not limits.minimum <= one <= limits.maximum for one in numbers):
+        raise OptionError(
+            "the value is out of range", where=where, found=value, todo=f"give {str(limits) or 'a number'}"
+        )
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], *, parameters: bool = False) -> str:
@@ -102,7 +117,7 @@ def _choices(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _converted(value: Any, hint: Any, name: str) -> Any:
+def _converted(value: Any, hint: Any, where: str) -> Any:
     """The value as one type wants it, ``_OTHER`` where it is of another."""
     if hint is Any or getattr(hint, "_is_protocol", False):
         return value
@@ -114,7 +129,7 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if origin is tuple:
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             return _OTHER
-        return tuple(checked(item, get_args(hint)[0], name) for item in value)
+        return tuple(checked(item, get_args(hint)[0], where) for item in value)
     if isinstance(value, bool) and hint is not bool:
         return _OTHER
     if hint is int:
@@ -123,14 +138,6 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return float(value) if isinstance(value, Real) else _OTHER
     kind = origin or hint
     return value if not isinstance(kind, type) or isinstance(value, kind) else _OTHER
-
-
-def _check_range(value: Any, limits: Within, name: str) -> None:
-    numbers = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(one, int | float) and not limits.minimum <= one <= limits.maximum for one in numbers):
-        raise OptionError(
-            "the value is out of range", where=f"`{name}`", found=value, todo=f"give {str(limits) or 'a number'}"
-        )
 
 
 def _spoken(hint: Any) -> str:

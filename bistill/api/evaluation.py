@@ -58,10 +58,10 @@ def evaluate(
         DataError: the data cannot be used.
         ModelError: a model cannot be loaded or gives no numbers.
     """
-    roles = checked(beside, tuple[str, ...], "beside")
+    roles = checked(beside, tuple[str, ...], "`beside`")
     if unknown := [role for role in roles if role not in ROLES]:
         raise OptionError("no such model", where="`beside`", found=unknown[0], todo=f"give any of {', '.join(ROLES)}")
-    depth = checked(rerank_depth, Annotated[int, Within(1)], "rerank_depth") if "teacher" in roles else 0
+    depth = checked(rerank_depth, Annotated[int, Within(1)], "`rerank_depth`") if "teacher" in roles else 0
     settings = Beside(
         base=_name(base),
         untouched="base" in roles,

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from typing_extensions import Doc
 
 from bistill.errors import OptionError
+from bistill.settings import Settings, Within, check_range, checked, range_of
 
 T = TypeVar("T")
 
 
 class Option(Doc):
-    """Help text of a field, the closed range of its values, and whether they decide what a run results in."""
+    """Help text of a field, the closed range of its values, and whether they decide what a run results in.
+
+    Args:
+        text: the help, without the range, which is put behind it.
+        of: settings class and field that the option becomes: its range is the option's, and messages about it say the
+            flag; None: it becomes none.
+        within: the range of an option that becomes none.
+        alters_result: an interrupted run goes on only with the same value.
+    """
 
     def __init__(
-        self, text: str, *, minimum: float = -math.inf, maximum: float = math.inf, alters_result: bool = True
+        self,
+        text: str,
+        *,
+        of: tuple[type[Settings], str] | None = None,
+        within: Within | None = None,
+        alters_result: bool = True,
     ) -> None:
-        self.minimum, self.maximum, self.alters_result = minimum, maximum, alters_result
-        limits = {
-            (True, True): f" ({minimum:g} to {maximum:g})",
-            (True, False): f" (at least {minimum:g})",
-            (False, True): f" (at most {maximum:g})",
-            (False, False): "",
-        }
-        super().__init__(text + limits[math.isfinite(minimum), math.isfinite(maximum)])
-
-    def check(self, name: str, value: object) -> None:
-        """Raise OptionError unless a number lies in the range; other values have no range."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return
-        if not self.minimum <= value <= self.maximum:
-            low = f"at least {self.minimum:g}" if math.isfinite(self.minimum) else "any"
-            high = f"at most {self.maximum:g}" if math.isfinite(self.maximum) else "no upper limit"
-            raise OptionError("the value is out of range", where=f"--{name}", found=value, todo=f"give {low}, {high}")
+        assert of is None or within is None, f"two ranges: {text}"
+        self.of, self.alters_result = of, alters_result
+        self.within = within or (range_of(*of) if of else Within())
+        super().__init__(f"{text} ({self.within})" if str(self.within) else text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,15 @@ class Options:
     """Base of all option classes: checks every field's range when it is made."""
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
-            for note in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
-                if isinstance(note, Option):
-                    note.check(name, getattr(self, name))
+        for name, note in notes(type(self)).items():
+            check_range(getattr(self, name), note.within, f"--{name}")
+
+
+def notes(kind: type[Options]) -> dict[str, Option]:
+    """The note of each field of an option class."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = ((name, note) for name, hint in hints.items() for note in getattr(hint, "__metadata__", ()))
+    return {name: note for name, note in found if isinstance(note, Option)}
 
 
 def altering(options: Options) -> dict[str, Any]:
@@ -56,13 +62,7 @@ def altering(options: Options) -> dict[str, Any]:
 
     Left out are those that say where, when and how often something is written, and how memory is used.
     """
-    hints = get_type_hints(type(options), include_extras=True)
-    decisive = (
-        name
-        for name, hint in hints.items()
-        if all(note.alters_result for note in getattr(hint, "__metadata__", ()) if isinstance(note, Option))
-    )
-    return {name: getattr(options, name) for name in decisive}
+    return {name: getattr(options, name) for name, note in notes(type(options)).items() if note.alters_result}
 
 
 def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:
@@ -89,29 +89,15 @@ def from_mapping(default: T, mapping: Mapping[str, Any], *, where: str) -> T:
                 raise OptionError("a section of options is expected here", where=place, found=value)
             values[name] = from_mapping(values[name], value, where=place)
         else:
-            values[name] = _converted(value, hints[name], place)
+            values[name] = checked(_as_written(value, hints[name]), hints[name], place)
     return type(default)(**values)
 
 
-def _converted(value: Any, hint: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+def _as_written(value: Any, hint: Any) -> Any:
+    """A value of YAML, which writes a list of one without brackets and reads 2e-5, without a point, as text."""
     if get_origin(hint) is tuple:
-        items = value if isinstance(value, list) else [value]  # a list of one may be written without brackets
-        return tuple(_converted(item, get_args(hint)[0], where) for item in items)
-    if get_origin(hint) is Literal:
-        if value in get_args(hint):
-            return value
-        raise OptionError("not one of the choices", where=where, found=value, todo=f"give one of {get_args(hint)}")
-    choices = get_args(hint) or (hint,)
-    if isinstance(value, float | int) and not isinstance(value, bool) and float in choices:
-        return float(value)
-    if any(isinstance(choice, type) and type(value) is choice for choice in choices):
-        return value
-    if isinstance(value, str) and float in choices:  # YAML reads 2e-5, without a point, as text
-        try:
+        return [_as_written(item, get_args(hint)[0]) for item in (value if isinstance(value, list) else [value])]
+    if isinstance(value, str) and float in (hint, *get_args(hint)):
+        with contextlib.suppress(ValueError):
             return float(value)
-        except ValueError:
-            pass
-    names = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)
-    raise OptionError("a value of another type is expected", where=where, found=value, todo=f"give {names}")
+    return value

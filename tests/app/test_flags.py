@@ -52,7 +52,7 @@ def test_every_parameter_that_is_renamed_exists_and_so_does_its_flag() -> None:
     kinds = {kind.__name__: kind for part in parts for kind in vars(part).values() if dataclasses.is_dataclass(kind)}
     kinds["Version"] = Version
     options = option_names()
-    for parameter, flag in flags.RENAMED.items():
+    for parameter, flag in flags.renamed().items():
         kind, _, name = parameter.rpartition(".")
         assert not kind or name in {field.name for field in dataclasses.fields(kinds[kind])}, parameter
         assert options.issuperset(flag.split()), flag

@@ -16,6 +16,7 @@ from bistill.app.config.shared import (
     UpdateSize,
 )
 from bistill.app.options import Option
+from bistill.settings import Within
 
 Work = Literal["teacher", "scoring", "distillation", "encoding"]
 
@@ -31,10 +32,12 @@ class BenchOptions(LoraOptions, StudentOptions, DataOptions):
     work: Annotated[tuple[Work, ...], Option("What is measured.")] = ("teacher", "scoring", "distillation", "encoding")
     batch_size: UpdateSize = 16
     K: ListSize = 16
-    steps: Annotated[int, Option("Updates timed, after one that does not count; another is profiled.", minimum=1)] = 3
+    steps: Annotated[
+        int, Option("Updates timed, after one that does not count; another is profiled.", within=Within(1))
+    ] = 3
     pairs: Annotated[
-        int | None, Option("Pairs scored each time; unset: those of an update, --batch_size x --K.", minimum=1)
+        int | None, Option("Pairs scored each time; unset: those of an update, --batch_size x --K.", within=Within(1))
     ] = None
-    documents: Annotated[int, Option("Documents encoded each time.", minimum=1)] = 256
+    documents: Annotated[int, Option("Documents encoded each time.", within=Within(1))] = 256
     precision: Arithmetic = "auto"
     seed: Seed = 42

@@ -18,7 +18,8 @@ from bistill.app.config.shared import (
     TeacherPath,
 )
 from bistill.app.options import Option, Options
-from bistill.candidates.settings import LexicalTokens
+from bistill.candidates.settings import CrossEncoderRanked, Dense, Lexical, LexicalTokens, Limits, Lists, TeacherReading
+from bistill.training.settings import Loop
 
 ScoresAction = Literal["show", "export", "import", "rebuild"]
 ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
@@ -36,12 +37,21 @@ class ScoringOptions(ModelOptions):
         tuple[float, ...], Option("Weights of --teacher_path and --more_teachers, in this order; unset: equal.")
     ] = ()
     teacher_max_len: Annotated[
-        int | None, Option("Tokens of a pair that a teacher reads; unset: the teacher's own limit.", minimum=8)
+        int | None,
+        Option(
+            "Tokens of a pair that a teacher reads; unset: the teacher's own limit.", of=(TeacherReading, "max_len")
+        ),
     ] = None
     teacher_instruction: Annotated[
-        str | None, Option("Task told to a causal re-ranker (Qwen3-Reranker form); unset: web search.")
+        str | None,
+        Option(
+            "Task told to a causal re-ranker (Qwen3-Reranker form); unset: web search.",
+            of=(TeacherReading, "instruction"),
+        ),
     ] = None
-    score_batch_size: Annotated[int, Option("Pairs that a teacher reads at once.", minimum=1, alters_result=False)] = 64
+    score_batch_size: Annotated[
+        int, Option("Pairs that a teacher reads at once.", of=(TeacherReading, "batch_size"), alters_result=False)
+    ] = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +60,10 @@ class LexicalOptions(Options):
 
     lexical_tokens: Annotated[
         LexicalTokens,
-        Option("What BM25 counts as a word; auto: words; for Korean morphemes with kiwipiepy, else bigrams."),
+        Option(
+            "What BM25 counts as a word; auto: words; for Korean morphemes with kiwipiepy, else bigrams.",
+            of=(Lexical, "tokens"),
+        ),
     ] = "auto"
 
 
@@ -64,7 +77,7 @@ class ListOptions(LexicalOptions):
         Option(
             "Documents that each query brings to its batch, the positive among them; the other K - own_documents of "
             "its list are documents that other queries of the batch brought. Unset: all K are its own.",
-            minimum=1,
+            of=(Lists, "own_documents"),
         ),
     ] = None
     miners: Annotated[
@@ -79,31 +92,35 @@ class ListOptions(LexicalOptions):
         Option(
             "Documents of each query that lexical, dense and cross_encoder give; unset: four for every three that its "
             "lists take (20 with K 16), so that what the teacher reads follows --K.",
-            minimum=1,
+            of=(Lexical, "depth"),
         ),
     ] = None
-    miner_model: Annotated[str | None, Option("Bi-Encoder of the dense miner; unset: the student.")] = None
+    miner_model: Annotated[
+        str | None, Option("Bi-Encoder of the dense miner; unset: the student.", of=(Dense, "model"))
+    ] = None
     cross_encoder_reads: Annotated[
         int,
         Option(
             "Documents of each query that the cross_encoder miner reads: the first ones of lexical and dense; 0: all.",
-            minimum=0,
+            of=(CrossEncoderRanked, "reads"),
         ),
     ] = 200
     max_negative_ratio: Annotated[
         float | None,
-        Option("Drop candidates of more than this share of the positive's relevance; None: never.", minimum=0),
+        Option(
+            "Drop candidates of more than this share of the positive's relevance; None: never.",
+            of=(Limits, "max_ratio"),
+        ),
     ] = 0.95
     max_negative_score: Annotated[
-        float | None, Option("Drop candidates of more than this relevance; None: never.", minimum=0, maximum=1)
+        float | None, Option("Drop candidates of more than this relevance; None: never.", of=(Limits, "max_score"))
     ] = None
     irrelevant_below: Annotated[
         float,
         Option(
             "Below this relevance the teacher calls a document irrelevant: a positive is listed as a suspect label, "
             "and no candidate is dropped for its share of the positive's relevance.",
-            minimum=0,
-            maximum=1,
+            of=(Limits, "irrelevant_below"),
         ),
     ] = 0.1
 
@@ -115,7 +132,10 @@ class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions
     teacher_path: TeacherPath
     output_dir: Annotated[str, Option("Folder of the lists, their figures and their picture.")] = "candidates"
     epochs: Annotated[
-        int, Option("Epochs that random documents must serve alone, where no retrieval miner is named.", minimum=1)
+        int,
+        Option(
+            "Epochs that random documents must serve alone, where no retrieval miner is named.", of=(Loop, "epochs")
+        ),
     ] = 3
     precision: Arithmetic = "auto"
     seed: Seed = 42

@@ -9,6 +9,8 @@ from tyro.conf import Positional
 
 from bistill.app.config.shared import DataRoot, OnBadRows, Seed
 from bistill.app.options import Option, Options
+from bistill.data.settings import Columns, RowReading, Splitting
+from bistill.settings import Within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,24 +20,33 @@ class PrepareOptions(Options):
     source: Annotated[Positional[str], Option("File, folder, Hugging Face data set id, or python-docs.")]
     data_version: Annotated[str, Option("Name of the folder to write below --data_root.")]
     data_root: DataRoot = "preprocessed"
-    query_column: Annotated[str | None, Option("Column of queries, where its name is not recognised.")] = None
-    positive_column: Annotated[str | None, Option("Column of relevant documents.")] = None
-    negative_columns: Annotated[tuple[str, ...], Option("Columns of irrelevant documents.")] = ()
-    passage_column: Annotated[str | None, Option("Column of documents of a labelled pair.")] = None
-    label_column: Annotated[str | None, Option("Column of labels of a labelled pair.")] = None
+    query_column: Annotated[
+        str | None, Option("Column of queries, where its name is not recognised.", of=(Columns, "query"))
+    ] = None
+    positive_column: Annotated[str | None, Option("Column of relevant documents.", of=(Columns, "positive"))] = None
+    negative_columns: Annotated[
+        tuple[str, ...], Option("Columns of irrelevant documents.", of=(Columns, "negatives"))
+    ] = ()
+    passage_column: Annotated[
+        str | None, Option("Column of documents of a labelled pair.", of=(Columns, "passage"))
+    ] = None
+    label_column: Annotated[str | None, Option("Column of labels of a labelled pair.", of=(Columns, "label"))] = None
     label_maximum: Annotated[float | None, Option("Highest label of the scale; unset: 1, or the highest found.")] = None
     positive_from: Annotated[
-        float, Option("Labels of at least this share of the highest are positives.", minimum=0, maximum=1)
+        float, Option("Labels of at least this share of the highest are positives.", of=(RowReading, "positive_from"))
     ] = 0.5
     numbers_are_texts: Annotated[
         bool, Option("Queries and documents that are all whole numbers are texts, not ids of texts.")
     ] = False
-    valid_share: Annotated[float, Option("Share of queries for validation if unsplit.", minimum=0, maximum=0.5)] = 0.1
-    test_share: Annotated[float, Option("Share of queries for the test if unsplit.", minimum=0, maximum=0.5)] = 0.1
+    valid_share: Annotated[float, Option("Share of queries for validation if unsplit.", of=(Splitting, "valid"))] = 0.1
+    test_share: Annotated[float, Option("Share of queries for the test if unsplit.", of=(Splitting, "test"))] = 0.1
     near_duplicates: Annotated[
-        float, Option("Merge texts of at least this Jaccard similarity; 1: equal texts only.", minimum=0.5, maximum=1)
+        float,
+        Option(
+            "Merge texts of at least this Jaccard similarity; 1: equal texts only.", of=(Splitting, "near_duplicates")
+        ),
     ] = 0.9
-    max_pairs: Annotated[int, Option("python-docs: at most this many pairs.", minimum=100)] = 10_000
+    max_pairs: Annotated[int, Option("python-docs: at most this many pairs.", within=Within(100))] = 10_000
     on_bad_rows: OnBadRows = "stop"
     overwrite: Annotated[
         bool,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from bistill.app.config.shared import Arithmetic, ModelOptions, OnBadRows, Seed, TextsAtOnce
 from bistill.app.options import Option
+from bistill.evaluation.settings import Asking, Beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +18,15 @@ class EvaluationOptions(ModelOptions):
     test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).")]
     output_dir: Annotated[str, Option("Folder of the JSON, the PNG and the report page.")] = "evaluation_results"
     batch_size: TextsAtOnce = 64
-    base_model: Annotated[str | None, Option("Untouched model to compare with; unset: the student's own record.")] = (
-        None
-    )
-    teacher_path: Annotated[str | None, Option("Teacher to compare with; unset: the student's own record.")] = None
+    base_model: Annotated[
+        str | None, Option("Untouched model to compare with; unset: the student's own record.", of=(Beside, "base"))
+    ] = None
+    teacher_path: Annotated[
+        str | None, Option("Teacher to compare with; unset: the student's own record.", of=(Beside, "teacher"))
+    ] = None
     compare_with: Annotated[
-        str | None, Option("Folder or hub name of a second student, measured on the same queries.")
+        str | None,
+        Option("Folder or hub name of a second student, measured on the same queries.", of=(Beside, "compared")),
     ] = None
     bm25: Annotated[bool, Option("Rank by BM25 beside the models; --no_bm25: do not.")] = True
     corpus_data: Annotated[str | None, Option("File with a document column: more documents to rank among.")] = None
@@ -30,11 +34,11 @@ class EvaluationOptions(ModelOptions):
         tuple[str, ...], Option("Test files of data the student was not trained on: what did it lose there?")
     ] = ()
     rerank_depth: Annotated[
-        int, Option("Documents of each query that the teacher re-ranks; 0: no teacher.", minimum=0)
+        int, Option("Documents of each query that the teacher re-ranks; 0: no teacher.", of=(Beside, "rerank_depth"))
     ] = 20
-    max_samples: Annotated[int | None, Option("Use at most this many test queries, chosen by --seed.", minimum=1)] = (
-        None
-    )
+    max_samples: Annotated[
+        int | None, Option("Use at most this many test queries, chosen by --seed.", of=(Asking, "max_queries"))
+    ] = None
     on_bad_rows: OnBadRows = "stop"
     precision: Arithmetic = "auto"
     seed: Seed = 42

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bistill.app.options import Option, Options
+from bistill.monitor.settings import Notifying, Page, Patience, Recovery
+from bistill.settings import Within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,38 +17,53 @@ class MonitorOptions(Options):
 
     runs: Annotated[str, Option("Folder below which runs are found by their journals.")] = "models"
     once: Annotated[bool, Option("Print the state once and end.")] = False
-    interval: Annotated[float, Option("Seconds between two looks.", minimum=0.1)] = 1.0
+    interval: Annotated[float, Option("Seconds between two looks.", within=Within(0.1))] = 1.0
     recover: Annotated[bool, Option("Act on what happens to runs; --no_recover only watches.")] = True
     max_restarts: Annotated[
-        int, Option("Restarts of a run without a newer checkpoint, after which it is given up.", minimum=0)
+        int,
+        Option(
+            "Restarts of a run without a newer checkpoint, after which it is given up.", of=(Recovery, "max_restarts")
+        ),
     ] = 3
     restart_pause: Annotated[
         float,
-        Option("Seconds before the first restart of a crashed run; four times as long before each next.", minimum=0),
+        Option(
+            "Seconds before the first restart of a crashed run; four times as long before each next.",
+            of=(Recovery, "restart_pause"),
+        ),
     ] = 5.0
     hang_steps: Annotated[
-        float, Option("A run hangs that writes nothing for so many times its usual update.", minimum=1)
+        float, Option("A run hangs that writes nothing for so many times its usual update.", of=(Patience, "steps"))
     ] = 20.0
-    hang_seconds: Annotated[float, Option("And for at least so many seconds.", minimum=1)] = 300.0
+    hang_seconds: Annotated[float, Option("And for at least so many seconds.", of=(Patience, "seconds"))] = 300.0
     grace: Annotated[
-        float, Option("Seconds that a hanging process has to save and end before it is killed.", minimum=0)
+        float, Option("Seconds that a hanging process has to save and end before it is killed.", of=(Recovery, "grace"))
     ] = 30.0
     lower_lr: Annotated[
         bool, Option("Start a run whose numbers are none again, once, with half the learning rate.")
     ] = False
     min_free_mib: Annotated[
-        int, Option("A run is paused while its disk has less room than this and a checkpoint; 0: never.", minimum=0)
+        int,
+        Option(
+            "A run is paused while its disk has less room than this and a checkpoint; 0: never.",
+            of=(Recovery, "min_free_mib"),
+        ),
     ] = 256
     evaluate: Annotated[
         bool, Option("Evaluate a student once its distillation has finished; --no_evaluate: do not.")
     ] = True
     notify_command: Annotated[
         str | None,
-        Option("Program run when a run finishes, fails or is recovered; facts come as JSON on its standard input."),
+        Option(
+            "Program run when a run finishes, fails or is recovered; facts come as JSON on its standard input.",
+            of=(Notifying, "command"),
+        ),
     ] = None
-    notify_webhook: Annotated[str | None, Option("Address to which the same facts are posted.")] = None
+    notify_webhook: Annotated[
+        str | None, Option("Address to which the same facts are posted.", of=(Notifying, "webhook"))
+    ] = None
     web: Annotated[bool, Option("Show the same as a web page, too; its address is printed.")] = False
     host: Annotated[str, Option("Address that the page listens on; any but 127.0.0.1 is open to the network.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, Option("Port of the page; 0: a free one.", minimum=0, maximum=65535)] = 0
+    port: Annotated[int, Option("Port of the page; 0: a free one.", of=(Page, "port"))] = 0

@@ -8,6 +8,8 @@ from typing import Annotated
 from bistill.app.config.shared import Arithmetic, DocumentPrompt, ModelOptions, PoolingName, QueryPrompt, TextsAtOnce
 from bistill.app.options import Option
 from bistill.data.settings import TextKind
+from bistill.models.settings import EncoderStart
+from bistill.settings import Within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class SearchOptions(ModelOptions):
     model_path: Annotated[str, Option("Folder or hub name of the student.")]
     documents: Annotated[str, Option("Labelled rows, or any CSV, JSONL or Parquet file with a document column.")]
     query: Annotated[tuple[str, ...], Option("One or more queries.")]
-    top_k: Annotated[int, Option("Documents shown for each query.", minimum=1)] = 3
+    top_k: Annotated[int, Option("Documents shown for each query.", within=Within(1))] = 3
     compare_with: Annotated[str | None, Option("A second model whose answers stand beside.")] = None
     batch_size: TextsAtOnce = 64
     precision: Arithmetic = "auto"
@@ -44,7 +46,9 @@ class EncodeOptions(ModelOptions):
     kind: Annotated[TextKind, Option("Which texts of the file are encoded, each kind with its own prompt.")] = (
         "document"
     )
-    max_len: Annotated[int | None, Option("Tokens of a text; unset: the model's own limit.", minimum=8)] = None
+    max_len: Annotated[
+        int | None, Option("Tokens of a text; unset: the model's own limit.", of=(EncoderStart, "max_len"))
+    ] = None
     query_prompt: QueryPrompt = None
     document_prompt: DocumentPrompt = None
     pooling: PoolingName = None

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bistill.app.options import Option, Options
+from bistill.candidates.settings import Lists
 from bistill.data.settings import BadRows
-from bistill.models.settings import Pooling, Precision
+from bistill.evaluation.settings import Asking
+from bistill.models.settings import EncoderStart, Inference, Lora, Pooling, Precision
+from bistill.training.settings import Loop
 
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
 DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
@@ -16,17 +19,17 @@ OnBadRows = Annotated[BadRows, Option("Stop at the first bad row, or set bad row
 Arithmetic = Annotated[
     Precision, Option("Arithmetic; auto: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.")
 ]
-Seed = Annotated[int, Option("Every random choice is a function of it.", minimum=0)]
+Seed = Annotated[int, Option("Every random choice is a function of it.", of=(Loop, "seed"))]
 DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
 DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
-TextsAtOnce = Annotated[int, Option("Texts encoded at once.", minimum=1)]
-UpdateSize = Annotated[int, Option("Samples of one update.", minimum=1)]
+TextsAtOnce = Annotated[int, Option("Texts encoded at once.", of=(Inference, "batch_size"))]
+UpdateSize = Annotated[int, Option("Samples of one update.", of=(Loop, "batch_size"))]
 QueryPrompt = Annotated[str | None, Option("Text before each query; unset: the model's own, else its family's.")]
 DocumentPrompt = Annotated[str | None, Option("Text before each document; unset: the model's own, else its family's.")]
 PoolingName = Annotated[
     Pooling | None, Option("How token vectors become one; unset: the model's own, else its family's, else mean.")
 ]
-ListSize = Annotated[int, Option("Candidate documents of each query, the positive among them.", minimum=2)]
+ListSize = Annotated[int, Option("Candidate documents of each query, the positive among them.", of=(Lists, "size"))]
 TeacherPath = Annotated[
     str, Option("Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.")
 ]
@@ -51,7 +54,8 @@ class DataOptions(Options):
     data_root: DataRoot = "preprocessed"
     on_bad_rows: OnBadRows = "stop"
     max_samples: Annotated[
-        int | None, Option("Use at most this many training queries, chosen by --seed.", minimum=1)
+        int | None,
+        Option("Use at most this many training queries, chosen by --seed.", of=(Asking, "max_queries")),
     ] = None
 
 
@@ -60,25 +64,29 @@ class LoraOptions(Options):
     use_lora: Annotated[
         bool, Option("Train low-rank adapters instead of all weights; saved merged, adapter beside.")
     ] = False
-    lora_r: Annotated[int, Option("Rank of the adapters.", minimum=1)] = 16
-    lora_alpha: Annotated[int, Option("Scale of the adapters (alpha / r multiplies them).", minimum=1)] = 32
-    lora_dropout: Annotated[float, Option("Dropout in front of the adapters.", minimum=0, maximum=1)] = 0.1
+    lora_r: Annotated[int, Option("Rank of the adapters.", of=(Lora, "rank"))] = 16
+    lora_alpha: Annotated[int, Option("Scale of the adapters (alpha / r multiplies them).", of=(Lora, "alpha"))] = 32
+    lora_dropout: Annotated[float, Option("Dropout in front of the adapters.", of=(Lora, "dropout"))] = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentOptions(ModelOptions):
     """The Bi-Encoder that learns, and how it reads texts."""
 
-    student_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_STUDENT
+    student_name: Annotated[str, Option("Hub name or folder to start from.", of=(EncoderStart, "name"))] = (
+        DEFAULT_STUDENT
+    )
     student_layers: Annotated[
         int | None,
         Option(
             "Layers that the student starts with, evenly chosen among those of the model; unset: all. The dense miner "
             "keeps the whole model.",
-            minimum=1,
+            of=(EncoderStart, "layers"),
         ),
     ] = None
-    max_len: Annotated[int, Option("Tokens of a query or a document; longer texts are cut.", minimum=8)] = 256
+    max_len: Annotated[
+        int, Option("Tokens of a query or a document; longer texts are cut.", of=(EncoderStart, "max_len"))
+    ] = 256
     query_prompt: QueryPrompt = None
     document_prompt: DocumentPrompt = None
     pooling: PoolingName = None

@@ -19,51 +19,70 @@ from bistill.app.config.shared import (
 )
 from bistill.app.options import Option, Options
 from bistill.candidates.settings import Choice, Redraw
-from bistill.training.settings import InBatch, Score, WeakStudent, WeakTeacher
+from bistill.models.settings import RerankerStart
+from bistill.settings import Within
+from bistill.training.settings import Checkpointing, InBatch, Loop, Merging, Score, Validation, WeakStudent, WeakTeacher
+from bistill.training.teacher.settings import TeacherTraining
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """What the training engine needs to know; the same for teacher and student."""
 
-    epochs: Annotated[int, Option("Passes over the training queries.", minimum=1)] = 3
+    epochs: Annotated[int, Option("Passes over the training queries.", of=(Loop, "epochs"))] = 3
     batch_size: UpdateSize = 16
     lr: Annotated[
         float | None,
         Option(
             "Peak learning rate; unset: 2e-5, with LoRA 2e-4, for students of at most 384 dimensions 1e-4 and 1e-3.",
-            minimum=0,
+            of=(Loop, "lr"),
         ),
     ] = None
     warmup_ratio: Annotated[
-        float, Option("Share of the updates with a rising learning rate.", minimum=0, maximum=1)
+        float, Option("Share of the updates with a rising learning rate.", of=(Loop, "warmup_ratio"))
     ] = 0.1
-    weight_decay: Annotated[float, Option("AdamW weight decay of matrices (not of biases and norms).", minimum=0)] = (
-        0.01
-    )
-    max_grad_norm: Annotated[float, Option("Gradients are scaled down to at most this norm; 0: never.", minimum=0)] = (
-        1.0
-    )
-    eval_steps: Annotated[int, Option("Validate every so many updates; 0: at the end of each epoch.", minimum=0)] = 0
-    valid_samples: Annotated[int, Option("Validation queries used each time, chosen by --seed.", minimum=1)] = 500
-    patience: Annotated[int, Option("Stop after so many validations without a better one; 0: never.", minimum=0)] = 0
+    weight_decay: Annotated[
+        float, Option("AdamW weight decay of matrices (not of biases and norms).", of=(Loop, "weight_decay"))
+    ] = 0.01
+    max_grad_norm: Annotated[
+        float, Option("Gradients are scaled down to at most this norm; 0: never.", of=(Loop, "max_grad_norm"))
+    ] = 1.0
+    eval_steps: Annotated[
+        int, Option("Validate every so many updates; 0: at the end of each epoch.", of=(Validation, "every"))
+    ] = 0
+    valid_samples: Annotated[
+        int, Option("Validation queries used each time, chosen by --seed.", of=(Validation, "queries"))
+    ] = 500
+    patience: Annotated[
+        int, Option("Stop after so many validations without a better one; 0: never.", of=(Validation, "patience"))
+    ] = 0
     spike_rollbacks: Annotated[
         int,
         Option(
             "Times that a run goes back to its last checkpoint when the loss leaps; from the second time on with half "
             "the learning rate.",
-            minimum=0,
+            of=(Checkpointing, "rollbacks"),
         ),
     ] = 2
     precision: Arithmetic = "auto"
     seed: Seed = 42
     save_steps: Annotated[
-        int, Option("Write a checkpoint every so many updates; 0: not by updates.", minimum=0, alters_result=False)
+        int,
+        Option(
+            "Write a checkpoint every so many updates; 0: not by updates.",
+            of=(Checkpointing, "steps"),
+            alters_result=False,
+        ),
     ] = 500
     save_minutes: Annotated[
-        float, Option("Write a checkpoint after so many minutes; 0: not by time.", minimum=0, alters_result=False)
+        float,
+        Option(
+            "Write a checkpoint after so many minutes; 0: not by time.",
+            of=(Checkpointing, "minutes"),
+            alters_result=False,
+        ),
     ] = 10.0
-    keep: Annotated[int, Option("Checkpoints kept, the newest.", minimum=1, alters_result=False)] = 2
+    keep: Annotated[int, Option("Checkpoints kept, the newest.", of=(Checkpointing, "keep"), alters_result=False)] = 2
     restart: Annotated[
         bool,
         Option("Begin anew where an interrupted run could go on; its checkpoints are deleted.", alters_result=False),
@@ -81,8 +100,7 @@ class TrainingOptions(Options):
         Option(
             "A run that goes on from a checkpoint learns at this multiple of its learning rate at most, such as 0.5 "
             "after its numbers were none.",
-            minimum=0,
-            maximum=1,
+            of=(Checkpointing, "lr_factor"),
             alters_result=False,
         ),
     ] = 1.0
@@ -91,7 +109,7 @@ class TrainingOptions(Options):
         Option(
             "Tokens whose activations are held at once; halved when memory runs out, and step by step as many again "
             "while it suffices. 0: from this machine's memory.",
-            minimum=0,
+            of=(Loop, "micro_batch_tokens"),
             alters_result=False,
         ),
     ] = 0
@@ -108,14 +126,22 @@ class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, LexicalOptions,
     """Train a Cross-Encoder teacher on labelled pairs (stage 1)."""
 
     output_dir: Annotated[str, Option("Folder of the trained teacher.", alters_result=False)] = "models/teacher"
-    model_name: Annotated[str, Option("Hub name or folder to start from.")] = DEFAULT_TEACHER
-    max_len: Annotated[int, Option("Tokens of query and document together; longer documents are cut.", minimum=8)] = 256
+    model_name: Annotated[str, Option("Hub name or folder to start from.", of=(RerankerStart, "name"))] = (
+        DEFAULT_TEACHER
+    )
+    max_len: Annotated[
+        int, Option("Tokens of query and document together; longer documents are cut.", of=(RerankerStart, "max_len"))
+    ] = 256
     head_lr_factor: Annotated[
-        float, Option("A head that starts at random learns at this multiple of --lr.", minimum=1)
+        float,
+        Option("A head that starts at random learns at this multiple of --lr.", of=(TeacherTraining, "head_lr_factor")),
     ] = 10.0
     negatives_per_positive: Annotated[
         int,
-        Option("Negatives of each positive and epoch: labelled ones first, then random documents.", minimum=1),
+        Option(
+            "Negatives of each positive and epoch: labelled ones first, then random documents.",
+            of=(TeacherTraining, "negatives_per_positive"),
+        ),
     ] = 4
 
 
@@ -140,18 +166,22 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "sigmoid(a * cosine + b) with a and b learned, too."
         ),
     ] = "linear"
-    tau: Annotated[float, Option("Temperature of the listwise KL term.", minimum=1e-4)] = 0.05
+    tau: Annotated[float, Option("Temperature of the listwise KL term.", within=Within(1e-4))] = 0.05
     listwise_weight: Annotated[
-        float, Option("Weight of the listwise KL term; 0: the teacher's scores only choose the lists.", minimum=0)
+        float,
+        Option("Weight of the listwise KL term; 0: the teacher's scores only choose the lists.", within=Within(0)),
     ] = 1.0
-    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", minimum=0)] = 0.0
-    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", minimum=0)] = 0.0
-    info_nce_weight: Annotated[
-        float, Option("Weight of the cross-entropy of the positive against the negatives of its list.", minimum=0)
-    ] = 1.0
-    info_nce_tau: Annotated[float, Option("Temperature of that cross-entropy, in units of cosine.", minimum=1e-4)] = (
-        0.05
+    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", within=Within(0))] = 0.0
+    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", within=Within(0))] = (
+        0.0
     )
+    info_nce_weight: Annotated[
+        float,
+        Option("Weight of the cross-entropy of the positive against the negatives of its list.", within=Within(0)),
+    ] = 1.0
+    info_nce_tau: Annotated[
+        float, Option("Temperature of that cross-entropy, in units of cosine.", within=Within(1e-4))
+    ] = 0.05
     in_batch: Annotated[
         InBatch,
         Option(
@@ -170,7 +200,8 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
         tuple[float, ...],
         Option(
             "Shares of what the training changed that are tried at its end beside all of it; the smallest that ranks "
-            "the validation queries as well is kept. Given without a number: all of it is."
+            "the validation queries as well is kept. Given without a number: all of it is.",
+            of=(Merging, "shares"),
         ),
     ] = (0.8, 0.6, 0.4, 0.2)
     weak_student: Annotated[

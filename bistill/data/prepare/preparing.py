@@ -77,10 +77,10 @@ def prepare(
             not write or a data version that was made otherwise, or a value is of another type or out of range.
     """
     folder = version.folder
-    on_bad_rows = checked(on_bad_rows, BadRows, "on_bad_rows")
-    numbers_are_texts = checked(numbers_are_texts, bool, "numbers_are_texts")
-    overwrite = checked(overwrite, bool, "overwrite")
-    max_pairs = checked(max_pairs, Annotated[int, Within(100)], "max_pairs")
+    on_bad_rows = checked(on_bad_rows, BadRows, "`on_bad_rows`")
+    numbers_are_texts = checked(numbers_are_texts, bool, "`numbers_are_texts`")
+    overwrite = checked(overwrite, bool, "`overwrite`")
+    max_pairs = checked(max_pairs, Annotated[int, Within(100)], "`max_pairs`")
     _check_target(source, version)
     record = own_record(folder)
     opened = open_prepared_source(source, reading)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from bistill.data.settings import BadRows
 from bistill.data.store.collection import Collection
 from bistill.data.store.version import Version
 from bistill.journal import Journal
+from bistill.settings import Settings, Within
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class TrainingData(Settings):
     """A data version, and how much of it is used.
 
     Attributes:
@@ -22,7 +24,7 @@ class TrainingData:
 
     version: Version
     on_bad_rows: BadRows = "stop"
-    max_samples: int | None = None
+    max_samples: Annotated[int, Within(1)] | None = None
 
     def load(self, journal: Journal) -> tuple[Collection, Collection]:
         """Training and validation queries with their documents; rejected rows go beside the journal, fingerprints into
