@@ -173,7 +173,7 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
     settings: dict[str, Any] = {"config": () if command.options is PipelineOptions else (tyro.conf.FlagCreatePairsOff,)}
     if command.options is PipelineOptions:
         settings["default"], arguments = _pipeline_default(list(arguments))
-    return tyro.cli(  # type: ignore[call-overload]  # the class is chosen at run time
+    return tyro.cli(
         command.options,
         args=arguments,
         prog=program,

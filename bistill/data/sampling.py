@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 
+from bistill.arrays import Ints
+
 
 def generator(seed: int, *keys: int | str) -> np.random.Generator:
     """A generator whose stream depends on ``seed`` and ``keys`` alone.
@@ -16,18 +18,18 @@ def generator(seed: int, *keys: int | str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
 
 
-def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+def permutation(seed: int, epoch: int, size: int) -> Ints:
     """Order of ``size`` samples in an epoch: int64 of shape (size,)."""
     return generator(seed, "order", epoch).permutation(size)
 
 
-def in_turn(seed: int, name: str, size: int, count: int | None) -> np.ndarray:
+def in_turn(seed: int, name: str, size: int, count: int | None) -> Ints:
     """The ids of ``subset`` in an order by (seed, name, size): int64. The first of them are the same whatever ``count``
     is, so that some of them are a choice by chance, too."""
     return generator(seed, "subset", name).permutation(size)[:count]
 
 
-def subset(seed: int, name: str, size: int, count: int | None) -> np.ndarray:
+def subset(seed: int, name: str, size: int, count: int | None) -> Ints:
     """Sorted ids of ``count`` of ``size`` items, all where ``count`` is None or larger; int64.
 
     Subsets of one (seed, name, size) are nested: a smaller count chooses among the ids of a larger one.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bistill.arrays import Doubles
 from bistill.data.sampling import generator
 from bistill.evaluation.measures import bootstrap, margins, ranking
 from bistill.evaluation.measures.bootstrap import Interval
@@ -119,7 +120,7 @@ def difference(found: Interval) -> dict[str, float]:
     return {"difference": found.value, "low": found.low, "high": found.high}
 
 
-def _table(by_query: ByQuery) -> np.ndarray:
+def _table(by_query: ByQuery) -> Doubles:
     """float64 of shape (queries, measures)."""
     return np.array([[values[name] for name in ranking.MEASURES] for values in by_query.values()], dtype=np.float64)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bistill.arrays import Floats
 from bistill.evaluation.measures import exact, ranking
 from bistill.evaluation.questions import Questions
 
@@ -15,7 +16,7 @@ ByDimension = dict[str, dict[str, float]]
 
 
 def rankings(
-    queries: np.ndarray, documents: np.ndarray, asked: Questions, sizes: Sequence[int], depth: int
+    queries: Floats, documents: Floats, asked: Questions, sizes: Sequence[int], depth: int
 ) -> ByDimension | None:
     """Ranking figures of the first numbers of unit vectors, by how many these are, as text; None without sizes.
 
@@ -44,6 +45,7 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"nDCG@10 by the first {size} numbers of each vector: student {figures['ndcg_at_10']:.4f}{beside}."
 
 
-def _prefix(vectors: np.ndarray, size: int) -> np.ndarray:
-    prefix: np.ndarray = vectors[:, :size]
-    return prefix / np.maximum(np.linalg.norm(prefix, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+def _prefix(vectors: Floats, size: int) -> Floats:
+    prefix: Floats = vectors[:, :size]
+    lengths: Floats = np.maximum(np.linalg.norm(prefix, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return prefix / lengths

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from bistill.arrays import Doubles, Floats, Ints, Number
 from bistill.candidates.lists import random_negatives
 from bistill.data.queries import choice
 from bistill.data.queries.copies import Selection, ranked_without_own
@@ -34,14 +36,14 @@ class Pairs:
         labels: relevance in 0..1, float64 of shape (pairs,); nan where nobody labelled the pair.
     """
 
-    queries: np.ndarray
-    documents: np.ndarray
-    labels: np.ndarray
+    queries: Ints
+    documents: Ints
+    labels: Doubles
 
     def __len__(self) -> int:
         return len(self.queries)
 
-    def of_queries(self, values: np.ndarray, count: int) -> list[np.ndarray]:
+    def of_queries(self, values: npt.NDArray[Number], count: int) -> list[npt.NDArray[Number]]:
         """Values of pairs, shape (pairs,), cut into those of each of ``count`` queries."""
         ends = np.searchsorted(self.queries, np.arange(1, count), side="left")
         return np.split(values, ends) if count else []
@@ -75,8 +77,8 @@ class Questions:
     positives: Pairs
     negatives: Pairs
     random: Pairs
-    others: np.ndarray
-    own: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    others: Ints
+    own: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     copies: int = 0
     of_test_data: int = 0
     name: str = ""
@@ -108,7 +110,7 @@ class Questions:
         rows = rows[np.argsort(queries[rows], kind="stable")]
         return Pairs(queries[rows], pairs.documents[rows], np.full(len(rows), np.nan))
 
-    def best(self, search: Callable[[int], tuple[np.ndarray, np.ndarray]], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    def best(self, search: Callable[[int], tuple[Ints, Floats]], depth: int) -> tuple[Ints, Floats]:
         """The first ``depth`` documents of each query that is ranked, or all there are, without its own text; see
         ``copies.ranked_without_own``."""
         return ranked_without_own(search, self.own[: self.ranked], min(depth, len(self.corpus)))
@@ -185,7 +187,7 @@ def _opened(test: str | Path, asking: Asking) -> Dataset:
     return load_split(test, on_bad_rows=asking.on_bad_rows, rejected_to=asking.rejected_to)
 
 
-def derangement(count: int, seed: int) -> np.ndarray:
+def derangement(count: int, seed: int) -> Ints:
     """A permutation that moves every item, drawn evenly among the cyclic ones: int64 of shape (count,).
 
     Args:
@@ -212,7 +214,7 @@ def _renumbered(record: Record, documents: Corpus) -> Record:
     return replace(record, positives=numbers(record.positives), negatives=numbers(record.negatives))
 
 
-def _own_texts(records: Sequence[Record], documents: Corpus) -> np.ndarray:
+def _own_texts(records: Sequence[Record], documents: Corpus) -> Ints:
     """``Questions.own``."""
     found = documents.copies.find([record.query for record in records])
     own = np.where(found >= 0, documents.copies.numbers(found), -1)

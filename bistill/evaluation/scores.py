@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill import artifacts
+from bistill.arrays import Doubles, Floats, Ints
 from bistill.candidates.mining import lexical
 from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.console import progress
@@ -45,14 +46,14 @@ class EncoderScores:
     """
 
     description: dict[str, Any]
-    positives: np.ndarray
-    negatives: np.ndarray
-    random: np.ndarray
-    ids: np.ndarray
-    cosines: np.ndarray
-    shuffled: Mapping[str, np.ndarray]
+    positives: Floats
+    negatives: Floats
+    random: Floats
+    ids: Ints
+    cosines: Floats
+    shuffled: Mapping[str, Floats]
     calibration: Calibration | None
-    elsewhere: tuple[np.ndarray, ...] = ()
+    elsewhere: tuple[Doubles, ...] = ()
     by_dimension: dimensions.ByDimension | None = None
 
     def run(self, asked: Questions) -> ranking.Rankings:
@@ -71,8 +72,8 @@ class LexicalScores:
     """
 
     description: dict[str, Any]
-    ids: np.ndarray
-    scores: np.ndarray
+    ids: Ints
+    scores: Floats
 
     def run(self, asked: Questions) -> ranking.Rankings:
         """The ranking as ``ranking.figures`` takes it."""
@@ -90,7 +91,7 @@ class RerankedScores:
     """
 
     description: dict[str, Any]
-    ids: np.ndarray
+    ids: Ints
     relevance: dict[tuple[int, int], float]
 
     def run(self, asked: Questions) -> ranking.Rankings:
@@ -178,7 +179,7 @@ def of_lexical(asked: Questions) -> LexicalScores:
 def of_teacher(
     teacher: CachedTeacher,
     asked: Questions,
-    ranked: np.ndarray,
+    ranked: Ints,
     *,
     depth: int,
     extra: Sequence[tuple[int, int]],
@@ -212,14 +213,12 @@ def of_teacher(
     return RerankedScores({**describe_teacher(teacher), "depth": int(head.shape[1])}, ids, relevance)
 
 
-def cosines_of(queries: np.ndarray, documents: np.ndarray, pairs: Pairs) -> np.ndarray:
+def cosines_of(queries: Floats, documents: Floats, pairs: Pairs) -> Floats:
     """Cosines of pairs from unit vectors (queries, dim) and (documents, dim): float32 of shape (pairs,)."""
     return exact.pair_cosines(queries, documents, pairs.queries, pairs.documents)
 
 
-def _encoded(
-    encoder: BiEncoder, asked: Questions, role: str, batch_size: int, cached: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(encoder: BiEncoder, asked: Questions, role: str, batch_size: int, cached: bool) -> tuple[Floats, Floats]:
     """Unit vectors of the queries and documents."""
     queries = encoder.encode_queries(asked.queries, batch_size=batch_size, description=f"{role}: queries")
     encode = partial(cached_vectors, encoder) if cached else encoder.encode_documents
@@ -227,7 +226,7 @@ def _encoded(
     return queries, documents
 
 
-def _ndcg(encoder: BiEncoder, asked: Questions, role: str, batch_size: int, cached: bool) -> np.ndarray:
+def _ndcg(encoder: BiEncoder, asked: Questions, role: str, batch_size: int, cached: bool) -> Doubles:
     """nDCG@10 of each query of a asked: float64 of shape (queries,)."""
     queries, documents = _encoded(encoder, asked, f"{role}, forgetting", batch_size, cached)
     ranked = asked.best(partial(exact.top_documents, queries[: asked.ranked], documents), RANKING_DEPTH)

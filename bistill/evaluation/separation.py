@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from bistill.arrays import Doubles, Flags, Floats, Number, Reals
 from bistill.data.sampling import generator
 from bistill.evaluation.measures import bootstrap, margins, thresholds
 from bistill.evaluation.measures.reliability import reliability
@@ -18,7 +20,7 @@ HISTOGRAM_BINS: Final = 50
 THRESHOLD_RESAMPLES: Final = 2_000
 
 
-def against(asked: Questions, scores: EncoderScores) -> dict[str, tuple[np.ndarray, Pairs]]:
+def against(asked: Questions, scores: EncoderScores) -> dict[str, tuple[Floats, Pairs]]:
     """Cosines and pairs of both kinds of negatives."""
     return {
         "labelled_negatives": (scores.negatives, asked.negatives),
@@ -74,12 +76,12 @@ def cuts(asked: Questions, scores: EncoderScores, seed: int) -> dict[str, Any]:
     return figures
 
 
-def labelled(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def labelled(positives: npt.NDArray[Number], negatives: npt.NDArray[Number]) -> tuple[npt.NDArray[Number], Flags]:
     """Scores of positives, then of negatives, and whether each is relevant: both of shape (pairs,)."""
     return np.concatenate([positives, negatives]), np.arange(len(positives) + len(negatives)) < len(positives)
 
 
-def query_margins(asked: Questions, positives: np.ndarray, negatives: np.ndarray, pairs: Pairs) -> np.ndarray:
+def query_margins(asked: Questions, positives: Reals, negatives: Reals, pairs: Pairs) -> Doubles:
     """Margin of each query that has both sides: float64 of shape (at most queries,).
 
     Args:
@@ -93,7 +95,7 @@ def query_margins(asked: Questions, positives: np.ndarray, negatives: np.ndarray
     return found[~np.isnan(found)]
 
 
-def _figures(asked: Questions, positives: np.ndarray, negatives: dict[str, tuple[np.ndarray, Pairs]]) -> dict[str, Any]:
+def _figures(asked: Questions, positives: Doubles, negatives: dict[str, tuple[Doubles, Pairs]]) -> dict[str, Any]:
     """Figures of one scale in 0..1."""
     figures: dict[str, Any] = {
         kind: {
@@ -110,7 +112,7 @@ def _figures(asked: Questions, positives: np.ndarray, negatives: dict[str, tuple
     return figures
 
 
-def _cut(found: thresholds.Threshold, drawn: np.ndarray, scores: EncoderScores) -> dict[str, Any]:
+def _cut(found: thresholds.Threshold, drawn: Doubles, scores: EncoderScores) -> dict[str, Any]:
     """A threshold with its interval on the cosine and, by the line, on the calibrated score: the same decisions."""
     spread = bootstrap.interval(found.threshold, drawn)
     cosine = np.array([found.threshold, spread.low, spread.high])
@@ -121,11 +123,11 @@ def _cut(found: thresholds.Threshold, drawn: np.ndarray, scores: EncoderScores) 
     return {**figures, "precision": found.precision, "recall": found.recall, "f1": found.f1}
 
 
-def _ends(values: np.ndarray) -> dict[str, float]:
+def _ends(values: Doubles) -> dict[str, float]:
     return dict(zip(("threshold", "low", "high"), values.tolist(), strict=True))
 
 
-def _spread(values: np.ndarray) -> dict[str, Any]:
+def _spread(values: Reals) -> dict[str, Any]:
     names = ("mean", "std", "minimum", "median", "maximum")
     if not len(values):
         return {"queries": 0, **dict.fromkeys(names)}

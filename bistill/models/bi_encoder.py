@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bistill import console
+from bistill.arrays import Floats
 from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError
@@ -126,7 +127,8 @@ class BiEncoder:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        where: torch.device = next(self.model.parameters()).device
+        return where
 
     @property
     def packs(self) -> bool:
@@ -155,23 +157,21 @@ class BiEncoder:
         vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
         return torch.nn.functional.normalize(vectors, dim=-1)
 
-    def encode_queries(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+    def encode_queries(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> Floats:
         """Unit vectors of queries without gradients: float32 of shape (n, dim)."""
         return self._encode(texts, self.prompts.query, batch_size, description)
 
-    def encode_documents(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+    def encode_documents(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> Floats:
         """Unit vectors of documents without gradients: float32 of shape (n, dim)."""
         return self._encode(texts, self.prompts.document, batch_size, description)
 
-    def query_windows(
-        self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
-    ) -> Iterator[np.ndarray]:
+    def query_windows(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> Iterator[Floats]:
         """What ``encode_queries`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
         return self._windows(texts, self.prompts.query, batch_size, description)
 
     def document_windows(
         self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[Floats]:
         """What ``encode_documents`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
         return self._windows(texts, self.prompts.document, batch_size, description)
 
@@ -184,11 +184,11 @@ class BiEncoder:
         cut = self.start_layers is not None
         lora.save(folder, self.model, lora.merged(self.model), adapters, self.source, adapter=not cut)
 
-    def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> np.ndarray:
+    def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Floats:
         vectors = list(self._windows(texts, prompt, batch_size, description))
         return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
 
-    def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[np.ndarray]:
+    def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[Floats]:
         """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream.
 
         Raises:
@@ -214,7 +214,7 @@ class BiEncoder:
         if description and cut:
             console.say(batching.cut_texts(description, cut, read, self.max_len))
 
-    def _check_finite(self, vectors: np.ndarray) -> None:
+    def _check_finite(self, vectors: Floats) -> None:
         broken = ~np.isfinite(vectors.sum(axis=1))
         if broken.any():
             raise ModelError(

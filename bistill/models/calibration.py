@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from bistill.arrays import Doubles, Flags, Reals
 from bistill.errors import DataError, ModelError
 
 MAX_STEPS: Final = 100
@@ -36,12 +37,12 @@ class Calibration:
     a: float
     b: float
 
-    def apply(self, logit: np.ndarray) -> np.ndarray:
+    def apply(self, logit: Reals) -> Doubles:
         """Probability of relevance, ``1 / (1 + exp(-(a * logit + b)))``: float64 of the logits' shape."""
         return _sigmoid(self.a * np.asarray(logit, dtype=np.float64) + self.b)
 
 
-def fit(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+def fit(logits: Reals, labels: Flags) -> Calibration:
     """The calibration under which the labels are likeliest, the targets smoothed.
 
     Relevant pairs aim at ``(N+ + 1) / (N+ + 2)``, irrelevant ones at ``1 / (N- + 2)``, N+ and N- their numbers.
@@ -72,7 +73,7 @@ def fit(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     return Calibration(a=slope / scale, b=intercept - slope * mean / scale)
 
 
-def _check(scores: np.ndarray, relevant: np.ndarray) -> None:
+def _check(scores: Reals, relevant: Flags) -> None:
     if relevant.all() or not relevant.any():  # also where there is no pair at all
         raise DataError(
             "a calibration needs relevant and irrelevant pairs",
@@ -86,7 +87,7 @@ def _check(scores: np.ndarray, relevant: np.ndarray) -> None:
         raise ModelError("the scores are all the same", found=float(scores[0]), todo="check which teacher was given")
 
 
-def _minimum(scores: np.ndarray, targets: np.ndarray, line: np.ndarray) -> tuple[float, float]:
+def _minimum(scores: Doubles, targets: Doubles, line: Doubles) -> tuple[float, float]:
     """Slope and intercept at the minimum of the mean cross-entropy, from a starting line; the loss is convex.
 
     Args:
@@ -114,13 +115,13 @@ def _minimum(scores: np.ndarray, targets: np.ndarray, line: np.ndarray) -> tuple
     return float(line[0]), float(line[1])
 
 
-def _loss(line: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> float:
+def _loss(line: Doubles, inputs: Doubles, targets: Doubles) -> float:
     """Mean cross-entropy of the predictions sigmoid(x) against the targets t, each ``log(1 + exp(x)) - t * x``."""
     values = line @ inputs
     return float((np.logaddexp(0, values) - targets * values).mean())
 
 
-def _sigmoid(values: np.ndarray) -> np.ndarray:
+def _sigmoid(values: Doubles) -> Doubles:
     """``1 / (1 + exp(-x))`` without overflow and exact also where it is tiny."""
-    probabilities: np.ndarray = np.exp(-np.logaddexp(0, -values))
+    probabilities: Doubles = np.exp(-np.logaddexp(0, -values))
     return probabilities

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bistill.arrays import Floats
 from bistill.errors import ModelError, OptionError
 from bistill.models import families, pooling
 from bistill.models.compute import batching, packing, scoring
@@ -127,7 +128,8 @@ class CausalReranker:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        where: torch.device = next(self.model.parameters()).device
+        return where
 
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
@@ -137,7 +139,7 @@ class CausalReranker:
         packed = packing.packs(self.model, self.precision)
         return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, packed=packed)
 
-    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
 
         Args:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bistill import artifacts
+from bistill.arrays import Floats
 from bistill.errors import ModelError
 from bistill.models import lora
 from bistill.models.compute import batching, packing, scoring
@@ -135,7 +135,8 @@ class CrossEncoder:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        where: torch.device = next(self.model.parameters()).device
+        return where
 
     @property
     def packs(self) -> bool:
@@ -165,7 +166,7 @@ class CrossEncoder:
             self.tokenize(pairs), self.forward, max_items=max_items, device=self.device, packed=self.packs
         )
 
-    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
 
         Args:

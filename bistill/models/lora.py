@@ -111,11 +111,11 @@ def _save_adapter(folder: Path, model: Any, base_model: str, published: str) -> 
     card.save(folder / reading.CARD)
 
 
-def merged(model: Any) -> nn.Module:
+def merged(model: nn.Module) -> nn.Module:
     """A plain transformers model with the adapters added into a copy of the weights; the original stays as it is."""
-    if not is_lora(model):
-        return model
-    return copy.deepcopy(model).merge_and_unload()
+    from peft import PeftModel
+
+    return copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else model
 
 
 def is_lora(model: Any) -> bool:

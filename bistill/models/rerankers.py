@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from bistill.arrays import Floats
 from bistill.errors import OptionError
 from bistill.models import causal_reranker
 from bistill.models.causal_reranker import CausalReranker
@@ -41,7 +41,7 @@ class Reranker(Protocol):
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
 
-    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> np.ndarray:
+    def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given."""
 
 

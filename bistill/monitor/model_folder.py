@@ -62,7 +62,7 @@ def _are_of(report: dict[str, Any], results: Path, status: RunStatus) -> bool:
     data = commands.test_data(status)
     same_test = not data.is_file() or test["sha256"] == _file_sha256(data, _version(data))
     weights = artifacts.weights(status.folder)
-    return same_test and student["weights"] == _weights(status.folder, tuple(_version(path) for path in weights))
+    return bool(same_test and student["weights"] == _weights(status.folder, tuple(_version(path) for path in weights)))
 
 
 def _version(path: Path) -> tuple[str, int, int, int, int]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bistill.arrays import Floats
 from bistill.data.queries.copies import Copies, Selection
 from bistill.data.read.texts_in_memory import text_list
 from bistill.data.store.texts import Texts
@@ -44,7 +45,7 @@ class Index:
         calibration: of the model, None where it has none.
     """
 
-    def __init__(self, encoder: BiEncoder, documents: Sequence[str], vectors: np.ndarray) -> None:
+    def __init__(self, encoder: BiEncoder, documents: Sequence[str], vectors: Floats) -> None:
         self.encoder, self.documents, self.vectors = encoder, documents, vectors
         copies = Copies(documents)
         assert vectors.shape == (len(copies.different), encoder.dim)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
+import numpy.typing as npt
 
+from bistill.arrays import Doubles, Floats, Number
 from bistill.data.read.texts_in_memory import text_list
 
 
@@ -20,9 +21,9 @@ class Scores:
         calibrated: probability of relevance, float64 in 0..1; None where the model has no calibration.
     """
 
-    cosine: np.ndarray
-    linear: np.ndarray
-    calibrated: np.ndarray | None
+    cosine: Floats
+    linear: Doubles
+    calibrated: Doubles | None
 
     def __getattr__(self, name: str) -> Any:
         if name == "normalized":
@@ -43,7 +44,7 @@ class Asked(NamedTuple):
     documents: list[str]
     single: bool
 
-    def shaped(self, values: np.ndarray) -> np.ndarray:
+    def shaped(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """Values of shape (queries, documents) in the shape of the answer: (documents,) for a single query."""
         return values[0] if self.single else values
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from bistill.arrays import Floats
 from bistill.data.read.texts_in_memory import text_list
 from bistill.errors import DataError
 from bistill.evaluation.measures.exact import top_columns
@@ -77,7 +78,7 @@ class Student:
         """Length of its vectors."""
         return self.encoder.dim
 
-    def encode_query(self, texts: Iterable[str], *, batch_size: int = 64) -> np.ndarray:
+    def encode_query(self, texts: Iterable[str], *, batch_size: int = 64) -> Floats:
         """Unit vectors of queries, prompt included: float32 of shape (queries, dim).
 
         Raises:
@@ -86,11 +87,11 @@ class Student:
         """
         return self.encoder.encode_queries(text_list(texts, "texts"), batch_size=batch_size)
 
-    def encode_document(self, texts: Iterable[str], *, batch_size: int = 64) -> np.ndarray:
+    def encode_document(self, texts: Iterable[str], *, batch_size: int = 64) -> Floats:
         """Unit vectors of documents, prompt included: float32 of shape (documents, dim); raises as above."""
         return self.encoder.encode_documents(text_list(texts, "texts"), batch_size=batch_size)
 
-    def similarity(self, queries: Any, documents: Any) -> np.ndarray:
+    def similarity(self, queries: Any, documents: Any) -> Floats:
         """Cosines of vectors: float32 of shape (queries, documents).
 
         Args:
@@ -109,7 +110,7 @@ class Student:
                     found=values.shape,
                     todo="give what encode_query and encode_document return",
                 )
-        cosines: np.ndarray = left @ right.T
+        cosines: Floats = left @ right.T
         return cosines.astype(np.float32, copy=False)
 
     def score(self, queries: str | Iterable[str], documents: Iterable[str], *, batch_size: int = 64) -> Scores:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bistill.arrays import Floats
 from bistill.evaluation.measures.margins import sigmoid
 from bistill.models import rerankers
 from bistill.models.settings import Precision
@@ -54,7 +55,7 @@ class Teacher:
             trust_remote_code=trust_remote_code,
         )
 
-    def score(self, queries: str | Iterable[str], documents: Iterable[str], *, batch_size: int = 64) -> np.ndarray:
+    def score(self, queries: str | Iterable[str], documents: Iterable[str], *, batch_size: int = 64) -> Floats:
         """Relevance of documents to queries, in 0..1 (the sigmoid of the logit).
 
         Args:

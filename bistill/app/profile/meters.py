@@ -167,7 +167,7 @@ class TimeByCategory:
         seconds: dict[str, float] = defaultdict(float)
         events: Any = self._profile.events()
         for event in events:
-            if event.device_type != torch.autograd.DeviceType.CPU:
+            if event.device_type != torch.autograd.DeviceType.CPU:  # type: ignore[attr-defined]  # not in its `__all__`
                 continue  # a kernel: counted with the operator that launched it
             own = event.self_device_time_total if self._on_gpu else event.self_cpu_time_total
             seconds[arithmetic.category(_names(event))] += own / 1e6

@@ -15,6 +15,7 @@ from bistill.app.config import BenchOptions, DistillationOptions, ScoringOptions
 from bistill.app.profile.arithmetic import Weights
 from bistill.app.profile.measuring import UNTIMED, MeasuredWork, Outcome, Watch, repeated
 from bistill.app.profile.meters import PeakMemory, TokenMeter, token_weights
+from bistill.arrays import Floats, Ints
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import negatives_of
 from bistill.candidates.pools import Counts, QueryPool, ScoredPools
@@ -52,12 +53,12 @@ class WorkLists:
 
     query_ids: list[int]
     documents: list[tuple[int, ...]]
-    logits: np.ndarray = field(init=False)
+    logits: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.logits = np.full(sum(map(len, self.documents)), np.nan, dtype=np.float32)
 
-    def pairs(self) -> np.ndarray:
+    def pairs(self) -> Ints:
         """(query id, document id) of all pairs, int64 of shape (pairs, 2)."""
         rows = zip(self.query_ids, self.documents, strict=True)
         return np.array([(query, document) for query, own in rows for document in own], dtype=np.int64)
@@ -205,7 +206,7 @@ def _reranker(options: BenchOptions) -> tuple[rerankers.Reranker, nn.Module]:
     return encoder, encoder.model
 
 
-def _logits(encoder: rerankers.Reranker, dataset: Dataset, pairs: np.ndarray) -> np.ndarray:
+def _logits(encoder: rerankers.Reranker, dataset: Dataset, pairs: Ints) -> Floats:
     texts = [(dataset.queries[int(query)], dataset.documents[int(document)]) for query, document in pairs]
     return encoder.score(texts, batch_size=ScoringOptions().score_batch_size)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from bistill.arrays import Ints
 from bistill.data.prepare.near_texts import GRAM, Rarity, grams, near_clusters
 from bistill.data.queries.same_text import normalised_form, same_text, without_invisible
 
@@ -27,8 +28,8 @@ class Duplicates:
         near: int64 of shape (n,): lowest id of the cluster of nearly equal texts; joins ``exact`` clusters.
     """
 
-    exact: np.ndarray
-    near: np.ndarray
+    exact: Ints
+    near: Ints
 
     @property
     def exact_count(self) -> int:

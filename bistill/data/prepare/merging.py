@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from bistill.arrays import Ints
 from bistill.data.prepare.duplicates import Duplicates
 from bistill.data.records import Record
 
@@ -132,7 +131,7 @@ def split_shares(
 
 
 def regroup(
-    queries: Sequence[JudgedQuery], clusters: np.ndarray, split_of: Mapping[int, str]
+    queries: Sequence[JudgedQuery], clusters: Ints, split_of: Mapping[int, str]
 ) -> dict[str, list[JudgedQuery]]:
     """Queries of each split, in order of appearance."""
     splits: dict[str, list[JudgedQuery]] = defaultdict(list)
@@ -141,7 +140,7 @@ def regroup(
     return dict(splits)
 
 
-def _add(judged: JudgedQuery, record: Record, offset: int, representative: np.ndarray) -> None:
+def _add(judged: JudgedQuery, record: Record, offset: int, representative: Ints) -> None:
     for labels, ids, values in (
         (judged.positives, record.positives, record.positive_labels),
         (judged.negatives, record.negatives, record.negative_labels),

@@ -15,6 +15,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+from bistill.arrays import Flags, Ints, Keys
 
 GRAM: Final = 5
 # Odd numbers without a pattern; the last two are of MurmurHash3's 64-bit finaliser (Appleby 2011).
@@ -30,7 +33,7 @@ AT_ONCE: Final = 16_384
 KEPT: Final = 256
 
 
-def grams(text: str) -> np.ndarray:
+def grams(text: str) -> Keys:
     """Hashes of the different character 5-grams of a text, rising, uint64; of the whole text where it is shorter.
 
     Different grams share a hash with a chance of about 2^-64.
@@ -52,7 +55,7 @@ def grams(text: str) -> np.ndarray:
     return hashes[new]
 
 
-def jaccard_of_grams(left: np.ndarray, right: np.ndarray) -> float:
+def jaccard_of_grams(left: Keys, right: Keys) -> float:
     """Size of the intersection over size of the union of two ``grams``."""
     both = np.sort(np.concatenate([left, right]), kind="stable")
     common = int((both[1:] == both[:-1]).sum())
@@ -65,11 +68,11 @@ class Rarity:
     def __init__(self) -> None:
         self._counts = np.zeros(COUNTED, dtype=np.uint32)
 
-    def add(self, own: np.ndarray) -> None:
+    def add(self, own: Keys) -> None:
         """Count the grams of one more text."""
         self._counts[(own & np.uint64(COUNTED - 1)).astype(np.int64)] += 1  # a place once, whatever shares it
 
-    def rarest(self, own: np.ndarray, count: int) -> np.ndarray:
+    def rarest(self, own: Keys, count: int) -> Keys:
         """Keys of the ``count`` rarest grams of a text, uint64, without those that no other text has.
 
         The order is that of the keys, which is the same for all texts.
@@ -93,15 +96,15 @@ class Meetings(NamedTuple):
         groups: number of grams.
     """
 
-    ends: np.ndarray
-    places: np.ndarray
-    starts: np.ndarray
-    group: np.ndarray
-    members: np.ndarray
+    ends: Ints
+    places: Ints
+    starts: Ints
+    group: Ints
+    members: npt.NDArray[np.int32]
     groups: int
 
     @classmethod
-    def of(cls, keys: list[np.ndarray]) -> Meetings:
+    def of(cls, keys: list[Keys]) -> Meetings:
         """The meetings of texts with these ``Rarity.rarest`` grams; grams of a single text are left out."""
         texts = np.repeat(np.arange(len(keys), dtype=np.int32), [len(own) for own in keys])
         joined = np.concatenate([np.empty(0, dtype=np.uint64), *keys])
@@ -143,17 +146,17 @@ class Clusters:
             self.label[moved] = large
             self._members.setdefault(large, [large]).extend(moved)
 
-    def lowest(self) -> np.ndarray:
+    def lowest(self) -> Ints:
         """Lowest member of each item's set, int64 of shape (n,)."""
         first = np.full(len(self.label), len(self.label), dtype=np.int64)
         np.minimum.at(first, self.label, np.arange(len(self.label)))
-        found: np.ndarray = first[self.label]
+        found: Ints = first[self.label]
         return found
 
 
 def near_clusters(
     texts: Callable[[int], str], count: int, rarity: Rarity, threshold: float, advance: Callable[[int], None]
-) -> np.ndarray:
+) -> Ints:
     """Lowest text of each text's cluster, the connected components of all pairs of at least a similarity.
 
     Args:
@@ -176,7 +179,7 @@ def near_clusters(
     return _Search(texts, sizes, bitmaps, Meetings.of(keys), threshold).clusters(advance)
 
 
-def _bitmap(own: np.ndarray) -> np.ndarray:
+def _bitmap(own: Keys) -> Keys:
     """Of each class of grams whether a text has an odd number of them: uint64 of shape (BITMAP_BITS / 64,).
 
     Two such bitmaps differ in at most as many bits as the sets differ in grams.
@@ -191,8 +194,8 @@ class _Search:
     def __init__(
         self,
         texts: Callable[[int], str],
-        sizes: np.ndarray,
-        bitmaps: np.ndarray,
+        sizes: Ints,
+        bitmaps: Keys,
         meetings: Meetings,
         threshold: float,
     ) -> None:
@@ -203,7 +206,7 @@ class _Search:
         self._one_set = np.ones(meetings.groups, dtype=bool)
         self._met = np.zeros(len(sizes), dtype=bool)
 
-    def clusters(self, advance: Callable[[int], None]) -> np.ndarray:
+    def clusters(self, advance: Callable[[int], None]) -> Ints:
         """``near_clusters``."""
         for number in range(len(self._sizes)):
             self._place(number)
@@ -231,7 +234,7 @@ class _Search:
         self._join(number, others)
         self._one_set[group] &= label[firsts] == label[number]
 
-    def _join(self, number: int, others: np.ndarray) -> None:
+    def _join(self, number: int, others: Ints) -> None:
         """Compare a text with others and unite it with those that are nearly equal."""
         for start in range(0, len(others), AT_ONCE):
             for other in self._possible(number, others[start : start + AT_ONCE]).tolist():
@@ -240,7 +243,7 @@ class _Search:
                 if jaccard_of_grams(self._grams(other), self._grams(number)) >= self._threshold:
                     self._sets.join(other, number)
 
-    def _possible(self, number: int, others: np.ndarray) -> np.ndarray:
+    def _possible(self, number: int, others: Ints) -> Ints:
         """The others of another set whose sizes and bitmaps allow the similarity."""
         others = others[self._sets.label[others] != self._sets.label[number]]
         mine, sizes = self._sizes[number], self._sizes[others]
@@ -248,5 +251,6 @@ class _Search:
         others, sizes = others[fit], sizes[fit]
         both = sizes + mine
         most = both - 2 * np.ceil(self._threshold / (1 + self._threshold) * both - 1e-9)
-        differing = np.bitwise_count(self._bitmaps[others] ^ self._bitmaps[number]).sum(axis=1, dtype=np.int64)
-        return others[differing <= most]
+        differing: Ints = np.bitwise_count(self._bitmaps[others] ^ self._bitmaps[number]).sum(axis=1, dtype=np.int64)
+        near: Flags = differing <= most
+        return others[near]

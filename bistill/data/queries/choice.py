@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from bistill.arrays import Ints
 from bistill.data.sampling import subset
 from bistill.data.store.dataset import Dataset
 from bistill.errors import DataError, OptionError
 
 
-def answered(dataset: Dataset) -> np.ndarray:
+def answered(dataset: Dataset) -> Ints:
     """Rising ids of the queries with a positive, int64.
 
     Raises:
@@ -25,7 +26,7 @@ def answered(dataset: Dataset) -> np.ndarray:
     return dataset.with_positive
 
 
-def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
+def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> Ints:
     """Rising ids of ``count`` queries, with a positive or without, all where ``count`` is None or larger; int64.
 
     Args:
@@ -50,7 +51,7 @@ def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> np.nda
     return ids
 
 
-def with_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
+def with_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> Ints:
     """Rising ids of ``count`` queries with a positive, all of them where ``count`` is None or larger; int64.
 
     Arguments as of ``queries``.
@@ -62,7 +63,7 @@ def with_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> 
     return ids[subset(seed, name, len(ids), count)]
 
 
-def without_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> np.ndarray:
+def without_positive(dataset: Dataset, seed: int, name: str, count: int | None) -> Ints:
     """Rising ids of queries without a positive: as large a part of them as ``count`` is of the queries with one; int64.
 
     Args:
@@ -76,7 +77,7 @@ def without_positive(dataset: Dataset, seed: int, name: str, count: int | None) 
     return ids[subset(seed, f"{name}, without a positive", len(ids), share)]
 
 
-def chosen_for_lists(dataset: Dataset, query_ids: np.ndarray) -> str:
+def chosen_for_lists(dataset: Dataset, query_ids: Ints) -> str:
     """As ``chosen``, and what becomes of the queries without a positive, where there are any."""
     without = len(dataset) - len(dataset.with_positive)
     if not without:
@@ -87,7 +88,7 @@ def chosen_for_lists(dataset: Dataset, query_ids: np.ndarray) -> str:
     )
 
 
-def chosen(dataset: Dataset, query_ids: np.ndarray) -> str:
+def chosen(dataset: Dataset, query_ids: Ints) -> str:
     """How many of the queries and of the rows of a file are used: "2,000 of 9,120 queries, 3,153 of 14,379 rows"."""
     rows = dataset.rows()
     return f"{len(query_ids):,} of {len(dataset):,} queries, {int(rows[query_ids].sum()):,} of {int(rows.sum()):,} rows"

@@ -10,6 +10,7 @@ from typing import overload
 
 import numpy as np
 
+from bistill.arrays import Floats, Ints, Keys
 from bistill.data.store.texts import fingerprint_of_texts, keys_of, windows
 
 
@@ -39,11 +40,11 @@ class Copies:
         """Documents that are the same text as an earlier one."""
         return len(self.first) - len(self.different)
 
-    def numbers(self, documents: np.ndarray) -> np.ndarray:
+    def numbers(self, documents: Ints) -> Ints:
         """Place in ``different`` of the text of each document, int64 of the same shape."""
         return np.searchsorted(self.different, self.first[documents])
 
-    def find(self, texts: Sequence[str]) -> np.ndarray:
+    def find(self, texts: Sequence[str]) -> Ints:
         """The first document that is the same text as each of some texts, int64; -1 where none is."""
         keys = keys_of(texts)
         if not len(self._keys):
@@ -52,9 +53,7 @@ class Copies:
         return np.where(self._keys[places] == keys, self._firsts[places], -1)
 
 
-def ranked_without_own(
-    search: Callable[[int], tuple[np.ndarray, np.ndarray]], own: np.ndarray, depth: int
-) -> tuple[np.ndarray, np.ndarray]:
+def ranked_without_own(search: Callable[[int], tuple[Ints, Floats]], own: Ints, depth: int) -> tuple[Ints, Floats]:
     """The first ``depth`` documents of each query that are not its own text; the search is asked for one more.
 
     Args:
@@ -74,7 +73,7 @@ def ranked_without_own(
     return ids, np.where(ids >= 0, np.take_along_axis(scores, order, axis=1), np.float32(-np.inf))
 
 
-def without_own(ids: np.ndarray, own: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def without_own(ids: Ints, own: Ints, depth: int) -> tuple[Ints, Ints]:
     """The first ``depth`` ids of each row without the one of ``own``, -1 at the end of a row that has fewer; and the
     column that each was in: both int64 of shape (rows, at most depth). Arguments as of ``ranked_without_own``."""
     there = (ids != own[:, None]) & (ids >= 0)
@@ -91,14 +90,14 @@ class Selection(Sequence[str]):
         ids: of the chosen ones in ``texts``, int64 of shape (n,).
     """
 
-    def __init__(self, texts: Sequence[str], ids: np.ndarray) -> None:
+    def __init__(self, texts: Sequence[str], ids: Ints) -> None:
         self._texts, self.ids = texts, ids
         self._fingerprint: str | None = None
 
     @property
-    def keys(self) -> np.ndarray:
+    def keys(self) -> Keys:
         """The ``text_key`` of each text, uint64 of shape (n,)."""
-        found: np.ndarray = keys_of(self._texts)[self.ids]
+        found: Keys = keys_of(self._texts)[self.ids]
         return found
 
     def __len__(self) -> int:
@@ -114,7 +113,7 @@ class Selection(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return (self._texts[int(row)] for row in self.ids)
 
-    def take(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+    def take(self, ids: Sequence[int] | Ints) -> list[str]:
         """Texts of ids, in the order of the ids."""
         return [self[int(item)] for item in ids]
 

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from bistill import artifacts
+from bistill.arrays import Keys
 from bistill.data.queries.same_text import text_key
 from bistill.data.read.rejections import Rejections, set_aside
 from bistill.data.read.validation import LabelScale
@@ -84,8 +85,8 @@ class Built:
 class _Keys(NamedTuple):
     """The ``text_key`` of each query and of each document, uint64."""
 
-    queries: np.ndarray
-    documents: np.ndarray
+    queries: Keys
+    documents: Keys
 
 
 class _Ids:
@@ -110,7 +111,7 @@ class _Ids:
         return int(self.database.execute(self.select, (digest,)).fetchone()[0])
 
     @property
-    def keys(self) -> np.ndarray:
+    def keys(self) -> Keys:
         """The ``text_key`` of each text so far, uint64."""
         return np.frombuffer(bytes(self._keys), dtype=np.uint64)
 
@@ -256,7 +257,7 @@ def _write_records(
     _write_keys(folder / artifacts.DOCUMENTS_FILE, keys.documents)
 
 
-def _write_keys(texts: Path, keys: np.ndarray) -> None:
+def _write_keys(texts: Path, keys: Keys) -> None:
     np.save(keys_file(texts), keys, allow_pickle=False)
 
 

@@ -8,6 +8,7 @@ from typing import overload
 
 import numpy as np
 
+from bistill.arrays import Ints, Keys
 from bistill.data.queries.copies import Copies, Selection
 from bistill.data.store.texts import digest, fingerprint_of_texts, keys_of, windows
 
@@ -28,7 +29,7 @@ class Corpus(Sequence[str]):
         self._fingerprint: str | None = None
 
     @cached_property
-    def keys(self) -> np.ndarray:
+    def keys(self) -> Keys:
         """The ``text_key`` of each document, uint64 of shape (n,)."""
         return np.concatenate([keys_of(self.own), keys_of(self.further)[self._added]])
 
@@ -58,7 +59,7 @@ class Corpus(Sequence[str]):
         yield from self.own
         yield from (self.further[int(row)] for row in self._added)
 
-    def take(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+    def take(self, ids: Sequence[int] | Ints) -> list[str]:
         """Texts of ids, in the order of the ids.
 
         Raises:

@@ -10,6 +10,7 @@ from typing import Any, Final, overload
 import numpy as np
 
 from bistill import artifacts
+from bistill.arrays import Ints
 from bistill.data.records import Record
 from bistill.data.store.texts import Column, Mapped, Texts
 
@@ -56,16 +57,16 @@ class Dataset(Sequence[Record]):
         return (self._record(item) for item in range(len(self)))
 
     @cached_property
-    def with_positive(self) -> np.ndarray:
+    def with_positive(self) -> Ints:
         """Rising ids of the queries with a positive, int64: those that lists and rankings are made of."""
         return np.flatnonzero(self._columns[0].lengths())
 
     @property
-    def without_positive(self) -> np.ndarray:
+    def without_positive(self) -> Ints:
         """Rising ids of the other queries, int64."""
         return np.setdiff1d(np.arange(len(self)), self.with_positive, assume_unique=True)
 
-    def rows(self) -> np.ndarray:
+    def rows(self) -> Ints:
         """How many rows of the file each query has, those set aside not counted: int64 of shape (queries,)."""
         return Column(self._mapped, "rows").numbers()
 

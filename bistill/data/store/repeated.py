@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from bistill.arrays import Keys
 
 
 @dataclass
@@ -32,7 +32,7 @@ class LeftOut:
 
 
 def judged_once(
-    query: int, positives: dict[int, float], negatives: dict[int, float], keys: np.ndarray, left_out: LeftOut
+    query: int, positives: dict[int, float], negatives: dict[int, float], keys: Keys, left_out: LeftOut
 ) -> dict[int, float]:
     """The negatives of a query without those that are the text of a positive, of an earlier one or of the query.
 

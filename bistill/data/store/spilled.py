@@ -6,9 +6,10 @@ import mmap
 import os
 import tempfile
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from bistill import artifacts
 from bistill.data.store.texts import release
@@ -22,7 +23,7 @@ class Spilled:
     """Copies of arrays in one file of the cache folder, which nobody else sees and which ends with the process.
 
     Args:
-        arrays: of numbers or truth values, in any shapes.
+        arrays: of numbers or truth values, in any shapes: each of a kind of its own.
 
     Attributes:
         arrays: the same, read-only.
@@ -31,7 +32,7 @@ class Spilled:
         ArtifactError: the cache folder cannot be written, as when its disk is full.
     """
 
-    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+    def __init__(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
         places = _places(arrays)
         self._map = _mapped(arrays, places) if any(array.size for array in arrays) else None
         content = b"" if self._map is None else self._map
@@ -43,13 +44,13 @@ class Spilled:
             release(self._map)
 
 
-def _places(arrays: Sequence[np.ndarray]) -> list[int]:
+def _places(arrays: Sequence[npt.NDArray[Any]]) -> list[int]:
     """Where each array begins, in bytes."""
     sizes = [-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in arrays]
     return [sum(sizes[:number]) for number in range(len(sizes))]
 
 
-def _mapped(arrays: Sequence[np.ndarray], places: Sequence[int]) -> mmap.mmap:
+def _mapped(arrays: Sequence[npt.NDArray[Any]], places: Sequence[int]) -> mmap.mmap:
     """A map of a new file with the arrays at these places."""
     folder = artifacts.cache_dir()
     try:
@@ -69,7 +70,7 @@ def _mapped(arrays: Sequence[np.ndarray], places: Sequence[int]) -> mmap.mmap:
         ) from error
 
 
-def _view(content: mmap.mmap | bytes, array: np.ndarray, place: int) -> np.ndarray:
+def _view(content: mmap.mmap | bytes, array: npt.NDArray[Any], place: int) -> npt.NDArray[Any]:
     if not array.size:
         empty = np.empty(array.shape, dtype=array.dtype)
         empty.flags.writeable = False

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from bistill import artifacts
+from bistill.arrays import Ints, Keys
 from bistill.data.queries.same_text import text_key
 from bistill.errors import ArtifactError
 
@@ -101,7 +102,7 @@ class Column:
 
     def __init__(self, mapped: Mapped, name: str) -> None:
         self.chunks = mapped.table.column(name).chunks
-        self.rows = mapped.table.num_rows
+        self.rows: int = mapped.table.num_rows
         self._mapped = mapped
         self._reads = 0
 
@@ -113,15 +114,15 @@ class Column:
             self._mapped.release()
         return value
 
-    def lengths(self) -> np.ndarray:
+    def lengths(self) -> Ints:
         """How many items each value of a column of lists has: int64 of shape (rows,)."""
         return self._joined(chunk.value_lengths() for chunk in self.chunks)
 
-    def numbers(self) -> np.ndarray:
+    def numbers(self) -> Ints:
         """The values of a column of whole numbers: int64 of shape (rows,)."""
         return self._joined(self.chunks)
 
-    def _joined(self, parts: Iterable[pa.Array]) -> np.ndarray:
+    def _joined(self, parts: Iterable[pa.Array]) -> Ints:
         joined = np.concatenate([np.empty(0, dtype=np.int64), *(part.to_numpy(zero_copy_only=False) for part in parts)])
         self._mapped.release()
         return joined
@@ -133,10 +134,10 @@ class Texts(Sequence[str]):
     def __init__(self, file: Path) -> None:
         self.file = file
         self._column = Column(Mapped(file), "text")
-        self._keys: np.ndarray | None = None
+        self._keys: Keys | None = None
 
     @property
-    def keys(self) -> np.ndarray:
+    def keys(self) -> Keys:
         """The ``text_key`` of each text, uint64 of shape (n,): memory-mapped where they lie beside the texts."""
         if self._keys is None:
             stored = keys_file(self.file)
@@ -144,12 +145,12 @@ class Texts(Sequence[str]):
         return self._keys
 
     @property
-    def rows(self) -> np.ndarray:
+    def rows(self) -> Ints:
         """How many rows of the file hold each text, int64 of shape (n,); 1 where a text stands for what is judged."""
         stored = rows_file(self.file)
         if not stored.exists():
             return np.ones(len(self), dtype=np.int64)
-        found: np.ndarray = np.load(stored, mmap_mode="r", allow_pickle=False)
+        found: Ints = np.load(stored, mmap_mode="r", allow_pickle=False)
         return found
 
     def __len__(self) -> int:
@@ -168,7 +169,7 @@ class Texts(Sequence[str]):
         for batch in self.batches(BATCH_ROWS):
             yield from batch
 
-    def take(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+    def take(self, ids: Sequence[int] | Ints) -> list[str]:
         """Texts of ids, in the order of the ids."""
         return [self._text(self._checked(int(item))) for item in ids]
 
@@ -199,13 +200,13 @@ def rows_file(file: Path) -> Path:
     return file.with_name(file.name + artifacts.ROWS_SUFFIX)
 
 
-def keys_of(texts: Sequence[str]) -> np.ndarray:
+def keys_of(texts: Sequence[str]) -> Keys:
     """The ``text_key`` of each text, uint64 of shape (n,); those that the texts carry with them are not made again."""
     carried = getattr(texts, "keys", None)
     return carried if isinstance(carried, np.ndarray) else _keys(texts)
 
 
-def _keys(texts: Iterable[str]) -> np.ndarray:
+def _keys(texts: Iterable[str]) -> Keys:
     return np.frombuffer(b"".join(map(text_key, texts)), dtype=np.uint64)
 
 

@@ -13,6 +13,8 @@ from typing import Final
 
 import numpy as np
 
+from bistill.arrays import Doubles, Ints, Reals
+
 RESAMPLES: Final = 10_000
 CONFIDENCE: Final = 0.95
 # Numbers held at once, 8 bytes each.
@@ -34,7 +36,7 @@ class Interval:
     high: float
 
 
-def counts(stream: np.random.Generator, items: int, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+def counts(stream: np.random.Generator, items: int, resamples: int = RESAMPLES) -> Iterator[Ints]:
     """How often each resample holds each item, in blocks: int64 of shape (some resamples, items), each row's sum items.
 
     Args:
@@ -49,7 +51,7 @@ def counts(stream: np.random.Generator, items: int, resamples: int = RESAMPLES) 
         yield np.bincount(drawn.ravel(), minlength=rows * items).reshape(rows, items)
 
 
-def means(values: np.ndarray, stream: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
+def means(values: Reals, stream: np.random.Generator, resamples: int = RESAMPLES) -> Doubles:
     """Means of resampled rows.
 
     Args:
@@ -64,9 +66,7 @@ def means(values: np.ndarray, stream: np.random.Generator, resamples: int = RESA
     return np.concatenate([block @ values / rows for block in counts(stream, rows, resamples)])
 
 
-def interval(
-    value: float, lows: np.ndarray, highs: np.ndarray | None = None, *, confidence: float = CONFIDENCE
-) -> Interval:
+def interval(value: float, lows: Reals, highs: Reals | None = None, *, confidence: float = CONFIDENCE) -> Interval:
     """The interval of a figure from its values on resamples: two order statistics, the outer neighbours.
 
     Args:
@@ -82,8 +82,8 @@ def interval(
 
 
 def paired(
-    first: np.ndarray,
-    second: np.ndarray,
+    first: Reals,
+    second: Reals,
     stream: np.random.Generator,
     resamples: int = RESAMPLES,
     *,
@@ -113,9 +113,9 @@ def paired(
 
 
 def gap_closed(
-    base: np.ndarray,
-    student: np.ndarray,
-    teacher: np.ndarray,
+    base: Reals,
+    student: Reals,
+    teacher: Reals,
     stream: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> Interval | None:

@@ -7,12 +7,14 @@ from typing import Final
 
 import numpy as np
 
+from bistill.arrays import Floats, Ints
+
 # Blocks of the exact ranking: their scores (float32) take 16 MiB, whatever the number of documents.
 QUERY_BLOCK: Final = 256
 DOCUMENT_BLOCK: Final = 16_384
 
 
-def pair_cosines(queries: np.ndarray, documents: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def pair_cosines(queries: Floats, documents: Floats, rows: Ints, columns: Ints) -> Floats:
     """Cosines of (query, document) pairs, in blocks: the vectors of all pairs are never held at once.
 
     Args:
@@ -32,8 +34,8 @@ def pair_cosines(queries: np.ndarray, documents: np.ndarray, rows: np.ndarray, c
 
 
 def top_documents(
-    queries: np.ndarray, documents: np.ndarray, depth: int, *, advance: Callable[[int], None] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+    queries: Floats, documents: Floats, depth: int, *, advance: Callable[[int], None] | None = None
+) -> tuple[Ints, Floats]:
     """The documents of highest inner product for each query, exactly, in blocks: no full matrix is held.
 
     Args:
@@ -57,7 +59,7 @@ def top_documents(
     return ids, scores
 
 
-def _top_of_block(queries: np.ndarray, documents: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def _top_of_block(queries: Floats, documents: Floats, depth: int) -> tuple[Ints, Floats]:
     best_ids = np.empty((len(queries), 0), dtype=np.int64)
     best_scores = np.empty((len(queries), 0), dtype=np.float32)
     for start in range(0, len(documents), DOCUMENT_BLOCK):
@@ -70,7 +72,7 @@ def _top_of_block(queries: np.ndarray, documents: np.ndarray, depth: int) -> tup
     return best_ids, best_scores
 
 
-def top_columns(scores: np.ndarray, depth: int) -> np.ndarray:
+def top_columns(scores: Floats, depth: int) -> Ints:
     """Columns of the ``depth`` highest of some scores, falling; equal ones by column, also where the cut parts them.
 
     Args:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bistill.arrays import Doubles, Reals
+
 
 @dataclass(frozen=True, slots=True)
 class Separation:
@@ -39,17 +41,18 @@ class Separation:
     auc: float
 
 
-def linear_score(cosine: np.ndarray) -> np.ndarray:
-    """``(cosine + 1) / 2``, cut to 0..1 since a float32 cosine may pass 1 by a rounding error; same shape."""
+def linear_score(cosine: Reals) -> Doubles:
+    """``(cosine + 1) / 2``, cut to 0..1 since a float32 cosine may pass 1 by a rounding error;
+    float64 of the same shape."""
     return np.clip((np.asarray(cosine, dtype=np.float64) + 1) / 2, 0.0, 1.0)
 
 
-def sigmoid(logit: np.ndarray) -> np.ndarray:
+def sigmoid(logit: Reals) -> Doubles:
     """``1 / (1 + exp(-logit))`` without overflow, float64 of the same shape."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, dtype=np.float64)))
 
 
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+def auc(positive: Reals, negative: Reals) -> float:
     """Area under the ROC curve from all pairs of scores (Mann-Whitney U), equal scores counting half.
 
     ``(#(p > n) + 0.5 * #(p = n)) / (#p * #n)`` over scores p of relevant and n of irrelevant pairs.
@@ -70,7 +73,7 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((below + not_above) / (2 * len(high) * len(low)))
 
 
-def separation(positive: np.ndarray, negative: np.ndarray) -> Separation:
+def separation(positive: Reals, negative: Reals) -> Separation:
     """Means, spreads, margin, variance and AUC of scores of relevant (p,) and irrelevant (n,) pairs."""
     high, low = np.asarray(positive, dtype=np.float64).ravel(), np.asarray(negative, dtype=np.float64).ravel()
     mean_high, std_high = _mean_and_std(high)
@@ -88,7 +91,7 @@ def separation(positive: np.ndarray, negative: np.ndarray) -> Separation:
     )
 
 
-def histogram(scores: np.ndarray, bins: int) -> list[int]:
+def histogram(scores: Reals, bins: int) -> list[int]:
     """Number of scores in each of ``bins`` equal parts of 0..1.
 
     A score on an edge belongs to the part above it, 1 to the last; scores outside and those that are no numbers are
@@ -97,7 +100,7 @@ def histogram(scores: np.ndarray, bins: int) -> list[int]:
     return [int(count) for count in np.histogram(scores, bins=bins, range=(0, 1))[0]]
 
 
-def query_margins(positive: Sequence[np.ndarray], negative: Sequence[np.ndarray]) -> np.ndarray:
+def query_margins(positive: Sequence[Reals], negative: Sequence[Reals]) -> Doubles:
     """Mean positive score minus mean negative score of each query; nan where a query lacks one side.
 
     Args:
@@ -123,7 +126,7 @@ def margin_ceiling(mean_negative_cosine: float) -> float:
     return 0.5 * (1 - abs(mean_negative_cosine))
 
 
-def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
+def _mean_and_std(values: Reals) -> tuple[float, float]:
     """Mean and population standard deviation; nan of nothing, without numpy's warning."""
     if not len(values):
         return math.nan, math.nan

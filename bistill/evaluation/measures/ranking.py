@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from bistill.arrays import Ints, Reals
+
 GAIN_SCALE: Final = 100
 
 # Queries whose rankings are text at once, up to 100 KiB each.
@@ -66,7 +68,7 @@ class Rankings(Mapping[str, dict[str, float]]):
     """
 
     def __init__(
-        self, query_ids: Iterable[int], documents: Sequence[Any] | np.ndarray, scores: Sequence[Any] | np.ndarray
+        self, query_ids: Iterable[int], documents: Sequence[Any] | Ints, scores: Sequence[Any] | Reals
     ) -> None:
         self._rows = {str(query): row for row, query in enumerate(query_ids)}
         self._documents, self._scores = documents, scores

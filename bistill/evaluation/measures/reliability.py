@@ -12,6 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from bistill.arrays import Flags, Reals
+
 BINS: Final = 15
 
 
@@ -53,7 +55,7 @@ class Reliability:
     bins: tuple[Bin, ...]
 
 
-def reliability(probabilities: np.ndarray, relevant: np.ndarray, bins: int = BINS) -> Reliability:
+def reliability(probabilities: Reals, relevant: Flags, bins: int = BINS) -> Reliability:
     """Calibration error, Brier score and reliability table.
 
     Args:

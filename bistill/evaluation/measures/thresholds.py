@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from bistill.arrays import Doubles, Flags, Ints, Reals
+
 # Precision and recall that the thresholds named after them must reach.
 PRECISION: Final = 0.95
 RECALL: Final = 0.95
@@ -37,13 +39,13 @@ class Threshold:
 class Curve:
     """What every threshold gives: all of shape (different scores,), thresholds falling."""
 
-    thresholds: np.ndarray
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
+    thresholds: Doubles
+    precision: Doubles
+    recall: Doubles
+    f1: Doubles
 
 
-def curve(scores: np.ndarray, relevant: np.ndarray) -> Curve:
+def curve(scores: Reals, relevant: Flags) -> Curve:
     """Precision, recall and F1 at every different score.
 
     Args:
@@ -56,7 +58,7 @@ def curve(scores: np.ndarray, relevant: np.ndarray) -> Curve:
     return Curve(ordered.thresholds, precision, recall, f1)
 
 
-def choose(scores: np.ndarray, relevant: np.ndarray) -> dict[str, Threshold | None]:
+def choose(scores: Reals, relevant: Flags) -> dict[str, Threshold | None]:
     """Three thresholds, each None where there is none.
 
     ``best_f1``: the highest F1, the highest threshold among equals. ``precision_95``: the lowest threshold whose
@@ -73,9 +75,7 @@ def choose(scores: np.ndarray, relevant: np.ndarray) -> dict[str, Threshold | No
     return {name: _threshold(found, int(place[0])) for name, place in zip(NAMES, places, strict=True)}
 
 
-def resampled(
-    scores: np.ndarray, relevant: np.ndarray, queries: np.ndarray, draws: Iterable[np.ndarray]
-) -> dict[str, np.ndarray]:
+def resampled(scores: Reals, relevant: Flags, queries: Ints, draws: Iterable[Ints]) -> dict[str, Doubles]:
     """The thresholds of ``choose`` on resamples of the queries, each query with all its pairs.
 
     Args:
@@ -90,7 +90,7 @@ def resampled(
     ordered = _Ordered(scores, relevant)
     thresholds = np.append(ordered.thresholds, np.inf)  # place -1 is none
     step = max(1, BLOCK // max(len(ordered.order), 1))
-    found: list[list[np.ndarray]] = []
+    found: list[list[Doubles]] = []
     for block in draws:
         for start in range(0, len(block), step):
             true, counted = ordered.cumulative(block[start : start + step, queries[ordered.order]])
@@ -102,7 +102,7 @@ def resampled(
 class _Ordered:
     """Pairs by falling score, equal scores together."""
 
-    def __init__(self, scores: np.ndarray, relevant: np.ndarray) -> None:
+    def __init__(self, scores: Reals, relevant: Flags) -> None:
         values = np.asarray(scores, dtype=np.float64)
         assert values.shape == np.shape(relevant) and values.ndim == 1
         self.order = np.argsort(-values, kind="stable")
@@ -111,13 +111,13 @@ class _Ordered:
         self._ends = np.flatnonzero(np.append(np.diff(falling) != 0, True)) if len(falling) else np.empty(0, np.int64)
         self.thresholds = falling[self._ends]
 
-    def cumulative(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def cumulative(self, weights: Ints | Doubles) -> tuple[Doubles, Doubles]:
         """Relevant pairs and all pairs at or above each threshold, (rows, thresholds), of weights (rows, pairs)."""
         true = np.cumsum(weights * self._relevant, axis=1)[:, self._ends]
         return true, np.cumsum(weights, axis=1, dtype=np.float64)[:, self._ends]
 
 
-def _figures(true: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _figures(true: Doubles, counted: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     """Precision, recall and F1 of each row and threshold; 0 where nothing counts or nothing is relevant."""
     total = true[:, -1:]
     precision = true / np.maximum(counted, 1)
@@ -125,7 +125,7 @@ def _figures(true: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndar
     return precision, recall, 2 * true / np.maximum(counted + total, 1)
 
 
-def _places(precision: np.ndarray, recall: np.ndarray, f1: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, ...]:
+def _places(precision: Doubles, recall: Doubles, f1: Doubles, present: Flags) -> tuple[Ints, ...]:
     """Place of each threshold of ``NAMES`` in each row, among falling ones; -1 where there is none."""
     exact, whole = present & (precision >= PRECISION), present & (recall >= RECALL)
     best = np.argmax(np.where(present, f1, -1), axis=1)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bistill.arrays import Floats
 from bistill.evaluation.measures import margins
 from bistill.evaluation.questions import Pairs, Questions
 from bistill.evaluation.scores import EncoderScores, RerankedScores
@@ -97,7 +98,7 @@ def report(
     }
 
 
-def _best_rows(pairs: Pairs, cosines: np.ndarray, queries: int) -> dict[int, int]:
+def _best_rows(pairs: Pairs, cosines: Floats, queries: int) -> dict[int, int]:
     """Query row -> row of its pair of highest cosine, the first of equal ones."""
     starts = pairs.of_queries(np.arange(len(pairs)), queries)
     return {query: int(rows[np.argmax(cosines[rows])]) for query, rows in enumerate(starts) if len(rows)}

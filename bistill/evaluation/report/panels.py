@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from bistill.arrays import Reals
 from bistill.evaluation import separation
 from bistill.evaluation.measures import thresholds
 from bistill.evaluation.measures.margins import linear_score
@@ -40,7 +41,7 @@ def scores(
     axes: Axes,
     student: EncoderScores,
     base: EncoderScores | None,
-    scale: Callable[[np.ndarray], np.ndarray] = linear_score,
+    scale: Callable[[Reals], Reals] = linear_score,
     name: str = "score = (cosine + 1) / 2",
 ) -> None:
     """Shares of pairs by score; the student filled, the base model as dashed outlines."""

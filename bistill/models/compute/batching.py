@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bistill.arrays import Ints, Tokens
+
 # The model's inputs of one text by name, each int32 of shape (tokens,).
-Encoding = dict[str, np.ndarray]
+Encoding = dict[str, Tokens]
 
 # A bucket ends where a text is shorter than this share of its longest: short texts are not padded to long ones.
 MINIMUM_FILL = 0.8
@@ -53,7 +55,7 @@ def cut_texts(what: str, cut: int, total: int, max_len: int) -> str:
     return f"{what}: {cut:,} of {total:,} texts have more than {max_len} tokens and are cut there; `max_len` sets it"
 
 
-def lengths(encodings: Sequence[Encoding]) -> np.ndarray:
+def lengths(encodings: Sequence[Encoding]) -> Ints:
     """Tokens of each encoding, int64 of shape (n,)."""
     return np.array([len(encoding["input_ids"]) for encoding in encodings], dtype=np.int64)
 
@@ -65,14 +67,14 @@ def most_tokens(device: torch.device, *, training: bool) -> int:
     return CPU_TRAINING_TOKENS if training else CPU_TOKENS
 
 
-def size(lengths: np.ndarray, *, packed: bool) -> int:
+def size(lengths: Ints, *, packed: bool) -> int:
     """Tokens that a group of texts costs: shape (n,) -> their sum, or without packing their padded number."""
     return int(lengths.sum() if packed else len(lengths) * lengths.max(initial=0))
 
 
 def buckets(
-    lengths: Sequence[int] | np.ndarray, *, max_items: int, max_tokens: int = MAX_TOKENS, packed: bool = False
-) -> list[np.ndarray]:
+    lengths: Sequence[int] | Ints, *, max_items: int, max_tokens: int = MAX_TOKENS, packed: bool = False
+) -> list[Ints]:
     """Groups of indices of similar length, the longest first, so that what cannot fit fails at once.
 
     Args:
@@ -87,7 +89,7 @@ def buckets(
     """
     lengths = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")
-    groups: list[np.ndarray] = []
+    groups: list[Ints] = []
     start = tokens = 0
     for stop, length in enumerate(lengths[order]):
         longest = lengths[order[start]]

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from bistill.arrays import Ints, Keys
 from bistill.errors import TrainingError
 from bistill.models.compute import packing
 
@@ -39,7 +40,7 @@ SHARED: Final = np.array([-1], dtype=np.int64)
 MURMUR: Final = 0x85EBCA6B - 2**32  # the first factor of MurmurHash3's finaliser, as a signed number
 
 
-def text_dropout(seed: int, texts: np.ndarray) -> AbstractContextManager[Any]:
+def text_dropout(seed: int, texts: Ints) -> AbstractContextManager[Any]:
     """Context of one forward in which dropout is a function of (seed, text, site, element).
 
     A site is the place of a dropout in the forward, counted over those that act. The elements of a text are numbered
@@ -80,7 +81,7 @@ _active = _Active()
 class _TextDropout(TorchFunctionMode):
     """Replaces ``functional.dropout`` where it acts, and switches off that of attention."""
 
-    def __init__(self, seed: int, texts: np.ndarray, first_site: int = 0) -> None:
+    def __init__(self, seed: int, texts: Ints, first_site: int = 0) -> None:
         super().__init__()
         self._seed, self._texts = seed, np.asarray(texts, dtype=np.int64)
         self._first_site = self._site = first_site
@@ -88,11 +89,11 @@ class _TextDropout(TorchFunctionMode):
     def __enter__(self) -> Any:
         self._site = self._first_site
         self._before, _active.mode = _active.mode, self
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call]  # torch's has no annotations
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         _active.mode = self._before
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # torch's has no annotations
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -133,7 +134,7 @@ class _TextDropout(TorchFunctionMode):
         return (x * mask.view(x.shape)).mul_(1 / (1 - p))
 
 
-def kept(keys: np.ndarray, x: Tensor, p: float, layout: packing.PackedLayout | None = None) -> Tensor:
+def kept(keys: Keys, x: Tensor, p: float, layout: packing.PackedLayout | None = None) -> Tensor:
     """Which elements stay: booleans of x's shape, on its device.
 
     Args:
@@ -168,7 +169,7 @@ def kept(keys: np.ndarray, x: Tensor, p: float, layout: packing.PackedLayout | N
     return mask
 
 
-def row_keys(seed: int, texts: np.ndarray, site: int) -> np.ndarray:
+def row_keys(seed: int, texts: Ints, site: int) -> Keys:
     """Keys of the rows at one site, mixed of (seed, text, site): uint64 of shape (n,).
 
     Texts that differ have keys that differ, at one site of one seed.
@@ -194,7 +195,7 @@ def _numbers(count: int, device: torch.device) -> Tensor:
     return torch.from_numpy(x.view(np.int32)).to(device)
 
 
-def _splitmix(x: np.ndarray) -> np.ndarray:
+def _splitmix(x: Keys) -> Keys:
     """One step of splitmix64 from each state, a bijection of uint64."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

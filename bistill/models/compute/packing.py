@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bistill import console
+from bistill.arrays import Ints
 from bistill.models.compute.precision import autocast
 from bistill.models.compute.primitives import row_size
 from bistill.models.files.loading import OFFSET_FAMILIES, longest_input
@@ -57,7 +58,7 @@ class PackedLayout:
         attended: whether a layer has asked for attention by this layout.
     """
 
-    def __init__(self, lengths: np.ndarray, device: torch.device) -> None:
+    def __init__(self, lengths: Ints, device: torch.device) -> None:
         self.lengths, self.device = np.asarray(lengths, dtype=np.int64), device
         self.tokens, self.longest = int(self.lengths.sum()), int(self.lengths.max())
         self.size = row_size(self.tokens) if device.type == "cpu" else self.tokens
@@ -102,7 +103,7 @@ class PackedLayout:
         cells = row.new_zeros(count * self.longest, row.shape[-1])
         return cells.index_copy(0, self._cells[: self.tokens], real).view(count, self.longest, -1)
 
-    def _moved(self, values: np.ndarray) -> Tensor:
+    def _moved(self, values: Ints) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
 
 
@@ -126,7 +127,7 @@ def packs(model: nn.Module, precision: Precision) -> bool:
     return known[precision]
 
 
-def where_possible(model: nn.Module, lengths: np.ndarray, precision: Precision) -> AbstractContextManager[None]:
+def where_possible(model: nn.Module, lengths: Ints, precision: Precision) -> AbstractContextManager[None]:
     """``packed``, or for a model that must see padded batches a context that does nothing."""
     return packed(model, lengths) if packs(model, precision) else nullcontext()
 
@@ -152,7 +153,7 @@ def current() -> PackedLayout | None:
 
 
 @contextmanager
-def packed(model: nn.Module, lengths: np.ndarray) -> Iterator[None]:
+def packed(model: nn.Module, lengths: Ints) -> Iterator[None]:
     """Context in which a transformer, called with a right-padded batch, runs on the row of its real tokens.
 
     Args:
@@ -239,7 +240,7 @@ def _say_padded(model: nn.Module, reason: object) -> None:
     console.say(f"{name} runs padded, which can cost half of the speed where texts differ in length: {reason}")
 
 
-def made_up_texts(config: Any, device: torch.device) -> tuple[np.ndarray, dict[str, Tensor]]:
+def made_up_texts(config: Any, device: torch.device) -> tuple[Ints, dict[str, Tensor]]:
     """Lengths and padded batch of four texts, the longest beyond a sliding window that is not too wide."""
     window = getattr(config, "sliding_window", None) or 0
     longest = min(longest_input(config), 24 + (2 * window if window <= WIDEST_TRIED else 0))
@@ -340,7 +341,8 @@ def _by_kernel(
     else:
         raise ValueError("the variable-length kernel has no sliding window")
     places = (layout.ends, layout.ends, layout.longest, layout.longest)
-    result: Tensor = varlen_attn(query, key, value, *places, **named)
+    result = varlen_attn(query, key, value, *places, **named)
+    assert isinstance(result, Tensor)  # a pair only where `return_aux` is given
     return result
 
 

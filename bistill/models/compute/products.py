@@ -166,18 +166,18 @@ class _OneDnnLinear(TorchFunctionMode):
 
     def __enter__(self) -> Any:
         self._before, _active.mode = _active.mode, self
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call]  # torch's has no annotations
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         _active.mode = self._before
-        super().__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # torch's has no annotations
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is functional.linear and not kwargs and len(args) == 3 and _fits(*args):
             if torch.is_grad_enabled():
-                return _WithGradient.apply(*args, self.choice.onednn_weights)
+                return _WithGradient.apply(*args, self.choice.onednn_weights)  # type: ignore[no-untyped-call]  # likewise
             return _linear(*args)
         return func(*args, **(kwargs or {}))
 

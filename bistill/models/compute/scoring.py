@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bistill.arrays import Floats, Ints
 from bistill.console import progress
 from bistill.models.compute.products import fast_products
 
@@ -22,7 +23,7 @@ class Logits(Protocol):
         """Float32 of shape (n,), in the order given; ``max_items`` pairs of a forward at most."""
 
 
-def score(model: Any, logits: Logits, pairs: Sequence[Pair], *, batch_size: int, description: str) -> np.ndarray:
+def score(model: Any, logits: Logits, pairs: Sequence[Pair], *, batch_size: int, description: str) -> Floats:
     """Relevance logits of pairs without gradients and without dropout; the model is left in the mode it was in.
 
     Args:
@@ -47,7 +48,7 @@ def score(model: Any, logits: Logits, pairs: Sequence[Pair], *, batch_size: int,
     return scores
 
 
-def _chunks_by_length(pairs: Sequence[Pair], batch_size: int) -> list[np.ndarray]:
+def _chunks_by_length(pairs: Sequence[Pair], batch_size: int) -> list[Ints]:
     """Rows by falling character length in chunks of some batches, so that tokens are made piece by piece."""
     order = np.argsort([-len(query) - len(document) for query, document in pairs], kind="stable")
     return [order[start : start + 4 * batch_size] for start in range(0, len(order), 4 * batch_size)]

@@ -7,11 +7,13 @@ import json
 import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Generic
 
 import numpy as np
+import numpy.typing as npt
 
 from bistill import artifacts, console
+from bistill.arrays import Ints, Number
 from bistill.console import progress
 from bistill.data.store import cache
 from bistill.data.store.texts import READS_BETWEEN_RELEASES, fingerprint_of_texts, release, windows
@@ -62,7 +64,7 @@ class TokenTable:
         self._release_now_and_then()
         return {name: found[name] for name in self._names}
 
-    def encodings(self, text_ids: Sequence[int] | np.ndarray) -> list[Encoding]:
+    def encodings(self, text_ids: Sequence[int] | Ints) -> list[Encoding]:
         """Token ids of texts, in the order of the ids.
 
         Raises:
@@ -74,14 +76,15 @@ class TokenTable:
         self._until_release -= 1
         if self._until_release <= 0:
             self._until_release = READS_BETWEEN_RELEASES
-            for mapped in (self._text_ids, self._offsets, *self._inputs.values()):
-                mapped.release()
+            mapped: tuple[_MappedNumbers[Any], ...] = (self._text_ids, self._offsets, *self._inputs.values())
+            for numbers in mapped:
+                numbers.release()
 
 
 def cached_tokens(
     tokenizer: Any,
     texts: Sequence[str],
-    text_ids: np.ndarray,
+    text_ids: Ints,
     *,
     prompt: str = "",
     max_len: int,
@@ -114,7 +117,7 @@ def cached_tokens(
     return TokenTable(folder, manifest)
 
 
-def tokens_key(tokenizer: Any, texts: Sequence[str], text_ids: np.ndarray, *, prompt: str, max_len: int) -> str:
+def tokens_key(tokenizer: Any, texts: Sequence[str], text_ids: Ints, *, prompt: str, max_len: int) -> str:
     """Key of everything that decides the tokens: tokenizer, prompt, length, and the chosen texts with their ids."""
     return artifacts.fingerprint(
         {
@@ -152,7 +155,7 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 def _tokenized(
     tokenizer: Any,
     texts: Sequence[str],
-    text_ids: np.ndarray,
+    text_ids: Ints,
     prompt: str,
     max_len: int,
     advance: Any,
@@ -168,7 +171,7 @@ def _tokenized(
         advance(len(window))
 
 
-def _write(folder: Path, text_ids: np.ndarray, pieces: Iterator[list[Encoding]]) -> dict[str, Any]:
+def _write(folder: Path, text_ids: Ints, pieces: Iterator[list[Encoding]]) -> dict[str, Any]:
     """Write the files of a table; an input with one value at every token becomes a number of the manifest."""
     text_ids.tofile(folder / artifacts.TEXT_IDS_FILE)
     ranges: dict[str, tuple[int, int]] = {}
@@ -199,12 +202,12 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.bin"
 
 
-class _MappedNumbers:
+class _MappedNumbers(Generic[Number]):
     """A memory-mapped file of numbers; ``numbers`` has shape (n,)."""
 
-    def __init__(self, file: Path, kind: type) -> None:
+    def __init__(self, file: Path, kind: type[Number]) -> None:
         self._map: mmap.mmap | None = None
-        self.numbers: np.ndarray = np.empty(0, dtype=kind)
+        self.numbers: npt.NDArray[Number] = np.empty(0, dtype=kind)
         if file.stat().st_size:  # an empty file cannot be mapped
             with file.open("rb") as opened:
                 self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)

@@ -23,6 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from bistill import artifacts, console
+from bistill.arrays import Floats
 from bistill.errors import ArtifactError
 
 SCHEMA: Final = "bistill.unfinished-vectors/1"
@@ -72,7 +73,7 @@ class UnfinishedVectors:
         self.rows, self._whole = found.rows, found.whole
         self._saved_at = time.monotonic()
 
-    def append(self, window: np.ndarray) -> None:
+    def append(self, window: Floats) -> None:
         """Write rows behind those that are there.
 
         Args:
@@ -179,7 +180,7 @@ class _State(NamedTuple):
     """Rows that are whole, the SHA-256 of head and rows, and where the two files end with them."""
 
     rows: int
-    whole: Any
+    whole: hashlib._Hash
     vector_bytes: int
     record_bytes: int
 

@@ -9,6 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.arrays import Floats
 from bistill.data.settings import TextKind
 from bistill.data.store.texts import fingerprint_of_texts
 from bistill.errors import ArtifactError
@@ -21,7 +22,7 @@ FORMAT: Final = "bistill.index/1"
 
 def cached_vectors(
     encoder: BiEncoder, documents: Sequence[str], *, batch_size: int = 64, description: str = "documents"
-) -> np.ndarray:
+) -> Floats:
     """The unit vectors of documents by a model: from the cache, or encoded straight into it.
 
     A cache entry that is torn or was changed does not match its own checksum and is made again, which is said. Encoding
@@ -154,7 +155,7 @@ class _From(Sequence[str]):
         return (self.texts[place] for place in self.places)
 
 
-def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
+def _read(folder: Path, shape: tuple[int, int]) -> Floats | None:
     """The memory-mapped vectors, or None where there are none that can be trusted."""
     if not (folder / artifacts.MANIFEST).exists():
         return None
@@ -168,7 +169,7 @@ def _read(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
         console.say(f"{folder}: the cached index is damaged (checksum) and is made again")
         return None
     try:
-        vectors: np.ndarray = np.load(
+        vectors: Floats = np.load(
             folder / artifacts.VECTORS_FILE, mmap_mode="r" if shape[0] else None, allow_pickle=False
         )
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def _first_module(model: nn.Module) -> Iterator[list[str]]:
     """Names of innermost modules with an output that is no number, in the order of the forward pass."""
     found: list[str] = []
 
-    def note(name: str) -> object:
+    def note(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, Tensor) and not torch.isfinite(output).all():
                 found.append(name)
@@ -113,7 +113,7 @@ def _first_module(model: nn.Module) -> Iterator[list[str]]:
     inner = ((name, module) for name, module in model.named_modules() if not any(module.children()))
     with contextlib.ExitStack() as stack:
         for name, module in inner:
-            stack.enter_context(module.register_forward_hook(note(name)))  # type: ignore[arg-type]
+            stack.enter_context(module.register_forward_hook(note(name)))
         yield found
 
 
@@ -122,7 +122,7 @@ def _first_gradient(model: nn.Module) -> Iterator[list[str]]:
     """Names of parameters whose gradient is no number, in the order of the backward pass."""
     found: list[str] = []
 
-    def note(name: str) -> object:
+    def note(name: str) -> Callable[[Tensor], None]:
         def hook(value: Tensor) -> None:
             if value.grad is not None and not torch.isfinite(value.grad).all():
                 found.append(name)
@@ -132,5 +132,5 @@ def _first_gradient(model: nn.Module) -> Iterator[list[str]]:
     trained = ((name, value) for name, value in model.named_parameters() if value.requires_grad)
     with contextlib.ExitStack() as stack:
         for name, value in trained:
-            stack.enter_context(value.register_post_accumulate_grad_hook(note(name)))  # type: ignore[arg-type]
+            stack.enter_context(value.register_post_accumulate_grad_hook(note(name)))
         yield found

@@ -30,7 +30,8 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
     """Set each group's rate to ``factor`` times its peak; returns the lowest (the body's: a head learns no slower)."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    return min(group["lr"] for group in optimizer.param_groups)
+    rates: list[float] = [group["lr"] for group in optimizer.param_groups]
+    return min(rates)
 
 
 def updates(optimizer: torch.optim.Optimizer) -> int:

@@ -286,7 +286,8 @@ def _write_files(folder: Path, state: State, texts: dict[str, bytes], manifest: 
     size = path.write_bytes(_json_bytes(manifest))
     artifacts.flush(path)
     artifacts.flush(folder)
-    return size + sum(file["bytes"] for file in files.values())
+    sizes: list[int] = [file["bytes"] for file in files.values()]
+    return size + sum(sizes)
 
 
 def _read_manifest(folder: Path, step: int) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class Validate(Hook):
 
     def state(self) -> dict[str, Any]:
         """Figures of the untouched and of the best weights; a figure that is no number stands as null."""
-        return finite(
+        state: dict[str, Any] = finite(
             {
                 "first": self.first,
                 "figures": self.figures,
@@ -195,6 +195,7 @@ class Validate(Hook):
                 "without_better": self._without_better,
             }
         )
+        return state
 
     def restore(self, state: dict[str, Any], best: dict[str, Tensor]) -> None:
         """Take figures and best weights over."""

@@ -132,7 +132,7 @@ def _beside(trained: Measured, start: Measured, share: float, *, keep_start: boo
         console.say(f"the training gained nothing: the student is its untouched start; {said}; {WHAT_WOULD_HELP}")
     else:
         console.say(f"the student ranks no better than its untouched start and is written all the same; {said}")
-    return finite(
+    record: dict[str, Any] = finite(
         {
             "queries": len(start.by_query),
             "share": share,
@@ -141,6 +141,7 @@ def _beside(trained: Measured, start: Measured, share: float, *, keep_start: boo
             "kept": "trained" if gained or not keep_start else "start",
         }
     )
+    return record
 
 
 class Between:
