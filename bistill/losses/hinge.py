@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Final
 from torch import Tensor
 from torch.nn import functional
 
-from bistill.losses import masked
-from bistill.losses.scores import ListScores
+from bistill.losses.scores import ListScores, masked_mean, masked_row_mean
 from bistill.settings import Settings, Within
 
 MARGIN: Final = 0.7
@@ -51,5 +50,5 @@ def contrastive_hinge(student: Tensor, positive: Tensor, mask: Tensor, margin: f
     """
     negative = mask & ~positive
     both = positive.any(dim=1) & negative.any(dim=1)
-    gap = masked.row_mean(student, positive) - masked.row_mean(student, negative)
-    return masked.mean(functional.relu(margin - gap), both)
+    gap = masked_row_mean(student, positive) - masked_row_mean(student, negative)
+    return masked_mean(functional.relu(margin - gap), both)

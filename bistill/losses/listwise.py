@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from bistill.losses import masked
-from bistill.losses.scores import ListScores
+from bistill.losses.scores import ListScores, masked_log_softmax
 from bistill.settings import Settings, Within
 
 
@@ -48,6 +47,6 @@ def listwise_kl(teacher: Tensor, student: Tensor, mask: Tensor, tau: float) -> T
     Returns:
         Scalar, at least 0.
     """
-    target = masked.log_softmax(teacher / tau, mask)
-    predicted = masked.log_softmax(student / tau, mask)
+    target = masked_log_softmax(teacher / tau, mask)
+    predicted = masked_log_softmax(student / tau, mask)
     return (target.exp() * (target - predicted)).sum(dim=1).mean()

@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Final
 from torch import Tensor
 from torch.nn import functional
 
-from bistill.losses import masked
-from bistill.losses.scores import ListScores
+from bistill.losses.scores import ListScores, masked_mean, masked_row_mean
 from bistill.settings import Settings, Within
 
 CEILING: Final = 0.15
@@ -54,6 +53,6 @@ def negative_penalty(student: Tensor, positive: Tensor, mask: Tensor, ceiling: f
         Scalar, at least 0.
     """
     negative = mask & ~positive
-    whole_batch = masked.mean(functional.relu(student - ceiling), negative)
-    per_query = masked.mean(functional.relu(masked.row_mean(student, negative) - ceiling), negative.any(dim=1))
+    whole_batch = masked_mean(functional.relu(student - ceiling), negative)
+    per_query = masked_mean(functional.relu(masked_row_mean(student, negative) - ceiling), negative.any(dim=1))
     return 0.5 * whole_batch + 0.5 * per_query

@@ -1,4 +1,4 @@
-"""What a loss of a student sees: scores of a batch's queries and documents, and which pairs count."""
+"""What a loss of a student sees: scores of a batch's queries and documents, which pairs count, and means over these."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -71,3 +72,22 @@ def weighted_sum(losses: Sequence[Loss], scores: ListScores) -> dict[str, Tensor
 def linear_score(cosine: Tensor) -> Tensor:
     """Cosine in -1..1 brought to 0..1: (cosine + 1) / 2, any shape."""
     return (cosine + 1) / 2
+
+
+def masked_log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Logarithms of the softmax over each row's True places: (rows, columns) -> (rows, columns).
+
+    Elsewhere a finite floor stands, not -inf: probability 0 times a finite logarithm is 0, times -inf it would be NaN.
+    """
+    floor = torch.finfo(scores.dtype).min / 4
+    return scores.masked_fill(~mask, floor).log_softmax(dim=1)
+
+
+def masked_row_mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean of each row over the True places: (rows, columns) -> (rows,); 0 for a row without any."""
+    return values.masked_fill(~where, 0.0).sum(dim=1) / where.sum(dim=1).clamp(min=1)
+
+
+def masked_mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean over the True places, a scalar; 0 with graph if there are none."""
+    return values.masked_fill(~where, 0.0).sum() / where.sum().clamp(min=1)
