@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError
 from bistill.models import layers, lora, pooling, reading
-from bistill.models.compute import batching, packing
-from bistill.models.compute.precision import autocast, device_of, resolve_precision
+from bistill.models.compute import batching, packable, packing
+from bistill.models.compute.precision import autocasting, device_of, resolve_precision
 from bistill.models.compute.products import fast_products
 from bistill.models.families import Prompts
 from bistill.models.files import directories, loading
@@ -51,6 +53,7 @@ class BiEncoder:
         self.model, self.tokenizer, self.source = model, tokenizer, source
         self.mode, self.max_len, self.prompts, self.start_layers = mode, max_len, texts, start_layers
         self.precision = resolve_precision(precision, self.device)
+        self._autocast = autocasting(self.precision, self.device)
 
     @classmethod
     def load(
@@ -130,10 +133,10 @@ class BiEncoder:
         where: torch.device = next(self.model.parameters()).device
         return where
 
-    @property
+    @cached_property
     def packs(self) -> bool:
         """Whether texts of one forward share a row, without padding."""
-        return packing.packs(self.model, self.precision)
+        return packable.packs(self.model, self.precision)
 
     @property
     def dim(self) -> int:
@@ -152,7 +155,7 @@ class BiEncoder:
         """Unit vectors of tokenized texts in one pass: float32 of shape (n, dim), with graph where gradients are on."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
         lengths = batching.lengths(encodings)
-        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
+        with self._autocast(), packing.packed(self.model, lengths) if self.packs else nullcontext():
             hidden: Tensor = self.model(**batch).last_hidden_state
         vectors = pooling.POOLINGS[self.mode](hidden.float(), batch["attention_mask"])
         return torch.nn.functional.normalize(vectors, dim=-1)

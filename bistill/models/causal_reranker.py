@@ -9,6 +9,8 @@ the two.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +20,8 @@ from torch import Tensor
 from bistill.arrays import Floats
 from bistill.errors import ModelError, OptionError
 from bistill.models import families, pooling
-from bistill.models.compute import batching, packing, scoring
-from bistill.models.compute.precision import autocast, device_of, resolve_precision
+from bistill.models.compute import batching, packable, packing, scoring
+from bistill.models.compute.precision import autocasting, device_of, resolve_precision
 from bistill.models.compute.scoring import Pair
 from bistill.models.files import loading
 from bistill.models.settings import Precision
@@ -72,6 +74,7 @@ class CausalReranker:
         self.model, self.tokenizer, self.source, self.max_len = model, tokenizer, source, max_len
         self.prompt, self._instruction = prompt(instruction), instruction
         self.precision = resolve_precision(precision, self.device)
+        self._autocast = autocasting(self.precision, self.device)
         self._yes, self._no, *_ = (_token(tokenizer, text, source) for text in (*ANSWERS, *MARKS))
         self._prefix, self._suffix, bare = self._ids([PREFIX, SUFFIX, _body(instruction, ("", ""))])
         self._room = max_len - len(self._prefix) - len(self._suffix)
@@ -131,13 +134,17 @@ class CausalReranker:
         where: torch.device = next(self.model.parameters()).device
         return where
 
+    @cached_property
+    def packs(self) -> bool:
+        """Whether pairs of one forward share a row, without padding."""
+        return packable.packs(self.model, self.precision)
+
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         bodies = self._ids([_body(self._instruction, pair) for pair in pairs])
         rows = ([*self._prefix, *body[: self._room], *self._suffix] for body in bodies)
         encodings = [{"input_ids": np.array(row, dtype=np.int32)} for row in rows]
-        packed = packing.packs(self.model, self.precision)
-        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, packed=packed)
+        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, packed=self.packs)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
@@ -158,7 +165,7 @@ class CausalReranker:
         """Padding on the right is exact: under a causal mask no token sees what stands behind it."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
         lengths = batching.lengths(encodings)
-        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
+        with self._autocast(), packing.packed(self.model, lengths) if self.packs else nullcontext():
             hidden: Tensor = self.model.get_decoder()(**batch, use_cache=False).last_hidden_state
         return self._relevance(pooling.lasttoken(hidden, batch["attention_mask"]).float())
 

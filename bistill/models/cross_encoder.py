@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from bistill import artifacts
 from bistill.arrays import Floats
 from bistill.errors import ModelError
 from bistill.models import lora
-from bistill.models.compute import batching, packing, scoring
-from bistill.models.compute.precision import autocast, device_of, keep_float32, resolve_precision
+from bistill.models.compute import batching, packable, packing, scoring
+from bistill.models.compute.precision import autocasting, device_of, keep_float32, resolve_precision
 from bistill.models.files import directories, loading
 from bistill.models.settings import Lora, Precision
 
@@ -48,6 +50,7 @@ class CrossEncoder:
         self.new_keys = list(new_keys)
         self._head_modules = frozenset(lora.whole_modules(model, self.new_keys)) if new_keys else frozenset()
         self.precision = resolve_precision(precision, self.device)
+        self._autocast = autocasting(self.precision, self.device)
 
     @classmethod
     def load(
@@ -138,10 +141,10 @@ class CrossEncoder:
         where: torch.device = next(self.model.parameters()).device
         return where
 
-    @property
+    @cached_property
     def packs(self) -> bool:
         """Whether pairs of one forward share a row, without padding."""
-        return packing.packs(self.model, self.precision)
+        return packable.packs(self.model, self.precision)
 
     def new_head(self) -> frozenset[str]:
         """Names of the parameters of a head that started at random, the pooler below it included; else none."""
@@ -156,7 +159,7 @@ class CrossEncoder:
         """Relevance logits of tokenized pairs in one pass: float32 of shape (n,), with graph where gradients are on."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
         lengths = batching.lengths(encodings)
-        with autocast(self.precision, self.device), packing.where_possible(self.model, lengths, self.precision):
+        with self._autocast(), packing.packed(self.model, lengths) if self.packs else nullcontext():
             output: Tensor = self.model(**batch).logits
         return output.squeeze(-1).float()
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill.errors import ModelError, OptionError
-from bistill.models.compute.packing import made_up_texts
+from bistill.models.compute.packable import made_up_texts
 
 # What the token vectors of the two may differ by, as a share of their norm: rounding, and no more.
 TOLERANCE: Final = 1e-4

@@ -5,42 +5,33 @@ door of a transformer, all layers run on that row, and behind the last one the t
 (n, length, dim); heads and poolings see what they always saw. Attention is the one layer that must know where texts
 end: on CUDA ``torch.nn.attention.varlen`` (FlashAttention: Dao et al. 2022), on a CPU one product for each run of texts
 of equal length. The same idea in BERT pre-training: Krell et al. 2021, "Efficient Sequence Packing without
-Cross-contamination"; positions begin anew in each text.
-
-Whether a model can be run this way is not read from its name but tried: a packed and a padded forward must agree.
+Cross-contamination"; positions begin anew in each text. Which models can be run this way: ``packable.py``.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bistill import console
 from bistill.arrays import Ints
-from bistill.models.compute.precision import autocast
-from bistill.models.compute.primitives import row_size
-from bistill.models.files.loading import OFFSET_FAMILIES, longest_input
-from bistill.models.settings import Precision
+from bistill.models.compute import varlen
+from bistill.models.files.loading import OFFSET_FAMILIES
 
 IMPLEMENTATION: Final = "bistill_packed"
 # Arguments of attention functions that change nothing of what is computed here: dropout of attention probabilities is
 # left out by decision (``docs/decisions/0010``), the others are for kernels or caches that are not used.
 HARMLESS: Final = {"dropout", "position_ids", "deterministic", "use_cache", "output_attentions"}
-# What packed and padded token vectors may differ by, as a share of their norm: rounding, and no more.
-TOLERANCES: Final[dict[Precision, float]] = {"fp32": 1e-4, "bf16": 0.05, "fp16": 0.01}
-HALF: Final = ("bf16", "fp16")
-WIDEST_TRIED: Final = 256
+# Sizes of rows between a power of two and the next: a row gets 1.1 % longer on average, 3.1 % at most.
+SIZES_OF_AN_OCTAVE: Final = 32
 
 
 class PackedLayout:
@@ -52,7 +43,7 @@ class PackedLayout:
 
     Attributes:
         tokens: of all texts.
-        size: of the row: on a CPU it is filled up to one of few sizes (``primitives.py``).
+        size: of the row: on a CPU it is filled up to one of few sizes (``row_size``).
         longest: tokens of the longest text.
         runs: (number of texts, their length) of neighbours of equal length, in order, what fills up included.
         attended: whether a layer has asked for attention by this layout.
@@ -107,29 +98,19 @@ class PackedLayout:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
 
 
+def row_size(tokens: int) -> int:
+    """The number of tokens that a row of so many is filled up to: the next multiple of a 32nd of the power of two
+    below, so that sizes come again: oneDNN keeps code for each (``products.py``)."""
+    step = max((1 << tokens.bit_length() - 1) // SIZES_OF_AN_OCTAVE, 1)
+    return -(-tokens // step) * step
+
+
 class _Active(threading.local):
     layout: PackedLayout | None = None
     config: Any = None
 
 
 _active = _Active()
-_packs: WeakKeyDictionary[nn.Module, dict[Precision, bool]] = WeakKeyDictionary()
-
-
-def packs(model: nn.Module, precision: Precision) -> bool:
-    """Whether a model can run on packed rows: tried once, on texts of several lengths, against the padded forward.
-
-    False for models whose attention is their own (DeBERTa, MPNet), and on CUDA in 32 bits, which the kernel has not.
-    """
-    known = _packs.setdefault(transformer(model), {})
-    if precision not in known:
-        known[precision] = _tried(model, precision)
-    return known[precision]
-
-
-def where_possible(model: nn.Module, lengths: Ints, precision: Precision) -> AbstractContextManager[None]:
-    """``packed``, or for a model that must see padded batches a context that does nothing."""
-    return packed(model, lengths) if packs(model, precision) else nullcontext()
 
 
 def resumption() -> AbstractContextManager[None]:
@@ -205,54 +186,6 @@ def transformer(model: Any) -> Any:
     return getattr(plain, "base_model", plain)
 
 
-def _tried(model: nn.Module, precision: Precision) -> bool:
-    """Whether the packed forward of some made-up texts gives the token vectors of the padded one."""
-    base = transformer(model)
-    device = next(base.parameters()).device
-    if device.type == "cuda" and precision not in HALF:
-        _say_padded(base, f"the variable-length kernel takes bf16 and fp16, not {precision}")
-        return False
-    lengths, batch = made_up_texts(base.config, device)
-    was_training = base.training
-    base.eval()
-    try:
-        with torch.inference_mode(), autocast(precision, device):
-            expected = base(**batch).last_hidden_state
-            with packed(base, lengths):
-                found = base(**batch).last_hidden_state
-    # What a model that cannot do this raises is its own choice; it then runs padded, as everything did before.
-    except Exception as error:
-        _say_padded(base, error)
-        return False
-    finally:
-        base.train(was_training)
-    distance = (expected - found).float().norm(dim=-1)[batch["attention_mask"].bool()]
-    norm = expected.float().norm(dim=-1)[batch["attention_mask"].bool()]
-    if not (alike := bool((distance <= TOLERANCES[precision] * norm).all())):
-        _say_padded(base, "without padding its vectors are others")
-    return alike
-
-
-def _say_padded(model: nn.Module, reason: object) -> None:
-    if isinstance(reason, TypeError | ImportError):  # of the kernel, which is another in each torch
-        reason = f"{type(reason).__name__} of torch {torch.__version__}: {reason}"
-    name = type(model).__name__
-    console.say(f"{name} runs padded, which can cost half of the speed where texts differ in length: {reason}")
-
-
-def made_up_texts(config: Any, device: torch.device) -> tuple[Ints, dict[str, Tensor]]:
-    """Lengths and padded batch of four texts, the longest beyond a sliding window that is not too wide."""
-    window = getattr(config, "sliding_window", None) or 0
-    longest = min(longest_input(config), 24 + (2 * window if window <= WIDEST_TRIED else 0))
-    lengths = np.array([longest, longest, max(longest // 2, 1), 3])
-    padding = config.pad_token_id or 0
-    ids = torch.arange(len(lengths) * longest).mul(7919).remainder(config.vocab_size).view(len(lengths), longest)
-    ids[ids == padding] = (padding + 1) % config.vocab_size
-    mask = torch.arange(longest) < torch.from_numpy(lengths).unsqueeze(1)
-    batch = {"input_ids": ids.masked_fill(~mask, padding), "attention_mask": mask.long()}
-    return lengths, {name: value.to(device) for name, value in batch.items()}
-
-
 def _row(module: nn.Module, layout: PackedLayout, inputs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a transformer's forward for the row instead of the padded batch."""
     parameters = inspect.signature(module.forward).parameters
@@ -309,51 +242,9 @@ def attention(
     if unknown or attention_mask is not None or layout is None:
         raise ValueError(f"packed attention has no {sorted(unknown) or 'mask'}")
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
-    within = _by_kernel if query.is_cuda else _by_runs
     rows = [item.squeeze(0).transpose(0, 1) for item in (query, key, value)]
+    within = varlen.attention if query.is_cuda else _by_runs
     return within(layout, rows, causal, sliding_window, scaling).unsqueeze(0), None
-
-
-def _by_kernel(
-    layout: PackedLayout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
-) -> Tensor:
-    """(tokens, heads, dim) by the variable-length kernel, which computes in half precision only."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    query, key, value = (item.to(_half(rows[2])) for item in rows)
-    beside = -1 if sliding_window is None or sliding_window > layout.longest else sliding_window - 1
-    known = _arguments(varlen_attn)
-    named: dict[str, Any] = {}
-    if (group := query.shape[1] // key.shape[1]) > 1:
-        if "enable_gqa" in known:
-            named["enable_gqa"] = True
-        else:  # torch 2.11
-            key, value = (item.repeat_interleave(group, dim=1) for item in (key, value))
-    if scaling is not None:
-        if "scale" in known:
-            named["scale"] = scaling
-        else:  # torch 2.10, whose kernel always divides by the root of the dimension
-            query = query * (scaling * math.sqrt(query.shape[-1]))
-    if "window_size" in known:
-        named["window_size"] = (beside, 0 if causal else beside)
-    elif beside < 0 and "is_causal" in known:  # torch 2.10
-        named["is_causal"] = causal
-    else:
-        raise ValueError("the variable-length kernel has no sliding window")
-    places = (layout.ends, layout.ends, layout.longest, layout.longest)
-    result = varlen_attn(query, key, value, *places, **named)
-    assert isinstance(result, Tensor)  # a pair only where `return_aux` is given
-    return result
-
-
-@cache
-def _arguments(function: Callable[..., Any]) -> frozenset[str]:
-    """Names of the arguments that a kernel takes: they differ from one torch to the next."""
-    return frozenset(inspect.signature(function).parameters)
-
-
-def _half(value: Tensor) -> torch.dtype:
-    return torch.get_autocast_dtype("cuda") if value.dtype == torch.float32 else value.dtype
 
 
 def _by_runs(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -52,13 +53,24 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     return precision
 
 
-@contextmanager
-def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
     """Context in which matrix products run in ``precision``; weights stay float32."""
+    return autocasting(precision, device)()
+
+
+def autocasting(precision: Precision, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
+    """What gives ``autocast``'s context again and again: chosen once a model, entered at each forward."""
     dtype = DTYPES[precision]
     reduced = dtype != torch.float32
-    context = torch.autocast(device.type, dtype=dtype if reduced else torch.bfloat16, enabled=reduced)
-    with float32_products(precision, device), context:
+    context = partial(torch.autocast, device.type, dtype=dtype if reduced else torch.bfloat16, enabled=reduced)
+    return context if device.type == "cpu" else partial(_rounding, precision, device, context)
+
+
+@contextmanager
+def _rounding(
+    precision: Precision, device: torch.device, context: Callable[[], AbstractContextManager[Any]]
+) -> Iterator[None]:
+    with float32_products(precision, device), context():
         yield
 
 

@@ -4,11 +4,16 @@ torch sends float32 linear layers to MKL, which on CPUs of other makers than its
 oneDNN does there; for the gradients of weights it may be the other way round. And bfloat16 may be faster than float32
 on a CPU with instructions for it, and hundreds of times slower on one without. Where torch has only one of the
 libraries, or on a GPU, nothing changes. Both libraries compute in float32; their sums differ in the last bits.
+
+oneDNN compiles code for each shape of a product and keeps it, up to a megabyte a shape, in two caches of 1,024 entries:
+its own, and that of torch's binding to it. A run filled both over hundreds of updates, half a gigabyte strewn over the
+heap between the tensors of the updates. So the caches get few entries, and packed rows few sizes (``packing.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import threading
 import time
@@ -25,7 +30,6 @@ from torch.overrides import TorchFunctionMode
 
 from bistill import artifacts
 from bistill.errors import ArtifactError
-from bistill.models.compute.primitives import bound_caches
 
 # What is not torch's own choice is taken where it is faster by this factor: a tie stays with torch's, so that two runs
 # on one machine choose alike.
@@ -37,6 +41,17 @@ SHAPE: Final = (2048, 384, 1536)
 # A product so small that it takes a tenth of a second where bfloat16 has no instructions.
 TINY: Final = (64, 384, 384)
 ROUNDS: Final = 5
+# Entries of each cache of oneDNN. One group of texts needs about ten at a time, forward and backward.
+ENTRIES: Final = 256
+# Both are read once a process, at the first product; what the user has set stays.
+CAPACITIES: Final = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+
+
+def bound_caches() -> None:
+    """Let oneDNN keep few products; to be called before the first of a process."""
+    for name in CAPACITIES:
+        os.environ.setdefault(name, str(ENTRIES))
+
 
 bound_caches()
 

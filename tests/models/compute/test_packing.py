@@ -10,9 +10,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from bistill.models.compute import batching, packing
+from bistill.models.compute import batching, packable, packing, products
 from bistill.models.compute.dropout import text_dropout
-from bistill.models.compute.packing import PackedLayout
+from bistill.models.compute.packing import PackedLayout, row_size
+from tests.conftest import bert_config
 
 CPU = torch.device("cpu")
 COMMON: dict[str, Any] = {
@@ -123,7 +124,7 @@ def test_token_vectors_equal_those_of_the_padded_batch(family: str) -> None:
         with packing.packed(model, LENGTHS):
             found = model(**inputs).last_hidden_state
         again = model(**inputs).last_hidden_state
-    assert packing.packs(model, "fp32")
+    assert packable.packs(model, "fp32")
     torch.testing.assert_close(found[real], expected[real], atol=2e-5, rtol=1e-4)
     assert found[~real].abs().max() == 0
     assert torch.equal(again, expected)  # outside of the context the model is as it was
@@ -167,47 +168,14 @@ def test_gradients_equal_those_of_the_padded_batch_in_float64(family: str) -> No
 )
 def test_a_model_with_an_attention_of_its_own_stays_padded(config: Any, capsys: pytest.CaptureFixture[str]) -> None:
     model, inputs = built(config), batch()
-    assert not packing.packs(model, "fp32")
+    assert not packable.packs(model, "fp32")
     said = capsys.readouterr().err
     assert said.startswith(f"{type(model).__name__} runs padded") and said.endswith("see each other\n")
     with torch.inference_mode():
         expected = model(**inputs).last_hidden_state
-        with packing.where_possible(model, LENGTHS, "fp32"):
-            assert torch.equal(model(**inputs).last_hidden_state, expected)
         with pytest.raises(ValueError, match="see each other"), packing.packed(model, LENGTHS):
             model(**inputs)
         assert torch.equal(model(**inputs).last_hidden_state, expected)
-
-
-def test_a_model_that_answers_otherwise_when_packed_is_found_out() -> None:
-    """Positions that count on from text to text: attention is asked for, but the vectors are others."""
-
-    class Counting(transformers.BertModel):
-        def forward(self, input_ids: Any = None, position_ids: Any = None, **others: Any) -> Any:
-            return super().forward(input_ids=input_ids, **others)
-
-    torch.manual_seed(0)
-    assert packing.packs(built(FAMILIES["bert"]), "fp32")
-    assert not packing.packs(Counting(FAMILIES["bert"]).eval(), "fp32")
-
-
-def test_the_answer_is_kept_by_model_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def tried(_model: Any, precision: str) -> bool:
-        asked.append(precision)
-        return True
-
-    monkeypatch.setattr(packing, "_tried", tried)
-    model = built(FAMILIES["bert"])
-    assert all(packing.packs(model, precision) for precision in ("fp32", "bf16", "fp32"))
-    assert asked == ["fp32", "bf16"]
-
-
-def test_the_mode_of_training_is_put_back() -> None:
-    model = built(FAMILIES["bert"]).train()
-    assert packing.packs(model, "fp32")
-    assert model.training and all(module.training for module in model.modules())
 
 
 def test_attention_that_is_not_built_is_refused() -> None:
@@ -253,14 +221,41 @@ def test_groups_of_packed_texts_count_real_tokens() -> None:
     assert [group.tolist() for group in padded] == [[1, 3], [0, 4, 2]]
 
 
-def test_a_model_whose_packed_vectors_are_others_stays_padded_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model = built(transformers.BertConfig(**COMMON))
-    monkeypatch.setitem(packing.TOLERANCES, "fp32", -1.0)
-    assert not packing.packs(model, "fp32")
-    said = capsys.readouterr().err
-    assert said == (
-        "BertModel runs padded, which can cost half of the speed where texts differ in length: "
-        "without padding its vectors are others\n"
-    )
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    # Multiples of 1, 2, 4, 16, 32, 64: a 32nd of the power of two below.
+    [(1, 1), (63, 63), (64, 64), (65, 66), (129, 132), (700, 704), (1023, 1024), (1025, 1056), (2049, 2112)],
+)
+def test_sizes_by_hand(tokens: int, expected: int) -> None:
+    assert row_size(tokens) == expected
+
+
+def test_few_sizes_hardly_longer() -> None:
+    tokens = np.arange(1, 8193)
+    sizes = np.array([row_size(int(count)) for count in tokens])
+    assert (sizes >= tokens).all() and (sizes <= tokens * (33 / 32)).all()
+    assert (np.diff(sizes) >= 0).all()
+    assert [row_size(int(size)) for size in sizes] == sizes.tolist()  # a size is its own
+    for power in range(6, 13):
+        assert len(set(sizes[2**power : 2 ** (power + 1)].tolist())) == 32
+    assert (sizes / tokens)[511:].mean() < 1.015
+
+
+def test_products_of_a_packed_model_meet_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    linear = products._linear
+
+    def note(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        seen.add(x.numel() // x.shape[-1])
+        return linear(x, weight, bias)
+
+    monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, True, False))
+    monkeypatch.setattr(products, "_linear", note)
+    model = transformers.BertModel(bert_config(num_hidden_layers=1), add_pooling_layer=False).eval()
+    with torch.inference_mode(), products.fast_products(torch.device("cpu")):
+        for tokens in range(512, 768, 3):
+            lengths = np.append(np.full(tokens // 64, 64), tokens % 64 or 64)
+            ids = torch.ones(len(lengths), 64, dtype=torch.int64)
+            with packing.packed(model, lengths):
+                model(input_ids=ids, attention_mask=ids)
+    assert seen == {row_size(size) for size in seen} and len(seen) <= 21

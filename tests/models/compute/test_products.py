@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,46 @@ def test_auto_is_bfloat16_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) ->
     for faster, expected in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(products, "fastest", lambda faster=faster: products.Fastest(False, False, faster))
         assert resolve_precision("auto", CPU) == expected
+
+
+def test_what_a_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = products.CAPACITIES
+    monkeypatch.setenv(first, "7")
+    monkeypatch.delenv(second, raising=False)
+    products.bound_caches()
+    assert (os.environ[first], os.environ[second]) == ("7", str(products.ENTRIES))
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc's ``mallinfo2`` answers."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "used", "free", "keepcost")
+    )
+
+
+def allocated_mib() -> float:
+    """MiB that the process has allocated, in use."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        pytest.skip("the C library does not tell")
+    mallinfo.restype = MallInfo
+    found = mallinfo()
+    return float((found.used + found.hblkhd) / 2**20)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_products_of_ever_new_sizes_keep_no_memory() -> None:
+    """Each of them keeps a tenth of a MiB or more; the caches hold 1,024 where nobody bounds them."""
+    weight = torch.ones(64, 64)
+
+    def multiply(first: int, last: int) -> float:
+        for rows in range(first, last):
+            products._linear(torch.ones(rows, 64), weight, None)
+        return allocated_mib()
+
+    with torch.inference_mode():
+        filled = multiply(1, 2 * products.ENTRIES)
+        assert multiply(1000, 1000 + products.ENTRIES) - filled < 5

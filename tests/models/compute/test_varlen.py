@@ -17,7 +17,8 @@ from torch import Tensor
 from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.nn.attention import varlen
 
-from bistill.models.compute import packing
+from bistill.models.compute import packable, packing
+from bistill.models.compute import varlen as ours
 from bistill.models.compute.packing import PackedLayout
 from tests.models.compute.test_packing import CPU, FAMILIES, LENGTHS, batch, built
 
@@ -59,7 +60,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return by_definition(*given, **named)
 
     monkeypatch.setattr(varlen, "varlen_attn", noted)
-    monkeypatch.setattr(packing, "_by_runs", packing._by_kernel)
+    monkeypatch.setattr(packing, "_by_runs", ours.attention)
     return asked
 
 
@@ -97,7 +98,7 @@ def test_numbers_of_32_bits_reach_the_kernel_in_half_precision(kernel: list[dict
     layout = PackedLayout(LENGTHS, CPU)
     random = torch.Generator().manual_seed(1)
     rows = [torch.randn(layout.tokens, heads, 8, generator=random) for heads in (4, 2, 2)]
-    found = packing._by_kernel(layout, rows, True, 5, 0.3)
+    found = ours.attention(layout, rows, True, 5, 0.3)
     exact = by_definition(*(row.double() for row in rows), layout.ends, layout.ends, layout.longest, layout.longest,
                           scale=0.3, window_size=(4, 0), enable_gqa=True)  # fmt: skip
     assert found.dtype == torch.get_autocast_dtype("cuda") == torch.float16
@@ -141,10 +142,10 @@ def test_the_kernel_of_each_torch_is_called_with_the_arguments_that_it_has(
     rows = [torch.randn(layout.tokens, count, 8, generator=random).double() for count in heads]
     if own is kernel_of_torch_2_10 and window is not None:
         with pytest.raises(ValueError, match="no sliding window"):
-            packing._by_kernel(layout, rows, causal, window, 0.3)
+            ours.attention(layout, rows, causal, window, 0.3)
         return
     for scaling in (None, 0.3):
-        found = packing._by_kernel(layout, rows, causal, window, scaling)
+        found = ours.attention(layout, rows, causal, window, scaling)
         torch.testing.assert_close(found, packing._by_runs(layout, rows, causal, window, scaling))
 
 
@@ -155,12 +156,12 @@ def test_a_kernel_that_cannot_be_called_is_said_with_its_reason(
     def other(query: Tensor, *, window_size: Any) -> Tensor:
         return query
 
-    monkeypatch.setattr(packing, "_by_runs", packing._by_kernel)
+    monkeypatch.setattr(packing, "_by_runs", ours.attention)
     if lacks == "the module":
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
     else:
         monkeypatch.setattr(varlen, "varlen_attn", other)
-    assert not packing.packs(built(FAMILIES["bert"]), "fp32")
+    assert not packable.packs(built(FAMILIES["bert"]), "fp32")
     reason = {
         "the module": f"ModuleNotFoundError of torch {torch.__version__}: import of torch.nn.attention.varlen halted",
         "an argument": f"TypeError of torch {torch.__version__}: ",
@@ -177,7 +178,7 @@ def test_on_cuda_the_kernel_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(f"{name} {rows[0].device.type}")
         return rows[0]
 
-    monkeypatch.setattr(packing, "_by_kernel", lambda _, rows, *__: noted("kernel", rows))
+    monkeypatch.setattr(ours, "attention", lambda _, rows, *__: noted("kernel", rows))
     monkeypatch.setattr(packing, "_by_runs", lambda _, rows, *__: noted("runs", rows))
     monkeypatch.setattr(packing._active, "layout", PackedLayout(LENGTHS, CPU))
     tokens = int(LENGTHS.sum())
