@@ -25,8 +25,8 @@ from bistill import artifacts
 from bistill.data.sampling import permutation
 from bistill.journal import Journal, read
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.training.loop.batch import Batch
 from bistill.training.loop.engine import Engine
+from bistill.training.loop.gradients import Batch
 from bistill.training.run.hooks import Validate, WriteJournal
 from bistill.training.run.saving import Saving
 from bistill.training.settings import Checkpointing, Loop, Validation

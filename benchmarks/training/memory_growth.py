@@ -22,8 +22,8 @@ from torch import nn
 
 from bistill.data.sampling import permutation
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.training.loop.batch import Batch
 from bistill.training.loop.engine import Engine
+from bistill.training.loop.gradients import Batch
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.settings import Loop
 from bistill.training.teacher.pairs import pair_batch

@@ -110,7 +110,7 @@ def test_an_update_of_this_checkout_is_traced_in_both_threads(house: ModuleType)
     found = house.update(root)
     assert found.keys() == {"update", "batch", "hooks"}
     names = {stretch: {Path(file).name for file in files} for stretch, files in found.items()}
-    assert {"update.py", "prefetch.py", "packing.py"} <= names["update"]
+    assert {"update.py", "updates.py", "packing.py"} <= names["update"]
     assert "choice.py" in names["batch"] and "choice.py" not in names["update"]
     assert "journal.py" in names["hooks"] and "journal.py" not in names["update"] | names["batch"]
     for files in found.values():

@@ -21,7 +21,7 @@ from bistill.data.store.opening import load_split
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
-from bistill.training.loop.batch import Batch
+from bistill.training.loop.gradients import Batch
 from bistill.training.student.list_task import ListTask, training_lists
 from bistill.training.teacher.pairs import PairTask
 from tests.assembled import built, list_task, opened

@@ -1,6 +1,6 @@
 """How much of an update is held at once: less after memory ran out, and step by step as much as before.
 
-The budget says how an update is divided, not what it computes (``micro_batches.py``), so it may change at any update.
+The budget says how an update is divided, not what it computes (``gradients.py``), so it may change at any update.
 One text out of the ordinary must not slow the rest of a run. So after ``REST`` updates that went well a step is taken
 back: first layers keep their values again, then the budget doubles, up to what the run began with. Where a step taken
 back is soon followed by another shortage, the next one waits twice as long, like the loss scale of mixed precision that
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import psutil
+import torch
 from torch import nn
 
 from bistill.models.compute import recomputing
@@ -106,3 +108,10 @@ class Budget:
         if self._tried:
             self._rest *= 2
         self._calm, self._tried = 0, False
+
+
+def held_mib(device: torch.device) -> int:
+    """MiB that the process holds at the moment: of the GPU its highest since the start, of a CPU the resident set."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device) >> 20)
+    return int(psutil.Process().memory_info().rss >> 20)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bistill.errors import TrainingError
 from bistill.models.compute.dropout import text_dropout
-from bistill.training.loop.batch import Batch
+from bistill.training.loop.gradients import Batch
 
 
 def error(

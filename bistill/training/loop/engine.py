@@ -19,17 +19,17 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from bistill.data.sampling import generator
 from bistill.errors import TrainingError
 from bistill.models.compute.precision import float32_products
 from bistill.models.compute.products import fast_products
 from bistill.models.settings import Precision
-from bistill.training.loop import memory, optimizer, schedule
-from bistill.training.loop.batch import Batch
+from bistill.training.loop import memory, optimizer
+from bistill.training.loop.budget import held_mib
+from bistill.training.loop.gradients import Batch
 from bistill.training.loop.hook import Hook, Progress
-from bistill.training.loop.prefetch import Prefetch
-from bistill.training.loop.update import Held, Update
-from bistill.training.loop.updates import Updates
+from bistill.training.loop.shortage import Held
+from bistill.training.loop.update import Update, set_rate
+from bistill.training.loop.updates import Prefetch, Updates
 from bistill.training.run import signals
 from bistill.training.run.checkpoint import State
 from bistill.training.run.folder import refuse_several
@@ -85,7 +85,7 @@ class Engine:
         precision: Precision,
         hooks: Sequence[Hook] = (),
         saving: Saving | None = None,
-        rates: schedule.Rates | None = None,
+        rates: optimizer.Rates | None = None,
         held: Held | None = None,
     ) -> None:
         self.task, self.loop, self.hooks, self.saving = task, loop, list(hooks), saving
@@ -95,11 +95,12 @@ class Engine:
         self._precision = precision
         self._updates = Updates(task.order, task.samples, loop)
         self.progress = Progress(total_steps=len(self._updates))
-        rates = rates or schedule.Rates(peak_lr(loop.lr))
-        groups = schedule.parameter_groups(task.model, rates, weight_decay=loop.weight_decay)
+        rates = rates or optimizer.Rates(optimizer.peak_lr(loop.lr))
+        groups = optimizer.parameter_groups(task.model, rates, weight_decay=loop.weight_decay)
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(task.model, self.optimizer, self.accelerator, loop, self._trouble, held or Held())
         self._batches = Prefetch(self._batch, self.progress.total_steps)
+        self._saved_at = time.monotonic()
         self._leapt_to = -1  # step of the checkpoint that the last leap led back to
 
     def run(self) -> Progress:
@@ -197,11 +198,9 @@ class Engine:
         started = time.perf_counter()
         step = progress.step
         epoch, samples = self._updates[step]
-        lr = schedule.warmup_decay_factor(progress.step, progress.total_steps, self.loop.warmup_ratio)
-        progress.lr = optimizer.set_rate(self.optimizer, lr * progress.lr_factor)
-        seed = int(generator(self.loop.seed, "step", progress.step).integers(2**62))
+        progress.lr = set_rate(self.optimizer, self._updates.rate(step) * progress.lr_factor)
         try:
-            done = self.update.run(lambda: self._batches.batch(step), samples, seed, step + 1)
+            done = self.update.run(lambda: self._batches.batch(step), samples, self._updates.seed(step), step + 1)
         except TrainingError:
             if not self.update.broken:  # the weights are those before the update, and nothing done so far is lost
                 with contextlib.suppress(TrainingError):  # of weights that are no numbers: the diagnosis says more
@@ -217,14 +216,14 @@ class Engine:
         progress.tokens, progress.micro_batches = done.tokens, done.micro_batches
         progress.micro_batch_tokens = self.update.budget.tokens
         progress.figures = {}
-        progress.memory_mib = memory.held_mib(self.accelerator.device)
+        progress.memory_mib = held_mib(self.accelerator.device)
         progress.seconds, progress.waited = time.perf_counter() - started, self._batches.waited
         self._tell("after_step")
         if progress.step % memory.TRIM_EVERY == 0:
             memory.trim_heap()
         if progress.go_back:
             self._leap_back()
-        elif self.saving and self.saving.due(progress.step):
+        elif self._due():
             self._save()
 
     def _batch(self, step: int) -> Batch:
@@ -250,9 +249,19 @@ class Engine:
         self.restore(state)
         self._trouble("rollback", f"{reason}; back at step {state.step}", step=broken, to_step=state.step)
 
+    def _due(self) -> bool:
+        """Whether a checkpoint is to be written after an update: by the number of updates, or by the time."""
+        if self.saving is None:
+            return False
+        settings = self.saving.settings
+        by_step = settings.steps and self.progress.step % settings.steps == 0
+        by_time = settings.minutes and time.monotonic() - self._saved_at >= settings.minutes * 60
+        return bool(by_step or by_time)
+
     def _save(self) -> None:
         if self.saving:
             self.saving.save(self.progress.step, self.state_bytes(), self.state)
+            self._saved_at = time.monotonic()
 
     def _trouble(self, kind: str, message: str, **facts: Any) -> None:
         if self.saving:
@@ -268,10 +277,3 @@ class Engine:
         yield from ((name, value) for name, value in model.named_parameters() if value.requires_grad)
         kept = model.state_dict().keys()
         yield from ((name, value) for name, value in model.named_buffers() if name in kept)
-
-
-def peak_lr(lr: float | None, *, lora: bool = False) -> float:
-    """The learning rate that was given, or the usual one: 2e-5 for all weights, 2e-4 for LoRA (Hu et al., 2021)."""
-    if lr is not None:
-        return lr
-    return 2e-4 if lora else 2e-5

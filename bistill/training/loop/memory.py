@@ -1,4 +1,4 @@
-"""How many tokens fit, what a process holds and gives back, and which errors mean that memory ran out."""
+"""How many tokens fit, what a process gives back, and which errors mean that memory ran out."""
 
 from __future__ import annotations
 
@@ -64,13 +64,6 @@ def machine_memory() -> int:
         with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
             limits.append(int(Path(file).read_text(encoding="ascii")))
     return min(limits)
-
-
-def held_mib(device: torch.device) -> int:
-    """MiB that the process holds at the moment: of the GPU its highest since the start, of a CPU the resident set."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device) >> 20)
-    return int(psutil.Process().memory_info().rss >> 20)
 
 
 def release() -> None:

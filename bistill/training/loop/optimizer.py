@@ -1,15 +1,62 @@
-"""AdamW whose every number is known by its parameter's name, and whose updates allocate nothing."""
+"""AdamW whose every number is known by its parameter's name, and whose updates allocate nothing; its learning rates."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-from bistill.training.loop import memory
-
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peak learning rates of a run.
+
+    Attributes:
+        body: of all parameters but the head's.
+        head: of the head's.
+        in_head: names of the head's parameters.
+    """
+
+    body: float
+    head: float = 0.0
+    in_head: Collection[str] = ()
+
+
+def peak_lr(lr: float | None, *, lora: bool = False) -> float:
+    """The learning rate that was given, or the usual one: 2e-5 for all weights, 2e-4 for LoRA (Hu et al., 2021)."""
+    if lr is not None:
+        return lr
+    return 2e-4 if lora else 2e-5
+
+
+def parameter_groups(model: nn.Module, rates: Rates, *, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay: matrices decay, vectors (biases, norms) do not.
+
+    Args:
+        model: whose parameters with ``requires_grad`` are grouped.
+        rates: peak learning rates.
+        weight_decay: of matrices.
+
+    Returns:
+        Groups for an optimizer; empty ones are left out.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name in rates.in_head, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": rates.head if in_head else rates.body,
+            "weight_decay": weight_decay if is_matrix else 0.0,
+        }
+        for (in_head, is_matrix), parameters in groups.items()
+    ]
 
 
 def adamw(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
@@ -19,30 +66,11 @@ def adamw(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
     out there would leave some weights changed and others not. The fused kernel makes none.
 
     Args:
-        groups: as ``schedule.parameter_groups`` gives them; each keeps its rate as ``peak_lr``.
+        groups: as ``parameter_groups`` gives them; each keeps its rate as ``peak_lr``.
     """
     optimizer = torch.optim.AdamW([{**group, "peak_lr": group["lr"]} for group in groups], fused=True)
     _load(optimizer, {id(value): (torch.tensor(0.0), *_zeros(value)) for value in _parameters(optimizer)})
     return optimizer
-
-
-def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
-    """Set each group's rate to ``factor`` times its peak; returns the lowest (the body's: a head learns no slower)."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor
-    rates: list[float] = [group["lr"] for group in optimizer.param_groups]
-    return min(rates)
-
-
-def updates(optimizer: torch.optim.Optimizer) -> int:
-    """Updates of all parameters together: tells an update that was broken off from one that never began."""
-    counts = [state["step"] for state in optimizer.state.values()]
-    try:
-        return int(torch.stack(counts).sum())  # read from the device once
-    except RuntimeError as error:
-        if not memory.is_out_of_memory(error):
-            raise
-    return sum(int(count) for count in counts)  # each by itself needs no memory of the device
 
 
 def state(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool) -> dict[str, Tensor]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from bistill.errors import MemoryShortageError
-from bistill.training.loop import diagnosis, memory, optimizer
-from bistill.training.loop.batch import Batch
+from bistill.training.loop import diagnosis, memory
 from bistill.training.loop.budget import Budget
-from bistill.training.loop.micro_batches import Gradients
+from bistill.training.loop.gradients import Batch, Gradients
+from bistill.training.loop.shortage import Held, Shortage
 from bistill.training.settings import Loop
 
 # Halvings of the loss scale of fp16 before a gradient counts as no number.
@@ -40,20 +38,6 @@ class Done:
     grad_norm: float
     tokens: int
     micro_batches: int
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a user can change so that an update holds less, for the message where nothing else is left.
-
-    Attributes:
-        sizes: by parameter, such as ``Lists.size``: its value, and the smallest that makes sense; what helps most where
-            one text alone is too long comes first.
-        lora: whether adapters are trained instead of all weights.
-    """
-
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    lora: bool = False
 
 
 class _NonFiniteError(Exception):
@@ -92,8 +76,8 @@ class Update:
         self._model, self._accelerator, self._trouble = model, accelerator, trouble
         self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
         self._limit = loop.max_grad_norm or math.inf
-        self._held = held
         self.budget = Budget(model, loop.micro_batch_tokens or memory.first_budget(model, accelerator.device))
+        self._shortage = Shortage(self.budget, held, accelerator.mixed_precision)
         self.broken = False
         self._gradients: Gradients | None = None
 
@@ -121,7 +105,7 @@ class Update:
         self.broken = without_batch = False
         while True:
             try:
-                before = optimizer.updates(self._plain) if before is None else before
+                before = updates_done(self._plain) if before is None else before
                 batch = batch or make()
                 done = self._attempt(batch, seed)
                 self.budget.went_well()
@@ -142,12 +126,12 @@ class Update:
                 continue
             self._keep_scale()
             if failure is None:
-                self.broken = before is not None and optimizer.updates(self._plain) != before
+                self.broken = before is not None and updates_done(self._plain) != before
                 if batch is None:
-                    answer = self._once_more(without_batch, said, where)
+                    answer = self._shortage.before_the_batch(without_batch, said, where)
                     without_batch = True
                 else:
-                    answer = self._shrink(batch, said, where, first_budget)
+                    answer = self._shortage.with_a_batch(batch, self._gradients, said, where, first_budget)
                 self._trouble(
                     "out_of_memory",
                     f"{where}: memory ran out ({said}){answer}",
@@ -205,57 +189,21 @@ class Update:
             scaler.scale(torch.zeros((), device=self._accelerator.device))  # it has no scale before the first loss
             scaler.update(scaler.get_scale())
 
-    def _once_more(self, second: bool, said: str, where: str) -> str:
-        """The answer to memory that ran out before there was a batch: what the update before held is given back now.
 
-        Raises:
-            MemoryShortageError: it happened for the second time.
-        """
-        if second:
-            raise MemoryShortageError(
-                "memory does not suffice to make the batch",
-                where=where,
-                found=said,
-                todo=self._todo(text_alone=False),
-            )
-        return " before the batch was made; it is made once more"
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Set each group's rate to ``factor`` times its peak; returns the lowest (the body's: a head learns no slower)."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    rates: list[float] = [group["lr"] for group in optimizer.param_groups]
+    return min(rates)
 
-    def _shrink(self, batch: Batch, said: str, where: str, first_budget: dict[str, Any]) -> str:
-        """Halve the budget; where texts are run one by one already, have layers compute twice.
 
-        Where both are in vain the budget is what it was before this update, for a run that goes on later.
-
-        Returns:
-            What was done, for the message.
-
-        Raises:
-            MemoryShortageError: one text alone does not fit.
-        """
-        gradients, self._gradients = self._gradients, None
-        at = None if gradients is None else gradients.at
-        held = int(batch.lengths.sum()) if gradients is None else sum(gradients.sizes())
-        place = int(batch.lengths.argmax() if at is None else at[batch.lengths[at].argmax()])
-        # A budget of more than the text at work needs can still shrink: the text is in company, or others are held.
-        if self.budget.tokens > int(batch.lengths[place]):
-            self.budget.halve(held)
-            return f"; the update is undone and done again with at most {self.budget.tokens} tokens at once"
-        if at is not None and self.budget.compute_twice():
-            return f" with {batch.describe(place)} alone; from now on layers are computed twice instead of being kept"
-        self.budget.undo(first_budget)
-        if at is None:
-            part, todo = "the loss or the optimizer alone", self._todo(text_alone=False)
-        else:
-            part = f"{batch.describe(place)} alone ({int(batch.lengths[place])} tokens)"
-            todo = self._todo(text_alone=True)
-        raise MemoryShortageError(f"memory does not suffice for {part}", where=where, found=said, todo=todo)
-
-    def _todo(self, *, text_alone: bool) -> str:
-        """What a user can do, with numbers; what helps most comes first: of one text its length, else the others."""
-        sizes = list(self._held.sizes.items())
-        if not text_alone:
-            sizes = [*sizes[1:], *sizes[:1]]
-        lower = [f"`{name}` to {value // 2} (it is {value})" for name, (value, least) in sizes if value // 2 >= least]
-        ways = [f"lower {', '.join(lower)}"] if lower else []
-        ways += [] if self._held.lora else ["train with `lora`"]
-        ways += [] if self._accelerator.mixed_precision == "bf16" else ["give `precision` bf16"]
-        return f"{', '.join(ways)}, or use a machine with more memory; other values than before need `restart`"
+def updates_done(optimizer: torch.optim.Optimizer) -> int:
+    """Updates of all parameters together: tells an update that was broken off from one that never began."""
+    counts = [state["step"] for state in optimizer.state.values()]
+    try:
+        return int(torch.stack(counts).sum())  # read from the device once
+    except RuntimeError as error:
+        if not memory.is_out_of_memory(error):
+            raise
+    return sum(int(count) for count in counts)  # each by itself needs no memory of the device

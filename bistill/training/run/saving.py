@@ -1,4 +1,4 @@
-"""When checkpoints are written and where a run goes on."""
+"""How checkpoints are written and where a run goes on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Saving:
         self._checkpoints = Checkpoints(
             output_dir / artifacts.CHECKPOINTS_FOLDER, keep=settings.keep, on_damage=self._damaged
         )
-        self._saved_step, self._saved_at = -1, time.monotonic()
+        self._saved_step = -1
         self._writer: threading.Thread | None = None
         self._failure: BaseException | None = None
 
@@ -87,13 +87,6 @@ class Saving:
         """Checkpoints that are there."""
         return len(self._checkpoints.steps())
 
-    def due(self, step: int) -> bool:
-        """Whether a checkpoint is to be written after an update."""
-        settings = self.settings
-        by_step = settings.steps and step % settings.steps == 0
-        by_time = settings.minutes and time.monotonic() - self._saved_at >= settings.minutes * 60
-        return bool(by_step or by_time)
-
     def save(self, step: int, size: int, state: Callable[[bool], State]) -> None:
         """Write a checkpoint unless the newest is of this step; in the background where memory allows a copy.
 
@@ -118,7 +111,6 @@ class Saving:
             self._writer.start()
         else:
             self._write(state(False))
-        self._saved_at = time.monotonic()
 
     def trouble(self, kind: str, message: str, **facts: Any) -> None:
         """Say what went wrong and how the run answered, on the console and in the journal."""

@@ -19,8 +19,8 @@ from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
 from bistill.models.settings import Lora
 from bistill.training.loop.engine import Engine, Task
-from bistill.training.loop.schedule import Rates
-from bistill.training.loop.update import Held
+from bistill.training.loop.optimizer import Rates
+from bistill.training.loop.shortage import Held
 from bistill.training.run import saving
 from bistill.training.run.folder import check_space, folder_of_work, leave, owned
 from bistill.training.run.given import Given

@@ -18,7 +18,7 @@ from bistill.losses import ListScores, linear_score, weighted_sum
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.compute.tokens import cached_tokens
-from bistill.training.loop.batch import Batch, Terms
+from bistill.training.loop.gradients import Batch, Terms
 from bistill.training.student import matryoshka
 from bistill.training.student.calibrated import CalibratedStudent, ScoreLine
 from bistill.training.student.objective import Objective

@@ -16,7 +16,7 @@ from torch.nn import functional
 from bistill.errors import OptionError
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import packing
-from bistill.training.loop.batch import Terms
+from bistill.training.loop.gradients import Terms
 
 # Where servers such as vLLM look up to which lengths a model's vectors may be cut.
 CONFIG_FIELD: Final = "matryoshka_dimensions"

@@ -21,9 +21,8 @@ from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import calibration_file, loading
 from bistill.training.hard_lists import affordable, hard_lists
-from bistill.training.loop.engine import peak_lr
-from bistill.training.loop.schedule import Rates
-from bistill.training.loop.update import Held
+from bistill.training.loop.optimizer import Rates, peak_lr
+from bistill.training.loop.shortage import Held
 from bistill.training.loop.updates import Updates
 from bistill.training.run import finished, stage
 from bistill.training.run.data import TrainingData

@@ -17,7 +17,7 @@ from bistill.data.store.texts import keys_of
 from bistill.errors import shown
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder, Pair
-from bistill.training.loop.batch import Batch, Terms
+from bistill.training.loop.gradients import Batch, Terms
 
 
 class PairTask:

@@ -19,9 +19,8 @@ from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
 from bistill.models.settings import RerankerStart
 from bistill.training.hard_lists import affordable, hard_lists
-from bistill.training.loop.engine import peak_lr
-from bistill.training.loop.schedule import Rates
-from bistill.training.loop.update import Held
+from bistill.training.loop.optimizer import Rates, peak_lr
+from bistill.training.loop.shortage import Held
 from bistill.training.run import finished, stage
 from bistill.training.run.data import TrainingData
 from bistill.training.run.hooks import Validate

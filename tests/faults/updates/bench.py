@@ -21,7 +21,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop import optimizer
-from bistill.training.loop.batch import Batch
+from bistill.training.loop.gradients import Batch
 from bistill.training.loop.hook import Progress
 from bistill.training.loop.update import Update
 from bistill.training.run.hooks import Validate

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from bistill.app import flags
 from bistill.errors import MemoryShortageError, TrainingError
-from bistill.training.loop import optimizer
-from bistill.training.loop.batch import Batch
+from bistill.training.loop import optimizer, update
 from bistill.training.loop.budget import REST
-from bistill.training.loop.update import Held, Update
+from bistill.training.loop.gradients import Batch
+from bistill.training.loop.shortage import Held
+from bistill.training.loop.update import Update
 from bistill.training.settings import Loop
 from tests.faults.updates.bench import Backward, out_of_memory
 
@@ -145,7 +146,7 @@ def raising(times: int, plain: Callable[..., Any]) -> Callable[..., Any]:
 def test_memory_that_runs_out_before_the_update_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """9: while the optimizer's counters are read, or random numbers are seeded."""
     line = Line()
-    monkeypatch.setattr(optimizer, "updates", raising(1, optimizer.updates))
+    monkeypatch.setattr(update, "updates_done", raising(1, update.updates_done))
     assert line.run() is not None and line.troubles == ["out_of_memory"] and not line.update.broken
     monkeypatch.setattr(torch, "manual_seed", raising(1, torch.manual_seed))
     assert line.run() is not None and line.troubles == ["out_of_memory"] * 2
@@ -159,14 +160,14 @@ def test_counters_are_read_one_by_one_where_there_is_no_memory_for_all(monkeypat
     line = Line()
     line.run()
     monkeypatch.setattr(torch, "stack", raising(1, torch.stack))
-    assert optimizer.updates(line.optimizer) == 2
+    assert update.updates_done(line.optimizer) == 2
 
     def broken(*_arguments: Any) -> Any:
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     monkeypatch.setattr(torch, "stack", broken)
     with pytest.raises(RuntimeError, match="device-side assert"):
-        optimizer.updates(line.optimizer)
+        update.updates_done(line.optimizer)
 
 
 def test_memory_that_runs_out_while_the_batch_is_made() -> None:
@@ -187,7 +188,7 @@ def test_a_budget_that_was_lowered_grows_back() -> None:
     line = Line(micro_batch_tokens=6)
     failing = raising(1, lambda loss: loss)
     done = [line.run(lambda _attempt, loss: failing(loss)) for _ in range(REST + 1)]
-    assert [update.micro_batches for update in done] == [2] * REST + [1]
+    assert [made.micro_batches for made in done] == [2] * REST + [1]
     assert (line.troubles, line.update.budget.tokens) == (["out_of_memory"], 6)
 
 

@@ -16,7 +16,7 @@ from bistill.data.store.opening import load_split
 from bistill.errors import TrainingError
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop import diagnosis
-from bistill.training.loop.batch import Batch
+from bistill.training.loop.gradients import Batch
 from bistill.training.teacher.pairs import PairTask
 
 NAN = float("nan")

@@ -14,8 +14,8 @@ from bistill.errors import TrainingError
 from bistill.journal import Journal, read
 from bistill.models.compute.precision import float32_products
 from bistill.training.loop import engine, memory
-from bistill.training.loop.batch import Batch
-from bistill.training.loop.engine import Engine, peak_lr
+from bistill.training.loop.engine import Engine
+from bistill.training.loop.gradients import Batch
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.run.hooks import Validate, WriteJournal
 from bistill.training.settings import Loop, Validation
@@ -217,9 +217,3 @@ def test_the_heap_is_trimmed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(memory, "trim_heap", lambda: trimmed.append(run.progress.step))
     run.run()
     assert trimmed == [4, 8]
-
-
-def test_default_learning_rates() -> None:
-    assert peak_lr(None) == 2e-5
-    assert peak_lr(None, lora=True) == 2e-4
-    assert peak_lr(1e-3, lora=True) == 1e-3

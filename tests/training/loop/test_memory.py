@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bistill.training.loop import memory
+from bistill.training.loop.budget import held_mib
 from tests.conftest import bert_config
 
 CPU = torch.device("cpu")
@@ -135,9 +136,9 @@ def test_a_control_group_limits_the_machines_memory(
 
 
 def test_memory_held_is_that_of_the_process() -> None:
-    held = memory.held_mib(CPU)
+    held = held_mib(CPU)
     block = torch.ones(2**25)  # 128 MiB
-    assert 100 <= memory.held_mib(CPU) - held <= 160
+    assert 100 <= held_mib(CPU) - held <= 160
     del block
 
 
@@ -147,8 +148,8 @@ def test_pages_in_the_middle_of_the_heap_are_given_back() -> None:
     memory.trim_heap()
     blocks = [torch.ones(2**14) for _ in range(1024)]  # 64 KiB each
     last = torch.ones(2**14)
-    held = memory.held_mib(CPU)
+    held = held_mib(CPU)
     blocks.clear()
     memory.trim_heap()
-    assert memory.held_mib(CPU) <= held - 50
+    assert held_mib(CPU) <= held - 50
     assert last.sum() == 2**14

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bistill.training.loop import optimizer
-from bistill.training.loop.schedule import Rates, parameter_groups
+from bistill.training.loop.optimizer import Rates, parameter_groups, peak_lr
+from bistill.training.loop.update import set_rate, updates_done
 
 
 def network() -> nn.Sequential:
@@ -42,7 +43,7 @@ def test_updates_equal_torchs_plain_adamw() -> None:
     reference = torch.optim.AdamW(groups_of(plain), foreach=False, fused=False)
     for number in range(8):
         factor = (8 - number) / 8
-        assert optimizer.set_rate(used, factor) == pytest.approx(0.01 * factor)
+        assert set_rate(used, factor) == pytest.approx(0.01 * factor)
         for group in reference.param_groups:
             group["lr"] = factor * (0.03 if any(value.shape[0] == 2 for value in group["params"]) else 0.01)
         update(model, used, number)
@@ -72,11 +73,11 @@ def test_moments_are_there_before_the_first_update_and_stay_where_they_are() -> 
 def test_updates_are_counted_over_all_parameters() -> None:
     model = network()
     used = optimizer.adamw(groups_of(model))
-    assert optimizer.updates(used) == 0
+    assert updates_done(used) == 0
     update(model, used, 0)
-    assert optimizer.updates(used) == 5
+    assert updates_done(used) == 5
     used.state[model[0].weight]["step"] += 1  # one parameter was changed, then memory ran out
-    assert optimizer.updates(used) == 6
+    assert updates_done(used) == 6
 
 
 def test_a_state_put_back_gives_the_same_bits_again() -> None:
@@ -103,5 +104,29 @@ def test_a_state_put_back_gives_the_same_bits_again() -> None:
         update(other, resumed, number)
     assert all(torch.equal(value, expected[name]) for name, value in numbers(other).items())
     assert all(torch.equal(saved[name], value) for name, value in kept.items())  # the optimizer took copies
-    assert optimizer.updates(resumed) == 6 * 5
+    assert updates_done(resumed) == 6 * 5
     assert [group["peak_lr"] for group in resumed.param_groups] == [0.01, 0.01, 0.03, 0.03]
+
+
+def test_only_trainable_matrices_decay_and_the_head_learns_at_its_own_rate() -> None:
+    model = torch.nn.Sequential(
+        torch.nn.Linear(2, 3), torch.nn.LayerNorm(3), torch.nn.Linear(3, 1), torch.nn.Linear(1, 4)
+    )
+    model[2].requires_grad_(False)
+    groups = parameter_groups(model, Rates(0.1, 0.5, {"3.weight", "3.bias"}), weight_decay=0.01)
+    found = {
+        (group["lr"], group["weight_decay"]): [tuple(parameter.shape) for parameter in group["params"]]
+        for group in groups
+    }
+    assert found == {
+        (0.1, 0.01): [(3, 2)],
+        (0.1, 0.0): [(3,), (3,), (3,)],
+        (0.5, 0.01): [(4, 1)],
+        (0.5, 0.0): [(4,)],
+    }
+
+
+def test_default_learning_rates() -> None:
+    assert peak_lr(None) == 2e-5
+    assert peak_lr(None, lora=True) == 2e-4
+    assert peak_lr(1e-3, lora=True) == 1e-3

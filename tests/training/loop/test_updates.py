@@ -1,11 +1,14 @@
-"""Samples of updates by hand."""
+"""Samples, learning rates and seeds of updates by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from transformers import get_linear_schedule_with_warmup
 
-from bistill.training.loop.updates import Updates
+from bistill.data.sampling import generator
+from bistill.training.loop.updates import Updates, warmup_decay_factor
 from bistill.training.settings import Loop
 
 
@@ -50,3 +53,28 @@ def test_one_update_holds_a_whole_epoch_that_is_no_larger() -> None:
 def test_there_are_no_others(step: int) -> None:
     with pytest.raises(AssertionError):
         made()[0][step]
+
+
+def test_rate_and_seed_follow_from_the_number_alone() -> None:
+    updates, _ = made()
+    # Six updates, of which a tenth, so one, warms up: 1/2, then 5/5, 4/5, ...
+    assert [updates.rate(step) for step in (3, 0, 5)] == pytest.approx([3 / 5, 1 / 2, 1 / 5])
+    assert updates.seed(4) == int(generator(5, "step", 4).integers(2**62))
+    assert len({updates.seed(step) for step in range(6)}) == 6
+
+
+def test_rises_to_one_and_falls_to_zero() -> None:
+    factors = [warmup_decay_factor(step, 10, 0.2) for step in range(10)]
+    expected = [1 / 3, 2 / 3, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]
+    assert factors == pytest.approx(expected)
+
+
+def test_without_warm_up_equals_transformers() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    schedule = get_linear_schedule_with_warmup(optimizer, 0, 7)
+    expected = []
+    for _ in range(7):
+        expected.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert [3e-4 * warmup_decay_factor(step, 7, 0.0) for step in range(7)] == pytest.approx(expected)

@@ -25,7 +25,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.settings import EncoderStart, Lora
-from bistill.training.loop.batch import Batch
+from bistill.training.loop.gradients import Batch
 from bistill.training.settings import Loop
 from bistill.training.student import gate
 from bistill.training.student.list_task import ListTask

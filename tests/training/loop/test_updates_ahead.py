@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from bistill.data.store.collection import Collection
-from bistill.training.loop import prefetch
-from bistill.training.loop.batch import Batch
+from bistill.training.loop import updates
 from bistill.training.loop.engine import Engine
+from bistill.training.loop.gradients import Batch
 from bistill.training.loop.hook import Hook, Progress
-from bistill.training.loop.prefetch import Prefetch
+from bistill.training.loop.updates import Prefetch
 from bistill.training.run.signals import Stopped
 from tests.assembled import built, list_task, opened
 from tests.training.loop.test_engine import LOOP, Regression, weights
@@ -137,7 +137,7 @@ def test_the_thread_ends_with_the_context_and_what_waits_is_not_made() -> None:
 
 def test_seconds_waited_by_a_clock_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([1.0, 3.5, 10.0, 10.25, 20.0, 28.0])
-    monkeypatch.setattr(prefetch.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(updates.time, "perf_counter", lambda: next(clock))
     with Prefetch(Making(at_5=[KeyError("a bad row")]), 9) as batches:
         assert batches.waited == 0.0
         batches.batch(3)
@@ -152,8 +152,8 @@ def test_seconds_waited_by_a_clock_at_hand(monkeypatch: pytest.MonkeyPatch) -> N
 FORKED = """
 import os, sys, threading
 import numpy as np
-from bistill.training.loop.batch import Batch
-from bistill.training.loop.prefetch import Prefetch
+from bistill.training.loop.gradients import Batch
+from bistill.training.loop.updates import Prefetch
 
 def make(step):
     return Batch(np.ones(step), None, None, True, False, None)

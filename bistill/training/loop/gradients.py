@@ -1,4 +1,6 @@
-"""The gradient of one update in micro-batches of a token budget; the same gradient whatever the budget is.
+"""What one update sees, and its gradient in micro-batches of a token budget; the same whatever the budget is.
+
+A batch is texts, what a model makes of them, and the loss over it.
 
 Where the loss of a batch is the sum of the losses of its parts, each micro-batch is run forward and backward by
 itself. Where it is not (a student's documents meet all queries of a batch), the rows of the texts are computed first,
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +22,35 @@ from torch import Tensor
 
 from bistill.models.compute import batching
 from bistill.models.compute.dropout import text_dropout
-from bistill.training.loop.batch import Batch, Terms
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts of one update, numbered by their places 0..n-1, and the loss over their rows.
+
+    Attributes:
+        lengths: tokens of each text, int64 of shape (n,).
+        forward: rows of the texts at some places, places of shape (m,) -> (m, ...); with graph where gradients are on.
+        terms: loss terms by name from the rows of some places: (m, ...), places -> scalars. ``loss`` is minimised.
+        separable: whether the terms of parts of the texts add up to the terms of all. Where they do not, ``terms`` is
+            only ever asked for all places, in their order.
+        packed: whether the texts of one forward share a row without padding.
+        describe: what a person calls the text at a place, with the id by which it is found again.
+    """
+
+    lengths: np.ndarray
+    forward: Callable[[np.ndarray], Tensor]
+    terms: Callable[[Tensor, np.ndarray], Terms]
+    separable: bool
+    packed: bool
+    describe: Callable[[int], str]
+
+    @property
+    def places(self) -> np.ndarray:
+        """All places, int64 of shape (n,)."""
+        return np.arange(len(self.lengths))
 
 
 class Gradients:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill.models.compute.dropout import text_dropout
-from bistill.training.loop.micro_batches import Gradients
+from bistill.training.loop.gradients import Gradients
 from tests.conftest import WORDS
 from tests.training.plain_batches import ALL, Case, Numbers, student_case, teacher_case
 
