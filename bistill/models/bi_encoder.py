@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bistill import console
 from bistill.arrays import Floats
-from bistill.console import progress
-from bistill.data.store.texts import windows
-from bistill.errors import DataError, ModelError
 from bistill.models import layers, lora, pooling, reading
-from bistill.models.compute import batching, packable, packing
+from bistill.models.compute import batching, encoding, packable, packing
 from bistill.models.compute.precision import autocasting, device_of, resolve_precision
-from bistill.models.compute.products import fast_products
 from bistill.models.families import Prompts
 from bistill.models.files import directories, loading
 from bistill.models.settings import EncoderStart, Lora, Pooling, Precision
@@ -162,21 +156,21 @@ class BiEncoder:
 
     def encode_queries(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> Floats:
         """Unit vectors of queries without gradients: float32 of shape (n, dim)."""
-        return self._encode(texts, self.prompts.query, batch_size, description)
+        return encoding.vectors(self, texts, self.prompts.query, batch_size, description)
 
     def encode_documents(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> Floats:
         """Unit vectors of documents without gradients: float32 of shape (n, dim)."""
-        return self._encode(texts, self.prompts.document, batch_size, description)
+        return encoding.vectors(self, texts, self.prompts.document, batch_size, description)
 
     def query_windows(self, texts: Iterable[str], *, batch_size: int = 64, description: str = "") -> Iterator[Floats]:
         """What ``encode_queries`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
-        return self._windows(texts, self.prompts.query, batch_size, description)
+        return encoding.vectors_in_windows(self, texts, self.prompts.query, batch_size, description)
 
     def document_windows(
         self, texts: Iterable[str], *, batch_size: int = 64, description: str = ""
     ) -> Iterator[Floats]:
         """What ``encode_documents`` gives, in pieces of up to ``16 * batch_size`` rows in the order of the texts."""
-        return self._windows(texts, self.prompts.document, batch_size, description)
+        return encoding.vectors_in_windows(self, texts, self.prompts.document, batch_size, description)
 
     def save(self, folder: Path, adapters: Lora | None) -> None:
         """Write a stock sentence-transformers directory; adapters merged, of an uncut model in ``adapter/``, too."""
@@ -186,48 +180,3 @@ class BiEncoder:
         # An adapter of a cut model fits no model that can be loaded: on the whole one it would change other layers.
         cut = self.start_layers is not None
         lora.save(folder, self.model, lora.merged(self.model), adapters, self.source, adapter=not cut)
-
-    def _encode(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Floats:
-        vectors = list(self._windows(texts, prompt, batch_size, description))
-        return np.concatenate(vectors) if vectors else np.empty((0, self.dim), dtype=np.float32)
-
-    def _windows(self, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Iterator[Floats]:
-        """Texts are read in windows of some batches, sorted by length within each, so that a corpus may stream.
-
-        Raises:
-            DataError: one text stands where several are expected; its letters would be taken for texts.
-            ModelError: a vector holds values that are no numbers.
-        """
-        if isinstance(texts, str):
-            raise DataError("several texts are expected", where="texts", found=texts, todo="give a list: [text]")
-        total = len(texts) if isinstance(texts, Sequence) else 0
-        read = cut = 0
-        with progress(description, total, "texts") as advance:
-            for window in windows((prompt + text for text in texts), 16 * batch_size):
-                # Modes are set and put back within a window: between two of them the caller's code runs.
-                was_training = self.model.training
-                self.model.eval()
-                encodings, longer = batching.tokenize_counting_cuts(self.tokenizer, window, self.max_len)
-                with torch.inference_mode(), fast_products(self.device):
-                    vectors = self._embed(encodings, batch_size, advance).cpu().numpy()
-                self.model.train(was_training)
-                self._check_finite(vectors)
-                read, cut = read + len(window), cut + longer
-                yield vectors
-        if description and cut:
-            console.say(batching.cut_texts(description, cut, read, self.max_len))
-
-    def _check_finite(self, vectors: Floats) -> None:
-        broken = ~np.isfinite(vectors.sum(axis=1))
-        if broken.any():
-            raise ModelError(
-                "the model gives values that are no numbers",
-                where=self.source,
-                found=f"{int(broken.sum())} of {len(vectors)} texts",
-                todo="try `precision` fp32; if that does not help, train the model again",
-            )
-
-    def _embed(self, encodings: Sequence[batching.Encoding], max_items: int, advance: Callable[[int], None]) -> Tensor:
-        return batching.in_buckets(
-            encodings, self.forward, max_items=max_items, device=self.device, packed=self.packs, advance=advance
-        )

@@ -1,0 +1,107 @@
+"""Unit vectors of many texts without gradients: the one loop that a Bi-Encoder encodes with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bistill import console
+from bistill.arrays import Floats
+from bistill.console import progress
+from bistill.data.store.texts import windows
+from bistill.errors import DataError, ModelError
+from bistill.models.compute import batching
+from bistill.models.compute.products import fast_products
+
+
+class Encoder(Protocol):
+    """What gives unit vectors of tokenized texts."""
+
+    model: Any
+    tokenizer: Any
+    source: str
+    max_len: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts of one forward share a row."""
+
+    def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
+        """Float32 of shape (n, dim)."""
+
+
+def vectors(encoder: Encoder, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Floats:
+    """The pieces of ``vectors_in_windows`` as one array: float32 of shape (n, dim)."""
+    pieces = list(vectors_in_windows(encoder, texts, prompt, batch_size, description))
+    return np.concatenate(pieces) if pieces else np.empty((0, encoder.dim), dtype=np.float32)
+
+
+def vectors_in_windows(
+    encoder: Encoder, texts: Iterable[str], prompt: str, batch_size: int, description: str
+) -> Iterator[Floats]:
+    """Unit vectors in the order of the texts, which are read in windows of some batches and sorted by length within
+    each, so that a corpus may stream. The model is left in the mode it was in.
+
+    Args:
+        encoder: the model.
+        texts: of any number.
+        prompt: text in front of each.
+        batch_size: texts of one forward at most.
+        description: shown with the progress; "" for none.
+
+    Yields:
+        float32 of shape (m, dim), m up to ``16 * batch_size``.
+
+    Raises:
+        DataError: one text stands where several are expected; its letters would be taken for texts.
+        ModelError: a vector holds values that are no numbers.
+    """
+    if isinstance(texts, str):
+        raise DataError("several texts are expected", where="texts", found=texts, todo="give a list: [text]")
+    total = len(texts) if isinstance(texts, Sequence) else 0
+    read = cut = 0
+    with progress(description, total, "texts") as advance:
+        for window in windows((prompt + text for text in texts), 16 * batch_size):
+            # Modes are set and put back within a window: between two of them the caller's code runs.
+            was_training = encoder.model.training
+            encoder.model.eval()
+            encodings, longer = batching.tokenize_counting_cuts(encoder.tokenizer, window, encoder.max_len)
+            with torch.inference_mode(), fast_products(encoder.device):
+                found = batching.in_buckets(
+                    encodings,
+                    encoder.forward,
+                    max_items=batch_size,
+                    device=encoder.device,
+                    packed=encoder.packs,
+                    advance=advance,
+                )
+            encoder.model.train(was_training)
+            rows = found.cpu().numpy()
+            _check_finite(rows, encoder.source)
+            read, cut = read + len(window), cut + longer
+            yield rows
+    if description and cut:
+        console.say(batching.cut_texts(description, cut, read, encoder.max_len))
+
+
+def _check_finite(rows: Floats, source: str) -> None:
+    broken = ~np.isfinite(rows.sum(axis=1))
+    if broken.any():
+        raise ModelError(
+            "the model gives values that are no numbers",
+            where=source,
+            found=f"{int(broken.sum())} of {len(rows)} texts",
+            todo="try `precision` fp32; if that does not help, train the model again",
+        )
