@@ -25,6 +25,7 @@ LAYERS = (
     ("candidates.settings",),
     ("training.settings", "miners"),
     ("artifacts", "journal", "console", "packaged", "hub"),
+    ("progress",),
     ("data", "losses", "evaluation.measures"),
     ("models",),
     ("candidates",),

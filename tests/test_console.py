@@ -8,36 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bistill import console
+from bistill import console, progress
 from tests.monitor.records import start, write
 
 ROOT = Path(__file__).parent.parent
 UNKNOWN = "no-such-command"
-
-
-def test_plain_progress_shows_rate_remaining_time_and_note(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(console.time, "monotonic", lambda: now)
-    with console.progress("encoding", 40, "texts") as advance:
-        now = 2.0
-        advance(5)
-        now = 6.0
-        advance(5, "loss 0.5")
-        now = 24.0
-        advance(30)
-    assert capsys.readouterr().err.splitlines() == [
-        "encoding: 10/40 texts, 1.7 texts/s, 18 s left  loss 0.5",
-        "encoding: 40/40 texts in 24.0 s, 1.7 texts/s",
-    ]
-
-
-def test_progress_without_description_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress("", 3, "texts") as advance:
-        advance(3)
-    captured = capsys.readouterr()
-    assert captured.out + captured.err == ""
 
 
 def test_table_prints_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +44,7 @@ def test_what_a_console_cannot_show_is_replaced(
         print(text)
         console.say(text)
         console.table(["name"], [[text]], title=text)
-        with console.progress(text, 1, text) as advance:
+        with progress.progress(text, 1, text) as advance:
             advance(1, text)
     out, err = (file.getvalue().decode(encoding) for file in written)
     assert out.splitlines()[0] == err.splitlines()[0] == expected

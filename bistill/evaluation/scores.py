@@ -14,7 +14,6 @@ from bistill import artifacts
 from bistill.arrays import Doubles, Floats, Ints
 from bistill.candidates.mining import lexical
 from bistill.candidates.scores.teachers import CachedTeacher
-from bistill.console import progress
 from bistill.evaluation import dimensions
 from bistill.evaluation.measures import exact, margins, ranking
 from bistill.evaluation.questions import Pairs, Questions
@@ -22,6 +21,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import calibration_file, loading
+from bistill.progress import progress
 
 # Documents that a ranking keeps, as in trec_eval: average precision is 0 for a relevant document below it.
 RANKING_DEPTH: Final = 1000

@@ -14,9 +14,9 @@ from bistill import artifacts
 from bistill.candidates.mining import tokens as tokenization
 from bistill.candidates.mining.miner import Search
 from bistill.candidates.settings import Lexical, LexicalTokens
-from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.evaluation.measures import exact
+from bistill.progress import progress
 
 # The formula of Lucene with the two constants that bm25s takes unless told otherwise (Lucene's own k1 is 1.2).
 METHOD: Final = "lucene"

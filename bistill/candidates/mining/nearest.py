@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill.console import progress
 from bistill.data.sampling import subset
 from bistill.evaluation.measures.exact import top_documents
+from bistill.progress import progress
 
 # faiss pays only where both are reached, since its index costs some thousand products a document. Measured with
 # benchmarks/candidates/dense_search.py on two busy cores: of a million documents, all products took 22 ms a query;

@@ -16,6 +16,7 @@ from bistill import console
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.errors import ModelError
 from bistill.models.compute.scoring import Pair
+from bistill.progress import progress
 
 # Pairs of one transaction, in forwards: what a killed process loses at most.
 FORWARDS_OF_A_BATCH: Final = 4
@@ -127,7 +128,7 @@ class _Job:
         order = np.argsort(-(self._queries.lengths() + self._documents.lengths()), kind="stable")
         size = FORWARDS_OF_A_BATCH * batch_size
         scored = 0
-        with console.progress(description, int(self.missing.sum()), "pairs") as advance:
+        with progress(description, int(self.missing.sum()), "pairs") as advance:
             for start in range(0, len(order), size):
                 batch = order[start : start + size]
                 rows = batch[self.missing[batch]]

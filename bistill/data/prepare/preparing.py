@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from bistill import artifacts
-from bistill.console import progress, say
+from bistill.console import say
 from bistill.data.prepare import merging
 from bistill.data.prepare.duplicates import Duplicates, find_duplicates, normalised_text
 from bistill.data.prepare.loading import CORPUS, Chain, LoadedSource, Loader, open_prepared_source
@@ -22,6 +22,7 @@ from bistill.data.read.sources import UNSPLIT
 from bistill.data.settings import BadRows, RowReading, Splitting
 from bistill.data.store.version import Version
 from bistill.errors import DataError, OptionError
+from bistill.progress import progress
 from bistill.settings import Within, checked
 
 

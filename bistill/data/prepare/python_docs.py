@@ -20,12 +20,12 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bistill.console import progress
 from bistill.data.prepare.docstrings import Described, described_in
 from bistill.data.prepare.duplicates import find_duplicates, jaccard, normalised_text, shingles
 from bistill.data.records import Judgement, Row
 from bistill.data.settings import Splitting
 from bistill.errors import DataError, RowError
+from bistill.progress import progress
 
 SOURCE_NAME: Final = "python-docs"
 STANDARD_LIBRARY: Final = "python"

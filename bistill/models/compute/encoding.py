@@ -11,11 +11,11 @@ from torch import Tensor
 
 from bistill import console
 from bistill.arrays import Floats
-from bistill.console import progress
 from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError
 from bistill.models.compute import batching
 from bistill.models.compute.products import fast_products
+from bistill.progress import progress
 
 
 class Encoder(Protocol):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bistill.arrays import Floats, Ints
-from bistill.console import progress
 from bistill.models.compute.products import fast_products
+from bistill.progress import progress
 
 Pair = tuple[str, str]
 

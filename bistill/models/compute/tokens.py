@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from bistill import artifacts, console
 from bistill.arrays import Ints, Number
-from bistill.console import progress
 from bistill.data.store import cache
 from bistill.data.store.texts import READS_BETWEEN_RELEASES, fingerprint_of_texts, release, windows
 from bistill.models.compute import batching
 from bistill.models.compute.batching import Encoding
+from bistill.progress import progress
 
 FORMAT: Final = "bistill.tokens/1"
 # Texts tokenized at once: enough for all threads of the tokenizer, and little memory.

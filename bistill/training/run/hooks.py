@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console
+from bistill import progress as display
 from bistill.journal import Journal, finite
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.settings import Validation
@@ -30,8 +31,8 @@ class ShowProgress(Hook):
 
     def at_start(self, progress: Progress) -> None:
         """Open the display."""
-        display = console.progress(self._description, progress.total_steps, "steps", done=progress.step)
-        self._advance, self._shown = self._stack.enter_context(display), progress.step
+        shown = display.progress(self._description, progress.total_steps, "steps", done=progress.step)
+        self._advance, self._shown = self._stack.enter_context(shown), progress.step
 
     def after_step(self, progress: Progress) -> None:
         """Show the update; after a return to a checkpoint the display returns, too."""
