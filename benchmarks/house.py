@@ -54,6 +54,10 @@ SHAPES: Final = {
         csv_records.TableRow records.Judgement records.Row building.StoredJudgement dataset.Dataset records.Record
         miners.Mined building.Draft scoring._Asked pools.QueryPool pools.ScoredPools lists.CandidateList batch.Batch
     """,
+    "third house": """
+        csv_records.TableRow records.Judgement records.Row building.StoredJudgement dataset.Dataset records.Record
+        miners.Mined lists.CandidateList scoring._Asked pools.ScoredPools gradients.Batch
+    """,
 }
 # Fields that hold documents: a class that has one is in SHAPES, or stands here because its documents go elsewhere.
 DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negatives", "candidates", "judgements"})

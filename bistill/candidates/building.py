@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bistill import console
 from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import Verdict, judge
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
 from bistill.candidates.mining.miners import Mined, mine, own_texts
 from bistill.candidates.mining.random_miner import RandomMiner
 from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
-from bistill.candidates.pools import POOLS_OF_A_BLOCK, Counts, QueryPool, ScoredPools
-from bistill.candidates.scores.teachers import Teachers, relevance
+from bistill.candidates.pools import POOLS_OF_A_BLOCK, Counts, ScoredPools
+from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Labelled, Limits, Lists, MinerSettings
 from bistill.data.records import Record
 from bistill.data.store.collection import Collection
 from bistill.errors import DataError
 from bistill.models.settings import EncoderStart
-
-
-@dataclass
-class Draft:
-    """Candidates of one query before their scores: documents and the bits of the miners that gave them.
-
-    A labelled negative has the bit of ``labelled`` whichever miner found it. Of documents that are the same text there
-    is one, a labelled one where there is any.
-
-    Attributes:
-        query_id: the query.
-        positives: its positives' ids.
-        relevant: the first document of the text of each positive.
-        held: the document that stands for a text, by the first document of that text; labelled negatives from the
-            beginning.
-        labelled: first documents of the texts of labelled negatives.
-        sources: the miners' bits of each candidate.
-    """
-
-    query_id: int
-    positives: tuple[int, ...]
-    relevant: frozenset[int]
-    held: dict[int, int]
-    labelled: frozenset[int]
-    sources: dict[int, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, record: Record, first: np.ndarray) -> Draft:
-        """No candidates yet; ``first`` is ``Copies.first`` of the corpus."""
-        relevant = frozenset(first[np.asarray(record.positives, dtype=np.int64)].tolist())
-        negatives = first[np.asarray(record.negatives, dtype=np.int64)].tolist()
-        held = dict(zip(negatives, record.negatives, strict=True))
-        return cls(record.query_id, record.positives, relevant, held, frozenset(held))
-
-    def add(self, found: Sequence[tuple[int, int]], bit: int) -> None:
-        """Put in documents, each with the first document of its text, that the miner of a bit gave."""
-        for document, text in found:
-            label = LABELLED_BIT if text in self.labelled else 0
-            candidate = self.held.setdefault(text, document)
-            self.sources[candidate] = self.sources.get(candidate, 0) | bit | label
 
 
 def build(
@@ -137,105 +97,115 @@ class _Making:
     counts: Counts
     positives: int = 0
 
-    def pools(self, mined: list[Mined], query_ids: np.ndarray, depths: Depths) -> Iterator[QueryPool]:
+    def pools(self, mined: list[Mined], query_ids: np.ndarray, depths: Depths) -> Iterator[CandidateList]:
         """Pools of those queries that can be learned from, block by block."""
-        dataset, corpus = self.collection
         for start in range(0, len(query_ids), POOLS_OF_A_BLOCK):
             rows = slice(start, start + POOLS_OF_A_BLOCK)
-            drafts = [Draft.of(dataset[int(query)], corpus.copies.first) for query in query_ids[rows]]
-            self.positives += sum(len(draft.positives) for draft in drafts)
-            self._gather(drafts, mined, rows, depths)
-            yield from self._usable(drafts)
+            answers = zip(*(answer.rows(rows) for answer in mined), strict=True)
+            lists = [
+                self._joined(self.collection.dataset[int(query)], list(zip(mined, found, strict=True)), depths)
+                for query, found in zip(query_ids[rows], answers, strict=True)
+            ]
+            self.positives += sum(item.positives for item in lists)
+            yield from self._usable(lists)
 
-    def _gather(self, drafts: list[Draft], mined: list[Mined], rows: slice, depths: Depths) -> None:
-        """Put the miners' answers to a slice of the queries into their drafts, without what is labelled relevant for
-        the query or is the same text, and no deeper than its lists reach where no depth was named."""
-        counts, first = self.counts, self.collection.corpus.copies.first
-        labelled = [list(answer.rows(rows)) for answer in mined if answer.name == Labelled.name]
-        known = [len(negatives) for negatives in labelled[0]] if labelled else [0] * len(drafts)
-        for answer in mined:
-            name, found, copies = answer.name, 0, 0
-            for draft, documents, negatives in zip(drafts, answer.rows(rows), known, strict=True):
-                texts = first[np.asarray(documents, dtype=np.int64)].tolist()
-                pairs = list(zip(documents, texts, strict=True))
-                others = [(document, text) for document, text in pairs if text not in draft.relevant]
-                found += len(pairs) - len(others)
-                copies += sum(text in draft.relevant and document not in draft.positives for document, text in pairs)
-                if answer.depth is None:
-                    others = others[: depths.of_miner(name, negatives)]
-                draft.add(others, answer.bit)
-                counts.candidates[name] = counts.candidates.get(name, 0) + len(others)
-            if answer.retrieval:
-                counts.labelled_positive += found - copies
-                counts.equal_text += copies
-                counts.found_positives[name] = counts.found_positives.get(name, 0) + found
+    def _joined(self, record: Record, answers: Sequence[tuple[Mined, list[int]]], depths: Depths) -> CandidateList:
+        """The miners' answers to a query as one list, no deeper than its lists reach where no depth was named.
 
-    def _usable(self, drafts: list[Draft]) -> list[QueryPool]:
-        """Pools of those drafts that can be learned from; what happened to them is added to the counts."""
-        pools = self._topped_up(self._scored(drafts), drafts)
-        candidates = sum(len(draft.positives) + len(draft.sources) for draft in drafts)
-        self.counts.unscored += candidates - sum(len(pool.positives) + len(pool.documents) for pool in pools)
-        pools = [_with_one_negative(pool, self.counts) for pool in pools]
-        usable = [pool for pool in pools if len(pool.kept) >= min(self.wanted, 1) and len(pool.positives)]
+        What is labelled relevant or is the same text is no candidate. Of documents that are the same text there is
+        one, a labelled one where there is any, and it has the bit of ``labelled`` whichever miner found it.
+        """
+        first = self.collection.corpus.copies.first
+        relevant = set(first[np.asarray(record.positives, dtype=np.int64)].tolist())
+        texts = first[np.asarray(record.negatives, dtype=np.int64)].tolist()
+        # The document that stands for a text, by the first document of that text.
+        held = dict(zip(texts, record.negatives, strict=True))
+        labelled = frozenset(held)
+        known = next((len(documents) for answer, documents in answers if answer.name == Labelled.name), 0)
+        sources: dict[int, int] = {}
+        for answer, documents in answers:
+            pairs = list(zip(documents, first[np.asarray(documents, dtype=np.int64)].tolist(), strict=True))
+            others = [(document, text) for document, text in pairs if text not in relevant]
+            self._count_answer(answer, len(pairs) - len(others), sum(d in record.positives for d, _ in pairs))
+            if answer.depth is None:
+                others = others[: depths.of_miner(answer.name, known)]
+            self.counts.candidates[answer.name] = self.counts.candidates.get(answer.name, 0) + len(others)
+            for document, text in others:
+                candidate = held.setdefault(text, document)
+                label = LABELLED_BIT if text in labelled else 0
+                sources[candidate] = sources.get(candidate, 0) | answer.bit | label
+        return CandidateList.unscored(record.query_id, record.positives, sources)
+
+    def _count_answer(self, answer: Mined, relevant: int, positives: int) -> None:
+        """Of what retrieval found: documents that are the text of a positive, and those of them that are positives."""
+        if answer.retrieval:
+            counts = self.counts
+            counts.labelled_positive += positives
+            counts.equal_text += relevant - positives
+            counts.found_positives[answer.name] = counts.found_positives.get(answer.name, 0) + relevant
+
+    def _usable(self, lists: list[CandidateList]) -> list[CandidateList]:
+        """Pools of those queries that can be learned from; what happened to them is added to the counts."""
+        pools = self._topped_up(self._scored(lists))
+        known = [pool.part(~np.isnan(pool.logits)) for pool in pools]
+        self.counts.unscored += sum(len(pool.documents) for pool in pools) - sum(len(pool.documents) for pool in known)
+        known = [self._with_one_negative(pool) for pool in known]
+        usable = [pool for pool in known if len(pool.kept) >= min(self.wanted, 1) and pool.positives]
         self._count(usable)
         return usable
 
-    def _scored(self, drafts: list[Draft]) -> list[QueryPool]:
-        """Pools of drafts: every pair scored, unscored ones dropped, limits applied."""
+    def _scored(self, lists: list[CandidateList]) -> list[CandidateList]:
+        """The lists with the teacher's logits, nan where there is no score, and what its limits say of candidates."""
         dataset, corpus = self.collection
-        sizes = [len(draft.positives) + len(draft.sources) for draft in drafts]
-        queries = np.repeat(np.array([draft.query_id for draft in drafts], dtype=np.int64), sizes)
-        documents = (document for draft in drafts for document in (*draft.positives, *draft.sources))
-        pairs = np.stack([queries, np.fromiter(documents, dtype=np.int64, count=len(queries))], axis=1)
+        sizes = [len(item.documents) for item in lists]
+        queries = np.repeat(np.array([item.query_id for item in lists], dtype=np.int64), sizes)
+        pairs = np.stack([queries, np.concatenate([item.documents for item in lists])], axis=1)
         scored = self.teachers.logits(dataset.queries, corpus, pairs)
         self.counts.scored += scored.scored
         own = np.split(scored.logits, np.cumsum(sizes)[:-1])
-        return [_pool(draft, logits, self.limits) for draft, logits in zip(drafts, own, strict=True)]
+        return [self._judged(replace(item, logits=logits)) for item, logits in zip(lists, own, strict=True)]
 
-    def _topped_up(self, pools: list[QueryPool], drafts: list[Draft]) -> list[QueryPool]:
+    def _judged(self, item: CandidateList) -> CandidateList:
+        """A scored list with the verdicts on its candidates."""
+        split, relevance = item.positives, item.relevance
+        scores = relevance[:split][~np.isnan(relevance[:split])]
+        best = float(scores.max()) if len(scores) else 0.0
+        verdicts = item.verdicts.copy()
+        verdicts[split:] = judge(relevance[split:], item.labelled[split:], best, self.limits)
+        return replace(item, verdicts=verdicts)
+
+    def _topped_up(self, pools: list[CandidateList]) -> list[CandidateList]:
         """Random documents for the queries with fewer negatives left than a list takes."""
-        wanting: list[int] = []
+        wanting: dict[int, CandidateList] = {}
         for row, pool in enumerate(pools):
             need = self.wanted - len(pool.kept)
-            drawn = self.chance.draw(pool.query_id, need, but=frozenset(drafts[row].sources)) if need > 0 else []
+            there = frozenset(pool.candidates.documents.tolist())
+            drawn = self.chance.draw(pool.query_id, need, but=there) if need > 0 else []
             if drawn:
-                drafts[row].sources |= dict.fromkeys(drawn, RANDOM_BIT)
-                wanting.append(row)
+                wanting[row] = pool.longer(np.array(drawn), source=RANDOM_BIT)
         if wanting:
-            for row, pool in zip(wanting, self._scored([drafts[row] for row in wanting]), strict=True):
+            for row, pool in zip(wanting, self._scored(list(wanting.values())), strict=True):
                 # What was drawn may lack an imported score.
-                self.counts.topped_up += len(pool.documents) > len(pools[row].documents)
+                drawn_logits = pool.logits[len(pools[row].documents) :]
+                self.counts.topped_up += not np.isnan(drawn_logits).all()
                 pools[row] = pool
         return pools
 
-    def _count(self, usable: list[QueryPool]) -> None:
+    def _with_one_negative(self, pool: CandidateList) -> CandidateList:
+        """The pool; where every candidate was filtered out, with its lowest one as a negative after all."""
+        if len(pool.kept) or len(pool.documents) == pool.positives:
+            return pool
+        self.counts.lowest_kept += 1
+        verdicts = pool.verdicts.copy()
+        verdicts[pool.positives + np.argmin(pool.candidates.logits)] = Verdict.KEPT
+        return replace(pool, verdicts=verdicts)
+
+    def _count(self, usable: list[CandidateList]) -> None:
         counts = self.counts
-        counts.pairs += sum(len(pool.documents) + len(pool.positives) for pool in usable)
+        counts.pairs += sum(len(pool.documents) for pool in usable)
         counts.ratio += sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
         counts.absolute += sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
         counts.short += sum(len(pool.kept) < self.wanted for pool in usable)
-
-
-def _pool(draft: Draft, logits: np.ndarray, limits: Limits) -> QueryPool:
-    split = len(draft.positives)
-    known_positive, known = ~np.isnan(logits[:split]), ~np.isnan(logits[split:])
-    documents = np.fromiter(draft.sources, dtype=np.int64, count=len(draft.sources))[known]
-    sources = np.fromiter(draft.sources.values(), dtype=np.uint8, count=len(draft.sources))[known]
-    positive_logits, own = logits[:split][known_positive], logits[split:][known]
-    best = float(relevance(positive_logits).max()) if len(positive_logits) else 0.0
-    verdicts = judge(relevance(own), (sources & LABELLED_BIT) > 0, best, limits)
-    positives = np.asarray(draft.positives, dtype=np.int64)[known_positive]
-    return QueryPool(draft.query_id, positives, positive_logits, documents, own, sources, verdicts)
-
-
-def _with_one_negative(pool: QueryPool, counts: Counts) -> QueryPool:
-    """The pool; where every candidate was filtered out, with its lowest one as a negative after all."""
-    if len(pool.kept) or not len(pool.documents):
-        return pool
-    counts.lowest_kept += 1
-    verdicts = pool.verdicts.copy()
-    verdicts[np.argmin(pool.logits)] = Verdict.KEPT
-    return dataclasses.replace(pool, verdicts=verdicts)
 
 
 def _say(counts: Counts, names: Sequence[str], wanted: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.pools import QueryPool, ScoredPools
+from bistill.candidates.pools import ScoredPools
 from bistill.data.queries.copies import Selection
 from bistill.data.store.collection import Collection
 from bistill.data.store.spilled import Spilled
@@ -45,17 +45,15 @@ class InBatchNegatives:
             for item, row, documents in zip(lists, rows, self._beside.of(lists), strict=True)
         ]
 
-    def _list(self, item: CandidateList, pool: QueryPool, documents: np.ndarray) -> CandidateList:
+    def _list(self, item: CandidateList, pool: CandidateList, documents: np.ndarray) -> CandidateList:
         assert pool.query_id == item.query_id
-        logits, there = (
-            np.full(len(documents), pool.logits.min(), dtype=np.float32),
-            np.ones(len(documents), dtype=bool),
-        )
-        first = self._first
-        _, candidates, places = np.intersect1d(first[documents], first[pool.documents], return_indices=True)
-        logits[candidates] = pool.logits[places]
-        there[candidates] = pool.verdicts[places] == Verdict.KEPT
-        return longer(item, documents, logits, there)
+        candidates, first = pool.candidates, self._first
+        logits = np.full(len(documents), candidates.logits.min(), dtype=np.float32)
+        there = np.ones(len(documents), dtype=bool)
+        _, known, places = np.intersect1d(first[documents], first[candidates.documents], return_indices=True)
+        logits[known] = candidates.logits[places]
+        there[known] = candidates.verdicts[places] == Verdict.KEPT
+        return item.longer(documents[there], logits[there])
 
 
 class DocumentsBeside:
@@ -94,12 +92,6 @@ class DocumentsBeside:
         texts, documents = texts[rising], documents[rising]
         rows = np.searchsorted(self._query_ids, [item.query_id for item in lists])
         for item, row in zip(lists, rows, strict=True):
-            held = np.concatenate([first[np.asarray(item.documents)], self._refused[slice(*self._ends[row : row + 2])]])
+            held = np.concatenate([first[item.documents], self._refused[slice(*self._ends[row : row + 2])]])
             yield documents[~np.isin(texts, held)]
         self._spilled.release()
-
-
-def longer(item: CandidateList, documents: np.ndarray, logits: np.ndarray, there: np.ndarray) -> CandidateList:
-    """A list with further documents behind its own, those where ``there`` is true."""
-    documents, logits = documents[there], logits[there]
-    return item._replace(documents=(*item.documents, *documents.tolist()), logits=np.concatenate([item.logits, logits]))

@@ -13,7 +13,8 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.pools import QueryPool, ScoredPools
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import relevance
 from bistill.data.sampling import generator
 from bistill.data.store.collection import Collection
@@ -53,13 +54,14 @@ def by_rank(pools: ScoredPools) -> list[dict[str, Any]]:
     values: dict[int, array[float]] = {}  # 8 bytes a number: ten of them a query
     removed: dict[int, int] = {}
     for pool in pools:
-        values.setdefault(0, array("d")).append(float(relevance(pool.positive_logits).max()))
-        order = np.argsort(-pool.logits, kind="stable")
-        scores = relevance(pool.logits)
+        values.setdefault(0, array("d")).append(float(pool.relevant.relevance.max()))
+        candidates = pool.candidates
+        order = np.argsort(-candidates.logits, kind="stable")
+        scores = candidates.relevance
         for rank in (rank for rank in RANKS if rank <= len(order)):
             place = order[rank - 1]
             values.setdefault(rank, array("d")).append(float(scores[place]))
-            removed[rank] = removed.get(rank, 0) + int(pool.verdicts[place] != Verdict.KEPT)
+            removed[rank] = removed.get(rank, 0) + int(candidates.verdicts[place] != Verdict.KEPT)
     return [
         {
             "rank": rank,
@@ -98,10 +100,10 @@ def filtered(pools: ScoredPools, seed: int) -> list[Removed]:
     ]
 
 
-def _removed(pool: QueryPool, place: int) -> Removed:
-    best = int(np.argmax(pool.positive_logits))
-    positive, own = relevance(pool.positive_logits)[best], relevance(pool.logits)[place]
-    return Removed(pool.query_id, int(pool.positives[best]), float(positive), int(pool.documents[place]), float(own))
+def _removed(pool: CandidateList, place: int) -> Removed:
+    best = int(np.argmax(pool.relevant.logits))
+    scores, documents = pool.relevance.tolist(), pool.documents.tolist()
+    return Removed(pool.query_id, documents[best], scores[best], documents[place], scores[place])
 
 
 def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
@@ -109,7 +111,7 @@ def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
     found = [
         Suspect(pool.query_id, int(positive), float(score))
         for pool in pools
-        for positive, score in zip(pool.positives, relevance(pool.positive_logits), strict=True)
+        for positive, score in zip(pool.relevant.documents, pool.relevant.relevance, strict=True)
         if score < below
     ]
     return sorted(found, key=lambda item: (item.relevance, item.query_id, item.positive))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
 from bistill import artifacts
-from bistill.candidates.pools import QueryPool, ScoredPools
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import ScoredPools
 from bistill.data.store.dataset import Dataset
 from bistill.errors import ArtifactError
 
@@ -36,12 +37,10 @@ def write_pools(path: Path, pools: ScoredPools, dataset: Dataset) -> None:
     with artifacts.atomic_path(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, SCHEMA) as writer:
         for start in range(0, len(pools), ROWS):
             own = [pools[row] for row in range(start, min(start + ROWS, len(pools)))]
-            columns = {name: [getattr(pool, name) for pool in own] for name in SCHEMA.names if name != "query"}
-            columns["query"] = [dataset.queries[pool.query_id] for pool in own]
-            writer.write_table(pa.table(columns, schema=SCHEMA))
+            writer.write_table(pa.table(_columns(own, dataset), schema=SCHEMA))
 
 
-def read_pools(path: Path) -> Iterator[QueryPool]:
+def read_pools(path: Path) -> Iterator[CandidateList]:
     """The candidates of each query, as ``write_pools`` wrote them.
 
     Raises:
@@ -57,8 +56,19 @@ def read_pools(path: Path) -> Iterator[QueryPool]:
                     for name, value in row.items()
                     if name != "query_id"
                 }
-                yield QueryPool(query_id=row["query_id"], **values)
+                yield CandidateList.scored(row["query_id"], candidates=values.pop("documents"), **values)
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(
             f"the file of candidates cannot be read ({error})", where=str(path), todo="run bistill candidates first"
         ) from None
+
+
+def _columns(lists: Sequence[CandidateList], dataset: Dataset) -> dict[str, list[Any]]:
+    relevant, others = [item.relevant for item in lists], [item.candidates for item in lists]
+    return {
+        "query_id": [item.query_id for item in lists],
+        "query": [dataset.queries[item.query_id] for item in lists],
+        "positives": [item.documents for item in relevant],
+        "positive_logits": [item.logits for item in relevant],
+        **{name: [getattr(item, name) for item in others] for name in ("documents", "logits", "sources", "verdicts")},
+    }

@@ -6,12 +6,15 @@ seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
-from bistill.candidates.filtering import refusal
+from bistill.arrays import Bytes, Doubles, Flags, Floats, Ints
+from bistill.candidates.filtering import Verdict, refusal
+from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
 from bistill.data.records import Record
 from bistill.data.sampling import generator
 from bistill.data.store.dataset import Dataset
@@ -19,37 +22,151 @@ from bistill.evaluation.measures import margins
 
 # Random documents beside the labelled ones of a query, wherever scores of labelled pairs are measured or calibrated.
 RANDOM_NEGATIVES: Final = 4
-NOT_ASKED: Final = np.empty(0, dtype=np.float32)
 
 
-class CandidateList(NamedTuple):
-    """Documents of one query, and what people or a teacher say of them: to learn from, to measure with, to export.
+@dataclass(frozen=True, eq=False)
+class CandidateList:
+    """Documents of one query, and what miners, people and a teacher say of them: the one shape from mining to loss.
+
+    Mining makes a list without scores, scoring and filtering fill it, training takes a part of it; validation and the
+    exchange with other tools have the same.
 
     Attributes:
         query_id: the query.
-        documents: document ids, positives first, no id twice.
-        labels: relevance in 0..1 of each document by its label, 0 where it has none; () where it is the teacher's
-            that counts.
+        documents: document ids, positives first, no id twice: int64 of shape (n,).
         positives: how many of the first documents are positives.
-        labelled: how many of the documents after them are labelled negatives.
-        mined: how many of the documents after those were found by a miner; the others are random documents, or those
-            of other queries.
-        logits: the teacher's of each document, float32 of shape (documents,), nan where it is not known; empty where
-            no teacher was asked.
+        sources: sum of the bits of the miners that gave each document (``registry``), 0 of positives and of what other
+            queries brought: uint8 of shape (n,).
+        verdicts: values of ``Verdict``, uint8 of shape (n,).
+        logits: the teacher's, nan where it is not known: float32 of shape (n,).
+        labels: relevance in 0..1 that people gave, 0 of what is taken for irrelevant without one: float64 of shape
+            (n,); nan where labels were not asked for.
     """
 
     query_id: int
-    documents: tuple[int, ...]
-    labels: tuple[float, ...]
+    documents: Ints
     positives: int
-    labelled: int
-    mined: int = 0
-    logits: np.ndarray = NOT_ASKED
+    sources: Bytes
+    verdicts: Bytes
+    logits: Floats
+    labels: Doubles
+
+    @classmethod
+    def unscored(
+        cls,
+        query_id: int,
+        positives: Sequence[int],
+        negatives: Mapping[int, int],
+        labels: Sequence[float] | None = None,
+    ) -> CandidateList:
+        """A list that no teacher has read.
+
+        Args:
+            query_id: the query.
+            positives: document ids.
+            negatives: the bits of the miners that gave each other document, by its id.
+            labels: of the positives, then of the others; None: not asked for.
+        """
+        documents = np.array([*positives, *negatives], dtype=np.int64)
+        sources = np.array([*[0] * len(positives), *negatives.values()], dtype=np.uint8)
+        given = np.full(len(documents), np.nan) if labels is None else np.array(labels, dtype=np.float64)
+        return cls(query_id, documents, len(positives), sources, *_unread(len(documents)), given)
+
+    @classmethod
+    def scored(
+        cls,
+        query_id: int,
+        positives: Ints,
+        positive_logits: Floats,
+        candidates: Ints,
+        logits: Floats,
+        sources: Bytes,
+        verdicts: Bytes,
+    ) -> CandidateList:
+        """A list whose every pair a teacher has read, as files hold it: its positives, then the columns of the others;
+        labels were not asked for."""
+        split = len(positives)
+        return cls(
+            query_id,
+            np.concatenate([positives, candidates]),
+            split,
+            np.concatenate([np.zeros(split, dtype=np.uint8), sources]),
+            np.concatenate([np.full(split, Verdict.KEPT, dtype=np.uint8), verdicts]),
+            np.concatenate([positive_logits, logits]),
+            np.full(split + len(candidates), np.nan),
+        )
 
     @property
-    def relevance(self) -> np.ndarray:
+    def relevance(self) -> Floats:
         """Teacher's relevance in 0..1 of each document, float32."""
         return margins.sigmoid(self.logits).astype(np.float32)
+
+    @property
+    def labelled(self) -> Flags:
+        """True where a person called the document irrelevant."""
+        return (self.sources & LABELLED_BIT) > 0
+
+    @property
+    def mined(self) -> Flags:
+        """True where a miner searched for the document, and no person called it irrelevant."""
+        return (self.sources & ~np.uint8(LABELLED_BIT | RANDOM_BIT) > 0) & ~self.labelled
+
+    @property
+    def kept(self) -> Ints:
+        """Places of the candidates that may be negatives."""
+        kept = (self.verdicts == Verdict.KEPT) & ~np.isnan(self.logits)
+        return self.positives + np.flatnonzero(kept[self.positives :])
+
+    @property
+    def relevant(self) -> CandidateList:
+        """The positives alone."""
+        return self.part(slice(self.positives))
+
+    @property
+    def candidates(self) -> CandidateList:
+        """All others, also those that a limit removed."""
+        return self.part(slice(self.positives, None))
+
+    def whole(self) -> CandidateList:
+        """All positives and all candidates that may be negatives, in the order of the miners that gave them."""
+        return self.part(np.concatenate([np.arange(self.positives), self.kept]))
+
+    def part(self, places: Ints | Flags | slice) -> CandidateList:
+        """Some documents, in the order of their places, those of positives first; or those where a mask is true."""
+        chosen = np.arange(len(self.documents))[places]
+        return replace(
+            self,
+            positives=int(np.count_nonzero(chosen < self.positives)),
+            **{name: getattr(self, name)[places] for name in COLUMNS},
+        )
+
+    def longer(self, documents: Ints, logits: Floats | None = None, source: int = 0) -> CandidateList:
+        """The list with further candidates behind its own.
+
+        Args:
+            documents: their ids, int64 of shape (m,).
+            logits: the teacher's, float32 of shape (m,); None: not known.
+            source: the bit of the miner that gave them.
+        """
+        verdicts, unknown = _unread(len(documents))
+        further = {
+            "documents": documents,
+            "sources": np.full(len(documents), source, dtype=np.uint8),
+            "verdicts": verdicts,
+            "logits": unknown if logits is None else logits,
+            "labels": np.full(len(documents), np.nan),
+        }
+        joined: dict[str, Any] = {name: np.concatenate([getattr(self, name), further[name]]) for name in COLUMNS}
+        return replace(self, **joined)
+
+
+# What a list holds for each document.
+COLUMNS: Final = ("documents", "sources", "verdicts", "logits", "labels")
+
+
+def _unread(size: int) -> tuple[Bytes, Floats]:
+    """Verdicts and logits of documents that no teacher has read."""
+    return np.full(size, Verdict.KEPT, dtype=np.uint8), np.full(size, np.nan, dtype=np.float32)
 
 
 def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> CandidateList:
@@ -57,13 +174,9 @@ def for_validation(dataset: Dataset, query_id: int, *, size: int, seed: int) -> 
     record = dataset[query_id]
     count = max(size - len(record.positives), 1)
     negatives, labels = negatives_of(record, dataset.documents, count=count, seed=seed, epoch=0)
-    return CandidateList(
-        query_id,
-        (*record.positives, *negatives),
-        (*record.positive_labels, *labels),
-        positives=len(record.positives),
-        labelled=min(count, len(record.negatives)),
-    )
+    bits = [LABELLED_BIT] * len(record.negatives) + [RANDOM_BIT] * len(negatives)
+    sources = dict(zip(negatives, bits, strict=False))  # the labelled ones come first
+    return CandidateList.unscored(query_id, record.positives, sources, (*record.positive_labels, *labels))
 
 
 def negatives_of(

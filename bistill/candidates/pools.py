@@ -1,7 +1,8 @@
-"""Scored candidates of queries: mined, freed of labelled and equal texts, scored by the teacher, filtered.
+"""Scored candidates of all queries: mined, freed of labelled and equal texts, scored by the teacher, filtered.
 
-From a pool the lists of every epoch are drawn without scoring anything again. A pool is a function of data, miners,
-teacher and seed; making it a second time reads the caches and calls no model.
+A query's pool is the list of all its candidates; the lists of every epoch are parts of it, and nothing is scored again
+for them. A pool is a function of data, miners, teacher and seed; making it a second time reads the caches and calls no
+model.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from typing import Final
 import numpy as np
 
 from bistill.candidates.choice import choose_negatives
-from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.mining.registry import LABELLED_BIT, NAMES
+from bistill.candidates.mining.registry import NAMES
 from bistill.candidates.settings import Lists
 from bistill.data.sampling import generator
 from bistill.data.store.spilled import Spilled
@@ -26,46 +26,6 @@ from bistill.data.store.texts import windows
 READS_BETWEEN_RELEASES: Final = 64
 # Queries whose pools are Python objects at once.
 POOLS_OF_A_BLOCK: Final = 8_192
-
-
-@dataclass(frozen=True)
-class QueryPool:
-    """Scored candidates of one query.
-
-    Attributes:
-        query_id: the query.
-        positives: its positives' ids.
-        positive_logits: teacher's logits of the positives, float32.
-        documents: ids of all candidates, also of those filtered out, int64 of shape (n,).
-        logits: teacher's logits, float32 of shape (n,).
-        sources: sum of the miners' bits, uint8 of shape (n,).
-        verdicts: values of ``Verdict``, uint8 of shape (n,).
-    """
-
-    query_id: int
-    positives: np.ndarray
-    positive_logits: np.ndarray
-    documents: np.ndarray
-    logits: np.ndarray
-    sources: np.ndarray
-    verdicts: np.ndarray
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """True where a person called the candidate irrelevant."""
-        return (self.sources & LABELLED_BIT) > 0
-
-    @property
-    def kept(self) -> np.ndarray:
-        """Places of the candidates that may be negatives."""
-        return np.flatnonzero(self.verdicts == Verdict.KEPT)
-
-    def whole(self) -> CandidateList:
-        """All positives and all candidates that may be negatives, in the order of the miners that gave them."""
-        kept = self.kept
-        documents = (*self.positives.tolist(), *self.documents[kept].tolist())
-        logits = np.concatenate([self.positive_logits, self.logits[kept]])
-        return CandidateList(self.query_id, documents, (), len(self.positives), 0, len(kept), logits)
 
 
 @dataclass
@@ -125,7 +85,7 @@ class ScoredPools:
         positive_logits: of all queries' positives, float32.
     """
 
-    def __init__(self, pools: Iterable[QueryPool], counts: Counts, miners: Sequence[str] = NAMES) -> None:
+    def __init__(self, pools: Iterable[CandidateList], counts: Counts, miners: Sequence[str] = NAMES) -> None:
         self.counts, self.miners = counts, tuple(miners)
         self._reads = 0
         blocks = [_arrays(block) for block in windows(pools, POOLS_OF_A_BLOCK)] or [_arrays([])]
@@ -141,17 +101,17 @@ class ScoredPools:
     def __len__(self) -> int:
         return len(self.query_ids)
 
-    def __iter__(self) -> Iterator[QueryPool]:
+    def __iter__(self) -> Iterator[CandidateList]:
         return (self[row] for row in range(len(self)))
 
-    def __getitem__(self, row: int) -> QueryPool:
+    def __getitem__(self, row: int) -> CandidateList:
         if not 0 <= row < len(self):
             raise IndexError(f"query {row} of {len(self)}")
         self._reads += 1
         if self._reads % READS_BETWEEN_RELEASES == 0:
             self._spilled.release()
         own, positive = slice(*self._ends[row : row + 2]), slice(*self._positive_ends[row : row + 2])
-        return QueryPool(
+        return CandidateList.scored(
             int(self.query_ids[row]),
             self._positives[positive],
             self.positive_logits[positive],
@@ -179,43 +139,39 @@ class ScoredPools:
         """One positive and up to ``own_negatives`` candidates of a query in an epoch, by (seed, epoch, query id)."""
         pool = self[row]
         epoch = epoch if lists.redraw == "each_epoch" else 0
-        first = _positive(pool, seed, epoch)
         kept = pool.kept
-        chosen = kept[
-            choose_negatives(
-                pool.logits[kept],
-                pool.labelled[kept],
-                lists.own_negatives,
-                how=lists.choice,
-                seed=seed,
-                epoch=epoch,
-                query_id=pool.query_id,
-            )
-        ]
-        logits = np.concatenate([pool.positive_logits[[first]], pool.logits[chosen]])
-        documents = (int(pool.positives[first]), *pool.documents[chosen].tolist())
-        labelled = int(pool.labelled[chosen].sum())
-        return CandidateList(pool.query_id, documents, (), 1, labelled, len(chosen) - labelled, logits)
+        chosen = choose_negatives(
+            pool.logits[kept],
+            pool.labelled[kept],
+            lists.own_negatives,
+            how=lists.choice,
+            seed=seed,
+            epoch=epoch,
+            query_id=pool.query_id,
+        )
+        return pool.part(np.concatenate([[_positive(pool, seed, epoch)], kept[chosen]]))
 
 
-def _positive(pool: QueryPool, seed: int, epoch: int) -> int:
+def _positive(pool: CandidateList, seed: int, epoch: int) -> int:
     """Place of the epoch's positive."""
-    return int(generator(seed, "positive", epoch, pool.query_id).integers(len(pool.positives)))
+    return int(generator(seed, "positive", epoch, pool.query_id).integers(pool.positives))
 
 
-def _arrays(pools: Sequence[QueryPool]) -> list[np.ndarray]:
+def _arrays(pools: Sequence[CandidateList]) -> list[np.ndarray]:
     """The arrays of ``ScoredPools`` for some queries; in place of ends the number of candidates and of positives of
     each."""
+    splits = [pool.positives for pool in pools]
+    pairs = list(zip(pools, splits, strict=True))
     return [
         np.array([pool.query_id for pool in pools], dtype=np.int64),
-        np.array([len(pool.documents) for pool in pools], dtype=np.int64),
-        _joined([pool.documents for pool in pools], np.int64),
-        _joined([pool.logits for pool in pools], np.float32),
-        _joined([pool.sources for pool in pools], np.uint8),
-        _joined([pool.verdicts for pool in pools], np.uint8),
-        np.array([len(pool.positives) for pool in pools], dtype=np.int64),
-        _joined([pool.positives for pool in pools], np.int64),
-        _joined([pool.positive_logits for pool in pools], np.float32),
+        np.array([len(pool.documents) - split for pool, split in pairs], dtype=np.int64),
+        _joined([pool.documents[split:] for pool, split in pairs], np.int64),
+        _joined([pool.logits[split:] for pool, split in pairs], np.float32),
+        _joined([pool.sources[split:] for pool, split in pairs], np.uint8),
+        _joined([pool.verdicts[split:] for pool, split in pairs], np.uint8),
+        np.array(splits, dtype=np.int64),
+        _joined([pool.documents[:split] for pool, split in pairs], np.int64),
+        _joined([pool.logits[:split] for pool, split in pairs], np.float32),
     ]
 
 

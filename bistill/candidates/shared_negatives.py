@@ -17,7 +17,7 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict, judge
-from bistill.candidates.in_batch import DocumentsBeside, longer
+from bistill.candidates.in_batch import DocumentsBeside
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import Teachers, relevance
@@ -92,7 +92,8 @@ class SharedNegatives:
             places = np.searchsorted(self._pairs, wanted)
             assert np.array_equal(self._pairs[places], wanted), "a batch other than those planned"
             values = self._logits[places]
-            filled.append(longer(item, documents, values, ~np.isnan(values)))
+            there = ~np.isnan(values)
+            filled.append(item.longer(documents[there], values[there]))
         self._spilled.release()
         return filled
 
@@ -138,7 +139,7 @@ class SharedNegatives:
             verdicts = judge(
                 relevance(own),
                 np.isin(documents, self._collection.dataset[pool.query_id].negatives),
-                float(relevance(pool.positive_logits).max()),
+                float(pool.relevant.relevance.max()),
                 limits,
             )
             own[verdicts != Verdict.KEPT] = np.nan

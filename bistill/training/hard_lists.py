@@ -12,6 +12,7 @@ from bistill.candidates.lists import CandidateList, random_documents
 from bistill.candidates.mining.kept import kept
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.miners import in_corpus
+from bistill.candidates.mining.registry import LABELLED_BIT, LEXICAL_BIT, RANDOM_BIT
 from bistill.candidates.settings import Lexical
 from bistill.data.queries import choice
 from bistill.data.sampling import generator, in_turn
@@ -70,6 +71,10 @@ def _list(query_id: int, ranked: list[int], valid: Dataset, corpus: Corpus, seed
     mined = [document for document in ranked if not refused(document)][:room]
     stream = generator(seed, "gate", query_id)
     others = random_documents(len(corpus), {*record.negatives, *mined}, room - len(mined), stream, refused)
-    documents = (*positives, *labelled, *mined, *others)
-    labels = (*record.positive_labels[: len(positives)], *[0.0] * (len(documents) - len(positives)))
-    return CandidateList(query_id, documents, labels, len(positives), len(labelled), len(mined))
+    sources = {
+        **dict.fromkeys(labelled, LABELLED_BIT),
+        **dict.fromkeys(mined, LEXICAL_BIT),
+        **dict.fromkeys(others, RANDOM_BIT),
+    }
+    labels = (*record.positive_labels[: len(positives)], *[0.0] * len(sources))
+    return CandidateList.unscored(query_id, positives, sources, labels)

@@ -84,7 +84,7 @@ class ValidationLists:
             corpus: documents of both, those of these lists first.
             others: lists over the corpus.
         """
-        further = frozenset(document for item in others for document in item.documents)
+        further = frozenset(document for item in others for document in item.documents.tolist())
         return ValidationLists(self.queries, corpus, self.lists, further)
 
     @cached_property
@@ -97,8 +97,8 @@ class ValidationLists:
         digest = hashlib.sha256()
         for item in self.lists:
             texts = [self.queries[item.query_id], *(self.documents[document] for document in item.documents)]
-            kinds = (item.positives, item.labelled, item.mined)
-            digest.update(json.dumps([*texts, item.labels, *kinds]).encode("ascii"))
+            kinds = (item.positives, int(item.labelled.sum()), int(item.mined.sum()))
+            digest.update(json.dumps([*texts, item.labels.tolist(), *kinds]).encode("ascii"))
         for document in sorted(self.further):
             digest.update(json.dumps(self.documents[document]).encode("ascii"))
         return digest.hexdigest()
@@ -142,7 +142,7 @@ class Pool(NamedTuple):
     @classmethod
     def of(cls, lists: ValidationLists) -> Pool:
         """The documents of all lists and the further ones."""
-        used = sorted(lists.further.union(*(item.documents for item in lists.lists)))
+        used = sorted(lists.further.union(*(item.documents.tolist() for item in lists.lists)))
         copies = Copies([lists.documents[document] for document in used])
         place = dict(zip(used, copies.numbers(np.arange(len(used))).tolist(), strict=True))
         found = copies.find([lists.queries[item.query_id] for item in lists.lists])
@@ -210,14 +210,15 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
         "random_negative": [],
     }
     for own, item in zip(scores, lists.lists, strict=True):
-        parts = np.split(own, np.cumsum([item.positives, item.labelled, item.mined]))
-        for found, part in zip(kinds.values(), parts, strict=True):
-            found.append(part)
-    positive, *negatives = (np.concatenate(found) for found in kinds.values())
-    margin = margins.separation(positive, np.concatenate(negatives)).margin
+        positive, labelled, mined = np.arange(len(own)) < item.positives, item.labelled, item.mined
+        masks = (positive, labelled, mined, ~(positive | labelled | mined))
+        for found, mask in zip(kinds.values(), masks, strict=True):
+            found.append(own[mask])
+    relevant, *others = (np.concatenate(found) for found in kinds.values())
+    margin = margins.separation(relevant, np.concatenate(others)).margin
     histograms = {
         kind: margins.histogram(values, HISTOGRAM_BINS)
-        for kind, values in zip(kinds, (positive, *negatives), strict=True)
+        for kind, values in zip(kinds, (relevant, *others), strict=True)
         if len(values)
     }
     return Measured({**figures, "margin": margin}, histograms)

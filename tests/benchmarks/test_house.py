@@ -101,7 +101,7 @@ def test_shapes_are_counted_only_where_all_are_there(
 
 def test_the_shapes_of_this_checkout_are_known(house: ModuleType) -> None:
     held, unplaced = house.shapes(house.read(Path(house.__file__).parents[1]))
-    assert {"lists.CandidateList", "pools.QueryPool", "pools.ScoredPools"} < set(held) and unplaced == []
+    assert {"miners.Mined", "lists.CandidateList", "pools.ScoredPools"} < set(held) and unplaced == []
 
 
 @pytest.mark.slow

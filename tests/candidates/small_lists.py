@@ -11,7 +11,7 @@ import torch
 from bistill.app import assembling
 from bistill.app.config import DistillationOptions
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.pools import QueryPool, ScoredPools
+from bistill.candidates.pools import ScoredPools
 from bistill.data.sampling import permutation
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.loop.updates import Updates
@@ -67,10 +67,3 @@ def is_relevant(small: Small, query: int, document: int) -> bool:
     record = small.dataset[query]
     equal = folded(small.corpus[document]) in {folded(small.corpus[number]) for number in record.positives}
     return document in record.positives or (equal and document not in record.negatives)
-
-
-def as_pool(item: CandidateList) -> QueryPool:
-    """A pool from which only this list can be drawn."""
-    documents, logits, size = np.array(item.documents), item.logits, len(item.documents) - 1
-    nothing = np.zeros(size, dtype=np.uint8)
-    return QueryPool(item.query_id, documents[:1], logits[:1], documents[1:], logits[1:], nothing, nothing)

@@ -86,13 +86,14 @@ def test_labelled_and_random_candidates_by_hand(small: Small, tiny_teacher: Path
         places = 3 - len(record.negatives)  # of K - 1; random documents fill them in each of two epochs
         drawn = random[row][: 2 * places]
         expected = dict.fromkeys(record.negatives, LABELLED_BIT) | dict.fromkeys(drawn, RANDOM_BIT)
-        pool = pools[row]
+        pool = pools[row].candidates
         assert dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True)) == expected
-        assert pool.positives.tolist() == list(record.positives)
+        relevant = pools[row].relevant
+        assert relevant.documents.tolist() == list(record.positives)
         assert not pool.verdicts.any() and pool.labelled.sum() == len(record.negatives)
-        for ids, logits in ((pool.documents, pool.logits), (pool.positives, pool.positive_logits)):
-            asked = [(record.query, text) for text in small.corpus.take(ids)]
-            np.testing.assert_allclose(logits, teacher.score(asked), atol=1e-5)
+        for part in (pool, relevant):
+            asked = [(record.query, text) for text in small.corpus.take(part.documents)]
+            np.testing.assert_allclose(part.logits, teacher.score(asked), atol=1e-5)
     counts = pools.counts
     assert counts.candidates == {"labelled": 6, "random": 6 * 4 + 4 * 6}
     assert counts.equal_text == 0  # what equals a positive is not drawn
@@ -167,7 +168,7 @@ def test_positives_found_by_a_miner_are_counted_and_never_candidates(small: Smal
     assert counts.found_positives == {"lexical": 1.0}
     assert (counts.equal_text, counts.copies, counts.own_text) == (0, 1, 0)  # each text is searched once
     for query in range(10):
-        pool = pools[query]
+        pool = pools[query].candidates
         sources = dict(zip(pool.documents.tolist(), pool.sources.tolist(), strict=True))
         assert not positives[query] & set(sources) and (query != 1 or equal not in sources)
         for document in mined[query]:
@@ -188,7 +189,7 @@ def test_of_each_text_there_is_one_candidate_and_none_of_the_query_or_a_positive
     corpus = Corpus(dataset.documents, ["ｔｈｅ list", "Tree  LIST", "red list", "the map list"])
     other = dataclasses.replace(small, dataset=dataset, corpus=corpus)
     pools = built(other, tiny_teacher, Lexical(9, "words"), Labelled(), Random(9))
-    texts = [corpus.take(np.sort(pools[row].documents)) for row in range(3)]
+    texts = [corpus.take(np.sort(pools[row].candidates.documents)) for row in range(3)]
     assert texts[0] == ["the tree", "the MAP", "Key to list", "tree list", "red list", "the map list"]
     assert texts[1] == texts[0]  # "the list" is its positive, too
     assert [text.casefold() for text in texts[2]] == ["the list", "the tree", "tree list", "red list", "the map list"]
@@ -212,7 +213,7 @@ def test_a_miner_gives_as_many_documents_as_asked_beside_copies_and_the_query(
     other = dataclasses.replace(small, dataset=dataset, corpus=corpus)
     for miner in (Lexical(4, "words"), Dense(4), CrossEncoderRanked(4, lexical=Lexical(4, "words"))):
         pools = built(other, tiny_teacher, miner, lists=Lists(2), start=str(tiny_teacher), queries=np.arange(1))
-        found = [corpus[int(document)].strip() for document in pools[0].documents]
+        found = [corpus[int(document)].strip() for document in pools[0].candidates.documents]
         assert "red red tree" not in map(str.lower, found) and len(set(found)) == len(found)
         assert len(found) + pools.counts.labelled_positive == 4
         if isinstance(miner, Lexical):
@@ -259,8 +260,10 @@ def test_queries_with_too_few_candidates_get_random_ones(small: Small, capsys: p
     miner = RandomMiner(small.collection, SEED)
     for row, record in enumerate(small.dataset):
         drawn = miner.draw(row, 5 - len(record.negatives))
-        assert pools[row].documents.tolist() == [*record.negatives, *drawn]
-        assert pools[row].sources.tolist() == [LABELLED_BIT] * len(record.negatives) + [RANDOM_BIT] * len(drawn)
+        assert pools[row].candidates.documents.tolist() == [*record.negatives, *drawn]
+        assert pools[row].candidates.sources.tolist() == [LABELLED_BIT] * len(record.negatives) + [RANDOM_BIT] * len(
+            drawn
+        )
     assert pools.counts.candidates == {"labelled": 6}
     assert "10 of 10 queries had too few candidates and got random documents" in capsys.readouterr().err
 
@@ -272,7 +275,7 @@ def test_what_was_filtered_is_not_drawn_again(small: Small) -> None:
         ("how to graph", "parse json"): 0.2,
     }
     name = import_scores("all", all_scores(small, high))
-    pool = built(small, name, Random(5), limits=Limits(max_ratio=0.95))[6]
+    pool = built(small, name, Random(5), limits=Limits(max_ratio=0.95))[6].candidates
     assert len(set(pool.documents.tolist())) == len(pool.documents)
     drawn = RandomMiner(small.collection, SEED).mine(np.array([6]), 5)[0]
     again = RandomMiner(small.collection, SEED).mine(np.array([6]), 8)[0]
@@ -297,7 +300,7 @@ def test_a_query_whose_every_candidate_is_filtered_keeps_the_lowest(
 
 def test_a_corpus_smaller_than_the_list(small: Small, tiny_teacher: Path) -> None:
     pools = built(small, tiny_teacher, lists=Lists(50))
-    sizes = [len(pool.documents) for pool in (pools[row] for row in range(10))]
+    sizes = [len(pool.candidates.documents) for pool in pools]
     assert sizes == [20 - len(record.positives) for record in small.dataset]  # two of 21 documents are one text
     assert (pools.counts.short, pools.counts.topped_up, pools.counts.left_out) == (10, 0, 0)
     assert pools.counts.scored == pools.counts.pairs == 200
@@ -310,7 +313,7 @@ def test_without_a_scored_positive_a_query_is_left_out(small: Small, capsys: pyt
     name = import_scores("some", scores)
     pools = built(small, name)
     assert pools.query_ids.tolist() == [0, 1, *range(3, 10)]
-    assert small.corpus.take(pools[0].positives) == ["returns the file"]
+    assert small.corpus.take(pools[0].relevant.documents) == ["returns the file"]
     assert (pools.counts.queries, pools.counts.left_out, pools.counts.unscored) == (9, 1, 2)
     assert "1 of 10 queries have no negative or no scored positive and are left out" in capsys.readouterr().err
 

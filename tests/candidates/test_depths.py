@@ -117,4 +117,4 @@ def test_a_depth_that_is_named_is_read_whatever_k_is(
     corpus = Corpus(dataset.documents, [f"all of another {place}" for place in range(80)])
     pools = built(Collection(dataset, corpus), Counting(), Labelled(), Lexical(30, "words"), size=2, epochs=3)
     # the word "all" is in 80 documents, the positive among the first 30
-    assert [len(pool.documents) for pool in pools] == [30, 30, 30]
+    assert [len(pool.candidates.documents) for pool in pools] == [30, 30, 30]

@@ -14,7 +14,7 @@ from bistill.app import assembling
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.in_batch import DocumentsBeside, InBatchNegatives
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.pools import Counts, QueryPool, ScoredPools
+from bistill.candidates.pools import Counts, ScoredPools
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.data.store import texts
 from bistill.data.store.collection import Collection
@@ -35,7 +35,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(small: Small, tiny_enco
     limit = float(np.quantile(list(every.values()), 0.8))
     made = distilling(small, tiny_teacher, tiny_encoder, max_negative_score=limit, seed=1)
     pools = built(small, made)
-    candidates = {pool.query_id: pool.documents.tolist() for pool in pools}
+    candidates = {pool.query_id: pool.candidates.documents.tolist() for pool in pools}
     student = BiEncoder.load(str(tiny_encoder), max_len=32)
     task = list_task(made, student, Collection(small.dataset, small.corpus), pools)
     assert task.fingerprints() == {"pools": pools.fingerprint()}
@@ -65,7 +65,7 @@ def test_the_loss_is_that_of_matrices_built_pair_by_pair(small: Small, tiny_enco
                         removed += 1
                         continue
                 teacher[row, column], mask[row, column] = value, True
-                positive[row, column] = document == item.documents[0]
+                positive[row, column] = bool(document == item.documents[0])
         queries = student.encode_queries([small.dataset.queries[item.query_id] for item in lists])
         vectors = student.encode_documents(small.corpus.take(documents))
         scores = torch.tensor((queries @ vectors.T + 1) / 2)
@@ -101,7 +101,7 @@ def test_beside_a_list_stand_no_copies_and_not_the_query(
     dataset = load_split(write_csv(tmp_path / "twins.csv", rows))
     corpus = Corpus(dataset.documents)
     assert list(corpus) == ["open a file", "Read a  file", "map", "MAP", "tree"]
-    lists = [CandidateList(row, (row,), (), 1, 0, logits=np.zeros(1, dtype=np.float32)) for row in range(5)]
+    lists = [CandidateList.unscored(row, (row,), {}) for row in range(5)]
     beside = DocumentsBeside(Collection(dataset, corpus), np.arange(5))
     assert [documents.tolist() for documents in beside.of(lists)] == [[2, 4], [2, 4], [0, 1, 4], [0, 1, 4], [0, 1, 2]]
     some = [lists[row] for row in (4, 3, 1)]  # of a text the spelling that the batch holds
@@ -145,14 +145,20 @@ def test_a_candidate_that_was_removed_does_not_come_back_in_another_spelling(
     pools = ScoredPools(
         [
             # Of the first query "Tree" was removed and "graph" kept; the batch brings "tree".
-            QueryPool(query, np.array([query]), scores[:1], np.array([1, 3]), scores, np.zeros(2, np.uint8), verdicts)
+            CandidateList.scored(
+                query, np.array([query]), scores[:1], np.array([1, 3]), scores, np.zeros(2, np.uint8), verdicts
+            )
             for query, verdicts in enumerate(
                 np.array([[Verdict.RATIO, Verdict.KEPT], [0, 0], [0, 0], [0, 0]], np.uint8)
             )
         ],
         Counts(),
     )
-    lists = [CandidateList(row, (row,), (), 1, 0, logits=scores[:1]) for row in (0, 2, 3)]
+    lists = [pools[row].relevant for row in (0, 2, 3)]
     found = InBatchNegatives(Collection(dataset, corpus), pools).extended(lists, np.array([0, 2, 3]))
-    assert found[0].documents == (0, 3) and found[0].logits.tolist() == [5.0, -3.0]
-    assert found[2].documents == (3, 0, 2) and found[2].logits.tolist() == [5.0, -3.0, 5.0]  # as "Tree" was scored
+    assert found[0].documents.tolist() == [0, 3] and found[0].logits.tolist() == [5.0, -3.0]
+    assert found[2].documents.tolist() == [3, 0, 2] and found[2].logits.tolist() == [
+        5.0,
+        -3.0,
+        5.0,
+    ]  # as "Tree" was scored

@@ -10,8 +10,9 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
+from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
-from bistill.candidates.pools import READS_BETWEEN_RELEASES, Counts, QueryPool, ScoredPools
+from bistill.candidates.pools import READS_BETWEEN_RELEASES, Counts, ScoredPools
 from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Labelled, Limits, Lists, Random, TeacherReading
 from bistill.data.store.spilled import Spilled
@@ -19,7 +20,7 @@ from bistill.models.settings import EncoderStart
 from tests.candidates.conftest import Small
 
 
-def pool(query: int, positives: list[int], documents: int, removed: tuple[int, ...] = ()) -> QueryPool:
+def pool(query: int, positives: list[int], documents: int, removed: tuple[int, ...] = ()) -> CandidateList:
     """Documents 100 * query, ..., with logits -1, -2, ...; the first is labelled, those at ``removed`` filtered."""
     verdicts = np.zeros(documents, dtype=np.uint8)
     verdicts[list(removed)] = Verdict.RATIO
@@ -28,17 +29,17 @@ def pool(query: int, positives: list[int], documents: int, removed: tuple[int, .
     logits = -np.arange(1, documents + 1, dtype=np.float32)
     own = 100 * query + np.arange(documents, dtype=np.int64)
     scores = np.array(positives, dtype=np.float32) / 10
-    return QueryPool(query, np.array(positives, dtype=np.int64), scores, own, logits, sources, verdicts)
+    return CandidateList.scored(query, np.array(positives, dtype=np.int64), scores, own, logits, sources, verdicts)
 
 
 POOLS = [pool(7, [3, 4, 5], 12, removed=(2, 5)), pool(2, [9], 2), pool(4, [1, 6], 6, removed=(0,))]
 
 
-def same(one: QueryPool, other: QueryPool) -> bool:
-    names = ("positives", "positive_logits", "documents", "logits", "sources", "verdicts")
+def same(one: CandidateList, other: CandidateList) -> bool:
+    names = ("documents", "logits", "sources", "verdicts", "labels")
     columns = [(getattr(one, name), getattr(other, name)) for name in names]
-    return one.query_id == other.query_id and all(
-        np.array_equal(own, given) and own.dtype == given.dtype for own, given in columns
+    return (one.query_id, one.positives) == (other.query_id, other.positives) and all(
+        np.array_equal(own, given, equal_nan=True) and own.dtype == given.dtype for own, given in columns
     )
 
 
@@ -57,8 +58,8 @@ def test_pools_come_back_as_they_were_given() -> None:
     made = ScoredPools(POOLS, Counts())
     assert len(made) == 3 and made.query_ids.tolist() == [7, 2, 4]
     assert all(same(made[row], given) for row, given in enumerate(POOLS))
-    assert made[0].kept.tolist() == [0, 1, 3, 4, 6, 7, 8, 9, 10, 11]
-    assert made[0].labelled.tolist() == [True] + [False] * 11
+    assert made[0].kept.tolist() == [3, 4, 6, 7, 9, 10, 11, 12, 13, 14]  # behind three positives
+    assert made[0].labelled.tolist() == [False] * 3 + [True] + [False] * 11
     for row in (3, -1):
         with pytest.raises(IndexError, match=f"query {row} of 3"):
             made[row]
@@ -69,9 +70,9 @@ def test_pools_lie_on_disk_and_pages_that_were_read_are_let_go_of(monkeypatch: p
     released: list[None] = []
     monkeypatch.setattr(Spilled, "release", lambda _: released.append(None))
     made = ScoredPools(POOLS, Counts())
-    for values in (made.query_ids, made.logits, made.sources, made.verdicts, made.positive_logits, made[1].documents):
+    for values in (made.query_ids, made.logits, made.sources, made.verdicts, made.positive_logits):
         assert not values.flags.owndata and not values.flags.writeable
-    for _ in range(READS_BETWEEN_RELEASES - 2):
+    for _ in range(READS_BETWEEN_RELEASES - 1):
         made[0]
     assert len(released) == 0
     made[0]
@@ -89,10 +90,9 @@ def test_lists_hold_a_positive_then_kept_negatives_and_their_relevance(choice: s
             item = made.training_list(row, options(choice=choice), seed=1, epoch=epoch)
             assert item.query_id == given.query_id
             assert len(set(item.documents)) == len(item.documents) == 1 + min(4, len(given.kept))
-            assert item.documents[0] in given.positives
+            assert item.documents[0] in given.relevant.documents and item.positives == 1
             assert set(item.documents[1:]) <= set(given.documents[given.kept].tolist())
             logit = dict(zip(given.documents.tolist(), given.logits.tolist(), strict=True))
-            logit |= dict(zip(given.positives.tolist(), given.positive_logits.tolist(), strict=True))
             expected = [1 / (1 + np.exp(-logit[document])) for document in item.documents]
             np.testing.assert_allclose(item.relevance, expected, rtol=1e-6)
             assert item.relevance.dtype == np.float32
@@ -114,8 +114,8 @@ def test_positives_take_turns_by_epoch() -> None:
 def test_a_list_depends_on_seed_epoch_and_query_alone() -> None:
     made, turned = ScoredPools(POOLS, Counts()), ScoredPools(POOLS[::-1], Counts())
 
-    def lists(pools: ScoredPools, order: list[int], seed: int, epoch: int) -> list[tuple[int, ...]]:
-        return [pools.training_list(row, options(), seed=seed, epoch=epoch).documents for row in order]
+    def lists(pools: ScoredPools, order: list[int], seed: int, epoch: int) -> list[list[int]]:
+        return [pools.training_list(row, options(), seed=seed, epoch=epoch).documents.tolist() for row in order]
 
     base = lists(made, [0, 1, 2], 5, 3)
     assert base == lists(made, [2, 1, 0], 5, 3)[::-1] == lists(turned, [2, 1, 0], 5, 3)
@@ -128,12 +128,12 @@ def test_without_redraw_all_epochs_have_the_first_list(choice: str) -> None:
     for row in range(3):
         lists = [made.training_list(row, options(choice=choice, redraw=redraw), seed=1, epoch=epoch)
                  for redraw, epoch in (("each_epoch", 0), ("never", 0), ("never", 1), ("never", 9))]  # fmt: skip
-        assert len({item.documents for item in lists}) == 1
+        assert len({tuple(item.documents) for item in lists}) == 1
 
 
 def test_a_pool_with_one_negative_gives_a_list_of_two() -> None:
     made = ScoredPools([pool(3, [1], 2, removed=(1,))], Counts())
-    assert made.training_list(0, options(), seed=0, epoch=1).documents == (1, 300)
+    assert made.training_list(0, options(), seed=0, epoch=1).documents.tolist() == [1, 300]
 
 
 def test_lists_of_a_data_version_reach_its_further_documents(small: Small, tiny_teacher: Path) -> None:

@@ -22,7 +22,7 @@ from bistill.training.loop.updates import Updates
 from tests import assembled
 from tests.assembled import list_task
 from tests.candidates.conftest import Small, import_scores
-from tests.candidates.small_lists import as_pool, built, distilling, is_relevant, losses_of, own_lists, relevances
+from tests.candidates.small_lists import built, distilling, is_relevant, losses_of, own_lists, relevances
 
 SHARED = {"in_batch": "never", "K": 6, "own_documents": 2, "batch_size": 5}
 
@@ -59,7 +59,7 @@ def test_a_run_that_goes_on_keeps_the_scores_it_began_with(small: Small, tiny_en
         assert again.fingerprint() == first.fingerprint() and again.counts == first.counts
         for epoch, lists in own_lists(pools, made):
             pairs = zip(first.extended(lists, epoch), again.extended(lists, epoch), strict=True)
-            assert all(one.documents == other.documents for one, other in pairs)
+            assert all(np.array_equal(one.documents, other.documents) for one, other in pairs)
         for damage in (kept.read_bytes()[:-40], b""):
             kept.write_bytes(damage)
             assert shared().counts["unscored"] == 0
@@ -112,14 +112,14 @@ def test_lists_are_filled_with_what_other_queries_brought(
                 and document not in small.dataset[query].negatives
             ]  # fmt: skip
             dropped |= {(query, document) for document in high}
-            taken = tuple(document for document in drawn if document not in high)
+            taken = [document for document in drawn if document not in high]
             assert len(item.documents) == 2 and len(drawn) == 4
-            assert extended.query_id == query and extended.documents == (*item.documents, *taken)
+            assert extended.query_id == query and extended.documents.tolist() == [*item.documents, *taken]
             assert extended.relevance.dtype == np.float32
             np.testing.assert_allclose(
                 extended.relevance, [every[query, document] for document in extended.documents], atol=1e-5
             )
-    known = {(pool.query_id, number) for pool in pools for number in pool.documents.tolist()}
+    known = {(pool.query_id, number) for pool in pools for number in pool.candidates.documents.tolist()}
     assert bool(dropped) is (limit is not None)
     assert shared.counts == {
         "pairs": len(asked), "scored": len(asked - known), "unscored": 0, "removed": len(dropped), "short": 0
@@ -139,7 +139,7 @@ def test_no_positive_is_shared_whatever_its_letters_but_labelled_negatives_are(
     other = small.id("returns the set")
 
     def listed(query: int, *documents: int) -> CandidateList:
-        return CandidateList(query, documents, (), 1, 0, logits=np.zeros(len(documents), dtype=np.float32))
+        return CandidateList.unscored(query, documents[:1], dict.fromkeys(documents[1:], 0))
 
     lists = [listed(0, file, alike, error), listed(1, one, other), listed(3, other, second, one)]
     with assembled.opened(made.teacher_path, made, "fp32") as teachers:
@@ -167,13 +167,14 @@ def test_a_batch_of_shared_documents_is_that_of_own_ones_with_fewer_texts(
     lists = {(epoch, *rows): task.lists(rows, epoch) for epoch, rows in planned[::-1]}
     for epoch, rows in planned:
         extended = task.lists(rows, epoch)
-        assert [item.documents for item in extended] == [item.documents for item in lists[(epoch, *rows)]]
+        assert [item.documents.tolist() for item in extended] == [
+            item.documents.tolist() for item in lists[(epoch, *rows)]
+        ]
         assert all(len(item.documents) == made.K for item in extended)
         batch = task.batch(rows, epoch)
         assert len(batch.lengths) <= len(rows) * (1 + 2) < len(rows) * (1 + made.K)
-        owned = [as_pool(item) for item in extended]
         plain = dataclasses.replace(made, own_documents=None, max_negative_score=None)
-        other = list_task(plain, student, Collection(small.dataset, small.corpus), ScoredPools(owned, Counts()))
+        other = list_task(plain, student, Collection(small.dataset, small.corpus), ScoredPools(extended, Counts()))
         found, expected = losses_of(task, rows, epoch), losses_of(other, np.arange(len(rows)), epoch)
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-5)

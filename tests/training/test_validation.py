@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bistill.candidates.lists import CandidateList
+from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
@@ -57,7 +58,7 @@ def test_student_figures_rank_the_documents_of_all_lists_and_further_ones(
         dataset.documents, ["close the socket", "read json", "one more", "never ranked", "copy a list", "x"]
     )
     others = [len(dataset.documents) + place for place in further]
-    hard = [CandidateList(0, tuple(others), (0.0,) * len(others), positives=0, labelled=0)]
+    hard = [CandidateList.unscored(0, (), dict.fromkeys(others, RANDOM_BIT))]
     lists = ValidationLists.of(dataset, count=5, seed=3).among(corpus, hard)
     pool = sorted({document for item in lists.lists for document in item.documents} | set(others))
     documents = encoder.encode_documents(corpus.take(pool))
@@ -92,8 +93,8 @@ def test_separated_by_hand() -> None:
         ["a", "b"],
         ["zero", "one", "two", "three"],
         [
-            CandidateList(0, (0, 1, 2), (1.0, 0.0, 0.0), positives=1, labelled=1),
-            CandidateList(1, (1, 3, 2), (1.0, 0.5, 0.0), positives=2, labelled=0),
+            CandidateList.unscored(0, (0,), {1: LABELLED_BIT, 2: RANDOM_BIT}, (1.0, 0.0, 0.0)),
+            CandidateList.unscored(1, (1, 3), {2: RANDOM_BIT}, (1.0, 0.5, 0.0)),
         ],
     )
     measured = separated(lists, {"auc": 0.5}, [np.array([0.92, 0.41, 0.01]), np.array([1.0, 0.72, 0.03])])
@@ -107,14 +108,14 @@ def test_separated_by_hand() -> None:
 
 
 def test_a_kind_without_pairs_is_missing_and_a_side_without_pairs_has_no_margin() -> None:
-    lists = ValidationLists(["a"], ["zero"], [CandidateList(0, (0,), (1.0,), positives=1, labelled=0)])
+    lists = ValidationLists(["a"], ["zero"], [CandidateList.unscored(0, (0,), {}, (1.0,))])
     measured = separated(lists, {}, [np.array([0.5])])
     assert math.isnan(measured.figures["margin"])
     assert measured.histograms == {"positive": [0] * 10 + [1] + [0] * 9}
 
 
 def test_scores_that_are_no_numbers_are_in_no_part() -> None:
-    lists = ValidationLists(["a"], ["b", "c"], [CandidateList(0, (0, 1), (1.0, 0.0), positives=1, labelled=1)])
+    lists = ValidationLists(["a"], ["b", "c"], [CandidateList.unscored(0, (0,), {1: LABELLED_BIT}, (1.0, 0.0))])
     measured = separated(lists, {}, [np.array([math.nan, 0.0])])
     assert math.isnan(measured.figures["margin"])
     assert measured.histograms == {"positive": [0] * 20, "labelled_negative": [1] + [0] * 19}
@@ -126,9 +127,9 @@ def test_a_student_ranks_each_text_once_and_no_query_among_its_own_documents(tin
     queries = ["how to read a file", "sort the list", "red tree"]
     documents = ["open the file", "list in order", "tree of red", "blue map", "key error"]
     lists = [
-        CandidateList(0, (0, 3), (1.0, 0.0), positives=1, labelled=1),
-        CandidateList(1, (1, 4), (0.5, 0.0), positives=1, labelled=0),
-        CandidateList(2, (2, 0), (1.0, 0.0), positives=1, labelled=0),
+        CandidateList.unscored(0, (0,), {3: LABELLED_BIT}, (1.0, 0.0)),
+        CandidateList.unscored(1, (1,), {4: RANDOM_BIT}, (0.5, 0.0)),
+        CandidateList.unscored(2, (2,), {0: RANDOM_BIT}, (1.0, 0.0)),
     ]
     plain = measure_student(encoder, ValidationLists(queries, documents, lists))
     more = [*documents, "Sort the LIST ", "OPEN the file", "ＬＩＳＴ in order", "blue\u200b map", "Red Tree"]
@@ -149,7 +150,7 @@ def test_a_student_ranks_each_text_once_and_no_query_among_its_own_documents(tin
 
 
 def test_a_query_that_is_its_own_positive_is_ranked(tiny_encoder: Path) -> None:
-    lists = [CandidateList(0, (1, 2), (1.0, 0.0), positives=1, labelled=0)]
+    lists = [CandidateList.unscored(0, (1,), {2: RANDOM_BIT}, (1.0, 0.0))]
     given = ValidationLists(["red tree"], ["RED tree", "red  tree", "map"], lists, frozenset([0]))
     assert (given.pool.documents.tolist(), given.pool.own.tolist()) == ([0, 2], [-1])
     assert measure_student(BiEncoder.load(str(tiny_encoder)), given).figures["ndcg_at_10"] == 1

@@ -16,9 +16,8 @@ from bistill.app.profile.arithmetic import Weights
 from bistill.app.profile.measuring import UNTIMED, MeasuredWork, Outcome, Watch, repeated
 from bistill.app.profile.meters import PeakMemory, TokenMeter, token_weights
 from bistill.arrays import Floats, Ints
-from bistill.candidates.filtering import Verdict
-from bistill.candidates.lists import negatives_of
-from bistill.candidates.pools import Counts, QueryPool, ScoredPools
+from bistill.candidates.lists import CandidateList, negatives_of
+from bistill.candidates.pools import Counts, ScoredPools
 from bistill.data.queries import choice
 from bistill.data.sampling import subset
 from bistill.data.store.collection import Collection
@@ -68,19 +67,8 @@ class WorkLists:
         ends = np.cumsum([0, *map(len, self.documents)])
         pools = []
         for row, (query, documents) in enumerate(zip(self.query_ids, self.documents, strict=True)):
-            logits = self.logits[ends[row] : ends[row + 1]]
-            count = len(documents) - 1
-            pools.append(
-                QueryPool(
-                    query,
-                    np.array(documents[:1]),
-                    logits[:1],
-                    np.array(documents[1:]),
-                    logits[1:],
-                    np.zeros(count, dtype=np.uint8),
-                    np.full(count, Verdict.KEPT, dtype=np.uint8),
-                )
-            )
+            item = CandidateList.unscored(query, documents[:1], dict.fromkeys(documents[1:], 0))
+            pools.append(dataclasses.replace(item, logits=self.logits[ends[row] : ends[row + 1]]))
         return ScoredPools(pools, Counts())
 
 

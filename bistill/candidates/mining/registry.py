@@ -17,6 +17,7 @@ MINERS: Final[tuple[type[MinerSettings], ...]] = (Labelled, Random, Lexical, Den
 NAMES: Final = tuple(kind.name for kind in MINERS)
 LABELLED_BIT: Final = 1 << NAMES.index(Labelled.name)
 RANDOM_BIT: Final = 1 << NAMES.index(Random.name)
+LEXICAL_BIT: Final = 1 << NAMES.index(Lexical.name)
 # Of a byte.
 BITS: Final = 8
 

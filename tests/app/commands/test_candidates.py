@@ -17,7 +17,8 @@ from bistill.app.config import CandidatesOptions
 from bistill.candidates import inspection, picture
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.listing import read_pools, write_pools
-from bistill.candidates.pools import Counts, QueryPool, ScoredPools
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import Counts, ScoredPools
 from bistill.candidates.scores.teachers import relevance
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError
@@ -26,7 +27,7 @@ from tests import assembled
 from tests.candidates.conftest import Small
 
 FILES = ["candidates.json", "candidates.parquet", "candidates.png", "filtered.csv", "suspect_labels.csv"]
-COLUMNS = ("positives", "positive_logits", "documents", "logits", "sources", "verdicts")
+COLUMNS = ("documents", "logits", "sources", "verdicts", "labels")
 
 
 @pytest.fixture
@@ -53,10 +54,10 @@ def pools_of(small: Small, options: CandidatesOptions) -> ScoredPools:
         return assembled.built(options, small.dataset, small.corpus, np.arange(10), teachers)
 
 
-def equal(one: QueryPool, other: QueryPool) -> bool:
+def equal(one: CandidateList, other: CandidateList) -> bool:
     columns = [(getattr(one, name), getattr(other, name)) for name in COLUMNS]
-    return one.query_id == other.query_id and all(
-        np.array_equal(own, given) and own.dtype == given.dtype for own, given in columns
+    return (one.query_id, one.positives) == (other.query_id, other.positives) and all(
+        np.array_equal(own, given, equal_nan=True) and own.dtype == given.dtype for own, given in columns
     )
 
 
@@ -81,7 +82,7 @@ def test_everything_is_written_and_holds_what_the_pools_hold(
     }
     assert {(row["query"], row["removed"]) for row in rows(folder / "filtered.csv")} == removed != set()
     scores = {(pool.query_id, int(n)): float(s) for pool in back for n, s in
-              zip(pool.positives, relevance(pool.positive_logits), strict=True)}  # fmt: skip
+              zip(pool.relevant.documents, pool.relevant.relevance, strict=True)}  # fmt: skip
     suspect = sorted(score for score in scores.values() if score < made.irrelevant_below)
     assert [float(row["relevance"]) for row in rows(folder / "suspect_labels.csv")] == pytest.approx(suspect, abs=1e-4)
     assert report["suspect_positives"] == len(suspect) > 0
@@ -116,7 +117,7 @@ def test_the_report_counts_what_the_file_holds(small: Small, made: CandidatesOpt
     back = list(read_pools(Path(made.output_dir) / "candidates.parquet"))
     counts = report["counts"]
     assert counts["queries"] == 10
-    assert counts["pairs"] == counts["scored"] == sum(len(pool.documents) + len(pool.positives) for pool in back)
+    assert counts["pairs"] == counts["scored"] == sum(len(pool.documents) for pool in back)
     verdicts = np.concatenate([pool.verdicts for pool in back])
     assert (counts["ratio"], counts["absolute"]) == ((verdicts == 1).sum(), (verdicts == 2).sum())
     assert counts["absolute"] > 0
@@ -158,14 +159,14 @@ def test_the_picture_is_a_png_of_its_size(small: Small, made: CandidatesOptions)
     pools = list(read_pools(Path(made.output_dir) / "candidates.parquet"))
     sizes = {name: len(values) for name, values in groups.items()}
     assert sizes["positives"] == 11 and sizes["labelled negatives"] == 6
-    assert sum(sizes.values()) == sum(len(pool.documents) + len(pool.positives) for pool in pools)
+    assert sum(sizes.values()) == sum(len(pool.documents) for pool in pools)
 
 
 def by_hand() -> ScoredPools:
-    def one(query: int, logits: list[float], removed: int) -> QueryPool:
+    def one(query: int, logits: list[float], removed: int) -> CandidateList:
         size = len(logits)
         verdicts = np.array([Verdict.RATIO] * removed + [Verdict.KEPT] * (size - removed), dtype=np.uint8)
-        return QueryPool(query, np.array([0]), np.array([1.0], dtype=np.float32), np.arange(1, size + 1),
+        return CandidateList.scored(query, np.array([0]), np.array([1.0], dtype=np.float32), np.arange(1, size + 1),
                          np.array(logits, dtype=np.float32), np.full(size, 2, np.uint8), verdicts)  # fmt: skip
 
     return ScoredPools([one(0, [3.0, 0.0, 1.0], 1), one(5, [2.0], 0)], Counts())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bistill.candidates.lists import CandidateList
+from bistill.candidates.mining.registry import LABELLED_BIT
 from bistill.candidates.scores.exchange import Form, export, most_kept, read_scores
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
@@ -49,12 +51,12 @@ def written(path: Path, form: Form, lists: list[Given], **changes: Any) -> int:
     texts = [document for item in lists for document, _ in item.positives + item.negatives]
     ids = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     made = [
-        CandidateList(
-            number,
-            tuple(ids[document] for document, _ in item.positives + item.negatives),
-            (),
-            len(item.positives),
-            len(item.negatives),
+        replace(
+            CandidateList.unscored(
+                number,
+                [ids[document] for document, _ in item.positives],
+                {ids[document]: LABELLED_BIT for document, _ in item.negatives},
+            ),
             logits=np.array([logit for _, logit in item.positives + item.negatives], dtype=np.float32),
         )
         for number, item in enumerate(lists)

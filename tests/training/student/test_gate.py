@@ -16,6 +16,7 @@ from bistill.app.assembling import version
 from bistill.app.commands.distill import train
 from bistill.app.config import DistillationOptions
 from bistill.candidates.lists import CandidateList
+from bistill.candidates.mining.registry import RANDOM_BIT
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.candidates.scores.scoring import Scored
 from bistill.candidates.scores.teachers import imported_identity
@@ -97,7 +98,8 @@ def test_looks_double_from_at_least_twenty_queries_to_the_most(most: int, expect
 
 def asked(count: int) -> ValidationLists:
     """One relevant document of four in each list."""
-    lists = [CandidateList(query, (0, 1, 2, 3), (1.0, 0.0, 0.0, 0.0), 1, 0) for query in range(count)]
+    negatives = {1: RANDOM_BIT, 2: RANDOM_BIT, 3: RANDOM_BIT}
+    lists = [CandidateList.unscored(query, (0,), negatives, (1.0, 0.0, 0.0, 0.0)) for query in range(count)]
     return ValidationLists(["q"] * count, ["a", "b", "c", "d"], lists)
 
 

@@ -137,7 +137,7 @@ def test_a_validation_reads_a_share_of_the_pairs_of_an_epoch(
 
 @pytest.mark.parametrize(("pairs", "expected"), [(0, 10), (2000, 10), (2200, 11), (2199, 10), (10**9, 30)])
 def test_some_lists_are_read_however_small_the_training(pairs: int, expected: int) -> None:
-    lists = [CandidateList(query, tuple(range(20)), (1.0,) * 20, 1, 0) for query in range(30)]
+    lists = [CandidateList.unscored(query, (0,), dict.fromkeys(range(1, 20), 0)) for query in range(30)]
     assert hard.affordable(lists, pairs) == expected
     assert hard.affordable(lists[:4], pairs) == 4
 
