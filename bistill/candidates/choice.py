@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from bistill.arrays import Flags, Floats, Ints
 from bistill.candidates.settings import Choice
 from bistill.data.sampling import generator
 
 
 def choose_negatives(
-    scores: np.ndarray, labelled: np.ndarray, count: int, *, how: Choice, seed: int, epoch: int, query_id: int
-) -> np.ndarray:
+    scores: Floats, labelled: Flags, count: int, *, how: Choice, seed: int, epoch: int, query_id: int
+) -> Ints:
     """Places of at most ``count`` of n negatives; those that a person called irrelevant come first.
 
     Args:
@@ -39,14 +40,14 @@ def choose_negatives(
     return np.concatenate([first, _stratified(order, wanted, seed, epoch, query_id)])
 
 
-def _stretch(others: np.ndarray, count: int, seed: int, epoch: int, query_id: int) -> np.ndarray:
+def _stretch(others: Ints, count: int, seed: int, epoch: int, query_id: int) -> Ints:
     """``count`` of the others: one order for all epochs, of which each takes the next stretch, so that nothing comes
     twice before everything came once."""
     order = others[generator(seed, "unlabelled", query_id).permutation(len(others))]
     return order[(epoch * count + np.arange(count)) % max(len(others), 1)]
 
 
-def _stratified(order: np.ndarray, count: int, seed: int, epoch: int, query_id: int) -> np.ndarray:
+def _stratified(order: Ints, count: int, seed: int, epoch: int, query_id: int) -> Ints:
     """One place of each of ``count`` strata of equal size; ``order`` holds at least as many by falling score."""
     edges = np.linspace(0, len(order), count + 1).round().astype(np.int64)
     drawn = generator(seed, "strata", epoch, query_id).random(count)

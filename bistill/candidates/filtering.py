@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from bistill.arrays import Bytes, Flags, Floats
 from bistill.candidates.settings import Limits
 from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
@@ -54,11 +55,11 @@ def refusal(record: Record, corpus: Sequence[str], others: Iterable[int] = ()) -
 
 
 def judge(
-    relevance: np.ndarray,
-    labelled: np.ndarray,
+    relevance: Floats,
+    labelled: Flags,
     positive: float,
     limits: Limits,
-) -> np.ndarray:
+) -> Bytes:
     """Verdict on each candidate of one query.
 
     Args:

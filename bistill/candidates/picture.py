@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from bistill import artifacts
+from bistill.arrays import Floats
 from bistill.candidates import inspection
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
@@ -43,7 +44,7 @@ def draw(path: Path, pools: ScoredPools) -> None:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
 
 
-def groups(pools: ScoredPools) -> dict[str, np.ndarray]:
+def groups(pools: ScoredPools) -> dict[str, Floats]:
     """Teacher's logits of each kind of document; kinds without any are left out."""
     logits, sources, kept = pools.logits, pools.sources, pools.verdicts == Verdict.KEPT
     labelled = (sources & LABELLED_BIT) > 0
@@ -58,7 +59,7 @@ def groups(pools: ScoredPools) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if len(values)}
 
 
-def _distributions(axes: Axes, found: dict[str, np.ndarray]) -> None:
+def _distributions(axes: Axes, found: dict[str, Floats]) -> None:
     every = np.concatenate(list(found.values()))
     edges = np.linspace(every.min(), every.max() + 1e-3, BINS + 1)
     for name, values in found.items():

@@ -7,10 +7,10 @@ import gc
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 from bistill import artifacts
+from bistill.arrays import Floats, Ints
 from bistill.candidates.mining import nearest
 from bistill.candidates.mining.miner import Search
 from bistill.candidates.settings import Dense
@@ -68,7 +68,7 @@ class DenseMiner:
             }
         )
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    def mine(self, query_ids: Ints, depth: int) -> Ints:
         """As ``Miner.mine``: the highest cosines first.
 
         Raises:
@@ -77,7 +77,7 @@ class DenseMiner:
         queries, documents = self._encoded(query_ids)
         return nearest.nearest(queries, documents, depth)
 
-    def _encoded(self, query_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _encoded(self, query_ids: Ints) -> tuple[Floats, Floats]:
         model = self._model
         encoder = BiEncoder.load(
             model.name,

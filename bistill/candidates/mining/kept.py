@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.arrays import Ints
 from bistill.candidates.mining.miner import Miner
 from bistill.data.queries.copies import Selection
 from bistill.data.store import cache
@@ -28,7 +29,7 @@ class Kept:
         """The miner's own."""
         return self._miner.fingerprint()
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    def mine(self, query_ids: Ints, depth: int) -> Ints:
         """See ``Miner.mine``."""
         return kept(self._miner, self._dataset, self._pool, query_ids, depth)
 
@@ -37,11 +38,11 @@ def kept(
     miner: Miner,
     dataset: Dataset,
     pool: Corpus | Selection,
-    query_ids: np.ndarray,
+    query_ids: Ints,
     depth: int,
     *,
     facts: str | None = None,
-) -> np.ndarray:
+) -> Ints:
     """A miner's answer out of the cache, mined and put there where it is new; see ``Miner.mine``.
 
     Args:
@@ -74,7 +75,7 @@ def kept(
 
     folder, _ = cache.obtain(key, fill)
     try:
-        documents: np.ndarray = np.load(folder / artifacts.MINED_FILE, mmap_mode="r", allow_pickle=False)
+        documents: Ints = np.load(folder / artifacts.MINED_FILE, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise ArtifactError(
             f"the file is no array of numbers ({error})",

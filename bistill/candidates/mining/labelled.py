@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from bistill.arrays import Ints
 from bistill.candidates.mining.miner import Search
 from bistill.candidates.settings import Labelled
 from bistill.data.sampling import generator
@@ -25,7 +24,7 @@ class LabelledMiner:
     def __init__(self, dataset: Dataset, seed: int, *, drawn: bool) -> None:
         self._dataset, self._seed, self._drawn = dataset, seed, drawn
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> list[list[int]]:
+    def mine(self, query_ids: Ints, depth: int) -> list[list[int]]:
         """``depth`` labelled negatives of each query, all where there are no more, in the order of the file."""
         return [self._some(int(query), depth) for query in query_ids]
 

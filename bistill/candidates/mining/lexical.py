@@ -9,8 +9,10 @@ from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bistill import artifacts
+from bistill.arrays import Floats, Ints, Tokens
 from bistill.candidates.mining import tokens as tokenization
 from bistill.candidates.mining.miner import Search
 from bistill.candidates.settings import Lexical, LexicalTokens
@@ -61,11 +63,11 @@ class LexicalMiner:
             }
         )
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    def mine(self, query_ids: Ints, depth: int) -> Ints:
         """As ``Miner.mine``: the highest scores first. The first call builds the index."""
         return self.search(query_ids, depth)[0]
 
-    def search(self, query_ids: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, query_ids: Ints, depth: int) -> tuple[Ints, Floats]:
         """Documents as ``mine`` gives them, -1 where there are no more, and their scores, float32 of the same shape."""
         found = np.full((len(query_ids), depth), -1, dtype=np.int64)
         scores = np.zeros(found.shape, dtype=np.float32)
@@ -121,7 +123,7 @@ class Bm25:
         self._starts = np.cumsum([0, *(len(block.lengths) for block in blocks)]).tolist()
         self._blocks = [_scored(block, statistics) for block in blocks]
 
-    def best(self, tokens: Iterable[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    def best(self, tokens: Iterable[str], depth: int) -> tuple[Ints, Floats]:
         """Up to ``depth`` documents that share a token with a query, int64, and their scores, float32.
 
         The scores fall, equal ones are ordered by lower id.
@@ -148,10 +150,10 @@ class _Counts(NamedTuple):
         counts: float32 of shape (entries,).
     """
 
-    lengths: np.ndarray
-    ends: np.ndarray
-    documents: np.ndarray
-    counts: np.ndarray
+    lengths: Ints
+    ends: Ints
+    documents: npt.NDArray[np.int32]
+    counts: Floats
 
 
 class _Statistics(NamedTuple):
@@ -159,10 +161,10 @@ class _Statistics(NamedTuple):
 
     documents: int
     mean_length: float
-    holding: np.ndarray
+    holding: Ints
 
 
-def _counted(block: list[np.ndarray]) -> _Counts:
+def _counted(block: list[Tokens]) -> _Counts:
     lengths = np.array([len(tokens) for tokens in block], dtype=np.int64)
     # One number for each pair of token and document: 32 bits each.
     pairs = np.concatenate(block).astype(np.int64) << 32 | np.repeat(np.arange(len(block)), lengths)

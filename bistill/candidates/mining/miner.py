@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-
+from bistill.arrays import Ints
 from bistill.data.queries.copies import Selection
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
@@ -33,7 +32,7 @@ class Miner(Protocol):
         """Hexadecimal SHA-256 of everything beside pool, queries and depth that decides the answer; "" where another
         answer may be given next time: this one is not kept."""
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    def mine(self, query_ids: Ints, depth: int) -> Ints:
         """The documents nearest to each query.
 
         Args:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bistill.arrays import Ints
 from bistill.candidates.depths import Depths
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.kept import kept
@@ -40,7 +41,7 @@ class Mined:
     bit: int
     depth: int | None
     retrieval: bool
-    answer: Callable[[slice], np.ndarray | list[list[int]]]
+    answer: Callable[[slice], Ints | list[list[int]]]
 
     def rows(self, queries: slice) -> Iterator[list[int]]:
         """Document ids of each query of a slice, best first."""
@@ -50,7 +51,7 @@ class Mined:
 
 def mine(
     collection: Collection,
-    query_ids: np.ndarray,
+    query_ids: Ints,
     miners: Sequence[MinerSettings | Miner],
     *,
     depths: Depths,
@@ -99,7 +100,7 @@ def mine(
     return found
 
 
-def own_texts(collection: Collection, query_ids: np.ndarray) -> np.ndarray:
+def own_texts(collection: Collection, query_ids: Ints) -> Ints:
     """The first document of the corpus that is the text of each query, int64 of shape (queries,); -1 where none
     is, and where it is labelled positive for the query."""
     dataset, corpus = collection
@@ -111,22 +112,22 @@ def own_texts(collection: Collection, query_ids: np.ndarray) -> np.ndarray:
     return own
 
 
-def in_corpus(documents: np.ndarray, pool: Corpus | Selection) -> np.ndarray:
+def in_corpus(documents: Ints, pool: Corpus | Selection) -> Ints:
     """Documents of the pool of different texts by their ids in the corpus; -1 stays."""
     return np.where(documents >= 0, pool.ids[documents], -1) if isinstance(pool, Selection) else documents
 
 
-def _asked(miner: Any, query_ids: np.ndarray, depth: int, queries: slice) -> Any:
+def _asked(miner: Any, query_ids: Ints, depth: int, queries: slice) -> Any:
     return miner.mine(query_ids[queries], depth)
 
 
-def _without_own(documents: np.ndarray, pool: Corpus | Selection, own: np.ndarray, queries: slice) -> np.ndarray:
+def _without_own(documents: Ints, pool: Corpus | Selection, own: Ints, queries: slice) -> Ints:
     """A slice of a miner's answer by the ids of the corpus, without the queries' own texts."""
     found = in_corpus(documents[queries], pool)
     return without_own(found, own[queries], found.shape[1] - 1)[0] if (own >= 0).any() else found
 
 
-def _each_text_once(documents: np.ndarray, corpus: Corpus, name: str) -> np.ndarray:
+def _each_text_once(documents: Ints, corpus: Corpus, name: str) -> Ints:
     """An answer of a user's own miner with the first document of each text, the best place kept and -1 in the others.
 
     Raises:

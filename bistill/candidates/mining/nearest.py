@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bistill.arrays import Floats, Ints
 from bistill.data.sampling import subset
 from bistill.evaluation.measures.exact import top_documents
 from bistill.progress import progress
@@ -29,7 +30,7 @@ ADDED_AT_ONCE: Final = 16_384
 SEARCHED_AT_ONCE: Final = 256
 
 
-def nearest(queries: np.ndarray, documents: np.ndarray, depth: int) -> np.ndarray:
+def nearest(queries: Floats, documents: Floats, depth: int) -> Ints:
     """The documents of highest cosine for each query: exactly, or where documents and queries are many, by faiss.
 
     Args:
@@ -62,14 +63,14 @@ def way(documents: int) -> list[str | float]:
     ]
 
 
-def exact(queries: np.ndarray, documents: np.ndarray, depth: int) -> np.ndarray:
+def exact(queries: Floats, documents: Floats, depth: int) -> Ints:
     """``nearest`` by all products."""
     with progress("dense search", len(queries), "queries") as advance:
         found, _ = top_documents(queries, documents, depth, advance=advance)
     return np.pad(found, ((0, 0), (0, depth - found.shape[1])), constant_values=-1)
 
 
-def approximate(queries: np.ndarray, documents: np.ndarray, depth: int, index: Any) -> np.ndarray:
+def approximate(queries: Floats, documents: Floats, depth: int, index: Any) -> Ints:
     """``nearest`` among the documents that an index of ``quantised_index`` finds, in the order of the exact cosine."""
     rows = np.full((len(queries), depth), -1, dtype=np.int64)
     with progress("dense search", len(queries), "queries") as advance:
@@ -83,7 +84,7 @@ def approximate(queries: np.ndarray, documents: np.ndarray, depth: int, index: A
     return rows
 
 
-def quantised_index(documents: np.ndarray) -> Any:
+def quantised_index(documents: Floats) -> Any:
     """A faiss index of unit vectors: an inverted file with 8 bits a dimension, a fourth of the vectors' memory.
 
     The centres of its cells come from a sample that is the same every time (Jegou et al., 2011, for the inverted
@@ -107,7 +108,7 @@ def quantised_index(documents: np.ndarray) -> Any:
     return index
 
 
-def reordered(query: np.ndarray, documents: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+def reordered(query: Floats, documents: Floats, candidates: Ints) -> Ints:
     """Rows of documents by falling exact cosine with a query, equal ones by lower row.
 
     Args:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from bistill.arrays import Ints
 from bistill.candidates.filtering import refusal
 from bistill.candidates.lists import random_documents
 from bistill.candidates.mining.miner import Search
@@ -26,7 +25,7 @@ class RandomMiner:
     def __init__(self, collection: Collection, seed: int) -> None:
         self._dataset, self._corpus, self._seed = *collection, seed
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> list[list[int]]:
+    def mine(self, query_ids: Ints, depth: int) -> list[list[int]]:
         """``depth`` documents of each query, drawn by (seed, query id)."""
         return [self.draw(int(query), depth) for query in query_ids]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bistill import artifacts
+from bistill.arrays import Ints
 from bistill.candidates.mining.kept import Kept
 from bistill.candidates.mining.miner import Miner, Search
 from bistill.candidates.scores.teachers import Teachers
@@ -52,7 +53,7 @@ class CrossEncoderMiner:
         teachers = [{**identity, "path": ""} for identity in self._teachers.identities()]  # wherever they lie
         return artifacts.fingerprint({"teachers": teachers, "reads": self._reads, "first": first})
 
-    def mine(self, query_ids: np.ndarray, depth: int) -> np.ndarray:
+    def mine(self, query_ids: Ints, depth: int) -> Ints:
         """See ``Miner.mine``; a row holds at most as many documents as the teacher reads."""
         read = self._to_read(query_ids)
         rows, places = np.nonzero(read >= 0)
@@ -72,7 +73,7 @@ class CrossEncoderMiner:
     def _whole(self) -> bool:
         return self._reads == len(self._pool)
 
-    def _to_read(self, query_ids: np.ndarray) -> np.ndarray:
+    def _to_read(self, query_ids: Ints) -> Ints:
         """Documents that the teacher reads, int64 of shape (queries, reads), -1 where there are fewer."""
         if self._whole:
             return np.tile(np.arange(len(self._pool), dtype=np.int64), (len(query_ids), 1))

@@ -29,6 +29,7 @@ import numpy as np
 from xxhash import xxh32_intdigest
 
 from bistill import artifacts
+from bistill.arrays import Floats, Ints
 from bistill.candidates.scores.database import ENTRY_BYTES, KEY_BYTES, VALUE_BYTES, ScoreDatabase, beside
 from bistill.candidates.scores.repair import Listing, listing, rebuild
 from bistill.data.store.texts import digest
@@ -103,7 +104,7 @@ class ScoreCache:
             keys.append(hashed.digest())
         return keys
 
-    def get(self, keys: Sequence[bytes]) -> np.ndarray:
+    def get(self, keys: Sequence[bytes]) -> Floats:
         """Logits of keys: float32 of shape (n,), nan where there is none.
 
         Raises:
@@ -127,7 +128,7 @@ class ScoreCache:
         logits[at] = found["logit"]
         return logits
 
-    def put(self, keys: Sequence[bytes], logits: np.ndarray) -> None:
+    def put(self, keys: Sequence[bytes], logits: Floats) -> None:
         """Store logits durably, all or none; of a key that occurs twice, the last.
 
         Args:
@@ -190,7 +191,7 @@ def folder_of(identity: Mapping[str, Any]) -> Path:
     return artifacts.cache_dir() / artifacts.SCORES_FOLDER / artifacts.fingerprint(identity)[:32]
 
 
-def _in_order(keys: Sequence[bytes]) -> tuple[np.ndarray, bytes]:
+def _in_order(keys: Sequence[bytes]) -> tuple[Ints, bytes]:
     """Places of keys in rising order of their first half, int64 of shape (n,), and the keys so ordered, joined.
 
     Neighbours lie on the same page of the file. Equal keys keep their order: the last that is written stands.

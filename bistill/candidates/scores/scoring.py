@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from bistill import console
+from bistill.arrays import Floats, Ints
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.errors import ModelError
 from bistill.models.compute.scoring import Pair
@@ -33,7 +34,7 @@ class Scorer(Protocol):
 
     source: str
 
-    def score(self, pairs: Sequence[Pair], *, batch_size: int) -> np.ndarray:
+    def score(self, pairs: Sequence[Pair], *, batch_size: int) -> Floats:
         """Relevance logits of (query, document) pairs, float32 of shape (n,), in the order given."""
 
 
@@ -46,7 +47,7 @@ class Scored(NamedTuple):
         scored: pairs that a teacher had to read.
     """
 
-    logits: np.ndarray
+    logits: Floats
     requested: int
     scored: int
 
@@ -56,7 +57,7 @@ def score(
     load: Callable[[], Scorer] | None,
     queries: Sequence[str],
     documents: Sequence[str],
-    pairs: np.ndarray,
+    pairs: Ints,
     *,
     batch_size: int,
     description: str,
@@ -86,9 +87,7 @@ def score(
     return Scored(job.logits, len(pairs), scored)
 
 
-def keep(
-    cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, logits: np.ndarray
-) -> None:
+def keep(cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: Ints, logits: Floats) -> None:
     """Put logits there that the teacher gave elsewhere, so that nobody has it read these pairs again.
 
     Args:
@@ -114,7 +113,7 @@ class _Job:
         missing: True where the cache had no score at the start.
     """
 
-    def __init__(self, cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray) -> None:
+    def __init__(self, cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pairs: Ints) -> None:
         self._cache = cache
         self._queries, self._documents = _Asked(queries, pairs[:, 0]), _Asked(documents, pairs[:, 1])
         self.logits = np.full(len(pairs), np.nan, dtype=np.float32)
@@ -137,7 +136,7 @@ class _Job:
                     advance(len(rows))
         return scored
 
-    def _fill(self, scorer: Scorer, rows: np.ndarray, batch_size: int) -> int:
+    def _fill(self, scorer: Scorer, rows: Ints, batch_size: int) -> int:
         """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""
         self.logits[rows] = self._cache.get(self._keys(rows))
         unread = rows[np.isnan(self.logits[rows])]
@@ -156,7 +155,7 @@ class _Job:
         self.logits[unread] = found
         return len(unread)
 
-    def _keys(self, rows: np.ndarray) -> list[bytes]:
+    def _keys(self, rows: Ints) -> list[bytes]:
         """Cache keys of rows."""
         return self._cache.keys(self._queries.digests(rows), self._documents.digests(rows))
 
@@ -169,7 +168,7 @@ class _Asked:
         ids: of each pair, shape (pairs,).
     """
 
-    def __init__(self, texts: Sequence[str], ids: np.ndarray) -> None:
+    def __init__(self, texts: Sequence[str], ids: Ints) -> None:
         self._texts = texts
         self._unique, self._places = np.unique(ids, return_inverse=True)
         self._digests: list[bytes] = []
@@ -179,14 +178,14 @@ class _Asked:
             self._digests.append(digest(text))
             self._lengths[row] = len(text)
 
-    def lengths(self) -> np.ndarray:
+    def lengths(self) -> Ints:
         """Characters of the text of each pair."""
         return self._lengths[self._places]
 
-    def digests(self, rows: np.ndarray) -> list[bytes]:
+    def digests(self, rows: Ints) -> list[bytes]:
         """Digests of the texts of some pairs."""
         return [self._digests[place] for place in self._places[rows]]
 
-    def texts(self, rows: np.ndarray) -> list[str]:
+    def texts(self, rows: Ints) -> list[str]:
         """Texts of some pairs."""
         return [self._texts[int(self._unique[place])] for place in self._places[rows]]

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from bistill import console
+from bistill.arrays import Flags, Floats, Ints
 from bistill.candidates.lists import for_validation
 from bistill.candidates.scores import scoring
 from bistill.candidates.scores.cache import ScoreCache
@@ -90,7 +91,7 @@ class CachedTeacher:
         """Whether its scores were made elsewhere: it cannot score a pair that is not there."""
         return self._load is None
 
-    def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str) -> Scored:
+    def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: Ints, description: str) -> Scored:
         """Relevance logits of (query id, document id) pairs; see ``scoring.score``."""
         return scoring.score(
             self.cache,
@@ -173,7 +174,7 @@ class Teachers:
         self.calibrations = []
         for member in self.members:
             logits = member.logits(labelled.queries, labelled.documents, pairs, f"calibration of {member.name}").logits
-            there = ~np.isnan(logits)
+            there: Flags = ~np.isnan(logits)
             if member.imported and not 0 < relevant[there].sum() < there.sum():
                 raise DataError(
                     "the imported scores lack the validation pairs that several teachers are calibrated on",
@@ -186,7 +187,7 @@ class Teachers:
             console.say(f"teacher {member.name}: relevance = sigmoid({fitted.a:.3f} * logit + {fitted.b:.3f})")
 
     def logits(
-        self, queries: Sequence[str], documents: Sequence[str], pairs: np.ndarray, description: str = "teacher scores"
+        self, queries: Sequence[str], documents: Sequence[str], pairs: Ints, description: str = "teacher scores"
     ) -> Scored:
         """Logits of the (mean) relevance of (query id, document id) pairs; nan where an imported score is missing."""
         found = [member.logits(queries, documents, pairs, description) for member in self.members]
@@ -217,11 +218,11 @@ class Teachers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _mean(self, logits: list[np.ndarray]) -> np.ndarray:
+    def _mean(self, logits: list[Floats]) -> Floats:
         if len(self.members) == 1:
             return logits[0]
         assert self.calibrations is not None, "several teachers are calibrated before they score"
-        there = ~np.isnan(np.stack(logits)).any(axis=0)
+        there: Flags = ~np.any(np.isnan(np.stack(logits)), axis=0)
         parts = zip(self.weights, self.calibrations, logits, strict=True)
         mean = sum((weight * own.apply(values[there]) for weight, own, values in parts), np.zeros(there.sum()))
         mean = np.clip(mean, SMALLEST, 1 - SMALLEST)
@@ -230,6 +231,6 @@ class Teachers:
         return result
 
 
-def relevance(logits: np.ndarray) -> np.ndarray:
+def relevance(logits: Floats) -> Floats:
     """Relevance in 0..1 of logits: their sigmoid, float32 of the same shape."""
     return margins.sigmoid(logits).astype(np.float32)

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+from bistill.arrays import Ints
 from bistill.errors import TrainingError
 from bistill.models.compute.precision import float32_products
 from bistill.models.compute.products import fast_products
@@ -53,10 +53,10 @@ class Task(Protocol):
     def samples(self) -> int:
         """Samples of one epoch."""
 
-    def order(self, seed: int, epoch: int) -> np.ndarray:
+    def order(self, seed: int, epoch: int) -> Ints:
         """Ids of all samples in the order in which an epoch sees them: a function of seed and epoch alone."""
 
-    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+    def batch(self, samples: Ints, epoch: int) -> Batch:
         """Texts and loss of an update over these samples: a function of samples and epoch alone.
 
         Called in another thread than the rest, while the model computes: it makes tensors on the CPU and draws from no

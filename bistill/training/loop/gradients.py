@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bistill.arrays import Ints
 from bistill.models.compute import batching
 from bistill.models.compute.dropout import text_dropout
 
@@ -40,15 +41,15 @@ class Batch:
         describe: what a person calls the text at a place, with the id by which it is found again.
     """
 
-    lengths: np.ndarray
-    forward: Callable[[np.ndarray], Tensor]
-    terms: Callable[[Tensor, np.ndarray], Terms]
+    lengths: Ints
+    forward: Callable[[Ints], Tensor]
+    terms: Callable[[Tensor, Ints], Terms]
     separable: bool
     packed: bool
     describe: Callable[[int], str]
 
     @property
-    def places(self) -> np.ndarray:
+    def places(self) -> Ints:
         """All places, int64 of shape (n,)."""
         return np.arange(len(self.lengths))
 
@@ -84,7 +85,7 @@ class Gradients:
             max_tokens=min(budget, batching.most_tokens(device, training=True)),
             packed=batch.packed,
         )
-        self.at: np.ndarray | None = None
+        self.at: Ints | None = None
 
     def run(self) -> Terms:
         """Loss terms of the batch, detached."""
@@ -125,19 +126,19 @@ class Gradients:
                 self._forward(group).backward(gradient[group])
         return {name: value.detach() for name, value in terms.items()}
 
-    def _split(self) -> tuple[int, list[np.ndarray]]:
+    def _split(self) -> tuple[int, list[Ints]]:
         """How many groups keep their graph, and those that do not."""
         sizes = np.cumsum(self.sizes())
         kept = int(np.searchsorted(sizes, self._budget, side="right"))
         kept = kept if kept < len(self.groups) else len(self.groups)
         return kept, self.groups[kept:]
 
-    def _forward(self, group: np.ndarray) -> Tensor:
+    def _forward(self, group: Ints) -> Tensor:
         with text_dropout(self._seed, group):
             return self._batch.forward(group)
 
     @contextmanager
-    def _working(self, group: np.ndarray) -> Iterator[None]:
+    def _working(self, group: Ints) -> Iterator[None]:
         self.at = group
         yield
         self.at = None

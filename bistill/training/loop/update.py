@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
 
+from bistill.arrays import Ints
 from bistill.training.loop import diagnosis, memory
 from bistill.training.loop.budget import Budget
 from bistill.training.loop.gradients import Batch, Gradients
@@ -81,7 +81,7 @@ class Update:
         self.broken = False
         self._gradients: Gradients | None = None
 
-    def run(self, make: Callable[[], Batch], samples: np.ndarray, seed: int, step: int) -> Done | None:
+    def run(self, make: Callable[[], Batch], samples: Ints, seed: int, step: int) -> Done | None:
         """Do one update.
 
         Args:

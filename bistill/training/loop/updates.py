@@ -12,8 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
+from bistill.arrays import Ints
 from bistill.data.sampling import generator
 from bistill.training.loop import memory
 from bistill.training.loop.gradients import Batch
@@ -32,18 +31,18 @@ class Updates:
         of_an_epoch: updates of one epoch.
     """
 
-    def __init__(self, order: Callable[[int, int], np.ndarray], samples: int, loop: Loop) -> None:
+    def __init__(self, order: Callable[[int, int], Ints], samples: int, loop: Loop) -> None:
         self.of_an_epoch = math.ceil(samples / loop.batch_size)
         self._order, self._loop = order, loop
-        self._newest: tuple[int, np.ndarray] | None = None
+        self._newest: tuple[int, Ints] | None = None
 
     def __len__(self) -> int:
         return self.of_an_epoch * self._loop.epochs
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, Ints]]:
         return (self[step] for step in range(len(self)))
 
-    def __getitem__(self, step: int) -> tuple[int, np.ndarray]:
+    def __getitem__(self, step: int) -> tuple[int, Ints]:
         """0-based epoch and sample ids of an update; asked for by two threads, so an order is taken over as a whole."""
         assert 0 <= step < len(self), step
         epoch, number = divmod(step, self.of_an_epoch)

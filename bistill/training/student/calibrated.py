@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console
+from bistill.arrays import Flags, Floats, Ints
 from bistill.candidates.lists import random_negatives
 from bistill.data.queries import choice
 from bistill.data.store.collection import Collection
@@ -94,8 +95,8 @@ class LabelledPairs:
 
     queries: list[str]
     documents: list[str]
-    pairs: np.ndarray
-    relevant: np.ndarray
+    pairs: Ints
+    relevant: Flags
 
     @classmethod
     def of(cls, collection: Collection, *, count: int, seed: int) -> LabelledPairs:
@@ -126,14 +127,14 @@ class LabelledPairs:
         queries = [valid[int(query)].query for query in chosen]
         return cls(queries, list(corpus.take(used)), pairs, np.array([relevant for *_, relevant in rows], dtype=bool))
 
-    def cosines(self, encoder: BiEncoder) -> np.ndarray:
+    def cosines(self, encoder: BiEncoder) -> Floats:
         """Cosine of each pair, float32 of shape (n,)."""
         queries = encoder.encode_queries(self.queries)
         documents = encoder.encode_documents(self.documents, description="calibration")
         return exact.pair_cosines(queries, documents, *self.pairs.T)
 
 
-def fitted(cosines: np.ndarray, relevant: np.ndarray) -> Calibration | None:
+def fitted(cosines: Floats, relevant: Flags) -> Calibration | None:
     """The likeliest line through labelled cosines; None, with a word, where there is none that rises."""
     try:
         return calibration.fit(cosines, relevant)
@@ -142,7 +143,7 @@ def fitted(cosines: np.ndarray, relevant: np.ndarray) -> Calibration | None:
         return None
 
 
-def first_line(cosines: np.ndarray, relevant: np.ndarray) -> ScoreLine:
+def first_line(cosines: Floats, relevant: Flags) -> ScoreLine:
     """The line that training begins with: the likeliest one, or where none rises one of slope 1 in standard units."""
     mean, deviation = float(cosines.mean()), float(cosines.std()) or 1.0
     found = fitted(cosines, relevant) or Calibration(a=1 / deviation, b=-mean / deviation)

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from bistill import console
+from bistill.arrays import Floats
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.teachers import Teachers
 from bistill.data.sampling import generator
@@ -96,7 +97,7 @@ def measure(
     sizes = looks(min(most, len(asked.lists)))
     confidence = 1 - (1 - CONFIDENCE) / len(sizes)
     cosines = _Cosines(student)
-    scores: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    scores: tuple[list[Floats], list[Floats]] = ([], [])
     for size in sizes:
         unread = dataclasses.replace(asked, lists=asked.lists[len(scores[0]) : size])
         logits = teachers.logits(unread.queries, unread.documents, unread.pairs(), "teacher gate").logits
@@ -119,9 +120,7 @@ def measure(
     }
 
 
-def judged(
-    asked: ValidationLists, teacher: list[np.ndarray], student: list[np.ndarray], confidence: float, seed: int
-) -> Found:
+def judged(asked: ValidationLists, teacher: list[Floats], student: list[Floats], confidence: float, seed: int) -> Found:
     """The verdict over some lists, from the scores of their documents."""
     sides = [list_figures(asked, scores) for scores in (teacher, student)]
     draws = generator(seed, "gate", len(asked.lists))
@@ -201,9 +200,9 @@ class _Cosines:
 
     def __init__(self, student: BiEncoder) -> None:
         self._student = student
-        self._vectors: dict[int, np.ndarray] = {}
+        self._vectors: dict[int, Floats] = {}
 
-    def of(self, asked: ValidationLists) -> list[np.ndarray]:
+    def of(self, asked: ValidationLists) -> list[Floats]:
         """Of each list, shape (documents,)."""
         queries = self._student.encode_queries([asked.queries[item.query_id] for item in asked.lists])
         new = sorted({document for item in asked.lists for document in item.documents} - self._vectors.keys())

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bistill.arrays import Ints
 from bistill.candidates.in_batch import InBatchNegatives
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
@@ -94,7 +95,7 @@ class ListTask:
         """Queries of one epoch."""
         return len(self._pools)
 
-    def order(self, seed: int, epoch: int) -> np.ndarray:
+    def order(self, seed: int, epoch: int) -> Ints:
         """Queries shuffled."""
         return permutation(seed, epoch, self.samples)
 
@@ -103,14 +104,14 @@ class ListTask:
         shared = {} if self._shared is None else {"shared": self._shared.fingerprint()}
         return {"pools": self._pools.fingerprint(), **shared}
 
-    def lists(self, samples: np.ndarray, epoch: int) -> list[CandidateList]:
+    def lists(self, samples: Ints, epoch: int) -> list[CandidateList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
         own = training_lists(self._pools, self._lists, samples, seed=self._seed, epoch=epoch)
         if self._shared is not None:
             return self._shared.extended(own, epoch)
         return own if self._in_batch is None else self._in_batch.extended(own, samples)
 
-    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+    def batch(self, samples: Ints, epoch: int) -> Batch:
         """The losses of a batch of queries over whole vectors and their prefixes.
 
         Scores form a (queries, different documents of the batch) matrix, so that a document of several lists is encoded
@@ -123,7 +124,7 @@ class ListTask:
         encodings = self._queries.encodings(queries) + self._documents.encodings(documents)
         targets = self._targets(lists, documents)
 
-        def terms(vectors: Tensor, _places: np.ndarray) -> Terms:
+        def terms(vectors: Tensor, _places: Ints) -> Terms:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
 
             def of_vectors(vectors: Tensor) -> Terms:
@@ -152,7 +153,7 @@ class ListTask:
     def _score(self, cosine: Tensor) -> Tensor:
         return linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
 
-    def _targets(self, lists: list[CandidateList], documents: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    def _targets(self, lists: list[CandidateList], documents: Ints) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher's relevance, positives and mask, each (queries, documents)."""
         teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
         positive = np.zeros(teacher.shape, dtype=bool)
@@ -164,8 +165,6 @@ class ListTask:
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
 
 
-def training_lists(
-    pools: ScoredPools, lists: Lists, samples: np.ndarray, *, seed: int, epoch: int
-) -> list[CandidateList]:
+def training_lists(pools: ScoredPools, lists: Lists, samples: Ints, *, seed: int, epoch: int) -> list[CandidateList]:
     """The candidate lists of a batch of queries, given by their rows in the pools."""
     return [pools.training_list(int(row), lists, seed=seed, epoch=epoch) for row in samples]

@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from bistill import artifacts, console
+from bistill.arrays import Ints
 from bistill.candidates.building import build
 from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.candidates.shared_negatives import SharedNegatives
@@ -194,7 +193,7 @@ def task_of(
     training: StudentTraining,
     encoder: BiEncoder,
     collection: Collection,
-    query_ids: np.ndarray,
+    query_ids: Ints,
     teachers: Teachers,
     *,
     line: ScoreLine | None = None,

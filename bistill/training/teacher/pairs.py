@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bistill import losses
+from bistill.arrays import Ints
 from bistill.candidates.lists import negatives_of
 from bistill.data.records import Record
 from bistill.data.sampling import permutation
@@ -36,7 +37,7 @@ class PairTask:
         self,
         encoder: CrossEncoder,
         dataset: Dataset,
-        query_ids: np.ndarray,
+        query_ids: Ints,
         *,
         negatives_per_positive: int,
         seed: int,
@@ -64,7 +65,7 @@ class PairTask:
         rows = np.isin(self._query_ids, self._dataset.without_positive, assume_unique=True)
         return int(np.diff(self._ends, prepend=0)[rows].sum())
 
-    def order(self, seed: int, epoch: int) -> np.ndarray:
+    def order(self, seed: int, epoch: int) -> Ints:
         """Queries shuffled, the pairs of a query together: a batch holds what is relevant beside what is not.
 
         Pairs shuffled one by one learned far more slowly on small data (``docs/experiments.md``).
@@ -73,7 +74,7 @@ class PairTask:
         rows = permutation(seed, epoch, len(self._ends))
         return np.concatenate([np.arange(starts[row], self._ends[row]) for row in rows])
 
-    def batch(self, samples: np.ndarray, epoch: int) -> Batch:
+    def batch(self, samples: Ints, epoch: int) -> Batch:
         """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
         pairs, labels = zip(*(self.pair(int(sample), epoch) for sample in samples), strict=True)
         return pair_batch(self._encoder, pairs, labels, lambda place: f"pair {samples[place]}")
@@ -130,7 +131,7 @@ def pair_batch(
     encodings = encoder.tokenize(pairs)
     targets = torch.tensor(labels)
 
-    def terms(logits: Tensor, places: np.ndarray) -> Terms:
+    def terms(logits: Tensor, places: Ints) -> Terms:
         own = targets[places].to(logits.device)
         return {"loss": losses.pointwise_bce(logits, own) * (len(places) / len(pairs))}
 
