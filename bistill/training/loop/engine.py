@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import nn
 
 from bistill.arrays import Ints
 from bistill.errors import TrainingError
@@ -28,6 +27,7 @@ from bistill.training.loop.budget import held_mib
 from bistill.training.loop.gradients import Batch
 from bistill.training.loop.hook import Hook, Progress
 from bistill.training.loop.shortage import Held
+from bistill.training.loop.states import States
 from bistill.training.loop.update import Update, set_rate
 from bistill.training.loop.updates import Prefetch, Updates
 from bistill.training.run import signals
@@ -99,6 +99,9 @@ class Engine:
         groups = optimizer.parameter_groups(task.model, rates, weight_decay=loop.weight_decay)
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(task.model, self.optimizer, self.accelerator, loop, self._trouble, held or Held())
+        self._states = States(
+            task.model, self.optimizer, self.accelerator.scaler, self.update.budget, self.progress, self.hooks
+        )
         self._batches = Prefetch(self._batch, self.progress.total_steps)
         self._saved_at = time.monotonic()
         self._leapt_to = -1  # step of the checkpoint that the last leap led back to
@@ -138,49 +141,16 @@ class Engine:
         Args:
             copied: whether the tensors are copies that later updates do not touch, also where they are on the CPU.
         """
-        best_step, best = max((hook.best() for hook in self.hooks), key=lambda found: found[0], default=(0, {}))
-        scaler = self.accelerator.scaler
-        return State(
-            step=self.progress.step,
-            run=self.saving.run if self.saving else {},
-            weights={name: value.detach().to("cpu", copy=copied) for name, value in self._tensors()},
-            best=best,
-            best_step=best_step,
-            optimizer=optimizer.state(self.task.model, self.optimizer, copied=copied),
-            schedule={
-                "lr_factor": self.progress.lr_factor,
-                "rollbacks": self.progress.rollbacks,
-                "stop": self.progress.stop,
-                "micro_batch_tokens": self.update.budget.tokens,
-                "budget": self.update.budget.state(),
-                "loss_scale": None if scaler is None else scaler.state_dict(),
-            },
-            hooks={hook.name: found for hook in self.hooks if (found := hook.state())},
-        )
+        return self._states.take(self.saving.run if self.saving else {}, copied=copied)
 
     def state_bytes(self) -> int:
         """Size of a state: weights, best weights and the optimizer's two moments."""
-        return 4 * sum(value.numel() * value.element_size() for _, value in self._tensors())
+        return self._states.size()
 
     def restore(self, state: State) -> None:
         """Go to the place of a state."""
-        with torch.no_grad():
-            for name, value in self._tensors():
-                value.copy_(state.weights[name])
-        optimizer.restore(self.task.model, self.optimizer, state.optimizer)
-        progress = self.progress
-        progress.step, progress.stop = state.step, state.schedule["stop"]
-        progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch
-        most = self.saving.settings.lr_factor if self.saving else 1.0
-        progress.lr_factor = min(state.schedule["lr_factor"], most)
-        progress.rollbacks = state.schedule["rollbacks"]
-        held = state.schedule["micro_batch_tokens"]
-        self.update.budget.restore(state.schedule.get("budget") or {"tokens": held})
-        if self.accelerator.scaler is not None and state.schedule["loss_scale"]:
-            self.accelerator.scaler.load_state_dict(state.schedule["loss_scale"])
-        for hook in self.hooks:
-            if hook.name in state.hooks:
-                hook.restore(state.hooks[hook.name], state.best)
+        self._states.put_back(state, lr_factor=self.saving.settings.lr_factor if self.saving else 1.0)
+        self.progress.epoch = max(state.step - 1, 0) // self._updates.of_an_epoch
 
     def _begin(self) -> None:
         """Go on from the newest checkpoint, or write the one from which everything can be done again."""
@@ -270,10 +240,3 @@ class Engine:
     def _tell(self, moment: str) -> None:
         for hook in self.hooks:
             getattr(hook, moment)(self.progress)
-
-    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Trained parameters and the buffers that belong to the weights."""
-        model = self.task.model
-        yield from ((name, value) for name, value in model.named_parameters() if value.requires_grad)
-        kept = model.state_dict().keys()
-        yield from ((name, value) for name, value in model.named_buffers() if name in kept)
