@@ -21,7 +21,7 @@ from bistill.data.prepare.duplicates import normalised_text
 from bistill.data.queries.same_text import same_text
 from bistill.data.read.files import open_file
 from bistill.data.settings import RowReading
-from bistill.models.compute.batching import tokenize
+from bistill.models.compute.tokenizing import tokenize
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 KINDS: dict[str, Callable[[random.Random, int], str]] = {

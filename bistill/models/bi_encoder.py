@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bistill.arrays import Floats
 from bistill.models import layers, lora, pooling, reading
-from bistill.models.compute import batching, encoding, packable, packing
+from bistill.models.compute import batching, encoding, packable, packing, tokenizing
 from bistill.models.compute.precision import autocasting, device_of, resolve_precision
 from bistill.models.families import Prompts
 from bistill.models.files import directories, loading
@@ -139,11 +139,11 @@ class BiEncoder:
 
     def tokenize_queries(self, texts: Sequence[str]) -> list[batching.Encoding]:
         """Token ids of queries, prompt included."""
-        return batching.tokenize(self.tokenizer, [self.prompts.query + text for text in texts], self.max_len)
+        return tokenizing.tokenize(self.tokenizer, [self.prompts.query + text for text in texts], self.max_len)
 
     def tokenize_documents(self, texts: Sequence[str]) -> list[batching.Encoding]:
         """Token ids of documents, prompt included."""
-        return batching.tokenize(self.tokenizer, [self.prompts.document + text for text in texts], self.max_len)
+        return tokenizing.tokenize(self.tokenizer, [self.prompts.document + text for text in texts], self.max_len)
 
     def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
         """Unit vectors of tokenized texts in one pass: float32 of shape (n, dim), with graph where gradients are on."""

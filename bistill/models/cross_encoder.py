@@ -15,7 +15,7 @@ from bistill import artifacts
 from bistill.arrays import Floats
 from bistill.errors import ModelError
 from bistill.models import lora
-from bistill.models.compute import batching, packable, packing, scoring
+from bistill.models.compute import batching, packable, packing, scoring, tokenizing
 from bistill.models.compute.precision import autocasting, device_of, keep_float32, resolve_precision
 from bistill.models.files import directories, loading
 from bistill.models.settings import Lora, Precision
@@ -153,7 +153,7 @@ class CrossEncoder:
 
     def tokenize(self, pairs: Sequence[Pair]) -> list[batching.Encoding]:
         """Token ids of pairs."""
-        return batching.tokenize(self.tokenizer, pairs, self.max_len)
+        return tokenizing.tokenize(self.tokenizer, pairs, self.max_len)
 
     def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
         """Relevance logits of tokenized pairs in one pass: float32 of shape (n,), with graph where gradients are on."""

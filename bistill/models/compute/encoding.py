@@ -13,7 +13,7 @@ from bistill import console
 from bistill.arrays import Floats
 from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError
-from bistill.models.compute import batching
+from bistill.models.compute import batching, tokenizing
 from bistill.models.compute.products import fast_products
 from bistill.progress import progress
 
@@ -77,7 +77,7 @@ def vectors_in_windows(
             # Modes are set and put back within a window: between two of them the caller's code runs.
             was_training = encoder.model.training
             encoder.model.eval()
-            encodings, longer = batching.tokenize_counting_cuts(encoder.tokenizer, window, encoder.max_len)
+            encodings, longer = tokenizing.tokenize_counting_cuts(encoder.tokenizer, window, encoder.max_len)
             with torch.inference_mode(), fast_products(encoder.device):
                 found = batching.in_buckets(
                     encodings,
@@ -93,7 +93,7 @@ def vectors_in_windows(
             read, cut = read + len(window), cut + longer
             yield rows
     if description and cut:
-        console.say(batching.cut_texts(description, cut, read, encoder.max_len))
+        console.say(tokenizing.cut_texts(description, cut, read, encoder.max_len))
 
 
 def _check_finite(rows: Floats, source: str) -> None:

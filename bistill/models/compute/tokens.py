@@ -16,7 +16,7 @@ from bistill import artifacts, console
 from bistill.arrays import Ints, Number
 from bistill.data.store import cache
 from bistill.data.store.texts import READS_BETWEEN_RELEASES, fingerprint_of_texts, release, windows
-from bistill.models.compute import batching
+from bistill.models.compute import batching, tokenizing
 from bistill.models.compute.batching import Encoding
 from bistill.progress import progress
 
@@ -47,7 +47,7 @@ class TokenTable:
         return len(self._text_ids.numbers)
 
     def encoding(self, text_id: int) -> Encoding:
-        """Token ids of a text, as ``batching.tokenize`` gives them.
+        """Token ids of a text, as ``tokenizing.tokenize`` gives them.
 
         Raises:
             KeyError: the table was made without this text.
@@ -113,7 +113,7 @@ def cached_tokens(
     key = tokens_key(tokenizer, texts, chosen, prompt=prompt, max_len=max_len)
     folder, manifest = cache.obtain(key, fill, part=artifacts.TOKENS_FOLDER, what="cached tokens are")
     if description and manifest.get("cut"):
-        console.say(batching.cut_texts(description, manifest["cut"], len(chosen), max_len))
+        console.say(tokenizing.cut_texts(description, manifest["cut"], len(chosen), max_len))
     return TokenTable(folder, manifest)
 
 
@@ -163,7 +163,7 @@ def _tokenized(
 ) -> Iterator[list[Encoding]]:
     """Encodings window by window; how many texts of each were cut goes into ``cuts``."""
     for window in windows(text_ids, WINDOW):
-        encodings, cut = batching.tokenize_counting_cuts(
+        encodings, cut = tokenizing.tokenize_counting_cuts(
             tokenizer, [prompt + texts[int(text_id)] for text_id in window], max_len
         )
         cuts.append(cut)

@@ -12,7 +12,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.models.bi_encoder import BiEncoder
-from bistill.models.compute import batching, tokens
+from bistill.models.compute import batching, tokenizing, tokens
 from bistill.models.compute.batching import Encoding
 from bistill.models.compute.tokens import cached_tokens, tokens_key
 from bistill.models.files import loading
@@ -42,13 +42,13 @@ def tokenizer(tiny_encoder: Path) -> Any:
 def tokenized(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Texts of each call of the tokenizer."""
     calls: list[list[str]] = []
-    original = batching.tokenize_counting_cuts
+    original = tokenizing.tokenize_counting_cuts
 
     def counted(tokenizer: Any, texts: Sequence[str], max_len: int) -> tuple[list[Encoding], int]:
         calls.append(list(texts))
         return original(tokenizer, texts, max_len)
 
-    monkeypatch.setattr(batching, "tokenize_counting_cuts", counted)
+    monkeypatch.setattr(tokenizing, "tokenize_counting_cuts", counted)
     return calls
 
 
@@ -84,7 +84,7 @@ def test_only_chosen_texts_are_read_and_tokenized_once(tokenizer: Any, tokenized
     again = cached_tokens(tokenizer, texts, np.sort(CHOSEN), max_len=16)
     assert tokenized == [[TEXTS[number] for number in (0, 3, 4, 17, 39, 40)]]
     assert texts.read == {0, 3, 4, 17, 39, 40}
-    assert same([again.encoding(4)], batching.tokenize(tokenizer, [TEXTS[4]], 16))
+    assert same([again.encoding(4)], tokenizing.tokenize(tokenizer, [TEXTS[4]], 16))
 
 
 def test_windows_are_written_one_behind_the_other(
@@ -93,7 +93,7 @@ def test_windows_are_written_one_behind_the_other(
     monkeypatch.setattr(tokens, "WINDOW", 16)
     table = cached_tokens(tokenizer, TEXTS, np.arange(41), max_len=16, description="tokens: documents")
     assert [len(call) for call in tokenized] == [16, 16, 9]
-    assert same(table.encodings(range(41)), batching.tokenize(tokenizer, TEXTS, 16))
+    assert same(table.encodings(range(41)), tokenizing.tokenize(tokenizer, TEXTS, 16))
     assert "tokens: documents: 41/41 texts" in capsys.readouterr().err
 
 
@@ -155,7 +155,7 @@ def test_a_damaged_table_is_said_and_made_again(
     table = cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)
     assert "cached tokens are damaged and made again" in capsys.readouterr().err
     assert len(tokenized) == 2 and file.read_bytes() == content
-    assert same([table.encoding(39)], batching.tokenize(tokenizer, [TEXTS[39]], 16))
+    assert same([table.encoding(39)], tokenizing.tokenize(tokenizer, [TEXTS[39]], 16))
 
 
 def test_tokenizing_that_breaks_off_leaves_nothing(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
