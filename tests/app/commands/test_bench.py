@@ -19,7 +19,7 @@ from bistill.app.profile.meters import Read, TokenMeter, token_weights
 from bistill.errors import OptionError
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
-from bistill.models.compute import packing
+from bistill.models.compute import packable
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.settings import Lora
 from tests.training.conftest import TOPICS
@@ -75,7 +75,7 @@ def test_linear_layers_that_tokens_pass_are_counted_pooler_and_head_not(tiny_tea
 def test_tokens_read_with_and_without_gradient_are_told_apart(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, packs: bool, padded: int
 ) -> None:
-    monkeypatch.setattr(packing, "packs", lambda *_: packs)
+    monkeypatch.setattr(packable, "packs", lambda *_: packs)
     student = BiEncoder.load(str(tiny_encoder))
     texts = student.tokenize_documents(["file", "file list sort"])  # 3 and 5 tokens with [CLS] and [SEP]
     with TokenMeter(student.model) as meter:
