@@ -12,7 +12,7 @@ import pytest
 
 from bistill import artifacts
 from bistill.models.bi_encoder import BiEncoder
-from bistill.models.compute import batching, tokenizing, tokens
+from bistill.models.compute import tokenizing, tokens
 from bistill.models.compute.batching import Encoding
 from bistill.models.compute.tokens import cached_tokens, tokens_key
 from bistill.models.files import loading
@@ -163,7 +163,7 @@ def test_tokenizing_that_breaks_off_leaves_nothing(tokenizer: Any, monkeypatch: 
         raise MemoryError
 
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(batching, "tokenize_counting_cuts", broken)
+        patch.setattr(tokenizing, "tokenize_counting_cuts", broken)
         cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)
     assert [path for path in (artifacts.cache_dir() / "tokens").iterdir() if path.is_dir()] == []
     assert len(cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)) == 6

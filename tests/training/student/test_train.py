@@ -22,7 +22,7 @@ from bistill.journal import read
 from bistill.losses import ListwiseKL
 from bistill.models import calibration
 from bistill.models.bi_encoder import BiEncoder
-from bistill.models.compute import batching
+from bistill.models.compute import batching, tokenizing
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.settings import EncoderStart, Lora
 from bistill.training.loop.gradients import Batch
@@ -106,7 +106,7 @@ def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
 
     seen: list[batching.Encoding] = []
     monkeypatch.setattr(BiEncoder, "forward", lambda _, encodings: seen.extend(encodings))
-    monkeypatch.setattr(batching, "tokenize", lambda *_: pytest.fail("a text was tokenized again"))
+    monkeypatch.setattr(tokenizing, "tokenize", lambda *_: pytest.fail("a text was tokenized again"))
     again = list_task(made, student, Collection(dataset, corpus), pools)
     batch = again.batch(rows, 3)
     batch.forward(batch.places)
