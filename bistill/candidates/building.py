@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bistill import console
+from bistill.arrays import Ints
 from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.lists import CandidateList
@@ -27,7 +28,7 @@ from bistill.models.settings import EncoderStart
 
 def build(
     collection: Collection,
-    query_ids: np.ndarray,
+    query_ids: Ints,
     teachers: Teachers,
     *,
     miners: Sequence[MinerSettings | Miner],
@@ -97,7 +98,7 @@ class _Making:
     counts: Counts
     positives: int = 0
 
-    def pools(self, mined: list[Mined], query_ids: np.ndarray, depths: Depths) -> Iterator[CandidateList]:
+    def pools(self, mined: list[Mined], query_ids: Ints, depths: Depths) -> Iterator[CandidateList]:
         """Pools of those queries that can be learned from, block by block."""
         for start in range(0, len(query_ids), POOLS_OF_A_BLOCK):
             rows = slice(start, start + POOLS_OF_A_BLOCK)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bistill.arrays import Ints
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
@@ -33,7 +34,7 @@ class InBatchNegatives:
         self._pools, self._first = pools, collection.corpus.copies.first
         self._beside = DocumentsBeside(collection, pools.query_ids)
 
-    def extended(self, lists: Sequence[CandidateList], rows: np.ndarray) -> list[CandidateList]:
+    def extended(self, lists: Sequence[CandidateList], rows: Ints) -> list[CandidateList]:
         """What each list of a batch becomes.
 
         Args:
@@ -45,7 +46,7 @@ class InBatchNegatives:
             for item, row, documents in zip(lists, rows, self._beside.of(lists), strict=True)
         ]
 
-    def _list(self, item: CandidateList, pool: CandidateList, documents: np.ndarray) -> CandidateList:
+    def _list(self, item: CandidateList, pool: CandidateList, documents: Ints) -> CandidateList:
         assert pool.query_id == item.query_id
         candidates, first = pool.candidates, self._first
         logits = np.full(len(documents), candidates.logits.min(), dtype=np.float32)
@@ -65,7 +66,7 @@ class DocumentsBeside:
         query_ids: of all lists that will be asked about, integers of shape (queries,).
     """
 
-    def __init__(self, collection: Collection, query_ids: np.ndarray) -> None:
+    def __init__(self, collection: Collection, query_ids: Ints) -> None:
         dataset, corpus = collection
         self._first = corpus.copies.first
         query_ids = np.unique(query_ids)
@@ -78,7 +79,7 @@ class DocumentsBeside:
         self._spilled = Spilled((query_ids, np.array(ends), np.array(refused)))
         self._query_ids, self._ends, self._refused = self._spilled.arrays
 
-    def of(self, lists: Sequence[CandidateList]) -> Iterator[np.ndarray]:
+    def of(self, lists: Sequence[CandidateList]) -> Iterator[Ints]:
         """For each list of a batch the rising ids, int64, of what the others brought.
 
         Args:

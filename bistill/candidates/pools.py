@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from bistill.arrays import Ints, Number
 from bistill.candidates.choice import choose_negatives
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.registry import NAMES
@@ -121,7 +123,7 @@ class ScoredPools:
             self.verdicts[own],
         )
 
-    def document_ids(self) -> np.ndarray:
+    def document_ids(self) -> Ints:
         """Rising ids of all documents that a list may hold, positives included and none twice: int64 of shape (m,)."""
         found = np.unique(np.concatenate([self._documents, self._positives]))
         self._spilled.release()
@@ -157,7 +159,7 @@ def _positive(pool: CandidateList, seed: int, epoch: int) -> int:
     return int(generator(seed, "positive", epoch, pool.query_id).integers(pool.positives))
 
 
-def _arrays(pools: Sequence[CandidateList]) -> list[np.ndarray]:
+def _arrays(pools: Sequence[CandidateList]) -> list[npt.NDArray[Any]]:  # kinds differ
     """The arrays of ``ScoredPools`` for some queries; in place of ends the number of candidates and of positives of
     each."""
     splits = [pool.positives for pool in pools]
@@ -175,10 +177,10 @@ def _arrays(pools: Sequence[CandidateList]) -> list[np.ndarray]:
     ]
 
 
-def _ends(sizes: np.ndarray) -> np.ndarray:
+def _ends(sizes: Ints) -> Ints:
     """0 and where each query's part of an array ends."""
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
 
 
-def _joined(arrays: list[np.ndarray], kind: type) -> np.ndarray:
+def _joined(arrays: list[npt.NDArray[Number]], kind: type[Number]) -> npt.NDArray[Number]:
     return np.concatenate(arrays).astype(kind) if arrays else np.empty(0, dtype=kind)

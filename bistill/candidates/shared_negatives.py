@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.arrays import Floats, Ints
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.in_batch import DocumentsBeside
 from bistill.candidates.lists import CandidateList
@@ -104,7 +105,7 @@ class SharedNegatives:
         self._spilled.release()
         return digest.hexdigest()
 
-    def _others(self, lists: Sequence[CandidateList], epoch: int) -> Iterator[np.ndarray]:
+    def _others(self, lists: Sequence[CandidateList], epoch: int) -> Iterator[Ints]:
         """For each list of a batch ids, int64, of the first documents beside it in an order by (seed, epoch, query
         id): as many as it lacks, or all there are."""
         for item, others in zip(lists, self._beside.of(lists), strict=True):
@@ -114,21 +115,21 @@ class SharedNegatives:
     def _documents(self) -> int:
         return len(self._collection.corpus)
 
-    def _keys(self, lists: Sequence[CandidateList], epoch: int) -> np.ndarray:
+    def _keys(self, lists: Sequence[CandidateList], epoch: int) -> Ints:
         """Query id * corpus size + document id of every pair of a batch outside its own lists."""
         others = list(self._others(lists, epoch))
         self.counts["short"] += sum(len(documents) < self._wanted for documents in others)
         keys = [item.query_id * self._documents + found for item, found in zip(lists, others, strict=True)]
         return np.concatenate(keys)
 
-    def _scored(self, teachers: Teachers) -> np.ndarray:
+    def _scored(self, teachers: Teachers) -> Floats:
         """Logits of all pairs, nan where there is none."""
         pairs = np.stack(np.divmod(self._pairs, self._documents), axis=1)
         scored = teachers.logits(self._collection.dataset.queries, self._collection.corpus, pairs, "shared pairs")
         self.counts["scored"] = scored.scored
         return scored.logits
 
-    def _judged(self, logits: np.ndarray, pools: ScoredPools, limits: Limits) -> np.ndarray:
+    def _judged(self, logits: Floats, pools: ScoredPools, limits: Limits) -> Floats:
         """Logits of all pairs, float32; nan for those without a score to learn, or above a limit."""
         values = logits.copy()
         first = pools.query_ids * self._documents
@@ -160,7 +161,7 @@ class SharedNegatives:
             )
 
 
-def _read(path: Path, asked: str) -> np.ndarray | None:
+def _read(path: Path, asked: str) -> Floats | None:
     """Scores that an interrupted run left, None where there are none of just these pairs and pools."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
@@ -169,9 +170,9 @@ def _read(path: Path, asked: str) -> np.ndarray | None:
         return None
 
 
-def _union(parts: Iterable[np.ndarray]) -> np.ndarray:
+def _union(parts: Iterable[Ints]) -> Ints:
     """Different numbers of all parts, rising; many epochs repeat them, so they are put together now and then."""
-    union, waiting, size = np.empty(0, dtype=np.int64), list[np.ndarray](), 0
+    union, waiting, size = np.empty(0, dtype=np.int64), list[Ints](), 0
     for part in parts:
         waiting.append(part)
         size += len(part)

@@ -11,7 +11,9 @@ from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from bistill.arrays import Doubles, Floats, Ints, Number, Reals
 from bistill.candidates.lists import CandidateList, for_validation
 from bistill.data.queries import choice
 from bistill.data.queries.copies import Copies, ranked_without_own
@@ -43,8 +45,8 @@ class Measured:
 
     figures: dict[str, float]
     histograms: Mapping[str, list[int]] = field(default_factory=dict)
-    by_query: np.ndarray = field(default_factory=lambda: np.empty(0))
-    logits: Sequence[np.ndarray] = ()
+    by_query: Doubles = field(default_factory=lambda: np.empty(0))
+    logits: Sequence[Floats] = ()
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,12 @@ class ValidationLists:
             digest.update(json.dumps(self.documents[document]).encode("ascii"))
         return digest.hexdigest()
 
-    def pairs(self) -> np.ndarray:
+    def pairs(self) -> Ints:
         """(query id, document id) of every document of the lists: int64 of shape (pairs, 2)."""
         found = [(item.query_id, document) for item in self.lists for document in item.documents]
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
-    def by_list(self, values: np.ndarray) -> list[np.ndarray]:
+    def by_list(self, values: npt.NDArray[Number]) -> list[npt.NDArray[Number]]:
         """One value a pair, of shape (pairs,), as one array a list."""
         return np.split(values, np.cumsum([len(item.documents) for item in self.lists])[:-1])
 
@@ -135,9 +137,9 @@ class Pool(NamedTuple):
             is none, or where it is a positive.
     """
 
-    documents: np.ndarray
+    documents: Ints
     place: dict[int, int]
-    own: np.ndarray
+    own: Ints
 
     @classmethod
     def of(cls, lists: ValidationLists) -> Pool:
@@ -162,7 +164,7 @@ def measure_teacher(encoder: CrossEncoder, lists: ValidationLists) -> Measured:
     return replace(measured, by_query=found.by_query, logits=own)
 
 
-def list_figures(lists: ValidationLists, scores: list[np.ndarray]) -> Measured:
+def list_figures(lists: ValidationLists, scores: Sequence[Reals]) -> Measured:
     """nDCG@10 of each query's own list by ``scores``, and AUC of positives against negatives.
 
     Args:
@@ -195,7 +197,7 @@ def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
     return replace(measured, by_query=by_query)
 
 
-def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np.ndarray]) -> Measured:
+def separated(lists: ValidationLists, figures: dict[str, float], scores: Sequence[Reals]) -> Measured:
     """Add ``margin``, the mean score of the positives minus that of all negatives, and histograms of the scores.
 
     Args:
@@ -203,7 +205,7 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
         figures: that are already known.
         scores: in 0..1, of each list's documents, shape (documents,) each.
     """
-    kinds: dict[str, list[np.ndarray]] = {
+    kinds: dict[str, list[Reals]] = {
         "positive": [],
         "labelled_negative": [],
         "mined_negative": [],
@@ -224,14 +226,14 @@ def separated(lists: ValidationLists, figures: dict[str, float], scores: list[np
     return Measured({**figures, "margin": margin}, histograms)
 
 
-def _ndcg(lists: ValidationLists, run: ranking.Rankings, pool: Pool | None = None) -> tuple[float, np.ndarray]:
+def _ndcg(lists: ValidationLists, run: ranking.Rankings, pool: Pool | None = None) -> tuple[float, Doubles]:
     """nDCG@10 of the rankings: the mean, and each query's, float64 of shape (lists,)."""
     found = ranking.figures_by_query(lists.qrels(pool), run)
     by_query = np.array([found[str(item.query_id)]["ndcg_at_10"] for item in lists.lists])
     return ranking.means(found)["ndcg_at_10"], by_query
 
 
-def _auc(lists: ValidationLists, scores: list[np.ndarray]) -> float:
+def _auc(lists: ValidationLists, scores: Sequence[Reals]) -> float:
     """AUC over all lists from the scores of each list's documents."""
     positive = np.concatenate([own[: item.positives] for own, item in zip(scores, lists.lists, strict=True)])
     negative = np.concatenate([own[item.positives :] for own, item in zip(scores, lists.lists, strict=True)])
