@@ -7,8 +7,8 @@ seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -133,11 +133,18 @@ class CandidateList:
 
     def part(self, places: Ints | Flags | slice) -> CandidateList:
         """Some documents, in the order of their places, those of positives first; or those where a mask is true."""
-        chosen = np.arange(len(self.documents))[places]
-        return replace(
-            self,
-            positives=int(np.count_nonzero(chosen < self.positives)),
-            **{name: getattr(self, name)[places] for name in COLUMNS},
+        if isinstance(places, slice):
+            positives = len(range(self.positives)[places])
+        else:
+            positives = int(np.count_nonzero(np.arange(len(self.documents))[places] < self.positives))
+        return CandidateList(
+            self.query_id,
+            self.documents[places],
+            positives,
+            self.sources[places],
+            self.verdicts[places],
+            self.logits[places],
+            self.labels[places],
         )
 
     def longer(self, documents: Ints, logits: Floats | None = None, source: int = 0) -> CandidateList:
@@ -149,19 +156,15 @@ class CandidateList:
             source: the bit of the miner that gave them.
         """
         verdicts, unknown = _unread(len(documents))
-        further = {
-            "documents": documents,
-            "sources": np.full(len(documents), source, dtype=np.uint8),
-            "verdicts": verdicts,
-            "logits": unknown if logits is None else logits,
-            "labels": np.full(len(documents), np.nan),
-        }
-        joined: dict[str, Any] = {name: np.concatenate([getattr(self, name), further[name]]) for name in COLUMNS}
-        return replace(self, **joined)
-
-
-# What a list holds for each document.
-COLUMNS: Final = ("documents", "sources", "verdicts", "logits", "labels")
+        return CandidateList(
+            self.query_id,
+            np.concatenate([self.documents, documents]),
+            self.positives,
+            np.concatenate([self.sources, np.full(len(documents), source, dtype=np.uint8)]),
+            np.concatenate([self.verdicts, verdicts]),
+            np.concatenate([self.logits, unknown if logits is None else logits]),
+            np.concatenate([self.labels, np.full(len(documents), np.nan)]),
+        )
 
 
 def _unread(size: int) -> tuple[Bytes, Floats]:
