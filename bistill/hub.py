@@ -21,7 +21,7 @@ STALL_SECONDS: Final = 25.0
 
 OFFLINE: Final = "HF_HUB_OFFLINE is set"
 
-_silences: dict[str, str] = {}
+silences: dict[str, str] = {}
 
 
 def silence(*, seconds: float = ANSWER_SECONDS) -> str:
@@ -37,13 +37,13 @@ def silence(*, seconds: float = ANSWER_SECONDS) -> str:
     if constants.HF_HUB_OFFLINE:
         return OFFLINE
     endpoint = constants.ENDPOINT
-    if endpoint not in _silences:
+    if endpoint not in silences:
         try:
             within(seconds, lambda: _knock(endpoint, seconds))
-            _silences[endpoint] = ""
+            silences[endpoint] = ""
         except Exception as error:  # the client's, the system's, and what a proxy makes of them
             note_silence(error, seconds)
-    return _silences[endpoint]
+    return silences[endpoint]
 
 
 def note_silence(error: Exception, seconds: float) -> str:
@@ -53,8 +53,8 @@ def note_silence(error: Exception, seconds: float) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower():
         reason = f"no answer within {seconds:g} s"
-    _silences[constants.ENDPOINT] = f"{constants.ENDPOINT}: {reason}"
-    return _silences[constants.ENDPOINT]
+    silences[constants.ENDPOINT] = f"{constants.ENDPOINT}: {reason}"
+    return silences[constants.ENDPOINT]
 
 
 @contextmanager

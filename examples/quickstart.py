@@ -39,7 +39,7 @@ def main() -> None:
     student = bistill.distill(
         teacher, data, given.start, output_dir=folder / "student", epochs=1, batch_size=8, max_len=64
     )
-    report = bistill.evaluate(student, data.test, beside=["base", "bm25"], documents=data.documents)
+    report = bistill.evaluate(student, data.test, beside=["base", "bm25"])
     report.summary()
     report.save(folder / "evaluation_results")
     index = student.index(data.documents)

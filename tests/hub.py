@@ -130,6 +130,6 @@ def use(monkeypatch: pytest.MonkeyPatch, address: str, home: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     for module in (constants, _cache_manager):
         monkeypatch.setattr(module, "HF_HUB_CACHE", str(home))
-    monkeypatch.setattr(hub, "_silences", {})
-    monkeypatch.setattr(fetching, "_fresh", set())
+    monkeypatch.setattr(hub, "silences", {})
+    monkeypatch.setattr(fetching, "up_to_date", set())
     huggingface_hub.close_session()

@@ -15,7 +15,7 @@ from bistill.data.read.sources import open_source
 from bistill.data.settings import BadRows, Columns, RowReading, Splitting
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset as Split
-from bistill.data.store.opening import load_documents, load_split
+from bistill.data.store.opening import load_documents, load_rows, load_split
 from bistill.data.store.version import Version
 from bistill.errors import DataError, OptionError
 
@@ -173,6 +173,20 @@ class Dataset:
             OptionError: the data are not prepared.
         """
         return self._split("test")
+
+    @cached_property
+    def whole(self) -> Split:
+        """All rows as they came, not split: to measure a model that was made elsewhere. Of prepared data ``test``.
+
+        Raises:
+            RowError: the first bad row, where the policy is "stop".
+            DataError: there is no row, or the source is a folder or hub data set of several files.
+        """
+        if self._version is not None:
+            return self.test
+        if isinstance(self._source, str | Path):
+            return load_split(self._source, on_bad_rows=self._on_bad_rows, reading=self._reading)
+        return load_rows(self._source, on_bad_rows=self._on_bad_rows, reading=self._reading)
 
     @cached_property
     def documents(self) -> Corpus:

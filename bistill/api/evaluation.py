@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
+from bistill import artifacts
+from bistill.api.dataset import Dataset
+from bistill.data.store.dataset import Dataset as Split
 from bistill.errors import OptionError
 from bistill.evaluation.evaluate import evaluate as measure
 from bistill.evaluation.questions import MoreDocuments, TestData
@@ -20,7 +23,7 @@ ROLES: Final = ("base", "teacher", "bm25")
 
 def evaluate(
     student: Student | str,
-    test: TestData,
+    test: TestData | Dataset,
     *,
     beside: Sequence[str] = ROLES,
     documents: MoreDocuments = None,
@@ -39,9 +42,10 @@ def evaluate(
 
     Args:
         student: or its folder or hub name.
-        test: ``data.test``, or a file of labelled rows.
+        test: ``data.test``, labelled rows (``Dataset.from_rows``), or a file of them.
         beside: any of "base" (the untouched student), "teacher" and "bm25".
-        documents: more to rank among, such as ``data.documents``, or a file; None: those of ``test``.
+        documents: more to rank among, texts or a file; None: with ``data.test`` all documents of the data, else those
+            of ``test`` alone; (): those of ``test`` alone.
         base: the untouched model; None: the one of the student's own record.
         teacher: likewise, the re-ranker that re-ranks the best documents.
         compare_with: a second student.
@@ -70,15 +74,24 @@ def evaluate(
         bm25="bm25" in roles,
         rerank_depth=depth,
     )
+    test = test.whole if isinstance(test, Dataset) else test
     return measure(
         str(_name(student)),
         test,
-        documents=documents,
+        documents=_beside(test) if documents is None else documents,
         forgetting=forgetting,
         beside=settings,
         asking=Asking(max_queries, seed),
         inference=Inference(precision=precision, batch_size=batch_size, trust_remote_code=trust_remote_code),
     )
+
+
+def _beside(test: TestData) -> MoreDocuments:
+    """All documents of the data version that a split is of."""
+    if not isinstance(test, Split) or not (test.path.parent / artifacts.PREPARE_RECORD).is_file():
+        return None
+    folder = test.path.parent
+    return Dataset.from_version(folder.name, root=folder.parent, on_bad_rows="skip").documents
 
 
 def _name(model: Any) -> str | None:

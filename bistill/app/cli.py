@@ -114,7 +114,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
 
 def _run(name: str, arguments: Sequence[str], program: str) -> None:
     try:
-        own, *command = _split(name, arguments)
+        own, *command = split_command(name, arguments)
         options = parse(name, own, program)
         set_up_process()
         module, function = COMMANDS[name].function.split(":")
@@ -145,7 +145,7 @@ def _unnameable(error: UnicodeEncodeError) -> OptionError:
     )
 
 
-def _split(name: str, arguments: Sequence[str]) -> list[Sequence[str]]:
+def split_command(name: str, arguments: Sequence[str]) -> list[Sequence[str]]:
     """Arguments of the command itself; of the monitor also the command behind ``--`` that it starts.
 
     Raises:

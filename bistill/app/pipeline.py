@@ -203,14 +203,14 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
             _show(folder)
         return artifacts.fingerprint(artifacts.read_json(folder / artifacts.STAGE_RECORD)["outputs"])
     console.say(f"{stage.name}: started")
-    stage.action(_replacing(stage, folder, wanted, force=force))
+    stage.action(replacing(stage, folder, wanted, force=force))
     files = stage.outputs or artifacts.model_files(folder)
     hashes = {file: artifacts.sha256_of_file(folder / file) for file in files}
     artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
     return artifacts.fingerprint(hashes)
 
 
-def _replacing(stage: Stage, folder: Path, wanted: str, *, force: bool) -> Options:
+def replacing(stage: Stage, folder: Path, wanted: str, *, force: bool) -> Options:
     """The options with which a stage replaces what its own last run made: of other inputs, or with files changed since.
 
     What somebody else made there is none of the pipeline's: the stage itself keeps or refuses it.

@@ -144,7 +144,7 @@ class CausalReranker:
         bodies = self._ids([_body(self._instruction, pair) for pair in pairs])
         rows = ([*self._prefix, *body[: self._room], *self._suffix] for body in bodies)
         encodings = [{"input_ids": np.array(row, dtype=np.int32)} for row in rows]
-        return batching.in_buckets(encodings, self._forward, max_items=max_items, device=self.device, packed=self.packs)
+        return batching.in_buckets(encodings, self.forward, max_items=max_items, device=self.device, packed=self.packs)
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
@@ -161,7 +161,7 @@ class CausalReranker:
         ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _forward(self, encodings: list[batching.Encoding]) -> Tensor:
+    def forward(self, encodings: list[batching.Encoding]) -> Tensor:
         """Padding on the right is exact: under a causal mask no token sees what stands behind it."""
         batch = batching.padded(self.tokenizer, encodings, self.device)
         lengths = batching.lengths(encodings)

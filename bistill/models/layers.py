@@ -63,7 +63,7 @@ def cut(model: Any, count: int) -> tuple[Any, list[int] | None]:
         raise _uncuttable(source, f"{len(stacks)} lists of {layers} layers")
     ((name, stack),) = stacks
     try:
-        smaller = _rebuilt(model, name, kept)
+        smaller = rebuilt(model, name, kept)
         agrees = _agrees(model, smaller, [layer for number, layer in enumerate(stack) if number not in kept])
     # What a model that cannot do this raises is its own choice.
     except Exception as error:
@@ -89,7 +89,7 @@ def _stacks(model: nn.Module, layers: int) -> Iterator[tuple[str, nn.ModuleList]
             yield name, module
 
 
-def _rebuilt(model: Any, stack: str, kept: list[int]) -> Any:
+def rebuilt(model: Any, stack: str, kept: list[int]) -> Any:
     """The model of some layers: built from a configuration of so many, so that every layer has its new number."""
     config = copy.deepcopy(model.config)
     text = config.get_text_config()

@@ -58,23 +58,23 @@ class Notifier:
 
     def __init__(self, notifying: Notifying, say: Callable[[str], None]) -> None:
         self._command, self._webhook, self._say = _split(notifying.command), notifying.webhook, say
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
         if self._webhook and urlsplit(self._webhook).scheme not in ("http", "https"):
             raise OptionError("an address of the web is expected", where="`Notifying.webhook`", found=self._webhook)
 
     def send(self, notice: Notice) -> None:
         """Send a notice; returns at once."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self.threads = [thread for thread in self.threads if thread.is_alive()]
         for there, way in ((self._command, self._run), (self._webhook, self._post)):
             if there:
                 thread = threading.Thread(target=way, args=(notice,), name="notice", daemon=True)
                 thread.start()
-                self._threads.append(thread)
+                self.threads.append(thread)
 
     def close(self, seconds: float = WEBHOOK_SECONDS) -> None:
         """Wait a little for what is on its way."""
         until = time.monotonic() + seconds
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join(max(until - time.monotonic(), 0))
 
     def _run(self, notice: Notice) -> None:

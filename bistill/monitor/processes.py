@@ -153,10 +153,11 @@ class ProcessWatch:
                 resident = process.memory_info().rss / (1 << 20)
         except psutil.Error:
             return ProcessFacts(alive=False)
-        idle, known = self._idle(identity, cpu), status.process_started > 0
+        idle, known = self.idle(identity, cpu), status.process_started > 0
         return ProcessFacts(True, stopped, cpu, resident, self._gpu.mib(identity.pid), idle, known)
 
-    def _idle(self, identity: Identity, cpu: float) -> float:
+    def idle(self, identity: Identity, cpu: float) -> float:
+        """Seconds for which a process has hardly computed, by its seconds of CPU at this look and at those before."""
         now = time.monotonic()
         if identity != self._identity:
             self._identity, self._busy_at, self._window_at, self._window_cpu = identity, now, now, cpu

@@ -36,7 +36,7 @@ class Screen:
         self._root, self._notice = root, notice
         self._console = console or Console(markup=False, highlight=False, emoji=False)
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
-        self._shown: list[Text] | None = None
+        self.shown: list[Text] | None = None
         self._last: Sequence[RunView] = ()
 
     def __enter__(self) -> Self:
@@ -58,8 +58,8 @@ class Screen:
         width, height = self._console.size
         above = self._above(width)
         lines = [*above, *(compose(views, width, height - len(above)) or [Text(plain.nothing(self._root))])]
-        if lines != self._shown:
-            self._shown = lines
+        if lines != self.shown:
+            self.shown = lines
             self._live.update(Group(*lines), refresh=True)
 
     def _above(self, width: int) -> list[Text]:

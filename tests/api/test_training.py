@@ -116,12 +116,16 @@ def test_history_and_evaluation(data: bistill.Dataset, tmp_path: Path, tiny_enco
     assert table["validation_ndcg_at_10"].notna().sum() == 2  # before the first update and after the epoch
     recorded = json.loads((tmp_path / "student" / "bistill.json").read_text(encoding="utf-8"))["options"]
     assert recorded["losses"][0].startswith(f"{__name__}.Doubled(tau=0.05, weight=1.0), sha256 ")
-    report = bistill.evaluate(student, data.test, beside=["bm25"], documents=data.documents)
+    report = bistill.evaluate(student, data.test, beside=["bm25"])
+    assert report.result["counts"]["documents"] == len(data.documents) > len(data.test.documents)
     assert report.result["models"]["base"]["left_out"] == "the options leave it out"
     assert report.result["models"]["teacher"]["left_out"].startswith("the options leave it out")
     table = report.to_frame()
     assert table[["base", "teacher"]].isna().all(axis=None) and table[["bm25", "student"]].notna().any(axis=None)
     assert len(report.failures(2)) == 2
+    rows = [{"query": record.query, "positive": data.test.documents[record.positives[0]]} for record in data.test]
+    alone = bistill.evaluate(student, bistill.Dataset.from_rows(rows), beside=[])
+    assert alone.result["counts"]["documents"] == len({row["positive"] for row in rows})
     assert {path.suffix for path in report.save(tmp_path / "results")} == {".json", ".png", ".html"}
 
 

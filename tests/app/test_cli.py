@@ -125,11 +125,11 @@ def test_a_name_that_the_locale_of_files_lacks_is_said(
 
 
 def test_the_monitor_starts_what_stands_behind_two_dashes() -> None:
-    assert cli._split("monitor", ["--once", "--", "python", "x.py", "--", "y"]) == [
+    assert cli.split_command("monitor", ["--once", "--", "python", "x.py", "--", "y"]) == [
         ["--once"],
         ["python", "x.py", "--", "y"],
     ]
-    assert cli._split("monitor", ["--once"]) == [["--once"]]
-    assert cli._split("search", ["--", "x"]) == [["--", "x"]]
+    assert cli.split_command("monitor", ["--once"]) == [["--once"]]
+    assert cli.split_command("search", ["--", "x"]) == [["--", "x"]]
     with pytest.raises(cli.OptionError, match="no command stands behind it"):
-        cli._split("monitor", ["--once", "--"])
+        cli.split_command("monitor", ["--once", "--"])

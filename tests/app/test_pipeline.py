@@ -248,7 +248,7 @@ def test_a_stage_replaces_what_its_own_last_run_made(
     if begun:
         (folder / "replacement" / "checkpoints" / "step-00000001").mkdir(parents=True)
     stage = pipeline.Stage("teacher", options.teacher, str(folder), (), lambda _: None, needs=())
-    found = pipeline._replacing(stage, folder, "wanted", force=force)
+    found = pipeline.replacing(stage, folder, "wanted", force=force)
     assert isinstance(found, TeacherOptions)
     assert (found.overwrite, found.restart) == expected
     assert ("--overwrite" in capsys.readouterr().err) is expected[0]

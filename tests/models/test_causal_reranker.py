@@ -60,7 +60,7 @@ def prompts_seen(reranker: CausalReranker, pairs: list[tuple[str, str]], monkeyp
         assert max(len(encoding["input_ids"]) for encoding in encodings) <= reranker.max_len
         return torch.zeros(len(encodings))
 
-    monkeypatch.setattr(reranker, "_forward", forward)
+    monkeypatch.setattr(reranker, "forward", forward)
     reranker.logits(pairs)
     return seen
 

@@ -113,14 +113,14 @@ def test_each_layer_keeps_its_own_kind_of_attention() -> None:
 
 
 def test_a_wrong_kind_of_attention_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    rebuilt = layers._rebuilt
+    rebuilt = layers.rebuilt
 
     def wrong(*given: Any) -> Any:
         model = rebuilt(*given)
         model.config.layer_types = model.config.layer_types[::-1]
         return model
 
-    monkeypatch.setattr(layers, "_rebuilt", wrong)
+    monkeypatch.setattr(layers, "rebuilt", wrong)
     with pytest.raises(ModelError, match="layers of this model cannot be left out"):
         layers.cut(built(FAMILIES["qwen3-sliding"]), 4)
 

@@ -102,7 +102,7 @@ def test_nothing_waits_for_a_program_that_hangs(monkeypatch: pytest.MonkeyPatch)
 def test_nothing_is_sent_without_the_options() -> None:
     notifier = Notifier(Notifying(), [].append)
     notifier.send(NOTICE)
-    assert notifier._threads == []
+    assert notifier.threads == []
 
 
 def test_options_that_cannot_work_are_refused() -> None:

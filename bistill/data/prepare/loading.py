@@ -115,7 +115,7 @@ class Loader:
             if built[split].scale.graded and built[split].scale.maximum != scale.maximum:
                 folders[split] = self.scratch / f"{split}-wider"
                 built[split] = self._build(reader, folders[split], replace(self.reading, label_maximum=scale.maximum))
-        _say_scales({readers[split].file.name: item.scale for split, item in built.items()}, self.reading)
+        say_scales({readers[split].file.name: item.scale for split, item in built.items()}, self.reading)
         corpus, corpus_rejected = self._build_corpus(source)
         for reader in readers.values():
             for note in reader.notes:
@@ -170,7 +170,7 @@ class Loader:
         return Texts(folder / artifacts.DOCUMENTS_FILE), [rejections.file]
 
 
-def _say_scales(scales: Mapping[str, LabelScale], reading: RowReading) -> None:
+def say_scales(scales: Mapping[str, LabelScale], reading: RowReading) -> None:
     """Say in one line what labels were taken for, where that is not plain: some are graded, or a highest was given."""
     if not any(scale.graded or scale.maximum != 1 for scale in scales.values()):
         return

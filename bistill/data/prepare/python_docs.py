@@ -71,7 +71,7 @@ def installed_packages() -> dict[str, list[SourceFile]]:
     for name in sorted(_dependency_closure()):
         files = metadata.distribution(name).files or []
         sources = [
-            SourceFile(Path(str(file.locate())), _module_name(file)) for file in sorted(files) if _is_wanted(file)
+            SourceFile(Path(str(file.locate())), _module_name(file)) for file in sorted(files) if is_wanted(file)
         ]
         if sources:
             packages[name] = sources
@@ -210,11 +210,12 @@ def _own_requirements() -> Iterable[str]:
 def _files_below(folder: Path) -> Iterator[SourceFile]:
     for path in sorted(folder.rglob("*.py")):
         relative = PurePosixPath(path.relative_to(folder).as_posix())
-        if _is_wanted(relative):
+        if is_wanted(relative):
             yield SourceFile(path, _module_name(relative))
 
 
-def _is_wanted(file: PurePosixPath) -> bool:
+def is_wanted(file: PurePosixPath) -> bool:
+    """Whether a file of an installed package is a public module, by its path below the packages."""
     if file.suffix != ".py" or any(part in SKIPPED_PARTS or part.startswith((".", "test_")) for part in file.parts):
         return False
     return ".." not in file.parts and all(part.isidentifier() for part in file.with_suffix("").parts)

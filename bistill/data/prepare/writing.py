@@ -57,9 +57,9 @@ def write_splits(
             for judged in splits[split]
             for document, label in [*judged.positives.items(), *judged.negatives.items()]
         )
-        _write_csv(folder / name, ("query", "passage", "label"), rows)
+        write_csv(folder / name, ("query", "passage", "label"), rows)
     if unjudged:
-        _write_csv(folder / artifacts.CORPUS_FILE, ("passage",), ((documents[number],) for number in unjudged))
+        write_csv(folder / artifacts.CORPUS_FILE, ("passage",), ((documents[number],) for number in unjudged))
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -68,7 +68,8 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     artifacts.write_json(folder / artifacts.PREPARE_RECORD, {**record, "files": files})
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:
+    """Write rows below a header, the whole file or none of it."""
     with artifacts.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         plain = csv.writer(out, lineterminator="\n")
         # With "\n" as line end the csv module would leave a lone "\r" bare, which every reader takes for a line end.

@@ -149,11 +149,11 @@ def _samples(axes: Axes, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
                 f"{negative['student']:.3f} {negative['source'][0].upper()}  {negative['document']}",
             )
             for (left, _, width), cell in zip(columns, cells, strict=True):
-                _fitted(axes, left, height, cell, width - 0.01)
+                fit_text(axes, left, height, cell, width - 0.01)
         height -= step
 
 
-def _fitted(axes: Axes, left: float, height: float, text: str, width: float) -> None:
+def fit_text(axes: Axes, left: float, height: float, text: str, width: float) -> None:
     """Write one line, cut so that it takes at most ``width`` of the axes."""
     line = fonts.drawable(text[:300])
     drawn = axes.text(left, height, line, va="center", fontsize=9.5, parse_math=False)

@@ -22,7 +22,7 @@ WEIGHTS: Final = ("*.safetensors", "*.bin")
 UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT)
 
 # Models that this process has brought up to date: nothing is asked for twice.
-_fresh: set[str] = set()
+up_to_date: set[str] = set()
 
 
 def fetched(name: str, wanted: Wanted | None = None) -> str:
@@ -37,7 +37,7 @@ def fetched(name: str, wanted: Wanted | None = None) -> str:
     Raises:
         ModelError: the model is neither here whole nor could it be fetched.
     """
-    problem = "" if name in _fresh else hub.silence() or _updated(name)
+    problem = "" if name in up_to_date else hub.silence() or _updated(name)
     folder = at_hand(name)
     if folder is None:
         raise ModelError(
@@ -46,7 +46,7 @@ def fetched(name: str, wanted: Wanted | None = None) -> str:
             todo=alternatives(wanted),
         )
     if not problem:
-        _fresh.add(name)
+        up_to_date.add(name)
     elif problem != hub.OFFLINE:
         console.say_once(f"{name}: taken as it was fetched before, since the hub could not be asked ({problem})")
     return folder

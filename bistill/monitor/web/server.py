@@ -57,7 +57,7 @@ class WebServer:
         self._port: int = self._socket.getsockname()[1]
         self._keys = Keys(self._port)
         self._board: Board = {}
-        self._waiting: set[asyncio.Event] = set()
+        self.waiting: set[asyncio.Event] = set()
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server = uvicorn.Server(_configuration(Guard(self._application(), self._keys, host)))
@@ -111,7 +111,7 @@ class WebServer:
                 self._loop.call_soon_threadsafe(self._tell_pages)
 
     def _tell_pages(self) -> None:
-        for news in self._waiting:
+        for news in self.waiting:
             news.set()
 
     def _application(self) -> Starlette:
@@ -149,7 +149,7 @@ class WebServer:
 
     async def _stream(self, feed: Feed) -> AsyncIterator[str]:
         news = asyncio.Event()
-        self._waiting.add(news)
+        self.waiting.add(news)
         try:
             while not self._closing:
                 news.clear()
@@ -160,7 +160,7 @@ class WebServer:
                 except TimeoutError:
                     yield ": nothing new\n\n"
         finally:
-            self._waiting.discard(news)
+            self.waiting.discard(news)
 
 
 def _sent(asset: assets.Asset) -> Response:

@@ -135,7 +135,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise ArtifactError(
-            f"{what} needs {_readable(needed)}, free are {_readable(free)}",
+            f"{what} needs {readable_size(needed)}, free are {readable_size(free)}",
             where=str(folder),
             todo="free space, keep fewer checkpoints (`keep` 1), or give another `output_dir`",
         )
@@ -205,7 +205,7 @@ def _owner(folder: Path) -> str:
         return f"a run whose name is not known (no readable {artifacts.RUN_OWNER})"
 
 
-def _readable(count: int) -> str:
+def readable_size(count: int) -> str:
     """Bytes in the largest unit that fits, and exactly."""
     size = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):

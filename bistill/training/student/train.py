@@ -76,7 +76,7 @@ def train(
     if (there := finished.model_of("student", place, given, partial(inputs, taught, data, training))) is not None:
         return there
     with stage.recorded("distillation", place, given, checkpointing) as run:
-        return _train(run, taught, data, training)
+        return trained(run, taught, data, training)
 
 
 def inputs(taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, str]:
@@ -123,7 +123,8 @@ def student_lr(training: StudentTraining, dimensions: int) -> float:
     return peak_lr(training.loop.lr, lora=training.lora is not None)
 
 
-def _train(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, Any]:
+def trained(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, Any]:
+    """Train in a folder that is this run's own; the record of the model. Raises what ``train`` raises."""
     seed, count = training.loop.seed, training.validation.queries
     collection, valid = data.load(run.journal)
     query_ids = choice.with_positive(collection.dataset, seed, "train", data.max_samples)

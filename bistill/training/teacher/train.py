@@ -59,7 +59,7 @@ def train(
     if (there := finished.model_of("teacher", place, given, partial(inputs, data, training))) is not None:
         return there
     with stage.recorded("teacher", place, given, checkpointing) as run:
-        return _train(run, data, training)
+        return trained(run, data, training)
 
 
 def inputs(data: TrainingData, training: TeacherTraining) -> dict[str, str]:
@@ -88,7 +88,8 @@ def start(training: TeacherTraining) -> CrossEncoder:
     return encoder
 
 
-def _train(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str, Any]:
+def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str, Any]:
+    """Train in a folder that is this run's own; the record of the model. Raises what ``train`` raises."""
     loop = training.loop
     (dataset, _), valid = data.load(run.journal)
     query_ids = choice.queries(dataset, loop.seed, "train", data.max_samples)

@@ -295,7 +295,7 @@ def test_a_data_version_stays_whole_while_another_is_written_in_its_place(
     file = write("rows.csv", "query,positive,negative\n" + "".join(unsplit()))
     folder = run(file, tmp_path).folder
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    write_csv = prepare_writing._write_csv
+    write_csv = prepare_writing.write_csv
 
     def broken_off(path: Path, *rest: Any) -> None:
         write_csv(path, *rest)
@@ -303,7 +303,7 @@ def test_a_data_version_stays_whole_while_another_is_written_in_its_place(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(prepare_writing, "_write_csv", broken_off)
+        patched.setattr(prepare_writing, "write_csv", broken_off)
         with pytest.raises(KeyboardInterrupt):
             run(file, tmp_path, overwrite=True, splitting=Splitting(seed=1))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -210,7 +210,7 @@ def test_nothing_documented_is_an_error(write: Write) -> None:
     ],
 )
 def test_files_that_are_read(path: str, wanted: bool) -> None:
-    assert module._is_wanted(PurePosixPath(path)) is wanted
+    assert module.is_wanted(PurePosixPath(path)) is wanted
 
 
 def test_installed_packages_are_the_dependencies_and_the_standard_library() -> None:

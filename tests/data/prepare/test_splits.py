@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bistill.data.prepare.loading import _say_scales
+from bistill.data.prepare.loading import say_scales
 from bistill.data.prepare.preparing import PreparedData, prepare
 from bistill.data.read.validation import LabelScale
 from bistill.data.settings import RowReading, Splitting
@@ -82,7 +82,7 @@ def test_a_split_in_which_nothing_can_be_relevant_is_said(capsys: pytest.Capture
     scales = {name: LabelScale(4) for name in ("train.tsv", "test.tsv", "none.csv")}
     scales["train.tsv"].see(1.0, "train.tsv", 2)
     scales["test.tsv"].see(2.0, "test.tsv", 2)
-    _say_scales(scales, RowReading(label_maximum=4))
+    say_scales(scales, RowReading(label_maximum=4))
     assert capsys.readouterr().err == (
         "labels: train.tsv: labels 0 and 1, divided by 4; test.tsv: labels 0 to 2, divided by 4; "
         "none.csv: no labels: positives and negatives by column; no document is relevant in train.tsv\n"

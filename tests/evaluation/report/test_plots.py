@@ -82,11 +82,11 @@ def test_a_line_is_cut_to_its_width() -> None:
         axes = figure.add_subplot()
         axes.set(xlim=(0, 1), ylim=(0, 1))
         for text in ("서울 지하철 " * 40, "W" * 200, "i" * 500):
-            plots._fitted(axes, 0.0, 0.5, text, 0.3)
+            plots.fit_text(axes, 0.0, 0.5, text, 0.3)
             drawn = axes.texts[-1]
             allowed = 0.3 * axes.get_window_extent().width
             width = drawn.get_window_extent().width
             assert drawn.get_text().endswith("…")
             assert 0.9 * allowed < width <= allowed
-        plots._fitted(axes, 0.0, 0.5, "short", 0.3)
+        plots.fit_text(axes, 0.0, 0.5, "short", 0.3)
         assert axes.texts[-1].get_text() == "short"

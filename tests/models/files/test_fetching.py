@@ -40,7 +40,7 @@ def test_a_model_is_fetched_once_and_then_asked_for_in_one_request(
         }
         assert loading.model_fingerprint(str(folder)) == loading.model_fingerprint(str(tiny_encoder))
         assert "owner/model: fetching" in capsys.readouterr().err
-        monkeypatch.setattr(fetching, "_fresh", set())
+        monkeypatch.setattr(fetching, "up_to_date", set())
         del served.asked[:]
         assert loading.local_folder("owner/model") == str(folder)
         assert served.asked == ["GET /api/models/owner/model"]

@@ -60,7 +60,7 @@ def test_the_screen_shows_the_whole_address_above_the_runs(tmp_path: Path) -> No
     address = "http://127.0.0.1:8000/?token=" + "x" * 43
     with console.capture(), Screen(tmp_path, console, notice=lambda: address) as screen:
         screen.act([])
-        shown = [line.plain for line in screen._shown or ()]
+        shown = [line.plain for line in screen.shown or ()]
     assert "".join(shown[:2]) == address and "no run" in shown[2]
 
 

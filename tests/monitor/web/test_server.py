@@ -140,7 +140,7 @@ def test_a_browser_that_goes_away_is_forgotten(server: WebServer, tmp_path: Path
     assert message(stream)[1] == {"order": [], "runs": {}}
     stream.close()
     until = time.monotonic() + LONG
-    while server._waiting:
+    while server.waiting:
         assert time.monotonic() < until
         time.sleep(0.01)
     server.act([])

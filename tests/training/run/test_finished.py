@@ -93,7 +93,7 @@ def test_the_same_command_keeps_the_model_and_gives_its_record(
     made: TeacherOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = state()
-    monkeypatch.setattr(stage, "_train", fail)
+    monkeypatch.setattr(stage, "trained", fail)
     for again in (made, dataclasses.replace(made, overwrite=True), dataclasses.replace(made, restart=True)):
         assert teacher.train(again) == json.loads(Path("models/teacher/bistill.json").read_text(encoding="utf-8"))
         assert "models/teacher: the teacher of these options, data and models is finished" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_the_same_command_keeps_the_model_and_gives_its_record(
 
 
 def test_what_decides_nothing_does_not_count(made: TeacherOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "_train", fail)
+    monkeypatch.setattr(stage, "trained", fail)
     moved = Path("elsewhere")
     moved.mkdir()
     shutil.move("preprocessed", moved / "data")

@@ -289,7 +289,7 @@ def test_room_of_this_disk(tmp_path: Path) -> None:
     ],
 )
 def test_readable_sizes(count: int, text: str) -> None:
-    assert run_folder._readable(count) == text
+    assert run_folder.readable_size(count) == text
 
 
 def test_the_note_is_json_for_other_programs(tmp_path: Path) -> None:
