@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +73,39 @@ def test_an_issue_form_asks_for_something_that_must_be_answered(path: Path) -> N
     ids = [field["id"] for field in form["body"]]
     assert len(set(ids)) == len(ids)
     assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+# Parts of named tuples, and of libraries below us.
+NOT_OURS = {
+    "_replace",
+    "_asdict",
+    "_exit",
+    "_fields",
+    "_subclasses",
+    "_mixed_precision",
+    "_cache_manager",
+    "_available_trackers",
+} | {
+    "_forward_pre_hooks",
+    "_forward_hooks",
+}
+
+
+def private_parts(tree: ast.AST) -> Iterator[str]:
+    """Private names of others that a test uses: read, imported, or replaced by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not (
+            isinstance(node.value, ast.Name) and node.value.id in ("self", "own")
+        ):
+            yield node.attr
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            texts = (one.value for one in node.args[:2] if isinstance(one, ast.Constant))
+            yield from (text.rpartition(".")[2] for text in texts if isinstance(text, str))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.stem)
+def test_tests_use_no_private_parts(path: Path) -> None:
+    found = set(private_parts(ast.parse(path.read_text(encoding="utf-8"))))
+    assert {name for name in found if re.match("_[a-z]", name)} <= NOT_OURS

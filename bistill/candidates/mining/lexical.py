@@ -121,7 +121,7 @@ class Bm25:
         self.vocabulary = dict(numbers)
         statistics = _statistics(blocks, len(self.vocabulary))
         self._starts = np.cumsum([0, *(len(block.lengths) for block in blocks)]).tolist()
-        self._blocks = [_scored(block, statistics) for block in blocks]
+        self.blocks = [_scored(block, statistics) for block in blocks]
 
     def best(self, tokens: Iterable[str], depth: int) -> tuple[Ints, Floats]:
         """Up to ``depth`` documents that share a token with a query, int64, and their scores, float32.
@@ -130,7 +130,7 @@ class Bm25:
         """
         known = [self.vocabulary[token] for token in tokens if token in self.vocabulary]
         documents, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        for start, block in zip(self._starts, self._blocks if known else (), strict=False):
+        for start, block in zip(self._starts, self.blocks if known else (), strict=False):
             of_block = block.get_scores_from_ids(known)
             matching = np.flatnonzero(of_block)
             matching = matching[np.sort(exact.top_columns(of_block[matching], depth))]

@@ -34,11 +34,11 @@ def packs(model: nn.Module, precision: Precision) -> bool:
     """
     known = _packs.setdefault(packing.transformer(model), {})
     if precision not in known:
-        known[precision] = _tried(model, precision)
+        known[precision] = tried(model, precision)
     return known[precision]
 
 
-def _tried(model: nn.Module, precision: Precision) -> bool:
+def tried(model: nn.Module, precision: Precision) -> bool:
     """Whether the packed forward of some made-up texts gives the token vectors of the padded one."""
     base = packing.transformer(model)
     device = next(base.parameters()).device

@@ -110,27 +110,27 @@ class _Active(threading.local):
     config: Any = None
 
 
-_active = _Active()
+active = _Active()
 
 
 def resumption() -> AbstractContextManager[None]:
     """Context in which what runs later on this thread meets the row that is being worked on now."""
-    return nullcontext() if _active.layout is None else _resumed(_active.layout, _active.config)
+    return nullcontext() if active.layout is None else _resumed(active.layout, active.config)
 
 
 @contextmanager
 def _resumed(layout: PackedLayout, config: Any) -> Iterator[None]:
     before, config._attn_implementation = config._attn_implementation, IMPLEMENTATION
-    _active.layout, _active.config = layout, config
+    active.layout, active.config = layout, config
     try:
         yield
     finally:
-        config._attn_implementation, _active.layout = before, None
+        config._attn_implementation, active.layout = before, None
 
 
 def current() -> PackedLayout | None:
     """The layout of the row that this thread's transformer is working on; None outside of one."""
-    return _active.layout
+    return active.layout
 
 
 @contextmanager
@@ -149,11 +149,11 @@ def packed(model: nn.Module, lengths: Ints) -> Iterator[None]:
         module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs = _row(module, layout, {**dict(zip(("input_ids", "attention_mask"), given, strict=False)), **named})
-        _active.layout, _active.config = layout, config
+        active.layout, active.config = layout, config
         return (), inputs
 
     def leave(_module: nn.Module, _given: Any, _named: Any, output: Any) -> Any:
-        _active.layout = None
+        active.layout = None
         if not layout.attended:
             raise ValueError("the model has an attention of its own, in which texts of a row would see each other")
         output.last_hidden_state = layout.unpack(output.last_hidden_state)
@@ -161,7 +161,7 @@ def packed(model: nn.Module, lengths: Ints) -> Iterator[None]:
 
     def pool(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         """A pooler inside the transformer takes each text's first token: it must see texts again, not the row."""
-        _active.layout = None
+        active.layout = None
         return (layout.unpack(given[0]), *given[1:])
 
     handles = [
@@ -175,7 +175,7 @@ def packed(model: nn.Module, lengths: Ints) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
-        _active.layout = None
+        active.layout = None
         for handle in handles:
             handle.remove()
 
@@ -235,7 +235,7 @@ def attention(
     Raises:
         ValueError: the model asks for an attention that is not built here.
     """
-    layout = _active.layout
+    layout = active.layout
     if layout is not None:
         layout.attended = True
     unknown = {name for name, given in others.items() if given is not None} - HARMLESS
@@ -243,11 +243,11 @@ def attention(
         raise ValueError(f"packed attention has no {sorted(unknown) or 'mask'}")
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     rows = [item.squeeze(0).transpose(0, 1) for item in (query, key, value)]
-    within = varlen.attention if query.is_cuda else _by_runs
+    within = varlen.attention if query.is_cuda else by_runs
     return within(layout, rows, causal, sliding_window, scaling).unsqueeze(0), None
 
 
-def _by_runs(
+def by_runs(
     layout: PackedLayout, rows: Sequence[Tensor], causal: bool, sliding_window: int | None, scaling: float | None
 ) -> Tensor:
     """(tokens, heads, dim), one fused attention for each run of texts of equal length; nothing is padded or masked.
@@ -265,7 +265,7 @@ def _by_runs(
                 query,
                 key,
                 value,
-                attn_mask=_band(length, int(sliding_window or 0), causal, query.device) if narrow else None,
+                attn_mask=window_mask(length, int(sliding_window or 0), causal, query.device) if narrow else None,
                 is_causal=causal and not narrow,
                 scale=scaling,
                 enable_gqa=query.shape[1] != key.shape[1],
@@ -274,7 +274,7 @@ def _by_runs(
     return torch.cat(pieces).to(kind)
 
 
-def _band(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
+def window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
     """Booleans (length, length): True where a token sees another, less than ``window`` places away."""
     places = torch.arange(length, device=device)
     away = places.unsqueeze(1) - places

@@ -89,7 +89,7 @@ def libraries() -> dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]:
     without gradients, by the name of the library."""
     found: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {"torch": functional.linear}
     if torch.backends.mkldnn.is_available():
-        found["oneDNN"] = _linear
+        found["oneDNN"] = onednn_linear
     return found
 
 
@@ -105,7 +105,7 @@ def fastest() -> Fastest:
         kept = artifacts.read_json(record(threads))
         return Fastest(*(bool(kept[name]) for name in Fastest._fields))
     except (ArtifactError, KeyError):
-        found = _measured()
+        found = measured_here()
     with contextlib.suppress(OSError, ArtifactError):  # without a cache that can be written, each process measures
         artifacts.write_json(record(threads), {**_machine(threads), **found._asdict()})
     return found
@@ -120,7 +120,7 @@ def _machine(threads: int) -> dict[str, Any]:
     return {"torch": torch.__version__, "cpu": _cpu(), "threads": threads, "shape": SHAPE}
 
 
-def _measured() -> Fastest:
+def measured_here() -> Fastest:
     """Each beside its rival, turn by turn; takes some tenths of a second."""
     tokens, inputs, outputs = SHAPE
     x, weight, bias, gradient = (
@@ -128,16 +128,18 @@ def _measured() -> Fastest:
     )
     both = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
     with torch.inference_mode():
-        layers = both and _gain(lambda: functional.linear(x, weight, bias[0]), lambda: _linear(x, weight, bias[0]))
-        weights = both and _gain(lambda: gradient.t() @ x, lambda: _linear(gradient.t(), x.t(), None))
+        layers = both and _gain(
+            lambda: functional.linear(x, weight, bias[0]), lambda: onednn_linear(x, weight, bias[0])
+        )
+        weights = both and _gain(lambda: gradient.t() @ x, lambda: onednn_linear(gradient.t(), x.t(), None))
     found = Fastest(layers > CLEARLY, weights > CLEARLY, False)
     # The first to ask may be at work in inference mode, whose tensors have no gradients.
     with torch.inference_mode(False), torch.enable_grad():
-        half = _gain_of_bfloat16(*TINY, found) > 1 / WORTH_ITS_DIGITS and _gain_of_bfloat16(*SHAPE, found)
+        half = gain_of_bfloat16(*TINY, found) > 1 / WORTH_ITS_DIGITS and gain_of_bfloat16(*SHAPE, found)
     return found._replace(bfloat16=half > WORTH_ITS_DIGITS)
 
 
-def _gain_of_bfloat16(tokens: int, inputs: int, outputs: int, otherwise: Fastest) -> float:
+def gain_of_bfloat16(tokens: int, inputs: int, outputs: int, otherwise: Fastest) -> float:
     """How many times as fast a feed-forward block and its gradients are in bfloat16: its products may be twice as fast
     and the block hardly, since conversions and activations have their share."""
     x = torch.ones(tokens, inputs)
@@ -193,7 +195,7 @@ class _OneDnnLinear(TorchFunctionMode):
         if func is functional.linear and not kwargs and len(args) == 3 and _fits(*args):
             if torch.is_grad_enabled():
                 return _WithGradient.apply(*args, self.choice.onednn_weights)  # type: ignore[no-untyped-call]  # likewise
-            return _linear(*args)
+            return onednn_linear(*args)
         return func(*args, **(kwargs or {}))
 
 
@@ -205,7 +207,7 @@ class _WithGradient(torch.autograd.Function):
         """(..., inputs) to (..., outputs). Of a frozen weight, x is not kept: only the weight's gradient needs it."""
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
         ctx.shape, ctx.onednn_weights = x.shape, onednn_weights
-        return _linear(x, weight, bias)
+        return onednn_linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
@@ -214,7 +216,7 @@ class _WithGradient(torch.autograd.Function):
         rows = gradients[0].reshape(-1, weight.shape[0])
         of_x, of_weight, of_bias, _ = ctx.needs_input_grad
         return (
-            _linear(rows, weight.t(), None).view(ctx.shape) if of_x else None,
+            onednn_linear(rows, weight.t(), None).view(ctx.shape) if of_x else None,
             _of_weight(rows, x.reshape(-1, x.shape[-1]), ctx.onednn_weights) if of_weight else None,
             rows.sum(0) if of_bias else None,
             None,
@@ -223,7 +225,7 @@ class _WithGradient(torch.autograd.Function):
 
 def _of_weight(gradient: Tensor, x: Tensor, by_onednn: bool) -> Tensor:
     """Gradient of the weight from those of the outputs: (tokens, outputs), (tokens, inputs) -> (outputs, inputs)."""
-    return _linear(gradient.t(), x.t(), None) if by_onednn else gradient.t() @ x
+    return onednn_linear(gradient.t(), x.t(), None) if by_onednn else gradient.t() @ x
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
@@ -236,7 +238,7 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     )
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """X of shape (..., inputs) times weight.T of (outputs, inputs), plus bias: (..., outputs)."""
     result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
     return result

@@ -107,7 +107,7 @@ def cached_tokens(
     def fill(folder: Path) -> dict[str, Any]:
         cuts: list[int] = []
         with progress(description, len(chosen), "texts") as advance:
-            manifest = _write(folder, chosen, _tokenized(tokenizer, texts, chosen, prompt, max_len, advance, cuts))
+            manifest = write_table(folder, chosen, _tokenized(tokenizer, texts, chosen, prompt, max_len, advance, cuts))
         return manifest | {"cut": sum(cuts)}
 
     key = tokens_key(tokenizer, texts, chosen, prompt=prompt, max_len=max_len)
@@ -171,7 +171,7 @@ def _tokenized(
         advance(len(window))
 
 
-def _write(folder: Path, text_ids: Ints, pieces: Iterator[list[Encoding]]) -> dict[str, Any]:
+def write_table(folder: Path, text_ids: Ints, pieces: Iterator[list[Encoding]]) -> dict[str, Any]:
     """Write the files of a table; an input with one value at every token becomes a number of the manifest."""
     text_ids.tofile(folder / artifacts.TEXT_IDS_FILE)
     ranges: dict[str, tuple[int, int]] = {}

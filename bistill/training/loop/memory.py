@@ -80,12 +80,12 @@ def trim_heap() -> None:
     The tensors of an update come to lie where those before left room, and what does not fit lengthens the heap. glibc
     keeps all of it but the end, so that what a process holds crept up with every update that was divided otherwise.
     """
-    if (trim := _malloc_trim()) is not None:
+    if (trim := malloc_trim()) is not None:
         trim(0)
 
 
 @cache
-def _malloc_trim() -> Callable[[int], int] | None:
+def malloc_trim() -> Callable[[int], int] | None:
     """The function of glibc; other C libraries have none."""
     try:
         return getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -80,8 +80,8 @@ class Prefetch:
     """
 
     def __init__(self, make: Callable[[int], Batch], updates: int) -> None:
-        self._make, self._updates = make, updates
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch")
+        self.make, self._updates = make, updates
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch")
         self._ahead: tuple[int, Future[Batch]] | None = None
         self.waited = 0.0
 
@@ -93,11 +93,11 @@ class Prefetch:
         """
         started = time.perf_counter()
         try:
-            batch = self._made_ahead(step) or self._thread.submit(self._make, step).result()
+            batch = self._made_ahead(step) or self.thread.submit(self.make, step).result()
         finally:
             self.waited = time.perf_counter() - started
         if step + 1 < self._updates:
-            self._ahead = (step + 1, self._thread.submit(self._make, step + 1))
+            self._ahead = (step + 1, self.thread.submit(self.make, step + 1))
         return batch
 
     def __enter__(self) -> Self:
@@ -107,7 +107,7 @@ class Prefetch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ahead = None
-        self._thread.shutdown(cancel_futures=True)
+        self.thread.shutdown(cancel_futures=True)
 
     def _made_ahead(self, step: int) -> Batch | None:
         """The batch that was made ahead; None where that was for another update, or there was no memory for it."""

@@ -122,7 +122,7 @@ class ListTask:
         documents = np.unique(np.concatenate([item.documents for item in lists]))
         queries = [item.query_id for item in lists]
         encodings = self._queries.encodings(queries) + self._documents.encodings(documents)
-        targets = self._targets(lists, documents)
+        targets = self.targets(lists, documents)
 
         def terms(vectors: Tensor, _places: Ints) -> Terms:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
@@ -153,7 +153,7 @@ class ListTask:
     def _score(self, cosine: Tensor) -> Tensor:
         return linear_score(cosine) if self._line is None else self._line(cosine).sigmoid()
 
-    def _targets(self, lists: list[CandidateList], documents: Ints) -> tuple[Tensor, Tensor, Tensor]:
+    def targets(self, lists: list[CandidateList], documents: Ints) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher's relevance, positives and mask, each (queries, documents)."""
         teacher = np.full((len(lists), len(documents)), np.nan, dtype=np.float32)
         positive = np.zeros(teacher.shape, dtype=bool)

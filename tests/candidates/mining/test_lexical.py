@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch) -> Non
     index = lexical.Bm25(words_of(text) for text in POOL)
     ids = [index.vocabulary[word] for word in ("read", "list", "list")]
     expected = by_formula(["read", "list", "list"], [words_of(text) for text in POOL])
-    scores = np.concatenate([block.get_scores_from_ids(ids) for block in index._blocks])
+    scores = np.concatenate([block.get_scores_from_ids(ids) for block in index.blocks])
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 

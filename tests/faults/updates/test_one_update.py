@@ -38,7 +38,7 @@ class Line:
         groups = [{"params": [self.model.weight], "lr": 0.1}, {"params": [self.model.bias], "lr": 0.1}]
         self.optimizer = optimizer.adamw(groups)
         self.update = Update(
-            self.model, self.optimizer, self.accelerator, Loop(**options), self._note, Held({"Loop.batch_size": (6, 1)})
+            self.model, self.optimizer, self.accelerator, Loop(**options), self.note, Held({"Loop.batch_size": (6, 1)})
         )
 
     def run(
@@ -76,7 +76,7 @@ class Line:
         )
         return self.update.run(lambda: batch, np.arange(2), 1, 1)
 
-    def _note(self, kind: str, _message: str, **_facts: Any) -> None:
+    def note(self, kind: str, _message: str, **_facts: Any) -> None:
         self.troubles.append(kind)
 
 
@@ -219,7 +219,7 @@ def test_where_nothing_can_shrink_the_message_says_what_to_give(
 ) -> None:
     """10: with the values of the run, what helps most first."""
     line = Line()
-    line.update = Update(line.model, line.optimizer, line.accelerator, Loop(), line._note, held)
+    line.update = Update(line.model, line.optimizer, line.accelerator, Loop(), line.note, held)
     line.update.budget.tokens = 1
     with pytest.raises(MemoryShortageError) as caught:
         if where == "text":

@@ -299,9 +299,9 @@ def test_without_training_nothing_changes() -> None:
 @pytest.mark.parametrize("outer", ["products", "dropout"])
 def test_both_contexts_work_in_either_order(monkeypatch: pytest.MonkeyPatch, outer: str) -> None:
     calls: list[int] = []
-    linear = products._linear
+    linear = products.onednn_linear
     monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, True, False))
-    monkeypatch.setattr(products, "_linear", lambda *args: calls.append(1) or linear(*args))
+    monkeypatch.setattr(products, "onednn_linear", lambda *args: calls.append(1) or linear(*args))
     model = bert()
     expected = hidden(model, [0, 1, 2])
     contexts: list[Any] = [products.fast_products(CPU), text_dropout(SEED, TEXTS[[0, 1, 2]])]

@@ -182,19 +182,19 @@ def test_attention_that_is_not_built_is_refused() -> None:
     module, row = nn.Module(), torch.ones(1, 2, 5, 4)
     with pytest.raises(ValueError, match="mask"):
         packing.attention(module, row, row, row, None)  # no row is being worked on
-    packing._active.layout = PackedLayout(np.array([3, 2]), CPU)
+    packing.active.layout = PackedLayout(np.array([3, 2]), CPU)
     try:
         with pytest.raises(ValueError, match="softcap"):
             packing.attention(module, row, row, row, None, softcap=30.0)
         found, _ = packing.attention(module, row, row, row, None, dropout=0.1)
     finally:
-        packing._active.layout = None
+        packing.active.layout = None
     assert torch.equal(found, torch.ones(1, 5, 2, 4))
 
 
 @pytest.mark.parametrize(("causal", "seen"), [(False, [[0, 1], [0, 1, 2], [1, 2]]), (True, [[0], [0, 1], [1, 2]])])
 def test_a_window_by_hand(causal: bool, seen: list[list[int]]) -> None:
-    band = packing._band(3, 2, causal, CPU)
+    band = packing.window_mask(3, 2, causal, CPU)
     assert [row.nonzero().flatten().tolist() for row in band] == seen
 
 
@@ -243,14 +243,14 @@ def test_few_sizes_hardly_longer() -> None:
 
 def test_products_of_a_packed_model_meet_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[int] = set()
-    linear = products._linear
+    linear = products.onednn_linear
 
     def note(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         seen.add(x.numel() // x.shape[-1])
         return linear(x, weight, bias)
 
     monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, True, False))
-    monkeypatch.setattr(products, "_linear", note)
+    monkeypatch.setattr(products, "onednn_linear", note)
     model = transformers.BertModel(bert_config(num_hidden_layers=1), add_pooling_layer=False).eval()
     with torch.inference_mode(), products.fast_products(torch.device("cpu")):
         for tokens in range(512, 768, 3):

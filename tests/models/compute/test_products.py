@@ -22,9 +22,9 @@ CPU = torch.device("cpu")
 def onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """oneDNN taken whatever this machine prefers; the list counts its calls."""
     calls: list[int] = []
-    linear = products._linear
+    linear = products.onednn_linear
     monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, True, False))
-    monkeypatch.setattr(products, "_linear", lambda *args: calls.append(1) or linear(*args))
+    monkeypatch.setattr(products, "onednn_linear", lambda *args: calls.append(1) or linear(*args))
     return calls
 
 
@@ -100,7 +100,7 @@ def test_the_choice_is_measured_once_a_machine(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "empty"))
     measured = [products.Fastest(True, False, True), products.Fastest(False, True, False)]
     answers = iter([*measured, measured[0]])
-    monkeypatch.setattr(products, "_measured", lambda: next(answers))
+    monkeypatch.setattr(products, "measured_here", lambda: next(answers))
     found = []
     for threads in (1, 1, 2):
         products.fastest.cache_clear()  # as a new process
@@ -119,14 +119,14 @@ def test_without_a_cache_the_choice_is_measured_by_each_process(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BISTILL_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(products, "_measured", lambda: products.Fastest(False, True, False))
+    monkeypatch.setattr(products, "measured_here", lambda: products.Fastest(False, True, False))
     assert products.fastest.__wrapped__() == products.Fastest(False, True, False)
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 def test_all_is_measured_in_whatever_mode_the_first_to_ask_is(mode: Any) -> None:
     with mode():
-        found = products._measured()
+        found = products.measured_here()
     assert all(type(value) is bool for value in found)
 
 
@@ -137,8 +137,8 @@ def test_what_is_slow_in_bfloat16_is_not_tried_on_a_large_product(monkeypatch: p
         shapes.append(given[:3])
         return 0.01
 
-    monkeypatch.setattr(products, "_gain_of_bfloat16", slow)
-    assert products._measured().bfloat16 is False
+    monkeypatch.setattr(products, "gain_of_bfloat16", slow)
+    assert products.measured_here().bfloat16 is False
     assert shapes == [products.TINY]
 
 
@@ -183,7 +183,7 @@ def test_products_of_ever_new_sizes_keep_no_memory() -> None:
 
     def multiply(first: int, last: int) -> float:
         for rows in range(first, last):
-            products._linear(torch.ones(rows, 64), weight, None)
+            products.onednn_linear(torch.ones(rows, 64), weight, None)
         return allocated_mib()
 
     with torch.inference_mode():

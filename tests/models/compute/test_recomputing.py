@@ -64,9 +64,9 @@ def test_products_by_the_other_library_are_computed_twice_by_it(
 ) -> None:
     """The backward pass may stand within the context of fast products or be started by a tensor, which leaves it."""
     used: list[str] = []
-    linear = products._linear
+    linear = products.onednn_linear
     monkeypatch.setattr(products, "fastest", lambda: products.Fastest(True, False, False))
-    monkeypatch.setattr(products, "_linear", lambda *args: used.append("oneDNN") or linear(*args))
+    monkeypatch.setattr(products, "onednn_linear", lambda *args: used.append("oneDNN") or linear(*args))
 
     def run(model: Any) -> tuple[list[Tensor], int]:
         used.clear()

@@ -114,7 +114,7 @@ def test_no_texts_and_texts_without_tokens(tiny_causal_reranker: Path) -> None:
 def test_inputs_that_differ_within_a_text_are_kept(tokenizer: Any, tmp_path: Path) -> None:
     rows = [{"input_ids": [5, 6], "token_type_ids": [0, 1]}, {"input_ids": [7], "token_type_ids": [0]}]
     made = [{name: np.array(values, dtype=np.int32) for name, values in row.items()} for row in rows]
-    table = tokens.TokenTable(tmp_path, tokens._write(tmp_path, np.array([4, 9]), iter([made[:1], made[1:]])))
+    table = tokens.TokenTable(tmp_path, tokens.write_table(tmp_path, np.array([4, 9]), iter([made[:1], made[1:]])))
     assert same(table.encodings([9, 4]), made[::-1])
 
 
@@ -173,7 +173,9 @@ def test_tokenizing_that_breaks_off_leaves_nothing(tokenizer: Any, monkeypatch: 
 def test_what_was_read_is_not_held(tmp_path: Path) -> None:
     count, length = 4_000, 2_000  # 32 MB of token ids
     row = {"input_ids": np.arange(length, dtype=np.int32), "attention_mask": np.ones(length, dtype=np.int32)}
-    table = tokens.TokenTable(tmp_path, tokens._write(tmp_path, np.arange(count), ([row] * 100 for _ in range(40))))
+    table = tokens.TokenTable(
+        tmp_path, tokens.write_table(tmp_path, np.arange(count), ([row] * 100 for _ in range(40)))
+    )
     assert not (tmp_path / "attention_mask.bin").exists()
     before = psutil.Process().memory_info().shared
     highest = 0

@@ -60,7 +60,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return by_definition(*given, **named)
 
     monkeypatch.setattr(varlen, "varlen_attn", noted)
-    monkeypatch.setattr(packing, "_by_runs", ours.attention)
+    monkeypatch.setattr(packing, "by_runs", ours.attention)
     return asked
 
 
@@ -146,7 +146,7 @@ def test_the_kernel_of_each_torch_is_called_with_the_arguments_that_it_has(
         return
     for scaling in (None, 0.3):
         found = ours.attention(layout, rows, causal, window, scaling)
-        torch.testing.assert_close(found, packing._by_runs(layout, rows, causal, window, scaling))
+        torch.testing.assert_close(found, packing.by_runs(layout, rows, causal, window, scaling))
 
 
 @pytest.mark.parametrize("lacks", ["the module", "an argument"])
@@ -156,7 +156,7 @@ def test_a_kernel_that_cannot_be_called_is_said_with_its_reason(
     def other(query: Tensor, *, window_size: Any) -> Tensor:
         return query
 
-    monkeypatch.setattr(packing, "_by_runs", ours.attention)
+    monkeypatch.setattr(packing, "by_runs", ours.attention)
     if lacks == "the module":
         monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
     else:
@@ -179,8 +179,8 @@ def test_on_cuda_the_kernel_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         return rows[0]
 
     monkeypatch.setattr(ours, "attention", lambda _, rows, *__: noted("kernel", rows))
-    monkeypatch.setattr(packing, "_by_runs", lambda _, rows, *__: noted("runs", rows))
-    monkeypatch.setattr(packing._active, "layout", PackedLayout(LENGTHS, CPU))
+    monkeypatch.setattr(packing, "by_runs", lambda _, rows, *__: noted("runs", rows))
+    monkeypatch.setattr(packing.active, "layout", PackedLayout(LENGTHS, CPU))
     tokens = int(LENGTHS.sum())
     with FakeTensorMode() as mode:
         for device in ("cuda", "cpu"):

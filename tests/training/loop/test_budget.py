@@ -84,10 +84,11 @@ def test_a_run_that_goes_on_divides_its_updates_as_one_that_never_stopped(
     budget, seen = Budget(model, UNLIMITED), set()
     for _ in range(100):
         saved = json.loads(json.dumps(budget.state()))
-        other = Budget(copy.deepcopy(start), UNLIMITED)
+        copied = copy.deepcopy(start)
+        other = Budget(copied, UNLIMITED)
         other.restore(saved)
         assert other.state() == budget.state()
-        assert other._model.is_gradient_checkpointing is model.is_gradient_checkpointing
+        assert copied.is_gradient_checkpointing is model.is_gradient_checkpointing
         if draw.random() < 0.15:
             for one in (budget, other):
                 one.halve(1000)

@@ -142,7 +142,7 @@ def test_memory_held_is_that_of_the_process() -> None:
     del block
 
 
-@pytest.mark.skipif(memory._malloc_trim() is None, reason="the C library gives back by itself, or never")
+@pytest.mark.skipif(memory.malloc_trim() is None, reason="the C library gives back by itself, or never")
 def test_pages_in_the_middle_of_the_heap_are_given_back() -> None:
     """Blocks too small to be mapped by themselves, and one behind them that keeps the heap from being cut."""
     memory.trim_heap()

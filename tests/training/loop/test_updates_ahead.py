@@ -128,7 +128,7 @@ def test_the_thread_ends_with_the_context_and_what_waits_is_not_made() -> None:
         batches.batch(0)
         assert begun.wait(PATIENCE_SECONDS)
         assert threads() == ["prefetch_0"]
-        batches._thread.submit(make, 7)
+        batches.thread.submit(make, 7)
         threading.Timer(0.05, released.set).start()
         raise Stopped(signal.SIGTERM)
     assert threads() == []
@@ -186,7 +186,7 @@ def test_forked_replaced_and_ending_processes_do_not_hang(end: str) -> None:
 
 def directly(patch: pytest.MonkeyPatch) -> None:
     """Make every batch where it is needed."""
-    patch.setattr(Prefetch, "batch", lambda own, step: own._make(step))
+    patch.setattr(Prefetch, "batch", lambda own, step: own.make(step))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])

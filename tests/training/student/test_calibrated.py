@@ -101,7 +101,7 @@ def test_losses_and_gradients_act_on_the_probability(data_root: Path, tiny_encod
 
     lists = task.lists(samples, 0)
     documents = np.unique(np.concatenate([item.documents for item in lists]))
-    teacher, positive, mask = task._targets(lists, documents)
+    teacher, positive, mask = task.targets(lists, documents)
     slope = torch.tensor(7.0, requires_grad=True)
     probability = torch.sigmoid(slope * (rows[:3] @ rows[3:].T) - 3.0)
     expected = distillation(teacher, probability, positive, mask)
