@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bistill.monitor import panel, plain, words
-from bistill.monitor.layout import Section, beside, ending, fitted, headed, joined, rule
+from bistill.monitor.layout import Section, beside, cut, ending, fitted, headed, joined, rule
 from bistill.monitor.panel import STATE_STYLES
 from bistill.monitor.runs import RunView
 
@@ -30,10 +30,19 @@ class Screen:
         root: folder of the runs, named where there is none.
         console: the terminal; None: that of standard output.
         notice: gives a line that stands above the runs, whole even where it is long; "" for none.
+        has_keys: whether keys are read; then the last line names them.
     """
 
-    def __init__(self, root: Path, console: Console | None = None, notice: Callable[[], str] = plain.no_notice) -> None:
-        self._root, self._notice = root, notice
+    def __init__(
+        self,
+        root: Path,
+        console: Console | None = None,
+        notice: Callable[[], str] = plain.no_notice,
+        *,
+        has_keys: bool = False,
+    ) -> None:
+        self._root, self._notice, self._has_keys = root, notice, has_keys
+        self._chosen: Path | None = None
         self._console = console or Console(markup=False, highlight=False, emoji=False)
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
         self.shown: list[Text] | None = None
@@ -57,10 +66,18 @@ class Screen:
         self._last = views
         width, height = self._console.size
         above = self._above(width)
-        lines = [*above, *(compose(views, width, height - len(above)) or [Text(plain.nothing(self._root))])]
+        room = height - len(above) - self._has_keys
+        lines = [*above, *(compose(views, width, room, self._chosen) or [Text(plain.nothing(self._root))])]
+        if self._has_keys:
+            lines += [Text()] * (height - 1 - len(lines)) + [keys(len(views), width)]
         if lines != self.shown:
             self.shown = lines
             self._live.update(Group(*lines), refresh=True)
+
+    def show_next(self) -> None:
+        """Show the next run in full from the next look on; after the last one the first again."""
+        folders = [view.status.folder for view in ordered(self._last, self._chosen)]
+        self._chosen = folders[1] if len(folders) > 1 else None
 
     def _above(self, width: int) -> list[Text]:
         """The notice in pieces of the terminal's width, so that an address in it can be copied as it stands."""
@@ -68,16 +85,36 @@ class Screen:
         return [Text(notice[start : start + width]) for start in range(0, len(notice), width)]
 
 
-def compose(views: Sequence[RunView], width: int, height: int) -> list[Text]:
-    """At most ``height`` lines, none wider than ``width``: one run, then the others. Pure."""
+def compose(views: Sequence[RunView], width: int, height: int, chosen_folder: Path | None = None) -> list[Text]:
+    """At most ``height`` lines, none wider than ``width``: one run, then the others. Pure.
+
+    Args:
+        views: the runs.
+        width: columns of the terminal.
+        height: rows.
+        chosen_folder: of the run that somebody chose; None: the live one that was started last.
+    """
     if not views:
         return []
-    chosen, *others = sorted(views, key=_place)
+    chosen, *others = ordered(views, chosen_folder)
     roomy = height >= ROOMY_ROWS
     top = [rule(words.inert(chosen.status.folder), width, "bold"), *panel.head(chosen, width).lines]
     table = other_runs(others, width, roomy=roomy)
     sections = [*_sections(chosen, width, height), table]
     return [*top, *fitted(sections, height - len(top))][:height]
+
+
+def ordered(views: Sequence[RunView], chosen: Path | None) -> list[RunView]:
+    """The runs, a chosen one first and those that follow it behind; without one the live run that was started last."""
+    found = sorted(views, key=_place)
+    first = next((place for place, view in enumerate(found) if view.status.folder == chosen), 0)
+    return [*found[first:], *found[:first]]
+
+
+def keys(runs: int, width: int) -> Text:
+    """The last line: what each key does."""
+    named = [("q", "quit"), *([("n", "next run")] if runs > 1 else [])]
+    return cut(Text("   ").join(Text.assemble((key, "bold"), (f" {does}", "dim")) for key, does in named), width)
 
 
 def _place(view: RunView) -> tuple[bool, float]:

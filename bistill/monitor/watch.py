@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bistill import console
 from bistill.errors import DataError, OptionError
 from bistill.monitor import words
+from bistill.monitor.keyboard import Key, Keyboard
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
 from bistill.monitor.settings import Notifying, Page, Patience, Recovery
 
 if TYPE_CHECKING:
     from bistill.monitor.commanded import Commanded
+    from bistill.monitor.screen import Screen
     from bistill.monitor.web.server import WebServer
 
 # One look at the end of which every journal is read.
@@ -56,7 +58,7 @@ def watch(
     interval: float = 1.0,
     command: Sequence[str] = (),
 ) -> None:
-    """Show the runs below a folder until interrupted, and look after them.
+    """Show the runs below a folder until interrupted or ``q`` is pressed, and look after them.
 
     Args:
         root: the folder.
@@ -75,13 +77,16 @@ def watch(
     if not command:
         _check(root)
     runs = Runs(root, patience=patience)
-    signal.signal(signal.SIGTERM, _end)
+    _end_by_signals()
     with ExitStack() as stack:
-        parts = _parts(root, page, stack)
+        keyboard = Keyboard()
+        stack.callback(keyboard.close)  # before it is opened: a signal in between must not leave the terminal changed
+        keyboard.open()
+        parts, screen = _parts(root, page, keyboard, stack)
         commanded = _started(command, runs)
         if recovery:
             parts.insert(0, _supervisor(recovery, notifying, commanded, stack))
-        code, said = _loop(runs, parts, commanded, interval)
+        code, said = _loop(runs, parts, commanded, _Pauses(interval, keyboard, screen))
     if said:  # now that the terminal has its own screen again
         _print(said)
     sys.exit(code)
@@ -92,11 +97,28 @@ def _check(root: Path) -> None:
         raise DataError("no such folder", where=f"`runs` {root}", todo="train a model first, or give its folder")
 
 
-def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interval: float) -> tuple[int, str]:
-    """Look and act until interrupted, or until a command has ended.
+@dataclass(frozen=True)
+class _Pauses:
+    """The time between two looks, and the keys pressed in it."""
+
+    seconds: float
+    keyboard: Keyboard
+    screen: Screen | None
+
+    def wait(self, views: Sequence[RunView]) -> bool:
+        """Wait for the next look; no time while a long journal is still read. True: somebody wants to leave."""
+        key = self.keyboard.wait(self.seconds if all(view.reading >= 1 for view in views) else 0.0)
+        if key is Key.NEXT and self.screen:
+            self.screen.show_next()
+        return key is Key.QUIT
+
+
+def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, pauses: _Pauses) -> tuple[int, str]:
+    """Look and act until interrupted, until somebody leaves, or until a command has ended.
 
     Returns:
-        The command's exit code, and what it said last where it failed before any journal could tell why.
+        The command's exit code, and what it said last where it failed before any journal could tell why; 0 and that
+        the command goes on where somebody leaves.
     """
     views: Sequence[RunView] = ()
     while True:
@@ -107,8 +129,9 @@ def _loop(runs: Runs, parts: Sequence[Part], commanded: Commanded | None, interv
             part.act(views)
         if commanded and (code := commanded.exit_code(views)) is not None:
             return code, commanded.last_words() if code and not commanded.views(views) else ""
-        if all(view.reading >= 1 for view in views):  # else a long journal is read on at once
-            time.sleep(interval)
+        if pauses.wait(views):
+            goes_on = commanded is not None and commanded.child.poll() is None
+            return 0, f"the command goes on, process {commanded.process.pid}" if commanded and goes_on else ""
 
 
 def _started(command: Sequence[str], runs: Runs) -> Commanded | None:
@@ -130,18 +153,19 @@ def _supervisor(recovery: Recovery, notifying: Notifying, commanded: Commanded |
     return supervisor
 
 
-def _parts(root: Path, page: Page | None, stack: ExitStack) -> list[Part]:
-    """The parts of the loop; ``stack`` closes those that must be."""
+def _parts(root: Path, page: Page | None, keyboard: Keyboard, stack: ExitStack) -> tuple[list[Part], Screen | None]:
+    """The parts of the loop, and of them the screen where there is one; ``stack`` closes those that must be."""
     notice = no_notice
     parts: list[Part] = []
     if page:
         parts.append(server := stack.enter_context(_page(root, page)))
         notice = server.notice
     if not sys.stdout.isatty():
-        return [*parts, PlainLines(root, notice)]
+        return [*parts, PlainLines(root, notice)], None
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
-    return [*parts, stack.enter_context(Screen(root, notice=notice))]
+    screen = stack.enter_context(Screen(root, notice=notice, has_keys=keyboard.works))
+    return [*parts, screen], screen
 
 
 def _page(root: Path, page: Page) -> WebServer:
@@ -159,6 +183,13 @@ def _page(root: Path, page: Page) -> WebServer:
 
 def _print(message: str) -> None:
     print("\n".join(map(words.inert, console.worded(message).splitlines())), flush=True)
+
+
+def _end_by_signals() -> None:
+    """End in order by every signal that asks for it, but not by one that is ignored (``nohup``)."""
+    for asked in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(asked) is not signal.SIG_IGN:
+            signal.signal(asked, _end)
 
 
 def _end(number: int, _: Any) -> None:

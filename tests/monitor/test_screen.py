@@ -196,3 +196,22 @@ def test_the_screen_is_drawn_again_only_after_a_change(tmp_path: Path, capsys: p
         screen.act([run])
         assert "step 6/200" in out.getvalue()[length:]
     assert "models/student: distillation, running, step 6/200" in capsys.readouterr().out
+
+
+def test_the_last_line_names_the_keys_and_a_key_shows_the_next_run(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    runs = [view(records(3), folder=f"models/{name}") for name in ("a", "b", "c")]
+    titles = []
+    with Screen(tmp_path, console, has_keys=True) as screen:
+        for _ in range(4):
+            screen.act(runs)
+            assert screen.shown is not None
+            assert len(screen.shown) == 24 and screen.shown[-1].plain == "q quit   n next run"
+            titles.append(screen.shown[0].plain.split()[1])
+            screen.show_next()
+        screen.act(runs[:1])
+        assert screen.shown is not None and screen.shown[-1].plain == "q quit"
+        screen.act([])
+        assert screen.shown is not None and screen.shown[0].plain.startswith("no run below")
+        screen.show_next()  # nothing to show: no error
+    assert titles == ["models/a", "models/b", "models/c", "models/a"]
