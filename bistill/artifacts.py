@@ -134,81 +134,6 @@ TOKENS_FOLDER: Final = "tokens"
 TEXT_IDS_FILE: Final = "text_ids.bin"
 OFFSETS_FILE: Final = "offsets.bin"
 
-CACHE_VARIABLE: Final = "BISTILL_CACHE"
-CACHE_TODO: Final = f"set {CACHE_VARIABLE} to a folder that can be written"
-
-
-def cache_dir() -> Path:
-    """Folder of everything that can be made again: ``$BISTILL_CACHE``, else ``$XDG_CACHE_HOME/bistill``, else
-    ``~/.cache/bistill``.
-
-    Raises:
-        ArtifactError: there is no home folder, as for a user without an entry in the system, and no variable.
-    """
-    try:
-        if explicit := os.environ.get(CACHE_VARIABLE):
-            return Path(explicit).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bistill"
-    except RuntimeError:  # of pathlib, about "~" without a home
-        raise ArtifactError("there is no home folder to keep the cache in", todo=CACHE_TODO) from None
-
-
-@contextmanager
-def writing_cache(folder: Path) -> Iterator[None]:
-    """Say of a folder of the cache that cannot be written which variable names another one.
-
-    Only what writes into the cache belongs into the block: any error of the system there counts as the cache's.
-
-    Raises:
-        ArtifactError: the folder cannot be made or written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise cache_unwritable(folder, error) from None
-
-
-def check_cache(folder: Path) -> None:
-    """Make a folder of the cache and see that it can be written, before work whose result is to lie there.
-
-    Raises:
-        ArtifactError: it cannot.
-    """
-    with writing_cache(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-
-
-def cache_unwritable(folder: Path, error: OSError) -> ArtifactError:
-    """What is said where the cache cannot be written."""
-    return ArtifactError(
-        f"the cache folder cannot be written ({error.strerror or error})", where=str(folder), todo=CACHE_TODO
-    )
-
-
-@contextmanager
-def scratch(otherwise: Path) -> Iterator[Path]:
-    """A folder for what is needed no longer than the block: in the cache, or where that cannot be written, in a folder
-    that the command writes anyway.
-
-    Raises:
-        ArtifactError: neither can be written.
-    """
-    try:
-        folder = cache_dir()
-        with writing_cache(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            made = tempfile.TemporaryDirectory(prefix="scratch-", dir=folder)
-    except ArtifactError:
-        try:
-            otherwise.mkdir(parents=True, exist_ok=True)
-            made = tempfile.TemporaryDirectory(prefix=".scratch-", dir=otherwise)
-        except OSError as error:
-            raise unwritable(otherwise, error) from None
-    with made as name:
-        yield Path(name)
-
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -223,7 +148,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         flush(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
         flush(path.parent)
     finally:
@@ -274,54 +199,6 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def move_model(unfinished: Path, folder: Path) -> None:
-    """Move the files of a model that is written whole into its folder, in place of those of an earlier one.
-
-    The record of the earlier model goes first: a folder without it holds a model whose move was broken off. What an
-    earlier model left that this one would be read together with, such as weights of another form, goes too; what is
-    not a model's stays.
-    """
-    for name in (MODEL_RECORD, STAGE_RECORD):
-        (folder / name).unlink(missing_ok=True)
-    earlier = _decisive(folder)
-    for path in sorted(unfinished.rglob("*")):
-        place = folder / path.relative_to(unfinished)
-        earlier.discard(place)
-        if path.is_dir():
-            place.mkdir(exist_ok=True)
-        else:
-            flush(path)
-            path.replace(place)
-    for path in earlier:
-        path.unlink(missing_ok=True)
-    for path in (folder, *(place for place in folder.iterdir() if place.is_dir())):
-        flush(path)
-    shutil.rmtree(unfinished)
-
-
-def _decisive(folder: Path) -> set[Path]:
-    """Files of an earlier model that decide how a folder is read, and what is read from it."""
-    patterns = (
-        *(MODULES_FILE, SENTENCE_CONFIG, SENTENCE_TRANSFORMERS_CONFIG, CALIBRATION_FILE, LORA_CONFIG, BEST_MODEL),
-        *("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json"),
-        *("tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json"),
-        *(ADAPTER_CONFIG, f"{ADAPTER_DIR}/*", "[0-9]_*/*"),
-    )
-    return {path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()}
-
-
-def weights(folder: Path) -> list[Path]:
-    """Files of weights that a model's folder holds, in any of the usual forms; those of adapters lie deeper."""
-    patterns = ("*.safetensors", "pytorch_model*.bin", BEST_MODEL)
-    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """SHA-256 over the weight files of a model folder."""
-    files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin")})
-    return fingerprint({file.name: sha256_of_file(file) for file in files})
-
-
 def append_file(source: Path, target: Path) -> None:
     """Let a file begin with what it holds and end with another's content, at once: none of both is ever half there."""
     with atomic_path(target) as temporary, temporary.open("wb") as out:
@@ -331,32 +208,8 @@ def append_file(source: Path, target: Path) -> None:
                     shutil.copyfileobj(file, out)
 
 
-def model_files(folder: Path) -> list[str]:
-    """Paths, below a model's folder, of the files that make it up: weights, configuration, tokenizer, records, adapter;
-    not what the run, a monitor or a pipeline keeps beside them."""
-    patterns = (
-        "*.safetensors",
-        "*.bin",
-        "*.pt",
-        "*.json",
-        "*.txt",
-        "*.model",
-        "*.py",
-        "*_*/*.json",
-        f"{ADAPTER_DIR}/*",
-    )
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return sorted(str(path.relative_to(folder)) for path in found if path.name not in BESIDE_MODEL)
-
-
-def share_weights(folder: Path) -> None:
-    """Give a model's weights the permissions of an ordinary new file; safetensors writes 0600."""
-    for path in (*folder.glob("*.safetensors"), *folder.glob(f"{ADAPTER_DIR}/*.safetensors")):
-        if not path.is_symlink():
-            path.chmod(0o666 & ~_umask())
-
-
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that a new file of this process lacks."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -25,7 +25,7 @@ LAYERS = (
     ("candidates.settings",),
     ("training.settings", "miners"),
     ("artifacts", "journal", "console", "packaged", "hub"),
-    ("progress",),
+    ("progress", "cache_folder"),
     ("data", "losses", "evaluation.measures"),
     ("models",),
     ("candidates",),

@@ -27,6 +27,7 @@ from recipes import Recipe
 from bistill import artifacts
 from bistill.app import cli
 from bistill.errors import BistillError
+from bistill.models.files import folder as model_folder
 
 HERE = Path(__file__).parent
 Job = dict[str, Any]
@@ -217,7 +218,7 @@ def files_of(entry: str, options: argparse.Namespace) -> dict[str, str]:
 def model_files(path: str) -> str:
     """Fingerprint of the files of a model folder; of the name where it is none."""
     folder = Path(path)
-    names = artifacts.model_files(folder) if folder.is_dir() else []
+    names = model_folder.model_files(folder) if folder.is_dir() else []
     return artifacts.fingerprint({"model": path, **{name: artifacts.sha256_of_file(folder / name) for name in names}})
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.data.prepare.preparing import prepare
 from bistill.data.prepare.record import made_from
 from bistill.data.read.sources import open_source
@@ -131,7 +131,7 @@ class Dataset:
         nowhere = Version(Path(), "")
         chosen = made_from("", nowhere, self._reading, splitting, on_bad_rows=self._on_bad_rows)
         name = artifacts.fingerprint({"source": known, "options": chosen})[:32]
-        return Version(artifacts.cache_dir() / artifacts.PREPARED_FOLDER, name)
+        return Version(cache_folder.cache_dir() / artifacts.PREPARED_FOLDER, name)
 
     @property
     def version(self) -> Version:

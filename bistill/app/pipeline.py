@@ -24,6 +24,7 @@ from bistill.candidates.scores.teachers import is_model
 from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.report.summary import print_summary
+from bistill.models.files import folder as model_folder
 from bistill.models.files import loading
 from bistill.training.run.folder import has_checkpoints
 
@@ -204,7 +205,7 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
         return artifacts.fingerprint(artifacts.read_json(folder / artifacts.STAGE_RECORD)["outputs"])
     console.say(f"{stage.name}: started")
     stage.action(replacing(stage, folder, wanted, force=force))
-    files = stage.outputs or artifacts.model_files(folder)
+    files = stage.outputs or model_folder.model_files(folder)
     hashes = {file: artifacts.sha256_of_file(folder / file) for file in files}
     artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
     return artifacts.fingerprint(hashes)

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from bistill import artifacts
 from bistill.arrays import Doubles, Floats, Ints
 from bistill.candidates.mining import lexical
 from bistill.candidates.scores.teachers import CachedTeacher
@@ -21,6 +20,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import calibration_file, loading
+from bistill.models.files import folder as model_folder
 from bistill.progress import progress
 
 # Documents that a ranking keeps, as in trec_eval: average precision is 0 for a relevant document below it.
@@ -239,7 +239,7 @@ def describe_encoder(encoder: BiEncoder, name: str) -> dict[str, Any]:
     return {
         "path": name,
         "fingerprint": loading.model_fingerprint(encoder.source),
-        "weights": artifacts.weights_fingerprint(Path(loading.local_folder(encoder.source))),
+        "weights": model_folder.weights_fingerprint(Path(loading.local_folder(encoder.source))),
         "dimensions": encoder.dim,
         "max_len": encoder.max_len,
         "pooling": encoder.mode,

@@ -16,6 +16,7 @@ from torch import nn
 from bistill import artifacts
 from bistill.errors import ModelError
 from bistill.models import reading
+from bistill.models.files import folder as model_folder
 from bistill.models.settings import Lora
 
 HEAD_NAMES: Final = ("classifier", "score", "head", "out_proj", "classification_head", "pre_classifier")
@@ -85,7 +86,7 @@ def save(folder: Path, model: Any, plain: Any, lora: Lora | None, base_model: st
     if adapter and is_lora(model):
         _save_adapter(folder / artifacts.ADAPTER_DIR, model, base_model, published)
     write_config(folder, lora, published or base_model)
-    artifacts.share_weights(folder)
+    model_folder.share_weights(folder)
 
 
 def _save_adapter(folder: Path, model: Any, base_model: str, published: str) -> None:

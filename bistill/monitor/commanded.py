@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.errors import ArtifactError, OptionError
 from bistill.monitor import launching
 from bistill.monitor.care import is_same
@@ -100,8 +100,8 @@ def _output_file() -> Path:
     """Where everything goes that the command says: in the cache, or where that cannot be written, among the system's
     temporary files."""
     try:
-        folder = artifacts.cache_dir() / artifacts.COMMANDS_FOLDER
-        artifacts.check_cache(folder)
+        folder = cache_folder.cache_dir() / artifacts.COMMANDS_FOLDER
+        cache_folder.check_cache(folder)
     except ArtifactError:
         folder = Path(tempfile.mkdtemp(prefix="bistill-"))
     return folder / f"{time.strftime('%Y%m%d-%H%M%S')}.txt"

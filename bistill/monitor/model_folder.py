@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bistill import artifacts
+from bistill.models.files import folder as model_folder
 from bistill.monitor import commands
 from bistill.monitor.status import RunStatus
 
@@ -61,7 +62,7 @@ def _are_of(report: dict[str, Any], results: Path, status: RunStatus) -> bool:
         return results.stat().st_mtime_ns >= (status.folder / artifacts.MODEL_RECORD).stat().st_mtime_ns
     data = commands.test_data(status)
     same_test = not data.is_file() or test["sha256"] == _file_sha256(data, _version(data))
-    weights = artifacts.weights(status.folder)
+    weights = model_folder.weights(status.folder)
     return bool(same_test and student["weights"] == _weights(status.folder, tuple(_version(path) for path in weights)))
 
 
@@ -79,4 +80,4 @@ def _file_sha256(path: Path, _version: Any) -> str:
 
 @lru_cache(maxsize=64)
 def _weights(folder: Path, _versions: Any) -> str:
-    return artifacts.weights_fingerprint(folder)
+    return model_folder.weights_fingerprint(folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bistill import artifacts
+from bistill import cache_folder
 from bistill.evaluation import models, separation
 from bistill.evaluation.evaluate import evaluate
 from bistill.evaluation.settings import Beside
@@ -35,7 +35,7 @@ def test_vectors_of_what_stands_beside_a_student_are_kept_and_those_of_the_stude
     monkeypatch.setattr(separation, "cuts", lambda *_: {"labelled_negatives": None, "random_negatives": None})
     beside = Beside(base=str(other_encoder), bm25=False, rerank_depth=0)
     first = evaluate(str(tiny_encoder), test_file, beside=beside).result
-    assert len(list((artifacts.cache_dir() / "index").iterdir())) == 1
+    assert len(list((cache_folder.cache_dir() / "index").iterdir())) == 1
     encoded: list[str] = []
     encode = BiEncoder.document_windows
     monkeypatch.setattr(

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from bistill import artifacts
+from bistill.models.files.folder import weights_fingerprint
 from bistill.monitor import model_folder
 from bistill.monitor.runs import Runs
 from bistill.monitor.settings import Notifying, Recovery
@@ -71,7 +72,7 @@ def test_results_are_of_the_weights_and_the_test_data_as_they_are_now(tmp_path: 
         os.utime(path, (time, time))  # as archives and synchronised folders keep times
 
     def evaluated(path: str = "models/s") -> bool:
-        named = {"path": path, "weights": artifacts.weights_fingerprint(student)}
+        named = {"path": path, "weights": weights_fingerprint(student)}
         data = {"test": {"path": str(test), "sha256": artifacts.sha256_of_file(test)}}
         put(results, json.dumps({"models": {"student": named}, "data": data}), time=2000.0)
         return model_folder.is_evaluated(status)

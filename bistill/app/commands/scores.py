@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from bistill import artifacts, console
+from bistill import artifacts, cache_folder, console
 from bistill.app import assembling
 from bistill.app.config import DataOptions, ScoresOptions
 from bistill.app.options import from_mapping
@@ -42,7 +42,7 @@ def _show(_options: ScoresOptions) -> None:
         reads = f"{facts['kind']}, {facts['max_len']} tokens, {facts['precision']}" if "kind" in facts else ""
         rows.append([teacher, reads, str(entry.pairs), f"{entry.bytes / 2**20:.1f}", entry.damage or str(entry.folder)])
     if not rows:
-        console.say(f"no teacher scores below {artifacts.cache_dir()}")
+        console.say(f"no teacher scores below {cache_folder.cache_dir()}")
         return
     console.table(["teacher", "reads", "pairs", "MiB", "folder"], rows, title="cached teacher scores")
 

@@ -28,7 +28,7 @@ from typing import Any, Final, Self
 import numpy as np
 from xxhash import xxh32_intdigest
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.arrays import Floats, Ints
 from bistill.candidates.scores.database import ENTRY_BYTES, KEY_BYTES, VALUE_BYTES, ScoreDatabase, beside
 from bistill.candidates.scores.repair import Listing, listing, rebuild
@@ -188,7 +188,7 @@ class ScoreCache:
 
 def folder_of(identity: Mapping[str, Any]) -> Path:
     """Folder of a teacher's scores."""
-    return artifacts.cache_dir() / artifacts.SCORES_FOLDER / artifacts.fingerprint(identity)[:32]
+    return cache_folder.cache_dir() / artifacts.SCORES_FOLDER / artifacts.fingerprint(identity)[:32]
 
 
 def _in_order(keys: Sequence[bytes]) -> tuple[Ints, bytes]:

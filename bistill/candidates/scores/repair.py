@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from xxhash import xxh32_intdigest
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.candidates.scores.database import (
     APPLICATION,
     CACHE_KIB,
@@ -58,7 +58,7 @@ class Listing(NamedTuple):
 
 def listing() -> list[Listing]:
     """All caches, by the name of their folder; a damaged one says so instead of raising."""
-    root = artifacts.cache_dir() / artifacts.SCORES_FOLDER
+    root = cache_folder.cache_dir() / artifacts.SCORES_FOLDER
     folders = sorted(folder for folder in root.glob("[!.]*") if folder.is_dir()) if root.is_dir() else []
     return [_listed(folder) for folder in folders]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.console import say
 from bistill.data.prepare import merging
 from bistill.data.prepare.duplicates import Duplicates, find_duplicates, normalised_text
@@ -97,7 +97,7 @@ def prepare(
     identity = {"version": RECORD_VERSION, "options": chosen, "source": opened.fingerprint}
     if (done := _already_done(folder, record, identity, overwrite)) is not None:
         return done
-    with artifacts.scratch(folder.parent) as scratch:
+    with cache_folder.scratch(folder.parent) as scratch:
         readers = python_docs(splitting, max_pairs) if opened.name == SOURCE_NAME else opened.readers
         loader = Loader(scratch, reading, on_bad_rows, numbers_are_texts)
         loaded = loader.load(opened, readers)

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bistill import artifacts, hub
+from bistill import artifacts, cache_folder, hub
 from bistill.data.read.jsonl import ObjectRows
 from bistill.data.read.structured import example_of
 from bistill.data.records import Row
@@ -51,8 +51,8 @@ def load(source: str, reading: RowReading) -> tuple[dict[str, HuggingFaceReader]
     """
     import datasets
 
-    cache = artifacts.cache_dir() / "datasets"
-    artifacts.check_cache(cache)
+    cache = cache_folder.cache_dir() / "datasets"
+    cache_folder.check_cache(cache)
     name, _, configuration = (source, "", "") if Path(source).exists() else source.partition(":")
     folder = Path(source)
     try:

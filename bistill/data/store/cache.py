@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.console import say
 from bistill.errors import ArtifactError
 
@@ -25,7 +25,7 @@ PARSED: Final = "data"
 
 def entry_folder(key: str, part: str = PARSED) -> Path:
     """Folder of a key in a part of the cache."""
-    return artifacts.cache_dir() / part / key[:32]
+    return cache_folder.cache_dir() / part / key[:32]
 
 
 def obtain(
@@ -53,7 +53,7 @@ def obtain(
     final = entry_folder(key, part)
     lock = FileLock(final.parent / f"{final.name}.lock")
     try:
-        with artifacts.writing_cache(final.parent):
+        with cache_folder.writing_cache(final.parent):
             final.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
     except ArtifactError:  # nobody writes there: what a read-only cache holds whole can be used without a lock
@@ -84,7 +84,7 @@ def _open(folder: Path, key: str, what: str) -> tuple[Path, dict[str, Any]] | No
 
 
 def _write(final: Path, key: str, fill: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
-    with artifacts.writing_cache(final.parent):
+    with cache_folder.writing_cache(final.parent):
         temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     try:
         manifest = fill(temporary)
@@ -99,7 +99,7 @@ def _write(final: Path, key: str, fill: Callable[[Path], dict[str, Any]]) -> tup
         temporary.rename(final)
     except OSError as error:
         if error.errno in FULL:
-            raise artifacts.cache_unwritable(final.parent, error) from None
+            raise cache_folder.cache_unwritable(final.parent, error) from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bistill import artifacts
+from bistill import cache_folder
 from bistill.data.store.texts import release
 from bistill.errors import ArtifactError
 
@@ -52,7 +52,7 @@ def _places(arrays: Sequence[npt.NDArray[Any]]) -> list[int]:
 
 def _mapped(arrays: Sequence[npt.NDArray[Any]], places: Sequence[int]) -> mmap.mmap:
     """A map of a new file with the arrays at these places."""
-    folder = artifacts.cache_dir()
+    folder = cache_folder.cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -66,7 +66,7 @@ def _mapped(arrays: Sequence[npt.NDArray[Any]], places: Sequence[int]) -> mmap.m
         raise ArtifactError(
             f"{sum(array.nbytes for array in arrays)} bytes of candidates cannot be written there ({error.strerror})",
             where=str(folder),
-            todo=f"free space, or set {artifacts.CACHE_VARIABLE} to a folder that has some",
+            todo=f"free space, or set {cache_folder.CACHE_VARIABLE} to a folder that has some",
         ) from error
 
 

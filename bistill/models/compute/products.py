@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.errors import ArtifactError
 
 # What is not torch's own choice is taken where it is faster by this factor: a tie stays with torch's, so that two runs
@@ -113,7 +113,9 @@ def fastest() -> Fastest:
 
 def record(threads: int) -> Path:
     """File of the cache folder that keeps the choices of this machine for a number of threads."""
-    return artifacts.cache_dir() / artifacts.PRODUCTS_FOLDER / f"{artifacts.fingerprint(_machine(threads))[:32]}.json"
+    return (
+        cache_folder.cache_dir() / artifacts.PRODUCTS_FOLDER / f"{artifacts.fingerprint(_machine(threads))[:32]}.json"
+    )
 
 
 def _machine(threads: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final, overload
 
 import numpy as np
 
-from bistill import artifacts, console
+from bistill import artifacts, cache_folder, console
 from bistill.arrays import Floats
 from bistill.data.settings import TextKind
 from bistill.data.store.texts import fingerprint_of_texts
@@ -41,7 +41,7 @@ def cached_vectors(
         ArtifactError: the cache cannot be written, or what was written cannot be read back.
     """
     key = vectors_key(encoder, documents)
-    folder = artifacts.cache_dir() / "index" / key
+    folder = cache_folder.cache_dir() / "index" / key
     shape = (len(documents), encoder.dim)
 
     def conclude(checksum: str) -> None:
@@ -49,7 +49,7 @@ def cached_vectors(
         artifacts.write_json(folder / artifacts.MANIFEST, manifest)
 
     try:
-        artifacts.check_cache(folder)
+        cache_folder.check_cache(folder)
     except ArtifactError:  # nobody writes there: what a read-only cache holds whole can be used without a lock
         if (vectors := _read(folder, shape)) is not None:
             return vectors

@@ -12,6 +12,7 @@ from typing import Any, Final
 from bistill import artifacts, console
 from bistill.errors import ArtifactError
 from bistill.models.calibration import Calibration
+from bistill.models.files import folder as model_folder
 from bistill.models.files import loading
 
 SCHEMA: Final = "bistill.calibration/1"
@@ -31,7 +32,7 @@ def write(folder: Path, calibration: Calibration, **facts: Any) -> None:
             "schema": SCHEMA,
             "a": calibration.a,
             "b": calibration.b,
-            "weights": artifacts.weights_fingerprint(folder),
+            "weights": model_folder.weights_fingerprint(folder),
             **facts,
         },
     )
@@ -56,7 +57,7 @@ def read(name: str) -> Calibration | None:
         raise ArtifactError(
             "the file holds no rising line", where=str(file), found=f"a {line[0]!r}, b {line[1]!r}", todo="delete it"
         )
-    if found.get("weights") != artifacts.weights_fingerprint(folder):
+    if found.get("weights") != model_folder.weights_fingerprint(folder):
         console.say(f"{file} is of other weights than those beside it, and is not used")
         return None
     return Calibration(a=float(line[0]), b=float(line[1]))

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from bistill import artifacts
 from bistill.errors import ArtifactError, TrainingError
+from bistill.models.files import folder as model_folder
 
 SCHEMA: Final = "bistill.checkpoint/2"
 # The first one also held the states of the random generators, which decide nothing and are left unread.
@@ -275,7 +276,7 @@ def _write_files(folder: Path, state: State, texts: dict[str, bytes], manifest: 
         save_file(_separate(getattr(state, field)), folder / name)
     for name, text in texts.items():
         (folder / name).write_bytes(text)
-    artifacts.share_weights(folder)
+    model_folder.share_weights(folder)
     files: dict[str, dict[str, Any]] = {}
     for name in FILES:
         artifacts.flush(folder / name)

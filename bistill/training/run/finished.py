@@ -15,6 +15,7 @@ from typing import Any, Final
 from bistill import artifacts, console, journal
 from bistill.candidates.scores.teachers import is_model
 from bistill.errors import ArtifactError, OptionError
+from bistill.models.files import folder as model_folder
 from bistill.models.files import loading
 from bistill.settings import differences
 from bistill.training.run import folder as run_folder
@@ -113,7 +114,7 @@ def _lost(folder: Path, record: Mapping[str, Any]) -> list[str]:
 
 
 def _changed_weights(folder: Path, record: Mapping[str, Any]) -> list[str]:
-    if (then := record.get("weights")) is None or then == artifacts.weights_fingerprint(folder):
+    if (then := record.get("weights")) is None or then == model_folder.weights_fingerprint(folder):
         return []
     return ["its weights are not those that were trained here"]
 
@@ -121,7 +122,7 @@ def _changed_weights(folder: Path, record: Mapping[str, Any]) -> list[str]:
 def _refuse_foreign(folder: Path, place: Place) -> None:
     """Raise where weights lie in a folder that no run has finished or begun, so that a user may miss them."""
     begun = run_folder.folder_of_work(folder)
-    weights = artifacts.weights(folder)
+    weights = model_folder.weights(folder)
     if weights and not place.overwrite and not run_folder.has_checkpoints(begun):
         raise OptionError(
             "the folder holds a model that was not trained there",

@@ -20,6 +20,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from bistill import artifacts, console
 from bistill.errors import ArtifactError, BistillError, OptionError
 from bistill.journal import Journal
+from bistill.models.files import folder as model_folder
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def folder_of_work(output_dir: Path) -> Path:
         return replacement
     if has_checkpoints(output_dir):
         return output_dir
-    there = (output_dir / artifacts.MODEL_RECORD).exists() or artifacts.weights(output_dir)
+    there = (output_dir / artifacts.MODEL_RECORD).exists() or model_folder.weights(output_dir)
     return replacement if there else output_dir
 
 

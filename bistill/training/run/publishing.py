@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from bistill import artifacts
 from bistill.errors import ArtifactError
 from bistill.journal import Journal
+from bistill.models.files import folder as model_folder
 from bistill.models.settings import Lora
 from bistill.training.run.folder import take_place
 
@@ -50,8 +51,11 @@ def publish(
         shutil.rmtree(unfinished, ignore_errors=True)
         encoder.save(unfinished, adapters)
         record |= beside(unfinished)
-        record |= {"weights": artifacts.weights_fingerprint(unfinished), "files": artifacts.model_files(unfinished)}
-        artifacts.move_model(unfinished, output_dir)
+        record |= {
+            "weights": model_folder.weights_fingerprint(unfinished),
+            "files": model_folder.model_files(unfinished),
+        }
+        model_folder.move_model(unfinished, output_dir)
         artifacts.write_json(output_dir / artifacts.MODEL_RECORD, record)
         journal.write("saved", path=str(output_dir), step=record["best_step"])
         take_place(unfinished.parent, output_dir, journal)

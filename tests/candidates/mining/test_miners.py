@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill import artifacts
+from bistill import cache_folder
 from bistill.candidates.depths import Depths
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.dense import DenseMiner
@@ -222,7 +222,7 @@ def test_an_answer_is_not_given_for_anything_else(
 
 def test_a_damaged_answer_is_made_again(small: Small, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     first = np.array(documents(answers(small, Lexical())[0]))
-    (file,) = (artifacts.cache_dir() / "data").glob("*/mined.npy")
+    (file,) = (cache_folder.cache_dir() / "data").glob("*/mined.npy")
     file.write_bytes(file.read_bytes()[:-8])
     assert np.array_equal(documents(answers(small, Lexical())[0]), first)
     assert "damaged and made again" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.candidates.scores.cache import ScoreCache, digest, folder_of, listing
 from bistill.errors import ArtifactError
 from tests.candidates.scores.caches import TEACHER, data_file, fill, keys, logits
@@ -61,7 +61,7 @@ def test_a_logit_that_is_no_float32_is_refused(bad: float) -> None:
 def test_the_folder_says_whose_scores_these_are() -> None:
     fill(7)
     folder = folder_of(TEACHER)
-    assert folder == artifacts.cache_dir() / "teacher_scores" / artifacts.fingerprint(TEACHER)[:32]
+    assert folder == cache_folder.cache_dir() / "teacher_scores" / artifacts.fingerprint(TEACHER)[:32]
     assert sorted(file.name for file in folder.iterdir()) == ["identity.json", "scores.sqlite"]
     assert json.loads((folder / "identity.json").read_text()) == TEACHER
     (folder / "identity.json").write_text("{")
@@ -72,7 +72,7 @@ def test_the_folder_says_whose_scores_these_are() -> None:
 def test_reading_makes_nothing() -> None:
     with pytest.raises(ArtifactError, match="no scores of this teacher"):
         ScoreCache.open(TEACHER, read_only=True)
-    assert not (artifacts.cache_dir() / artifacts.SCORES_FOLDER).exists() and listing() == []
+    assert not (cache_folder.cache_dir() / artifacts.SCORES_FOLDER).exists() and listing() == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill import artifacts
+from bistill import cache_folder
 from bistill.candidates.lists import for_validation
 from bistill.candidates.scores.teachers import CachedTeacher, Teachers, imported_identity, relevance
 from bistill.candidates.settings import TeacherReading
@@ -130,7 +130,7 @@ def test_an_unknown_name_of_imported_scores_is_told_from_the_known_ones(tmp_path
         with pytest.raises(ArtifactError, match="no scores are imported under this name") as caught:
             CachedTeacher.open("scores:bougth", TeacherReading())
         assert (caught.value.where, caught.value.found) == ("scores:bougth", ["bought"])
-        assert len(list((artifacts.cache_dir() / "teacher_scores").glob("[!.]*/scores.sqlite"))) == 1
+        assert len(list((cache_folder.cache_dir() / "teacher_scores").glob("[!.]*/scores.sqlite"))) == 1
 
 
 def test_imported_scores_without_validation_pairs_cannot_be_averaged(small: Small, tiny_teacher: Path) -> None:

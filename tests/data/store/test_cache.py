@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill import artifacts
+from bistill import cache_folder
 from bistill.data.store import cache
 from bistill.data.store.opening import load_documents
 from bistill.data.store.spilled import Spilled
@@ -71,4 +71,4 @@ def test_a_full_disk_is_the_caches_and_a_file_that_cannot_be_read_is_not() -> No
         cache.obtain("key", full)
     with pytest.raises(PermissionError, match=r"documents\.csv"):
         cache.obtain("key", unreadable)
-    assert not artifacts.cache_dir().joinpath("data", "key").exists()
+    assert not cache_folder.cache_dir().joinpath("data", "key").exists()

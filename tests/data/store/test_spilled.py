@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bistill import artifacts
+from bistill import cache_folder
 from bistill.data.store.spilled import Spilled
 from bistill.errors import ArtifactError
 
@@ -39,7 +39,7 @@ def test_arrays_come_back_as_they_were_whatever_their_kinds_and_sizes() -> None:
 
 def test_nothing_lies_in_the_cache_folder_by_name_and_nothing_to_keep_needs_no_file(cache: Path) -> None:
     held = Spilled([np.arange(1000)])
-    assert artifacts.cache_dir() == cache and list(cache.iterdir()) == []
+    assert cache_folder.cache_dir() == cache and list(cache.iterdir()) == []
     assert held.arrays[0].sum() == 499500
     empty = Spilled([np.empty(0, dtype=np.float32), np.empty((0, 3), dtype=np.int64)])
     assert [array.shape for array in empty.arrays] == [(0,), (0, 3)]

@@ -15,6 +15,7 @@ from bistill.app import pipeline
 from bistill.app.commands import teacher
 from bistill.app.config import EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.files import folder as model_folder
 from bistill.training.run import saving
 from bistill.training.teacher import train as stage
 from bistill.training.validation import Measured
@@ -70,7 +71,7 @@ def test_a_crash_between_the_last_update_and_the_model_costs_no_update(
 ) -> None:
     """17: the next run only writes the model."""
     made = dataclasses.replace(options, output_dir=str(tmp_path / "run"))
-    save, move = CrossEncoder.save, artifacts.move_model
+    save, move = CrossEncoder.save, model_folder.move_model
 
     def after(act: Callable[..., object]) -> Callable[..., None]:
         def acting(*given: Any) -> None:
@@ -85,7 +86,7 @@ def test_a_crash_between_the_last_update_and_the_model_costs_no_update(
         elif moment == "while":
             patch.setattr(CrossEncoder, "save", after(save))
         elif moment == "after the move":
-            patch.setattr(artifacts, "move_model", after(move))
+            patch.setattr(model_folder, "move_model", after(move))
         else:
             patch.setattr(saving.Saving, "finish", lambda _: fail())
         with pytest.raises(BrokenOffError):

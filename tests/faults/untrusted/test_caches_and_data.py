@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.candidates.mining.kept import kept
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.data.store import cache
@@ -22,7 +22,7 @@ from tests.faults.untrusted.bombs import BOMBED, TEXTS, bomb, bombed_array
 
 def encoder_and_cache(tiny_encoder: Path) -> tuple[BiEncoder, Path]:
     encoder = BiEncoder.load(str(tiny_encoder))
-    return encoder, artifacts.cache_dir() / "index" / vectors_key(encoder, TEXTS)
+    return encoder, cache_folder.cache_dir() / "index" / vectors_key(encoder, TEXTS)
 
 
 @pytest.mark.parametrize("array", [True, False])
@@ -50,7 +50,7 @@ def test_cached_answers_of_a_miner_with_a_bomb_are_refused(array: bool, marker: 
 
     corpus: Any = Corpus(TEXTS)
     expected = np.array(kept(miner, data, corpus, np.arange(3), 2))
-    (file,) = artifacts.cache_dir().rglob("mined.npy")
+    (file,) = cache_folder.cache_dir().rglob("mined.npy")
     file.write_bytes(bombed_array(marker) if array else bomb(marker, "pickle"))
     np.testing.assert_array_equal(kept(miner, data, corpus, np.arange(3), 2), expected)  # by its checksum
     file.write_bytes(bombed_array(marker) if array else bomb(marker, "pickle"))

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import tokenizing, tokens
 from bistill.models.compute.batching import Encoding
@@ -53,7 +53,7 @@ def tokenized(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def entry() -> Path:
-    (folder,) = (path for path in (artifacts.cache_dir() / "tokens").iterdir() if path.is_dir())
+    (folder,) = (path for path in (cache_folder.cache_dir() / "tokens").iterdir() if path.is_dir())
     return folder
 
 
@@ -165,7 +165,7 @@ def test_tokenizing_that_breaks_off_leaves_nothing(tokenizer: Any, monkeypatch: 
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
         patch.setattr(tokenizing, "tokenize_counting_cuts", broken)
         cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)
-    assert [path for path in (artifacts.cache_dir() / "tokens").iterdir() if path.is_dir()] == []
+    assert [path for path in (cache_folder.cache_dir() / "tokens").iterdir() if path.is_dir()] == []
     assert len(cached_tokens(tokenizer, TEXTS, CHOSEN, max_len=16)) == 6
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bistill import artifacts, console
+from bistill import artifacts, cache_folder, console
 from bistill.errors import ArtifactError
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import unfinished
@@ -189,7 +189,7 @@ def test_a_full_disk_is_explained(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_killed_process_loses_no_recorded_window(tiny_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encoder = BiEncoder.load(str(tiny_encoder))
-    entry = artifacts.cache_dir() / "index" / vectors_key(encoder, TEXTS)
+    entry = cache_folder.cache_dir() / "index" / vectors_key(encoder, TEXTS)
     expected = np.array(cached_vectors(encoder, TEXTS, batch_size=1))
     content, manifest = ((entry / name).read_bytes() for name in (artifacts.VECTORS_FILE, artifacts.MANIFEST))
     (entry / artifacts.VECTORS_FILE).unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bistill import artifacts
+from bistill import artifacts, cache_folder
 from bistill.data.store.texts import fingerprint_of_texts
 from bistill.errors import ArtifactError
 from bistill.models.bi_encoder import BiEncoder
@@ -43,7 +43,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def entry() -> Path:
-    (folder,) = (artifacts.cache_dir() / "index").iterdir()
+    (folder,) = (cache_folder.cache_dir() / "index").iterdir()
     return folder
 
 
@@ -130,9 +130,9 @@ def test_vectors_of_a_cache_that_nobody_can_write_are_used_where_they_are_whole(
     kept = cached_vectors(encoder, DOCUMENTS).copy()
 
     def refuse(folder: Path) -> None:
-        raise artifacts.cache_unwritable(folder, PermissionError(13, "Permission denied"))
+        raise cache_folder.cache_unwritable(folder, PermissionError(13, "Permission denied"))
 
-    monkeypatch.setattr(artifacts, "check_cache", refuse)
+    monkeypatch.setattr(cache_folder, "check_cache", refuse)
     np.testing.assert_array_equal(cached_vectors(encoder, DOCUMENTS), kept)
     assert windows == [len(DOCUMENTS)]
     with pytest.raises(ArtifactError, match=r"the cache folder cannot be written \(Permission denied\)"):

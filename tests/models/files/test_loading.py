@@ -13,6 +13,7 @@ from bistill.errors import ModelError, OptionError
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import precision
 from bistill.models.cross_encoder import CrossEncoder
+from bistill.models.files import folder as model_folder
 from bistill.models.files import loading
 from tests import hub as hubs
 
@@ -147,11 +148,11 @@ def test_model_fingerprint_follows_the_weights(tmp_path: Path, tiny_encoder: Pat
 
 def test_what_runs_and_monitor_write_beside_a_model_is_no_part_of_it(tmp_path: Path, tiny_encoder: Path) -> None:
     folder = shutil.copytree(tiny_encoder, tmp_path / "model")
-    before = loading.model_fingerprint(str(folder)), artifacts.model_files(folder)
+    before = loading.model_fingerprint(str(folder)), model_folder.model_files(folder)
     for name in ("run_output.txt", "evaluation_output.txt", "stacks.txt", "run.json", "stage.json", "bench.json"):
         (folder / name).write_text("{}", encoding="utf-8")
     (folder / "bi_encoder_evaluation_results.json").write_text("{}", encoding="utf-8")
-    assert (loading.model_fingerprint(str(folder)), artifacts.model_files(folder)) == before
+    assert (loading.model_fingerprint(str(folder)), model_folder.model_files(folder)) == before
     (folder / "added_tokens.json").write_text("{}", encoding="utf-8")
     assert loading.model_fingerprint(str(folder)) != before[0]
-    assert artifacts.model_files(folder) == sorted([*before[1], "added_tokens.json"])
+    assert model_folder.model_files(folder) == sorted([*before[1], "added_tokens.json"])
