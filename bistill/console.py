@@ -10,7 +10,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -100,16 +100,31 @@ def say_once(message: str) -> None:
         say(message)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Print an aligned table to standard output; columns after the first are right-aligned when numeric."""
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    bold: Container[tuple[int, int]] = (),
+) -> None:
+    """Print an aligned table to standard output; columns after the first are right-aligned when numeric.
+
+    Args:
+        headers: of the columns.
+        rows: the cells of each row.
+        title: above the table.
+        bold: (row, column) of the cells that a terminal shows in bold.
+    """
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(title=title or None, title_justify="left")
     for number, header in enumerate(headers):
         numeric = number > 0 and all(_is_number(row[number]) for row in rows)
         drawn.add_column(header, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*row)
+    for place, row in enumerate(rows):
+        styles = ("bold" if (place, column) in bold else "" for column in range(len(row)))
+        drawn.add_row(*map(Text, row, styles))
     width = None if sys.stdout.isatty() else 120
     rich_console(width=width, highlight=False, emoji=False).print(drawn)
 

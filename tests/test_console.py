@@ -22,6 +22,18 @@ def test_table_prints_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
     assert "한국어" in output
 
 
+def test_chosen_cells_of_a_table_are_bold_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", written)
+    console.table(["name", "value"], [["a", "0.5"], ["b", "0.7"]], bold={(1, 1)})
+    assert "\x1b" not in written.getvalue() and "0.7" in written.getvalue()
+    monkeypatch.setattr(written, "isatty", lambda: True, raising=False)
+    console.table(["name", "value"], [["a", "0.5"], ["b", "0.7"]], bold={(1, 1)})
+    shown = written.getvalue()
+    assert "\x1b[1m0.7\x1b[0m" in shown.replace("  ", "") and "\x1b[1m0.5" not in shown
+
+
 @pytest.mark.parametrize(
     ("encoding", "errors", "expected"),
     [

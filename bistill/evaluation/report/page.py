@@ -10,7 +10,7 @@ from bistill import artifacts
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import composing as report
-from bistill.evaluation.report import fonts, plots, summary
+from bistill.evaluation.report import fonts, plots, summary, verdict
 from bistill.evaluation.report.panels import KIND_TITLES
 from bistill.evaluation.scores import Answers
 
@@ -52,6 +52,7 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
         number=summary.number, signed=summary.signed, bounds=summary.bounds, shortened=shortened, share=share
     )
     roles = summary.shown_roles(result)
+    found = summary.figures(result, roles)
     texts = "".join(str(result[key]) for key in ("samples", "models", "data", "forgetting", "options"))
     return environment.get_template(TEMPLATE).render(
         korean=fonts.korean_part(texts),
@@ -60,6 +61,9 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
         roles=roles,
         encoders=[role for role in roles if result["separation"].get(role)],
         measures=summary.measures(result),
+        verdict=verdict.verdict(result),
+        figures=found,
+        best={title: verdict.best(title, values) for title, values in found.items()},
         separation_titles=report.SEPARATION_TITLES,
         kinds=KIND_TITLES,
         cut_titles=summary.CUT_TITLES,

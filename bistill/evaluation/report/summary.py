@@ -9,6 +9,7 @@ from bistill import console
 from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.measures.ranking import MEASURES
+from bistill.evaluation.report import verdict
 from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
 
 # Columns of the table that are there only where they were measured.
@@ -21,12 +22,15 @@ CUT_TITLES: Final = {
 
 
 def print_summary(result: Mapping[str, Any]) -> None:
-    """Print the figures of a report, one column a model, then what they are worth."""
+    """Print the verdict, the figures of a report, one column a model, then what they are worth."""
+    print(verdict.verdict(result))
     roles = shown_roles(result)
-    rows = [[title, *map(number, values)] for title, values in figures(result, roles).items()]
+    found = figures(result, roles)
+    rows = [[title, *map(number, values)] for title, values in found.items()]
+    bold = {(row, 1 + place) for row, item in enumerate(found.items()) for place in verdict.best(*item)}
     counts = result["counts"]
     title = f"{counts['queries']} queries, {counts['documents']} documents; scores are (cosine + 1) / 2"
-    console.table(["", *roles], rows, title=title)
+    console.table(["", *roles], rows, title=title, bold=bold)
     _print_differences(result["comparisons"], measures(result))
     for sentence in sentences(result):
         print(sentence)
@@ -65,11 +69,7 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
     teacher = result["models"]["teacher"]
     if "reranks" in teacher:
         yield f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model."
-    if closed := result["comparisons"]["gap_closed"]:
-        yield (
-            "Share of the teacher's lead over the base in nDCG@10 that the student has: "
-            f"{closed['share']:.0%} {bounds(closed, '{:.0%}')}."
-        )
+    yield from verdict.cautions(result)
     yield from _separation_sentences(result)
     yield from dimensions.sentences(result)
     for item in result["forgetting"]:

@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import markupsafe
 import pytest
 
 from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.config import EvaluationOptions
-from bistill.evaluation.report import fonts, page, plots
+from bistill.evaluation.report import fonts, page, plots, verdict
 from tests.evaluation.conftest import Evaluated, hostile
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -104,6 +105,19 @@ def test_the_figures_of_the_report_are_on_the_page(everything: Evaluated, text: 
         assert f"{result['thresholds'][kind]['best_f1']['cosine']['threshold']:.4f}" in shown
     assert f"{result['forgetting'][0]['ndcg_at_10']['student']:.4f}" in shown
     assert result["samples"]["worst"][0]["query"] in shown
+
+
+def test_the_verdict_stands_before_the_first_table_and_the_best_of_a_row_is_bold(
+    everything: Evaluated, text: str
+) -> None:
+    assert text.index(str(markupsafe.escape(verdict.verdict(everything.result)))) < text.index("<table")
+    row = re.search(r'<th scope="row">nDCG@10</th>(.*?)</tr>', text, re.DOTALL)
+    assert row
+    cells = re.findall(r"<td( class=\"best\")?>([\d.]+)</td>", row[1])
+    highest = max(value for _, value in cells)
+    assert len(cells) == 5 and [value for bold, value in cells if bold] == [
+        value for _, value in cells if value == highest
+    ]
 
 
 def test_drawings_are_whole_and_take_the_colour_of_the_text(everything: Evaluated, text: str) -> None:

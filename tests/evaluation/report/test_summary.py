@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bistill.evaluation.report import summary
+from bistill.evaluation.report import summary, verdict
 from tests.evaluation.conftest import Evaluated
 
 
@@ -26,10 +26,16 @@ def test_everything_measured_is_said(everything: Evaluated, capsys: pytest.Captu
         assert said in printed
 
 
-def test_the_share_of_the_lead_is_said_where_there_is_one(everything: Evaluated) -> None:
-    comparisons = {**everything.result["comparisons"], "gap_closed": {"share": 0.62, "low": 0.41, "high": None}}
+def test_the_verdict_comes_first(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
+    summary.print_summary(everything.result)
+    assert capsys.readouterr().out.splitlines()[0] == verdict.verdict(everything.result)
+
+
+def test_what_limits_the_verdict_stands_before_the_other_figures(everything: Evaluated) -> None:
+    comparisons = {**everything.result["comparisons"], "gap_closed": {"share": 0.62, "low": 0.41, "high": 0.9}}
     said = list(summary.sentences({**everything.result, "comparisons": comparisons}))
-    assert "that the student has: 62% (41% to unbounded)." in said[1]
+    share = "Share of the teacher's lead over the base in nDCG@10 that the student has: 62% (41% to 90%)."
+    assert said.index(share) < next(place for place, text in enumerate(said) if text.startswith("Margin"))
 
 
 def test_columns_are_of_what_was_measured(everything: Evaluated) -> None:
