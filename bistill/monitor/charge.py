@@ -28,6 +28,9 @@ from bistill.monitor.status import RunStatus
 # Between the request for the stacks and the request to end: writing them takes a moment.
 STACKS_SECONDS: Final = 1.0
 FINAL: Final = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.DIVERGED})
+# Why a run cannot be started again.
+NO_COMMAND: Final = "its command cannot be started"
+NOTEBOOK: Final = "it was started in a notebook"
 
 Tell = Callable[[Notice], None]
 
@@ -131,8 +134,7 @@ class Charge:
         command = commands.again(status, action.flags)
         child = self._start(command, status, artifacts.RUN_OUTPUT)
         if child is None:
-            reason = "its command cannot be started" if command else "it was started in a notebook"
-            self._give_up(Action(Do.GIVE_UP, reason), view)
+            self._give_up(Action(Do.GIVE_UP, NO_COMMAND if command else NOTEBOOK), view)
             return
         process = identity_of_child(child.pid)
         self._child, self._asked = (process, child), set()

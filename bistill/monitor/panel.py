@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from bistill.monitor import words
+from bistill.monitor import telling, words
 from bistill.monitor.curves import bars, curve, filled
 from bistill.monitor.layout import Section, cut
 from bistill.monitor.runs import RunView
@@ -190,7 +190,7 @@ def _are_counts(value: Any) -> bool:
 def events(view: RunView, width: int, most: int) -> Section:
     """The last events of the run and the last acts of its monitors, with their times, the newest first."""
     lines = [
-        Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (words.event(record), _event_style(record)))
+        Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (telling.event(record), _event_style(record)))
         for record in view.events[: -most - 1 : -1]
     ]
     return Section([cut(line, width) for line in lines], 1)

@@ -29,7 +29,7 @@ class Recovery(Settings):
         max_restarts: of a run without a newer checkpoint, after which it is given up.
         restart_pause: seconds before the first restart of a crashed run; four times as long before each next.
         grace: seconds that a hanging process has to save and end before it is killed.
-        lower_lr: whether a run whose numbers are none is started again, once, with half the learning rate.
+        lower_lr: whether a run whose loss is NaN or infinite is started again, once, with half the learning rate.
         min_free_mib: a run is paused while its disk has less room than this and a checkpoint; 0: never.
         evaluate: whether a student is evaluated once its distillation has finished.
     """

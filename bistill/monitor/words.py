@@ -1,4 +1,4 @@
-"""Numbers, times and events in words: what the screen and the plain lines have in common.
+"""Numbers, times and states in words: what the screen, the plain lines and the page have in common.
 
 What comes from a run (folder names, errors, texts of its data) goes through ``inert``: a terminal would obey the
 control characters in it.
@@ -7,14 +7,28 @@ control characters in it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
 
 from bistill.monitor.recovery import MEMORY
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
+
+Language = Literal["en", "ko"]
+
+
+class Words(NamedTuple):
+    """A text in each language; names in braces stand for values."""
+
+    en: str
+    ko: str
+
+    def said(self, language: Language, **values: object) -> str:
+        """The text in a language."""
+        return (self.ko if language == "ko" else self.en).format(**values)
 
 
 def inert(text: object) -> str:
@@ -28,16 +42,19 @@ def first_line(text: str) -> str:
     return inert(text.strip().partition("\n")[0])
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, language: Language = "en") -> str:
     """Seconds, then minutes, hours and days in two units: ``48 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 04 h``."""
     whole = max(round(seconds), 0)
+    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
     if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+        words = Words("{seconds} s", "{seconds}초")
+    elif whole < 3600:
+        words = Words("{minutes} min {seconds:02d} s", "{minutes}분 {seconds}초")
+    elif whole < 86_400:
+        words = Words("{hours} h {minutes:02d} min", "{hours}시간 {minutes}분")
+    else:
+        words = Words("{days} d {hours:02d} h", "{days}일 {hours}시간")
+    return words.said(language, days=days, hours=hours, minutes=minutes, seconds=whole % 60)
 
 
 def size(mebibytes: float) -> str:
@@ -84,56 +101,3 @@ def lacks_memory(view: RunView) -> bool:
     last = view.status.events[-1] if view.status.events else {}
     done = view.care.records[-1] if view.care.records else {}
     return last.get("kind") == "out_of_memory" or done.get("reason") == MEMORY
-
-
-def event(record: Mapping[str, Any]) -> str:
-    """A journal record in words; of events that are not known their name. Never raises on a record of other fields."""
-    name = str(record.get("event", ""))
-    if "monitor" in record:  # of a monitor's own record, which says in words what it did
-        return inert(f"monitor: {first_line(str(record.get('message', name)))}")
-    try:
-        return inert(_EVENTS[name](record)) if name in _EVENTS else inert(name)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return inert(name)
-
-
-def _candidates(record: Mapping[str, Any]) -> str:
-    return f"candidates of {record['queries']} queries: {record['pairs']} pairs, {record['scored']} of them scored anew"
-
-
-def _gate(record: Mapping[str, Any]) -> str:
-    figures = record["figures"]
-    teacher, student = (figures[role]["rerank_ndcg_at_10"] for role in ("teacher", "student"))
-    return f"teacher gate: nDCG@10 of the teacher {teacher:.4f}, of the untouched student {student:.4f}"
-
-
-def _merge(record: Mapping[str, Any]) -> str:
-    if not record["share"]:
-        return "the training gained nothing: the student is its untouched start"
-    return f"merged with the start: {record['share']:g} of the training is kept"
-
-
-def _checkpoint(record: Mapping[str, Any]) -> str:
-    return f"checkpoint of step {record['step']}: {size(record['bytes'] / 2**20)} in {record['seconds']:.1f} s"
-
-
-def _end(record: Mapping[str, Any]) -> str:
-    said = f"{record['status']} after {duration(record['seconds'])}"
-    return f"{said}: {first_line(record['error'])}" if record.get("error") else said
-
-
-_EVENTS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
-    "start": lambda record: f"started: {record['stage']}, process {record['pid']}",
-    "data": lambda _: "data read",
-    "inputs": lambda _: "data, models and candidates are ready",
-    "resume": lambda record: f"goes on from the checkpoint of step {record['step']}",
-    "gate": _gate,
-    "candidates": _candidates,
-    "memory": lambda record: f"holds at most {record['micro_batch_tokens']} tokens at once",
-    "evaluation": lambda record: f"validation at step {record['step']}: {named(record['figures'])}",
-    "merge": _merge,
-    "checkpoint": _checkpoint,
-    "trouble": lambda record: f"{record['kind'].replace('_', ' ')}: {first_line(record['message'])}",
-    "saved": lambda record: f"model of step {record['step']} written",
-    "end": _end,
-}

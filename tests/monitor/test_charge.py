@@ -75,7 +75,7 @@ def test_numbers_that_are_none_end_the_run_otherwise(bench: Callable[..., Bench]
     for _ in range(3):
         made.act()
     assert [notice.event for notice in made.told] == ["given_up"]
-    assert made.told[0].message == "its numbers are none: it is given up\nstep 3: no numbers"
+    assert made.told[0].message == "its loss is NaN or infinite: it is given up\nstep 3: no numbers"
     assert made.folder.care("restart") == []
 
 

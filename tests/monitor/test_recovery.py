@@ -13,6 +13,7 @@ from bistill.monitor.states import RunState
 
 OPTIONS = Recovery(max_restarts=3, restart_pause=5.0, lower_lr=True)
 # Nothing is alive, has an error or wants an evaluation, unless a test says so.
+NAN = "its loss is NaN or infinite"
 GONE = Situation(RunState.CRASHED, stage="teacher", alive=False, ours=False, begun=False, recovery=OPTIONS)
 ALIVE = dataclasses.replace(GONE, state=RunState.RUNNING, alive=True, ours=True, begun=True)
 FINISHED = dataclasses.replace(GONE, state=RunState.FINISHED, stage="distillation")
@@ -57,9 +58,9 @@ def done(situation: Situation, **changes: Any) -> Action:
         (GONE, {"return_code": 130}, Do.NOTHING, "it was stopped"),
         (GONE, {"state": RunState.FAILED, "error_kind": "user"}, Do.NOTHING, "options, data or models must be changed"),
         (GONE, {"return_code": 2}, Do.GIVE_UP, "its command is refused"),
-        (GONE, {"state": RunState.DIVERGED, "error_kind": "x", "return_code": 2}, Do.RESTART, "its numbers are none"),
-        (GONE, {"state": RunState.DIVERGED, "lowered": 1}, Do.GIVE_UP, "its numbers are none"),
-        (GONE, {"state": RunState.DIVERGED, "recovery": NO_LOWER}, Do.GIVE_UP, "its numbers are none"),
+        (GONE, {"state": RunState.DIVERGED, "error_kind": "x", "return_code": 2}, Do.RESTART, NAN),
+        (GONE, {"state": RunState.DIVERGED, "lowered": 1}, Do.GIVE_UP, NAN),
+        (GONE, {"state": RunState.DIVERGED, "recovery": NO_LOWER}, Do.GIVE_UP, NAN),
         (GONE, {"state": RunState.FAILED, "error_kind": "out_of_memory"}, Do.RESTART, "memory ran out"),
         (GONE, {"killed_for_memory": True, "restarts": 2}, Do.RESTART, "memory ran out"),
         (GONE, {"killed_for_memory": True, "restarts": 3}, Do.GIVE_UP, "it does not get beyond its last checkpoint"),

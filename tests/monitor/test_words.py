@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
@@ -27,6 +26,11 @@ from tests.monitor.views import records, view
 )
 def test_duration(seconds: float, expected: str) -> None:
     assert words.duration(seconds) == expected
+
+
+def test_duration_in_korean() -> None:
+    korean = [words.duration(seconds, "ko") for seconds in (48, 200, 7530, 86_400 * 3 + 4 * 3600)]
+    assert korean == ["48초", "3분 20초", "2시간 5분", "3일 4시간"]
 
 
 def test_size_and_figures() -> None:
@@ -67,36 +71,3 @@ def test_inert_text_moves_no_cursor_and_turns_no_line() -> None:
     assert words.inert("모델/학생 실행") == "모델/학생 실행"
     assert words.first_line("row 3: empty\n  found: ''") == "row 3: empty"
     assert words.first_line("") == ""
-
-
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
-        ({"event": "start", "stage": "teacher", "pid": 7}, "started: teacher, process 7"),
-        ({"event": "resume", "step": 500}, "goes on from the checkpoint of step 500"),
-        ({"event": "checkpoint", "step": 8, "bytes": 2**21, "seconds": 0.25}, "checkpoint of step 8: 2.0 MiB in 0.2 s"),
-        (
-            {"event": "candidates", "queries": 3, "pairs": 24, "scored": 6},
-            "candidates of 3 queries: 24 pairs, 6 of them scored anew",
-        ),
-        ({"event": "evaluation", "step": 2, "figures": {"auc": 0.75}}, "validation at step 2: auc 0.7500"),
-        (
-            {
-                "event": "gate",
-                "figures": {"teacher": {"rerank_ndcg_at_10": 0.8}, "student": {"rerank_ndcg_at_10": 0.75}},
-            },
-            "teacher gate: nDCG@10 of the teacher 0.8000, of the untouched student 0.7500",
-        ),
-        ({"event": "memory", "micro_batch_tokens": 8192}, "holds at most 8192 tokens at once"),
-        ({"event": "merge", "share": 0.75}, "merged with the start: 0.75 of the training is kept"),
-        ({"event": "merge", "share": 0.0}, "the training gained nothing: the student is its untouched start"),
-        ({"event": "trouble", "kind": "out_of_memory", "message": "step 7\nmore"}, "out of memory: step 7"),
-        ({"event": "saved", "step": 40}, "model of step 40 written"),
-        ({"event": "end", "status": "finished", "seconds": 61.0}, "finished after 1 min 01 s"),
-        ({"event": "end", "status": "failed", "seconds": 2.0, "error": "a\x1bb\nc"}, "failed after 2 s: a�b"),
-        ({"event": "of a later version", "x": 1}, "of a later version"),
-        ({"event": "checkpoint", "bytes": "many"}, "checkpoint"),
-    ],
-)
-def test_events_in_words(record: dict[str, Any], expected: str) -> None:
-    assert words.event(record) == expected

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from bistill.journal import finite
+from bistill.monitor import telling
 from bistill.monitor.web.board import Board, Snapshot, columns
+from bistill.monitor.words import Language
 
 T = TypeVar("T")
 
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
 NOTHING: Final = Snapshot({}, {}, (), (), ())
 
 
@@ -47,8 +50,9 @@ def details(old: Snapshot, new: Snapshot) -> dict[str, Any]:
     """What changed between two moments of a run.
 
     Returns:
-        Of ``steps`` (columns), ``evaluations``, ``events`` (records) and ``options`` those that changed. The first two
-        have ``after``, how many of the old ones the page keeps before the new ones in ``values``.
+        Of ``steps`` (columns), ``evaluations``, ``events`` and ``options`` those that changed. The first two have
+        ``after``, how many of the old ones the page keeps before the new ones in ``values``. Events are records, with
+        ``said``: what they say in words, by language.
     """
     found: dict[str, Any] = {}
     if (kept := common(old.steps, new.steps)) != len(new.steps) or kept != len(old.steps):
@@ -56,7 +60,10 @@ def details(old: Snapshot, new: Snapshot) -> dict[str, Any]:
     if (kept := common(old.evaluations, new.evaluations)) != len(new.evaluations) or kept != len(old.evaluations):
         found["evaluations"] = {"after": kept, "values": list(new.evaluations[kept:])}
     if old.events != new.events:
-        found["events"] = list(new.events)
+        found["events"] = [
+            record | {"said": {language: telling.event(record, language) for language in LANGUAGES}}
+            for record in new.events
+        ]
     if old is NOTHING or old.options != new.options:
         found["options"] = dict(new.options)
     return found

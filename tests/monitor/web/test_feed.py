@@ -73,7 +73,11 @@ def test_first_everything_then_what_changed() -> None:
     assert page.details.keys() == {key}
     assert page.details[key]["steps"] == [(1, 1e-4, 1.0), (2, 1e-4, 0.5)]
     assert page.details[key]["options"] == {"lr": 1e-4}
-    assert [item["event"] for item in page.details[key]["events"]] == ["start"]
+    [started] = page.details[key]["events"]
+    assert started["event"] == "start" and started["said"] == {
+        "en": f"started: distillation, process {started['pid']}",
+        "ko": f"시작: 증류, 프로세스 {started['pid']}",
+    }
 
     assert list(feed.messages(board(one, other))) == []
     one.feed(step(3))

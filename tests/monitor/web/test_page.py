@@ -184,9 +184,11 @@ def test_korean(browser: Browser, monitor: Monitor) -> None:
     ]
     assert text(page, "#connection") == "실시간" and text(page, "#run .badge") == "학습 중"
     assert "증류 · 1,000스텝 중" in text(page, "#run")
+    assert "200스텝 검증: ndcg_at_10 0.2000" in text(page, "#events") and "시작: 증류" in text(page, "#events")
     assert "옛 학생" in text(page, "#runs") and "실패" in text(page, "#runs")
     choose(page, "#language", "en")
     page.wait_for("document.querySelector('#losses h3').textContent === 'Loss'")
+    assert "validation at step 200: ndcg_at_10 0.2000" in text(page, "#events")
     page.open(page.ask("location.href"))
     page.wait_for("document.querySelector('#losses h3')?.textContent === 'Loss'")  # the choice is remembered
     page.ask("localStorage.clear()")

@@ -5,18 +5,14 @@ import { element, offer, write } from "./dom.js";
 import { duration, flat, memory, moment, number, share } from "./format.js";
 import { Badge, progressOf, stageOf } from "./list.js";
 import { Scores } from "./scores.js";
-import { say, sayOr } from "./texts.js";
+import { language, say } from "./texts.js";
 import { Zoom } from "./zoom.js";
 
 const MACHINE = ["lr", "tokens_per_second", "memory_mib", "grad_norm"];
-const EVENT_LETTERS = 400;
-// Events that hold only fingerprints.
-const WORDLESS = new Set(["data", "inputs"]);
 // How the curves of the run and of the one it is compared with look.
 const LINES = [["first", "━"], ["second", "╍"]];
-// Fields of events that are long, or are said elsewhere on the page.
-const UNSAID = new Set(["time", "event", "options", "versions", "argv", "command", "environment", "traceback",
-  "process_started", "cwd"]);
+// Events in a colour of their own.
+const EVENT_COLOURS = { trouble: "bad", evaluation: "first", saved: "good", give_up: "bad" };
 const stepOf = (step) => say("step", { step: number(step) });
 const FACTS = {
   best: (run) => (run.best.figures ? `${flat(run.best.figures)} (${stepOf(run.best.step)})` : ""),
@@ -155,27 +151,18 @@ class Events {
 
   show(events) {
     write(this.title, say("events"));
-    const name = (event) => sayOr(`event_${isOfMonitor(event) ? "monitor_" : ""}${event.event}`, String(event.event));
-    const rows = events.map((event) => [moment(event.time), name(event), told(event)]).reverse();
+    const rows = events.map((event) => [moment(event.time), event.said[language()], colourOf(event)]).reverse();
     if (JSON.stringify(rows) === this.shown) return; // what the reader marks or has scrolled to stays
     this.shown = JSON.stringify(rows);
-    const row = (texts) => ["time", "b", "span"].flatMap((tag, index) => [element(tag, { text: texts[index] }), " "]);
-    this.places.replaceChildren(...rows.map((texts) => element("li", {}, ...row(texts))));
+    this.places.replaceChildren(...rows.map(([time, said, colour]) => {
+      const text = element("span", { class: colour && `colour-${colour}`, text: said });
+      return element("li", {}, element("time", { text: time }), " ", text);
+    }));
   }
 }
 
-/** Whether a monitor wrote a record, not the run; such a record says everything in its message. */
-function isOfMonitor(event) {
-  return event.monitor !== undefined;
-}
-
-function told(event) {
-  if (isOfMonitor(event)) return flat(event.message);
-  if (WORDLESS.has(event.event)) return "";
-  const parts = Object.entries(event).filter(([name, value]) => !UNSAID.has(name) && value !== null && value !== "");
-  const isText = (name) => name === "message" || name === "error";
-  const text = parts.map(([name, value]) => (isText(name) ? flat(value) : `${name} ${flat(value)}`)).join(", ");
-  return text.length > EVENT_LETTERS ? `${text.slice(0, EVENT_LETTERS)}…` : text;
+function colourOf(event) {
+  return event.event === "end" && event.status === "failed" ? "bad" : (EVENT_COLOURS[event.event] ?? "");
 }
 
 function termCurves(shown) {
