@@ -8,8 +8,12 @@ Nothing heavy is imported until a command runs, so that ``--help`` answers at on
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import difflib
+import io
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bistill import __version__, console
-from bistill.app import flags
+from bistill.app import flags, help
 from bistill.app.config import (
     BenchOptions,
     CandidatesOptions,
@@ -87,7 +91,9 @@ def main() -> None:
         elif arguments[0] in ("-V", "--version"):
             print(f"bistill {__version__}")
         else:
-            print(f"bistill: unknown command {arguments[0]!r}\n\n{overview()}", file=sys.stderr)
+            near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            print(f"bistill: unknown command {arguments[0]!r}{hint}\n\n{overview()}", file=sys.stderr)
             sys.exit(EXIT_USER_ERROR)
 
 
@@ -96,7 +102,13 @@ def overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
-        ["usage: bistill COMMAND [OPTIONS]", "", *lines, "", "bistill COMMAND --help lists the options of a command."]
+        [
+            "usage: bistill COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "bistill COMMAND --help shows the common options of a command, --help-all every one.",
+        ]
     )
 
 
@@ -163,23 +175,46 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
     """Options object of a command line; ``--config FILE.yaml`` gives defaults to the pipeline's flags.
 
     Raises:
-        OptionError: the YAML file cannot be read, or a value is out of its range.
-        SystemExit: what the command-line parser says itself: help (0), unknown or missing flags (2).
+        OptionError: a flag is unknown, the YAML file cannot be read, or a value is out of its range.
+        SystemExit: help (0), or what the command-line parser says itself: missing flags, values of another kind (2).
     """
+    kind = COMMANDS[name].options
+    if asked := help.wanted(arguments):
+        width = shutil.get_terminal_size().columns
+        print(help.text(kind, program, width=width, everything=asked == "all"))
+        sys.exit(0)
+    # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
+    pairs = kind is PipelineOptions
+    help.refuse_unknown(kind, arguments, program, pairs=pairs)
+    settings: dict[str, Any] = {}
+    if pairs:
+        settings["default"], arguments = _pipeline_default(list(arguments))
+    return _parsed(kind, arguments, program, pairs=pairs, **settings)
+
+
+def _parsed(kind: type, arguments: Sequence[str], program: str, *, pairs: bool, **settings: Any) -> Any:
+    """What the command-line parser makes of the arguments; errors of our own pass it unchanged, where it would put the
+    names of classes in front of them."""
     import tyro
 
-    command = COMMANDS[name]
-    # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
-    settings: dict[str, Any] = {"config": () if command.options is PipelineOptions else (tyro.conf.FlagCreatePairsOff,)}
-    if command.options is PipelineOptions:
-        settings["default"], arguments = _pipeline_default(list(arguments))
-    return tyro.cli(
-        command.options,
-        args=arguments,
-        prog=program,
-        use_underscores=True,
-        **settings,
-    )
+    said = io.StringIO()
+    config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=arguments, prog=program, use_underscores=True, config=config, **settings)
+    except SystemExit as end:
+        if (own := _own(end)) is not None:
+            raise own from None
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
+
+
+def _own(error: BaseException) -> BistillError | None:
+    """The error of ours while whose handling another one was raised."""
+    cause = error.__context__
+    while cause is not None and not isinstance(cause, BistillError):
+        cause = cause.__context__
+    return cause
 
 
 def set_up_process() -> None:

@@ -1,12 +1,13 @@
-"""What an option is: text, range and check of one annotated field; and options read from a mapping such as YAML."""
+"""What an option is: text, range, check and place in the help of one annotated field; options read from a mapping."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from typing_extensions import Doc
 
@@ -14,6 +15,22 @@ from bistill.errors import OptionError
 from bistill.settings import Settings, Within, check_range, checked, range_of
 
 T = TypeVar("T")
+# Headings of the help, in this order.
+GROUPS: Final = (
+    "data",
+    "models",
+    "candidates",
+    "losses",
+    "training",
+    "checkpoints",
+    "evaluation",
+    "search",
+    "scores",
+    "runs",
+    "recovery",
+    "notices and page",
+    "machine",
+)
 
 
 class Option(Doc):
@@ -25,6 +42,8 @@ class Option(Doc):
             flag; None: it becomes none.
         within: the range of an option that becomes none.
         alters_result: an interrupted run goes on only with the same value.
+        group: heading of the help, one of ``GROUPS``; None: that of the class.
+        common: whether ``--help`` shows it, or ``--help-all`` alone; None: as the class says.
     """
 
     def __init__(
@@ -34,16 +53,34 @@ class Option(Doc):
         of: tuple[type[Settings], str] | None = None,
         within: Within | None = None,
         alters_result: bool = True,
+        group: str | None = None,
+        common: bool | None = None,
     ) -> None:
         assert of is None or within is None, f"two ranges: {text}"
-        self.of, self.alters_result = of, alters_result
+        self.text, self.of, self.alters_result = text, of, alters_result
+        self.group, self.common = group, common
         self.within = within or (range_of(*of) if of else Within())
         super().__init__(f"{text} ({self.within})" if str(self.within) else text)
+
+    # Two notes of one text are two notes: typing keeps one `Annotated` for all that are equal.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Base of all option classes: checks every field's range when it is made."""
+    """Base of all option classes: checks every field's range when it is made.
+
+    ``class DataOptions(Options, group="data", common=True)``: under which heading of the help the fields that it adds
+    stand, and whether ``--help`` shows them.
+    """
+
+    # Of options that hold others: by the name of a section what follows from other options and is not given there.
+    decided: ClassVar[Mapping[str, Collection[str]]] = {}
+    shown_at: ClassVar[tuple[str, bool]] = ("", False)
+
+    def __init_subclass__(cls, group: str = "", common: bool = False) -> None:
+        cls.shown_at = (group, common)
 
     def __post_init__(self) -> None:
         for name, note in notes(type(self)).items():
@@ -55,6 +92,15 @@ def notes(kind: type[Options]) -> dict[str, Option]:
     hints = get_type_hints(kind, include_extras=True)
     found = ((name, note) for name, hint in hints.items() for note in getattr(hint, "__metadata__", ()))
     return {name: note for name, note in found if isinstance(note, Option)}
+
+
+def place_of(kind: type[Options], name: str, note: Option) -> tuple[str, bool]:
+    """Heading of the help under which a field stands, and whether it is common: as its note says, else the class that
+    holds it."""
+    bases = (base for base in kind.__mro__ if issubclass(base, Options))
+    owner = next(base for base in bases if name in inspect.get_annotations(base))
+    group, common = owner.shown_at
+    return note.group or group, common if note.common is None else note.common
 
 
 def altering(options: Options) -> dict[str, Any]:

@@ -28,12 +28,7 @@ from bistill.models.files import folder as model_folder
 from bistill.models.files import loading
 from bistill.training.run.folder import has_checkpoints
 
-# Options of the sections that follow from others, and what to give instead.
-DECIDED = {
-    "teacher": ("data_version", "data_root"),
-    "distillation": ("data_version", "data_root", "teacher_path"),
-    "evaluation": ("model_path",),
-}
+# What to give instead of an option that follows from others.
 DECIDED_BY = {
     "data_version": "give --data_version to the pipeline",
     "data_root": "give --data_root to the pipeline",
@@ -123,7 +118,7 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
         OptionError: a section gives an option that the joining decides.
     """
     default = PipelineOptions()
-    for section, names in DECIDED.items():
+    for section, names in options.decided.items():
         for name in names:
             given = getattr(getattr(options, section), name)
             if given != getattr(getattr(default, section), name):

@@ -22,12 +22,12 @@ Work = Literal["teacher", "scoring", "distillation", "encoding"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(LoraOptions, StudentOptions, DataOptions):
+class BenchOptions(LoraOptions, StudentOptions, DataOptions, group="machine", common=True):
     """Measure training, scoring and encoding on this machine with your data and models, and what limits each."""
 
-    teacher_path: Annotated[str, Option("Folder or hub name of the teacher, or of the model it starts from.")] = (
-        DEFAULT_TEACHER
-    )
+    teacher_path: Annotated[
+        str, Option("Folder or hub name of the teacher, or of the model it starts from.", group="models")
+    ] = DEFAULT_TEACHER
     output_dir: Annotated[str, Option("Folder of the JSON.")] = "bench_results"
     work: Annotated[tuple[Work, ...], Option("What is measured.")] = ("teacher", "scoring", "distillation", "encoding")
     batch_size: UpdateSize = 16

@@ -27,7 +27,7 @@ ScoresScale = Literal["logit", "probability"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions(ModelOptions):
+class ScoringOptions(ModelOptions, group="models"):
     """Whose scores are learned: one teacher, or several averaged."""
 
     more_teachers: Annotated[
@@ -50,12 +50,18 @@ class ScoringOptions(ModelOptions):
         ),
     ] = None
     score_batch_size: Annotated[
-        int, Option("Pairs that a teacher reads at once.", of=(TeacherReading, "batch_size"), alters_result=False)
+        int,
+        Option(
+            "Pairs that a teacher reads at once.",
+            of=(TeacherReading, "batch_size"),
+            alters_result=False,
+            group="machine",
+        ),
     ] = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class LexicalOptions(Options):
+class LexicalOptions(Options, group="candidates"):
     """What BM25 counts as a word."""
 
     lexical_tokens: Annotated[
@@ -68,7 +74,7 @@ class LexicalOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListOptions(LexicalOptions):
+class ListOptions(LexicalOptions, group="candidates"):
     """Which documents a query is compared with."""
 
     K: ListSize = 16
@@ -84,7 +90,7 @@ class ListOptions(LexicalOptions):
         tuple[str, ...],
         Option(
             "Where negatives come from: labelled, random, lexical, dense, cross_encoder; with a number for another "
-            "depth than --mining_depth (lexical:100)."
+            "depth than --mining_depth (lexical:100).",
         ),
     ] = ("labelled", "lexical", "random")
     mining_depth: Annotated[
@@ -126,7 +132,7 @@ class ListOptions(LexicalOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions):
+class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions, group="candidates", common=True):
     """Mine, score, filter and inspect the candidate lists of the training queries."""
 
     teacher_path: TeacherPath
@@ -142,7 +148,7 @@ class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoresOptions(Options):
+class ScoresOptions(Options, group="scores", common=True):
     """Show the cached teacher scores, export lists, import scores made elsewhere, rebuild a damaged cache."""
 
     action: Annotated[Positional[ScoresAction], Option("What to do.")] = "show"

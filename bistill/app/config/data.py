@@ -14,7 +14,7 @@ from bistill.settings import Within
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareOptions(Options):
+class PrepareOptions(Options, group="data", common=True):
     """Turn labelled data of any accepted form into train.csv, valid.csv and test.csv."""
 
     source: Annotated[Positional[str], Option("File, folder, Hugging Face data set id, or python-docs.")]

@@ -11,33 +11,45 @@ from bistill.evaluation.settings import Asking, Beside
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions(ModelOptions):
+class EvaluationOptions(ModelOptions, group="evaluation", common=True):
     """Evaluate a student on a test file, beside its untouched base model, its teacher and BM25."""
 
-    model_path: Annotated[str, Option("Folder or hub name of the student.")]
-    test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).")]
+    model_path: Annotated[str, Option("Folder or hub name of the student.", group="models")]
+    test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).", group="data")]
     output_dir: Annotated[str, Option("Folder of the JSON, the PNG and the report page.")] = "evaluation_results"
     batch_size: TextsAtOnce = 64
     base_model: Annotated[
-        str | None, Option("Untouched model to compare with; unset: the student's own record.", of=(Beside, "base"))
+        str | None,
+        Option(
+            "Untouched model to compare with; unset: the student's own record.", of=(Beside, "base"), group="models"
+        ),
     ] = None
     teacher_path: Annotated[
-        str | None, Option("Teacher to compare with; unset: the student's own record.", of=(Beside, "teacher"))
+        str | None,
+        Option("Teacher to compare with; unset: the student's own record.", of=(Beside, "teacher"), group="models"),
     ] = None
     compare_with: Annotated[
         str | None,
-        Option("Folder or hub name of a second student, measured on the same queries.", of=(Beside, "compared")),
+        Option(
+            "Folder or hub name of a second student, measured on the same queries.",
+            of=(Beside, "compared"),
+            group="models",
+        ),
     ] = None
     bm25: Annotated[bool, Option("Rank by BM25 beside the models; --no_bm25: do not.")] = True
-    corpus_data: Annotated[str | None, Option("File with a document column: more documents to rank among.")] = None
+    corpus_data: Annotated[
+        str | None, Option("File with a document column: more documents to rank among.", group="data")
+    ] = None
     forgetting_data: Annotated[
-        tuple[str, ...], Option("Test files of data the student was not trained on: what did it lose there?")
+        tuple[str, ...],
+        Option("Test files of data the student was not trained on: what did it lose there?", group="data"),
     ] = ()
     rerank_depth: Annotated[
         int, Option("Documents of each query that the teacher re-ranks; 0: no teacher.", of=(Beside, "rerank_depth"))
     ] = 20
     max_samples: Annotated[
-        int | None, Option("Use at most this many test queries, chosen by --seed.", of=(Asking, "max_queries"))
+        int | None,
+        Option("Use at most this many test queries, chosen by --seed.", of=(Asking, "max_queries"), group="data"),
     ] = None
     on_bad_rows: OnBadRows = "stop"
     precision: Arithmetic = "auto"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from bistill.app.config.evaluation import EvaluationOptions
 from bistill.app.config.shared import DataRoot, DataVersion
@@ -12,8 +12,14 @@ from bistill.app.options import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)
-class PipelineOptions(Options):
+class PipelineOptions(Options, group="data", common=True):
     """Teacher, distillation and evaluation on one data version; stages whose inputs are unchanged are skipped."""
+
+    decided: ClassVar = {
+        "teacher": ("data_version", "data_root"),
+        "distillation": ("data_version", "data_root", "teacher_path"),
+        "evaluation": ("model_path",),
+    }
 
     config: Annotated[str | None, Option("YAML file with any of these options; flags override it.")] = None
     data_version: DataVersion = "supervised_only"

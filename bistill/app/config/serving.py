@@ -13,20 +13,20 @@ from bistill.settings import Within
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(ModelOptions):
+class SearchOptions(ModelOptions, group="search", common=True):
     """Answer queries with a student over the documents of a file."""
 
-    model_path: Annotated[str, Option("Folder or hub name of the student.")]
+    model_path: Annotated[str, Option("Folder or hub name of the student.", group="models")]
     documents: Annotated[str, Option("Labelled rows, or any CSV, JSONL or Parquet file with a document column.")]
     query: Annotated[tuple[str, ...], Option("One or more queries.")]
     top_k: Annotated[int, Option("Documents shown for each query.", within=Within(1))] = 3
-    compare_with: Annotated[str | None, Option("A second model whose answers stand beside.")] = None
+    compare_with: Annotated[str | None, Option("A second model whose answers stand beside.", group="models")] = None
     batch_size: TextsAtOnce = 64
     precision: Arithmetic = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodeOptions(ModelOptions):
+class EncodeOptions(ModelOptions, group="search", common=True):
     """Encode the documents or queries of a file into unit vectors on the disk; broken off, the same command goes on.
 
     The folder then holds vectors.npy (float32; row i is text i), documents.arrow or queries.arrow (column text; each
@@ -35,7 +35,7 @@ class EncodeOptions(ModelOptions):
     --overwrite replaces them.
     """
 
-    model_path: Annotated[str, Option("Folder or hub name of the student.")]
+    model_path: Annotated[str, Option("Folder or hub name of the student.", group="models")]
     documents: Annotated[
         str,
         Option(
@@ -47,7 +47,8 @@ class EncodeOptions(ModelOptions):
         "document"
     )
     max_len: Annotated[
-        int | None, Option("Tokens of a text; unset: the model's own limit.", of=(EncoderStart, "max_len"))
+        int | None,
+        Option("Tokens of a text; unset: the model's own limit.", of=(EncoderStart, "max_len"), group="models"),
     ] = None
     query_prompt: QueryPrompt = None
     document_prompt: DocumentPrompt = None

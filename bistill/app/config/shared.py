@@ -15,28 +15,55 @@ from bistill.training.settings import Loop
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
 DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
 
-OnBadRows = Annotated[BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.")]
+OnBadRows = Annotated[
+    BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.", group="data")
+]
 Arithmetic = Annotated[
-    Precision, Option("Arithmetic; auto: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.")
+    Precision,
+    Option(
+        "Arithmetic; auto: bf16 on CUDA and on CPUs that are clearly faster in it, else fp32.",
+        group="machine",
+        common=True,
+    ),
 ]
-Seed = Annotated[int, Option("Every random choice is a function of it.", of=(Loop, "seed"))]
-DataRoot = Annotated[str, Option("Folder that holds the data versions.")]
-DataVersion = Annotated[str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.")]
-TextsAtOnce = Annotated[int, Option("Texts encoded at once.", of=(Inference, "batch_size"))]
-UpdateSize = Annotated[int, Option("Samples of one update.", of=(Loop, "batch_size"))]
-QueryPrompt = Annotated[str | None, Option("Text before each query; unset: the model's own, else its family's.")]
-DocumentPrompt = Annotated[str | None, Option("Text before each document; unset: the model's own, else its family's.")]
+Seed = Annotated[int, Option("Every random choice is a function of it.", of=(Loop, "seed"), common=True)]
+DataRoot = Annotated[str, Option("Folder that holds the data versions.", group="data")]
+DataVersion = Annotated[
+    str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.", group="data", common=True)
+]
+TextsAtOnce = Annotated[int, Option("Texts encoded at once.", of=(Inference, "batch_size"), group="machine")]
+UpdateSize = Annotated[int, Option("Samples of one update.", of=(Loop, "batch_size"), group="training", common=True)]
+QueryPrompt = Annotated[
+    str | None, Option("Text before each query; unset: the model's own, else its family's.", group="models")
+]
+DocumentPrompt = Annotated[
+    str | None, Option("Text before each document; unset: the model's own, else its family's.", group="models")
+]
 PoolingName = Annotated[
-    Pooling | None, Option("How token vectors become one; unset: the model's own, else its family's, else mean.")
+    Pooling | None,
+    Option("How token vectors become one; unset: the model's own, else its family's, else mean.", group="models"),
 ]
-ListSize = Annotated[int, Option("Candidate documents of each query, the positive among them.", of=(Lists, "size"))]
+ListSize = Annotated[
+    int,
+    Option(
+        "Candidate documents of each query, the positive among them.",
+        of=(Lists, "size"),
+        group="candidates",
+        common=True,
+    ),
+]
 TeacherPath = Annotated[
-    str, Option("Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.")
+    str,
+    Option(
+        "Folder or hub name of the teacher, or scores:NAME for imported scores; LoRA settings are read there.",
+        group="models",
+        common=True,
+    ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(Options):
+class ModelOptions(Options, group="models"):
     """What holds for every model that a command loads."""
 
     trust_remote_code: Annotated[
@@ -49,18 +76,18 @@ class ModelOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(Options):
+class DataOptions(Options, group="data"):
     data_version: DataVersion = "supervised_only"
     data_root: DataRoot = "preprocessed"
     on_bad_rows: OnBadRows = "stop"
     max_samples: Annotated[
         int | None,
-        Option("Use at most this many training queries, chosen by --seed.", of=(Asking, "max_queries")),
+        Option("Use at most this many training queries, chosen by --seed.", of=(Asking, "max_queries"), common=True),
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraOptions(Options):
+class LoraOptions(Options, group="models", common=True):
     use_lora: Annotated[
         bool, Option("Train low-rank adapters instead of all weights; saved merged, adapter beside.")
     ] = False
@@ -70,12 +97,12 @@ class LoraOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudentOptions(ModelOptions):
+class StudentOptions(ModelOptions, group="models"):
     """The Bi-Encoder that learns, and how it reads texts."""
 
-    student_name: Annotated[str, Option("Hub name or folder to start from.", of=(EncoderStart, "name"))] = (
-        DEFAULT_STUDENT
-    )
+    student_name: Annotated[
+        str, Option("Hub name or folder to start from.", of=(EncoderStart, "name"), common=True)
+    ] = DEFAULT_STUDENT
     student_layers: Annotated[
         int | None,
         Option(
@@ -85,7 +112,7 @@ class StudentOptions(ModelOptions):
         ),
     ] = None
     max_len: Annotated[
-        int, Option("Tokens of a query or a document; longer texts are cut.", of=(EncoderStart, "max_len"))
+        int, Option("Tokens of a query or a document; longer texts are cut.", of=(EncoderStart, "max_len"), common=True)
     ] = 256
     query_prompt: QueryPrompt = None
     document_prompt: DocumentPrompt = None

@@ -26,16 +26,17 @@ from bistill.training.teacher.settings import TeacherTraining
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(Options):
+class TrainingOptions(Options, group="training"):
     """What the training engine needs to know; the same for teacher and student."""
 
-    epochs: Annotated[int, Option("Passes over the training queries.", of=(Loop, "epochs"))] = 3
+    epochs: Annotated[int, Option("Passes over the training queries.", of=(Loop, "epochs"), common=True)] = 3
     batch_size: UpdateSize = 16
     lr: Annotated[
         float | None,
         Option(
-            "Peak learning rate; unset: 2e-5, with LoRA 2e-4, for students of at most 384 dimensions 1e-4 and 1e-3.",
+            "Peak; unset: 2e-5, with LoRA 2e-4; students of at most 384 dimensions 1e-4 and 1e-3.",
             of=(Loop, "lr"),
+            common=True,
         ),
     ] = None
     warmup_ratio: Annotated[
@@ -62,6 +63,7 @@ class TrainingOptions(Options):
             "Times that a run goes back to its last checkpoint when the loss leaps; from the second time on with half "
             "the learning rate.",
             of=(Checkpointing, "rollbacks"),
+            group="checkpoints",
         ),
     ] = 2
     precision: Arithmetic = "auto"
@@ -71,6 +73,7 @@ class TrainingOptions(Options):
         Option(
             "Write a checkpoint every so many updates; 0: not by updates.",
             of=(Checkpointing, "steps"),
+            group="checkpoints",
             alters_result=False,
         ),
     ] = 500
@@ -79,13 +82,22 @@ class TrainingOptions(Options):
         Option(
             "Write a checkpoint after so many minutes; 0: not by time.",
             of=(Checkpointing, "minutes"),
+            group="checkpoints",
             alters_result=False,
         ),
     ] = 10.0
-    keep: Annotated[int, Option("Checkpoints kept, the newest.", of=(Checkpointing, "keep"), alters_result=False)] = 2
+    keep: Annotated[
+        int,
+        Option("Checkpoints kept, the newest.", of=(Checkpointing, "keep"), alters_result=False, group="checkpoints"),
+    ] = 2
     restart: Annotated[
         bool,
-        Option("Begin anew where an interrupted run could go on; its checkpoints are deleted.", alters_result=False),
+        Option(
+            "Begin anew where an interrupted run could go on; its checkpoints are deleted.",
+            alters_result=False,
+            group="checkpoints",
+            common=True,
+        ),
     ] = False
     overwrite: Annotated[
         bool,
@@ -93,6 +105,8 @@ class TrainingOptions(Options):
             "Replace a finished model of other options, data or models in --output_dir, once the new one is whole; "
             "with --restart one of the same, too.",
             alters_result=False,
+            group="checkpoints",
+            common=True,
         ),
     ] = False
     resume_lr_factor: Annotated[
@@ -101,6 +115,7 @@ class TrainingOptions(Options):
             "A run that goes on from a checkpoint learns at this multiple of its learning rate at most, such as 0.5 "
             "after its numbers were none.",
             of=(Checkpointing, "lr_factor"),
+            group="checkpoints",
             alters_result=False,
         ),
     ] = 1.0
@@ -110,6 +125,7 @@ class TrainingOptions(Options):
             "Tokens whose activations are held at once; halved when memory runs out, and step by step as many again "
             "while it suffices. 0: from this machine's memory.",
             of=(Loop, "micro_batch_tokens"),
+            group="machine",
             alters_result=False,
         ),
     ] = 0
@@ -122,7 +138,9 @@ class TrainingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, LexicalOptions, DataOptions):
+class TeacherOptions(
+    TrainingOptions, LoraOptions, ModelOptions, LexicalOptions, DataOptions, group="models", common=True
+):
     """Train a Cross-Encoder teacher on labelled pairs (stage 1)."""
 
     output_dir: Annotated[str, Option("Folder of the trained teacher.", alters_result=False)] = "models/teacher"
@@ -134,31 +152,44 @@ class TeacherOptions(TrainingOptions, LoraOptions, ModelOptions, LexicalOptions,
     ] = 256
     head_lr_factor: Annotated[
         float,
-        Option("A head that starts at random learns at this multiple of --lr.", of=(TeacherTraining, "head_lr_factor")),
+        Option(
+            "A head that starts at random learns at this multiple of --lr.",
+            of=(TeacherTraining, "head_lr_factor"),
+            group="training",
+            common=False,
+        ),
     ] = 10.0
     negatives_per_positive: Annotated[
         int,
         Option(
             "Negatives of each positive and epoch: labelled ones first, then random documents.",
             of=(TeacherTraining, "negatives_per_positive"),
+            group="candidates",
         ),
     ] = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOptions, ScoringOptions, DataOptions):
+class DistillationOptions(
+    TrainingOptions, LoraOptions, StudentOptions, ListOptions, ScoringOptions, DataOptions, group="losses"
+):
     """Distil the teacher into a Bi-Encoder student (stage 2)."""
 
     teacher_path: TeacherPath
-    output_dir: Annotated[str, Option("Folder of the distilled student.", alters_result=False)]
+    output_dir: Annotated[
+        str, Option("Folder of the distilled student.", alters_result=False, group="models", common=True)
+    ]
     choice: Annotated[
         Choice,
         Option(
             "Which of the scored negatives make the list behind the labelled ones: others by chance, or one of each "
-            "quantile of their scores."
+            "quantile of their scores.",
+            group="candidates",
         ),
     ] = "stratified"
-    redraw: Annotated[Redraw, Option("Make lists anew each epoch from the scored candidates, or never.")] = "each_epoch"
+    redraw: Annotated[
+        Redraw, Option("Make lists anew each epoch from the scored candidates, or never.", group="candidates")
+    ] = "each_epoch"
     score: Annotated[
         Score,
         Option(
@@ -166,18 +197,21 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "sigmoid(a * cosine + b) with a and b learned, too."
         ),
     ] = "linear"
-    tau: Annotated[float, Option("Temperature of the listwise KL term.", within=Within(1e-4))] = 0.05
+    tau: Annotated[float, Option("Temperature of the listwise KL term.", within=Within(1e-4), common=True)] = 0.05
     listwise_weight: Annotated[
         float,
         Option("Weight of the listwise KL term; 0: the teacher's scores only choose the lists.", within=Within(0)),
     ] = 1.0
-    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", within=Within(0))] = 0.0
-    negative_penalty_weight: Annotated[float, Option("Weight of the penalty on high negatives.", within=Within(0))] = (
-        0.0
-    )
+    contrastive_weight: Annotated[float, Option("Weight of the margin hinge.", within=Within(0), common=True)] = 0.0
+    negative_penalty_weight: Annotated[
+        float, Option("Weight of the penalty on high negatives.", within=Within(0), common=True)
+    ] = 0.0
     info_nce_weight: Annotated[
         float,
-        Option("Weight of the cross-entropy of the positive against the negatives of its list.", within=Within(0)),
+        Option(
+            "Weight of the cross-entropy of the positive against the negatives of its list.",
+            within=Within(0),
+        ),
     ] = 1.0
     info_nce_tau: Annotated[
         float, Option("Temperature of that cross-entropy, in units of cosine.", within=Within(1e-4))
@@ -202,13 +236,15 @@ class DistillationOptions(TrainingOptions, LoraOptions, StudentOptions, ListOpti
             "Shares of what the training changed that are tried at its end beside all of it; the smallest that ranks "
             "the validation queries as well is kept. Given without a number: all of it is.",
             of=(Merging, "shares"),
+            group="training",
         ),
     ] = (0.8, 0.6, 0.4, 0.2)
     weak_student: Annotated[
         WeakStudent,
         Option(
             "What is written where the trained student ranks the validation queries no better than its untouched "
-            "start: that start, or what was trained."
+            "start: that start, or what was trained.",
+            group="training",
         ),
     ] = "start"
     weak_teacher: Annotated[
