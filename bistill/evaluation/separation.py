@@ -97,9 +97,11 @@ def query_margins(asked: Questions, positives: Reals, negatives: Reals, pairs: P
 
 def _figures(asked: Questions, positives: Doubles, negatives: dict[str, tuple[Doubles, Pairs]]) -> dict[str, Any]:
     """Figures of one scale in 0..1."""
+    found = {kind: margins.separation(positives, values) for kind, (values, _) in negatives.items()}
     figures: dict[str, Any] = {
         kind: {
-            **asdict(margins.separation(positives, values)),
+            **asdict(found[kind]),
+            "uniformity": found[kind].variance,
             "query_margins": _spread(query_margins(asked, positives, values, pairs)),
         }
         for kind, (values, pairs) in negatives.items()

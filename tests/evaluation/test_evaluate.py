@@ -123,6 +123,7 @@ def test_separation_equals_brute_force(options: dict, tiny_encoder: Path, test_f
         assert found["std_negative"] == pytest.approx(low.std(), abs=1e-6)
         assert found["margin"] == pytest.approx(high.mean() - low.mean(), abs=1e-6)
         assert found["variance"] == pytest.approx(np.concatenate([high, low]).var(), abs=1e-6)
+        assert found["uniformity"] == found["variance"]
         labels = [1] * len(high) + [0] * len(low)
         assert found["auc"] == pytest.approx(roc_auc_score(labels, np.concatenate([high, low])), abs=1e-3)
         margins = [a.mean() - b.mean() for a, b in zip(positives, others, strict=True) if len(b)]

@@ -49,6 +49,7 @@ def test_calibrated_figures_equal_brute_force(everything: Evaluated) -> None:
         assert found[kind]["mean_negative"] == pytest.approx(low.mean(), abs=1e-5)
         assert found[kind]["margin"] == pytest.approx(high.mean() - low.mean(), abs=1e-5)
         assert found[kind]["variance"] == pytest.approx(np.concatenate([high, low]).var(), abs=1e-5)
+        assert found[kind]["uniformity"] == found[kind]["variance"] > 0
         # a rising line changes no order
         assert found[kind]["auc"] == pytest.approx(everything.result["separation"]["student"][kind]["auc"], abs=1e-9)
         margins = [

@@ -26,7 +26,7 @@ class Separation:
         mean_negative: mean score of the irrelevant pairs.
         std_negative: their standard deviation (population).
         margin: ``mean_positive - mean_negative``.
-        variance: variance (population) of all scores together, which the contract calls uniformity.
+        variance: variance (population) of all scores together: what reports call uniformity.
         auc: chance that a relevant pair scores above an irrelevant one, equal scores counting half.
     """
 

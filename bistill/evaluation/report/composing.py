@@ -27,6 +27,8 @@ SEPARATION_TITLES: Final = {
     "margin, labelled": ("labelled_negatives", "margin"),
     "margin, random": ("random_negatives", "margin"),
     "ceiling of margin, random": ("random_negatives", "ceiling"),
+    "uniformity, labelled": ("labelled_negatives", "uniformity"),
+    "uniformity, random": ("random_negatives", "uniformity"),
     "AUC, labelled": ("labelled_negatives", "auc"),
     "AUC, random": ("random_negatives", "auc"),
 }

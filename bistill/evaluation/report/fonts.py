@@ -49,6 +49,7 @@ def korean_part(text: str) -> str | None:
     chosen.subset(font)
     written = io.BytesIO()
     subset.save_font(font, written, options)
+    font.close()
     return base64.b64encode(written.getvalue()).decode("ascii")
 
 

@@ -100,6 +100,8 @@ def test_the_figures_of_the_report_are_on_the_page(everything: Evaluated, text: 
         for value in result["ranking"][role].values():
             assert f"{value:.4f}" in shown
     for kind in ("labelled_negatives", "random_negatives"):
+        for found in (*(result["separation"][role] for role in ("base", "student")), result["calibrated"]["student"]):
+            assert f"{found[kind]['uniformity']:.4f}" in shown
         assert f"{result['calibrated']['student']['reliability'][kind]['brier']:.4f}" in shown
         assert f"{result['shuffled_queries']['student'][kind]['auc']:.4f}" in shown
         assert f"{result['thresholds'][kind]['best_f1']['cosine']['threshold']:.4f}" in shown
