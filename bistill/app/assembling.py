@@ -123,7 +123,8 @@ def _miner(given: str, options: ListOptions, student: StudentOptions, precision:
         return dense
     if name == "cross_encoder":
         return CrossEncoderRanked(depth, options.cross_encoder_reads, lexical_miner, dense)
-    return MINERS[name](int(number) if colon else None)
+    kind = MINERS[name]
+    return kind(depth if kind.retrieval or colon else None)
 
 
 def lists(options: ListOptions) -> Lists:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 
 from bistill.app import assembling, flags
 from bistill.app.config import DistillationOptions
+from bistill.candidates.settings import MinerSettings
 from bistill.errors import OptionError
 
 
@@ -52,3 +56,18 @@ def test_miners_that_are_repeated_unknown_or_none_are_said() -> None:
     )
     assert said(miners=("bm25",)).startswith("--miners: unknown miner\n  found: 'bm25'")
     assert said(miners=()).startswith("--miners: at least one miner is needed")
+
+
+@dataclass(frozen=True)
+class Opening(MinerSettings):
+    """A miner that was added to the registry."""
+
+    name: ClassVar[str] = "opening"
+
+
+def test_a_miner_of_the_registry_takes_the_depth_of_all_or_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(assembling.MINERS, "opening", Opening)
+    for given, depth in (("opening", 30), ("opening:20", 20)):
+        options = DistillationOptions(teacher_path="t", output_dir="s", miners=("random", given), mining_depth=30)
+        found = assembling.candidates(options).miners
+        assert [miner.depth for miner in found] == [None, depth]  # random is no retrieval

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill.candidates.mining import registry
-from bistill.candidates.settings import CrossEncoderRanked, Dense, MinerSettings
+from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
 from bistill.data.store.version import Version
 from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, Loss, NegativePenalty, hinge, penalty
 from bistill.models.settings import EncoderStart
@@ -20,6 +20,8 @@ from bistill.training.student.settings import Candidates, StudentTraining, Taugh
 
 # Losses whose settings have names of their own; every other one is described by what it is.
 NAMED: Final = (ListwiseKL, ContrastiveHinge, NegativePenalty, InfoNCE)
+# Miners whose settings, but for the depth, have names of their own.
+FLAGGED: Final = (Labelled, Random, Lexical, Dense, CrossEncoderRanked)
 
 
 def given(
@@ -95,7 +97,7 @@ def _miner(miner: Any) -> str:
     """As the record names it under ``miners``; one that is not ours by what it is."""
     if not isinstance(miner, MinerSettings):
         return registry.recorded(miner)
-    if not type(miner).__module__.startswith("bistill."):
+    if type(miner) not in FLAGGED:
         return described(miner)
     return miner.name if miner.depth is None else f"{miner.name}:{miner.depth}"
 
