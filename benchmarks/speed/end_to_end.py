@@ -85,7 +85,16 @@ def distill_options(options: argparse.Namespace, folder: Path, output: str) -> l
     command += ["--data_root", options.data_root, "--data_version", data, "--max_samples", str(options.queries)]
     command += ["--max_len", str(length(options)), "--teacher_max_len", str(length(options)), "--K", str(options.K)]
     command += ["--epochs", str(options.epochs), "--batch_size", str(options.batch_size), "--lr", str(options.lr)]
-    command += ["--tau", str(options.tau), "--contrastive_weight", "0", "--negative_penalty_weight", "0"]
+    command += [
+        "--recipe",
+        "best",
+        "--tau",
+        str(options.tau),
+        "--contrastive_weight",
+        "0",
+        "--negative_penalty_weight",
+        "0",
+    ]
     command += ["--miners", "labelled", "random", "--choice", "random", "--in_batch", "never", "--info_nce_weight", "0"]
     command += ["--merge_with_start", "--weak_student", "trained"]
     command += ["--max_negative_ratio", "None", "--valid_samples", str(options.valid_samples), "--allow_weak_teacher"]

@@ -182,6 +182,7 @@ def student_training(options: DistillationOptions) -> StudentTraining:
         loop(options),
         validation(options),
         Merging(options.merge_with_start, options.weak_student),
+        options.recipe,
     )
 
 

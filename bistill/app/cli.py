@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bistill import __version__, console
-from bistill.app import flags, help
+from bistill.app import flags, help, recipes
 from bistill.app.config import (
     BenchOptions,
     CandidatesOptions,
@@ -186,10 +186,12 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
     # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
     pairs = kind is PipelineOptions
     help.refuse_unknown(kind, arguments, program, pairs=pairs)
-    settings: dict[str, Any] = {}
+    given = recipes.names_given(arguments)
     if pairs:
-        settings["default"], arguments = _pipeline_default(list(arguments))
-    return _parsed(kind, arguments, program, pairs=pairs, **settings)
+        default, in_file, arguments = _pipeline_default(list(arguments))
+        return recipes.of_pipeline(_parsed(kind, arguments, program, pairs=True, default=default), given | in_file)
+    options = _parsed(kind, arguments, program, pairs=False)
+    return recipes.applied(options, given) if isinstance(options, DistillationOptions) else options
 
 
 def _parsed(kind: type, arguments: Sequence[str], program: str, *, pairs: bool, **settings: Any) -> Any:
@@ -226,15 +228,18 @@ def set_up_process() -> None:
         warnings.filterwarnings("ignore", module=library, category=UserWarning)
 
 
-def _pipeline_default(arguments: list[str]) -> tuple[PipelineOptions, list[str]]:
-    """Defaults from ``--config FILE``, and the command line without it."""
+def _pipeline_default(arguments: list[str]) -> tuple[PipelineOptions, set[str], list[str]]:
+    """Defaults from ``--config FILE``, the names that it gives (``teacher.epochs``), the command line without it."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
     known, others = parser.parse_known_args(arguments)
     if known.config is None:
-        return PipelineOptions(), others
-    default = from_mapping(PipelineOptions(), _read_yaml(known.config), where=known.config)
-    return dataclasses.replace(default, config=known.config), others
+        return PipelineOptions(), set(), others
+    read = _read_yaml(known.config)
+    default = from_mapping(PipelineOptions(), read, where=known.config)
+    sections = {section: inside for section, inside in read.items() if isinstance(inside, dict)}
+    names = {f"{section}.{name}" for section, inside in sections.items() for name in inside}
+    return dataclasses.replace(default, config=known.config), names, others
 
 
 def _read_yaml(path: str) -> dict[str, Any]:

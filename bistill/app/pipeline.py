@@ -32,6 +32,7 @@ from bistill.training.run.folder import has_checkpoints
 DECIDED_BY = {
     "data_version": "give --data_version to the pipeline",
     "data_root": "give --data_root to the pipeline",
+    "recipe": "give --recipe to the pipeline",
     "teacher_path": "give --teacher.output_dir; for a teacher trained elsewhere use bistill distill",
     "model_path": "give --distillation.output_dir",
 }
@@ -121,7 +122,8 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
     for section, names in options.decided.items():
         for name in names:
             given = getattr(getattr(options, section), name)
-            if given != getattr(getattr(default, section), name):
+            own = getattr(options, name, None)
+            if given not in (getattr(getattr(default, section), name), own):
                 raise OptionError(
                     "the pipeline decides this option itself",
                     where=f"{section}.{name}",

@@ -27,6 +27,7 @@ from bistill.app.config.shared import (
     DataOptions,
     LoraOptions,
     ModelOptions,
+    Recipe,
     StudentOptions,
 )
 from bistill.app.config.training import DistillationOptions, TeacherOptions, TrainingOptions
@@ -47,6 +48,7 @@ __all__ = [
     "MonitorOptions",
     "PipelineOptions",
     "PrepareOptions",
+    "Recipe",
     "ScoresAction",
     "ScoresForm",
     "ScoresOptions",

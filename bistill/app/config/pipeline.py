@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from bistill.app.config.evaluation import EvaluationOptions
-from bistill.app.config.shared import DataRoot, DataVersion
+from bistill.app.config.shared import DataRoot, DataVersion, WhichRecipe
 from bistill.app.config.training import DistillationOptions, TeacherOptions
 from bistill.app.options import Option, Options
 
@@ -17,13 +17,14 @@ class PipelineOptions(Options, group="data", common=True):
 
     decided: ClassVar = {
         "teacher": ("data_version", "data_root"),
-        "distillation": ("data_version", "data_root", "teacher_path"),
+        "distillation": ("data_version", "data_root", "teacher_path", "recipe"),
         "evaluation": ("model_path",),
     }
 
     config: Annotated[str | None, Option("YAML file with any of these options; flags override it.")] = None
     data_version: DataVersion = "supervised_only"
     data_root: DataRoot = "preprocessed"
+    recipe: WhichRecipe = None
     searches: Annotated[tuple[str, ...], Option("Queries answered at the end, student beside untouched student.")] = ()
     force: Annotated[bool, Option("Run every stage, also the unchanged ones.")] = False
     teacher: Annotated[TeacherOptions, Option("Stage 1.")] = field(default_factory=TeacherOptions)

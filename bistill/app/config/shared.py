@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bistill.app.options import Option, Options
 from bistill.candidates.settings import Lists
@@ -15,6 +15,18 @@ from bistill.training.settings import Loop
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
 DEFAULT_STUDENT = "intfloat/multilingual-e5-large-instruct"
 
+Recipe = Literal["best", "contract"]
+
+WhichRecipe = Annotated[
+    Recipe | None,
+    Option(
+        "best: our defaults; contract: tau 0.2, weights 0.3 and 0.4. Unset: contract where one of these three is "
+        "given.",
+        alters_result=False,
+        group="losses",
+        common=True,
+    ),
+]
 OnBadRows = Annotated[
     BadRows, Option("Stop at the first bad row, or set bad rows aside in rejected.csv.", group="data")
 ]

@@ -16,6 +16,7 @@ from bistill.app.config.shared import (
     StudentOptions,
     TeacherPath,
     UpdateSize,
+    WhichRecipe,
 )
 from bistill.app.options import Option, Options
 from bistill.candidates.settings import Choice, Redraw
@@ -96,7 +97,6 @@ class TrainingOptions(Options, group="training"):
             "Begin anew where an interrupted run could go on; its checkpoints are deleted.",
             alters_result=False,
             group="checkpoints",
-            common=True,
         ),
     ] = False
     overwrite: Annotated[
@@ -179,6 +179,7 @@ class DistillationOptions(
     output_dir: Annotated[
         str, Option("Folder of the distilled student.", alters_result=False, group="models", common=True)
     ]
+    recipe: WhichRecipe = None
     choice: Annotated[
         Choice,
         Option(

@@ -25,6 +25,7 @@ ASIDE: Final = frozenset(
         "micro_batch_tokens",
         "trust_remote_code",
         "score_batch_size",
+        "recipe",
     }
 )
 

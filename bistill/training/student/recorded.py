@@ -64,6 +64,7 @@ def _values(
         "matryoshka": training.objective.matryoshka,
         "merge_with_start": training.merging.shares,
         "weak_student": training.merging.weak_student,
+        "recipe": training.recipe,
     }
 
 

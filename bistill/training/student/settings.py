@@ -74,6 +74,7 @@ class StudentTraining(Settings):
         loop: epochs, batch size, learning rate, seed.
         validation: when the best weights are chosen.
         merging: how far the best weights are brought back towards the start.
+        recipe: name under which the records hold this choice of values; decides nothing.
     """
 
     start: EncoderStart
@@ -83,6 +84,7 @@ class StudentTraining(Settings):
     loop: Loop = Loop()
     validation: Validation = Validation()
     merging: Merging = Merging()
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
