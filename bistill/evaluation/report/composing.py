@@ -12,7 +12,7 @@ from bistill.data.store import opening as store
 from bistill.evaluation import comparisons, separation
 from bistill.evaluation.measures import ranking
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report import examples
+from bistill.evaluation.report import examples, moved
 from bistill.evaluation.report.examples import Example
 from bistill.evaluation.scores import RANKING_DEPTH, Answers
 
@@ -71,6 +71,7 @@ def compose(
         "counts": _counts(asked),
         **_of_encoders(asked, answers),
         "thresholds": separation.cuts(asked, answers.student, seed),
+        "moved": moved.moved(asked, answers.student, answers.base, seed),
         "ranking": {
             "depth": min(RANKING_DEPTH, len(asked.corpus)),
             **{role: ranking.means(found) if found is not None else None for role, found in ranked.items()},

@@ -9,7 +9,7 @@ from bistill import console
 from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.measures.ranking import MEASURES
-from bistill.evaluation.report import verdict
+from bistill.evaluation.report import moved, verdict
 from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
 
 # Columns of the table that are there only where they were measured.
@@ -32,7 +32,7 @@ def print_summary(result: Mapping[str, Any]) -> None:
     title = f"{counts['queries']} queries, {counts['documents']} documents; scores are (cosine + 1) / 2"
     console.table(["", *roles], rows, title=title, bold=bold)
     _print_differences(result["comparisons"], measures(result))
-    for sentence in sentences(result):
+    for sentence in (*moved.sentences(result.get("moved")), *sentences(result)):
         print(sentence)
 
 
