@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from bistill.monitor import telling, words
+from bistill.monitor import failures, telling, words
 from bistill.monitor.curves import bars, curve, filled
 from bistill.monitor.layout import Section, cut
 from bistill.monitor.runs import RunView
@@ -42,7 +42,7 @@ VALUE_WIDTH: Final = 9
 
 
 def head(view: RunView, width: int) -> Section:
-    """Stage, state, progress and remaining time, what ended the run, and why no monitor acts on it any more."""
+    """Stage, state, progress and remaining time; what ended the run, what to do, and why no monitor acts any more."""
     status = view.status
     line = Text.assemble(
         (words.inert(status.stage or "run"), "bold"), "  ", (words.state(view), STATE_STYLES[view.state])
@@ -54,11 +54,18 @@ def head(view: RunView, width: int) -> Section:
     if view.reading < 1:
         line.append(f"  reading the journal, {view.reading:.0%}", "yellow")
     lines = [cut(line, width), _progress(view, width)]
-    if status.error:
-        lines.append(cut(Text.assemble((f"error: {words.first_line(status.error)}", "red")), width))
-    if view.care.given_up:
-        lines.append(cut(Text.assemble((f"given up: {words.first_line(view.care.given_up)}", "red")), width))
+    lines += [cut(Text(said, "red" if place < 1 else ""), width) for place, said in enumerate(_failure(view))]
     return Section(lines, len(lines))
+
+
+def _failure(view: RunView) -> list[str]:
+    """What went wrong and what to do, a line each."""
+    found = failures.failure(view)
+    if found is None:
+        return []
+    said = {"error": found.error, "given up": found.given_up, "do": found.todo}
+    lines = [f"{name}: {words.first_line(text)}" for name, text in said.items() if text]
+    return lines if found.error else [found.kind, *lines]
 
 
 def _progress(view: RunView, width: int) -> Text:

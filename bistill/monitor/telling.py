@@ -70,10 +70,15 @@ def event(record: Mapping[str, Any], language: Language = "en") -> str:
         return inert(name)
 
 
+def reason(said: str, language: Language) -> str:
+    """Why a monitor acted, in a language; one that is not known stays as it is."""
+    return REASONS.get(said, said) if language == "ko" else said
+
+
 def _act(name: str, record: Mapping[str, Any], language: Language) -> str:
     if language == "ko" and name in ACTS:
-        reason, state = str(record.get("reason", "")), str(record.get("state", ""))
-        told = {"reason": REASONS.get(reason, reason), "state": STATES.get(state, state), "pid": record.get("pid")}
+        why, state = str(record.get("reason", "")), str(record.get("state", ""))
+        told = {"reason": reason(why, language), "state": STATES.get(state, state), "pid": record.get("pid")}
         return f"모니터: {ACTS[name].format(**told)}"
     return f"monitor: {first_line(str(record.get('message', name)))}"
 

@@ -18,6 +18,7 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 Language = Literal["en", "ko"]
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
 
 
 class Words(NamedTuple):

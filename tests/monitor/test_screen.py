@@ -123,7 +123,7 @@ def test_a_journal_that_is_still_read_and_a_failed_run_say_so() -> None:
     ended = {"time": 1500.0, "event": "end", "status": "failed", "seconds": 9.0, "error": "row 3: empty\nfound: ''"}
     lines = drawn([view([*records(5), ended], RunState.FAILED, reading=0.456)], 100, 30)
     assert "failed" in lines[1] and lines[1].endswith("reading the journal, 46%")
-    assert lines[3] == "error: row 3: empty"
+    assert lines[3:5] == ["error: row 3: empty", "do: start the same command again"]
     assert "left" not in lines[2]
 
 
@@ -148,7 +148,8 @@ def test_acts_of_monitors_stand_among_the_events() -> None:
         {"time": None, "monitor": 7, "event": "of a later version"},
     ]
     lines = drawn([view(records(2), RunState.CRASHED, acts=acts)], 100, 40)
-    assert lines[3] == "given up: it �crashed"
+    assert lines[3].startswith("the process ended without writing why")
+    assert lines[4:6] == ["given up: it �crashed", "do: start the same command again"]
     start = next(number for number, line in enumerate(lines) if line.startswith("── events")) + 1
     assert [line[9:] for line in lines[start : start + 6]] == [
         "monitor: it crashed: it is given up",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bistill.monitor import words
+from bistill.monitor import failures, words
 from bistill.monitor.runs import RunView
 from bistill.monitor.status import StepPoint
 
@@ -78,12 +78,20 @@ def _snapshot(view: RunView, root: Path) -> Snapshot:
         "name": _relative(status.folder, root),
         "state": LACKS_MEMORY if words.lacks_memory(view) else view.state.value,
         "reading": view.reading,
+        "failure": _failure(view),
         "resident_mib": process.resident_mib,
         "gpu_mib": process.gpu_mib,
     }
     history = status.history
     events = tuple(map(_without_histograms, view.events))
     return Snapshot(summary, status.options, tuple(history.steps), tuple(history.evaluations), events)
+
+
+def _failure(view: RunView) -> dict[str, Any] | None:
+    """Why the run is not going on, by language."""
+    found = {language: failures.failure(view, language) for language in words.LANGUAGES}
+    said: dict[str, Any] = {language: failure._asdict() for language, failure in found.items() if failure}
+    return said or None
 
 
 def _without_histograms(record: dict[str, Any]) -> dict[str, Any]:

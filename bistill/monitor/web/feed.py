@@ -9,11 +9,10 @@ from typing import Any, Final, TypeVar
 from bistill.journal import finite
 from bistill.monitor import telling
 from bistill.monitor.web.board import Board, Snapshot, columns
-from bistill.monitor.words import Language
+from bistill.monitor.words import LANGUAGES
 
 T = TypeVar("T")
 
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
 NOTHING: Final = Snapshot({}, {}, (), (), ())
 
 

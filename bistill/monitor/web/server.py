@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable
 from http import HTTPStatus
 from pathlib import Path
@@ -25,12 +26,13 @@ from bistill.errors import OptionError
 from bistill.monitor.runs import RunView
 from bistill.monitor.web import assets
 from bistill.monitor.web.board import Board, columns, snapshots
-from bistill.monitor.web.feed import Feed, dumped
+from bistill.monitor.web.feed import Feed, dumped, event
 from bistill.monitor.web.guard import LOOPBACK, TOKEN, Guard, is_wildcard
 from bistill.monitor.web.keys import Keys
 
-# An idle stream says so now and then, so that a browser whose connection died is noticed.
-IDLE_SECONDS: Final = 15.0
+# So often a stream says that it is there: a page that hears nothing for longer knows that its connection is dead, also
+# where no network says so (a machine asleep, a stopped process, a tunnel that hangs).
+ALIVE_SECONDS = 4.0
 # Runs whose details one page may ask for: one, and another to compare it with.
 MOST_WATCHED: Final = 2
 CLOSING_SECONDS: Final = 5.0
@@ -59,7 +61,7 @@ class WebServer:
         self._board: Board = {}
         self.waiting: set[asyncio.Event] = set()
         self._closing = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._server = uvicorn.Server(_configuration(Guard(self._application(), self._keys, host)))
         self._thread = threading.Thread(target=self._run, name="monitor-page", daemon=True)
         self._thread.start()
@@ -102,13 +104,13 @@ class WebServer:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         await self._server.serve(sockets=[self._socket])
 
     def _wake(self) -> None:
-        if self._loop is not None:
+        if self.loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended in this moment
-                self._loop.call_soon_threadsafe(self._tell_pages)
+                self.loop.call_soon_threadsafe(self._tell_pages)
 
     def _tell_pages(self) -> None:
         for news in self.waiting:
@@ -148,17 +150,18 @@ class WebServer:
         return StreamingResponse(self._stream(Feed(watched)), media_type="text/event-stream")
 
     async def _stream(self, feed: Feed) -> AsyncIterator[str]:
-        news = asyncio.Event()
+        news, told = asyncio.Event(), float("-inf")
         self.waiting.add(news)
         try:
             while not self._closing:
                 news.clear()
                 for message in feed.messages(self._board):
                     yield message
-                try:
-                    await asyncio.wait_for(news.wait(), IDLE_SECONDS)
-                except TimeoutError:
-                    yield ": nothing new\n\n"
+                if time.monotonic() - told >= ALIVE_SECONDS:
+                    yield event("alive", ALIVE_SECONDS)
+                    told = time.monotonic()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), ALIVE_SECONDS)
         finally:
             self.waiting.discard(news)
 

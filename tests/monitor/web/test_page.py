@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bistill.monitor.runs import Runs
+from bistill.monitor.web import server as serving
 from bistill.monitor.web.server import WebServer
 from tests.monitor.records import evaluation, start, step, write
 from tests.monitor.web.browser import PROGRAM, Browser, running
@@ -292,8 +293,40 @@ def test_a_monitor_that_ends_is_missed(browser: Browser, tmp_path: Path) -> None
     browser.speak("en-US")
     opened(browser, monitor)
     monitor.close()
-    browser.wait_for("document.querySelector('#connection').textContent.startsWith('connection lost')")
+    browser.wait_for("document.querySelector('#connection').textContent.startsWith('Connection lost')")
     port = urlsplit(monitor.server.address).port
     assert port is not None
     with WebServer(tmp_path, "127.0.0.1", port):  # another monitor, which did not let this browser in
         browser.wait_for("document.querySelector('#connection').textContent.startsWith('The monitor has ended')")
+
+
+def test_a_connection_that_died_in_silence_is_missed(
+    browser: Browser, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a tunnel hangs or the monitor's process is stopped: no end of the connection reaches the browser."""
+    monkeypatch.setattr(serving, "ALIVE_SECONDS", 0.3)
+    browser.speak("en-US")
+    browser.resize(1280, 900)
+    page = opened(browser, monitor)
+    lost = "document.querySelector('#connection').textContent.startsWith('Connection lost at ')"
+    header = "getComputedStyle(document.querySelector('header')).backgroundColor"
+    main = "getComputedStyle(document.querySelector('main')).filter"
+    before = page.ask(header)
+    assert not page.ask(lost) and page.ask(main) == "none"
+    assert monitor.server.loop is not None
+    monitor.server.loop.call_soon_threadsafe(time.sleep, 3)
+    page.wait_for(lost)
+    assert page.ask(header) != before and page.ask(main) == "grayscale(1)"
+    page.wait_for("document.querySelector('#connection').textContent === 'live'")
+    assert page.ask(header) == before and page.ask(main) == "none"
+
+
+def test_a_failed_run_says_why(page: Browser) -> None:
+    button = "[...document.querySelectorAll('#runs button')].find((place) => place.textContent.includes('옛 학생'))"
+    assert "the run ended with an error: </script>" in page.ask(f"{button}.textContent")
+    page.ask(f"{button}.click()")
+    page.wait_for("!document.querySelector('.failure').hidden")
+    assert text(page, ".failure .kind") == "the run ended with an error" and text(page, ".failure pre") == HOSTILE_TEXT
+    facts = page.ask("[...document.querySelectorAll('.failure dt, .failure dd')].map((place) => place.textContent)")
+    assert facts[:3] == ["What to do", "start the same command again", "Last line of the journal"]
+    assert facts[3].endswith(" step 149")

@@ -15,6 +15,7 @@ import pytest
 from bistill.errors import OptionError
 from bistill.monitor.runs import Runs
 from bistill.monitor.status import MOST_STEPS
+from bistill.monitor.web import server as serving
 from bistill.monitor.web.server import WebServer
 from tests.monitor.records import evaluation, start, step, write
 
@@ -49,9 +50,12 @@ def server(tmp_path: Path) -> Iterator[WebServer]:
     made.close()
 
 
-def message(stream: http.client.HTTPResponse) -> tuple[str, Any]:
-    kind, data, _ = (stream.readline().decode().rstrip("\n") for _ in range(3))
-    return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+def message(stream: http.client.HTTPResponse, *, with_alive: bool = False) -> tuple[str, Any]:
+    """The next message of a stream that is no sign of life, or the next of all."""
+    while True:
+        kind, data, _ = (stream.readline().decode().rstrip("\n") for _ in range(3))
+        if with_alive or kind != "event: alive":
+            return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
 def test_runs_and_their_details(server: WebServer, tmp_path: Path) -> None:
@@ -103,7 +107,18 @@ def test_a_page_watches_two_runs_at_most(server: WebServer, tmp_path: Path) -> N
     stream = client.get("/api/changes?" + "&".join(f"run={key}" for key in keys))
     assert [message(stream)[0], message(stream)[1]["id"], message(stream)[1]["id"]] == ["runs", *keys[:2]]
     server.close()
-    assert stream.read() == b""
+    assert b"event: run" not in stream.read()
+
+
+def test_a_stream_says_that_it_is_there_also_while_nothing_changes(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "ALIVE_SECONDS", 0.05)
+    stream = Client(server).get("/api/changes")
+    assert message(stream, with_alive=True)[0] == "runs"
+    for _ in range(5):
+        server.act([])  # looks at which nothing is new must not put off the sign of life
+        assert message(stream, with_alive=True) == ("alive", 0.05)
 
 
 def test_each_address_works_once(server: WebServer) -> None:

@@ -1,6 +1,7 @@
 /** The list of runs: one button each, with its state in words, progress and remaining time. */
 
 import { element, write } from "./dom.js";
+import { briefly, failureOf } from "./failure.js";
 import { duration, flat, number, share } from "./format.js";
 import { say, sayOr } from "./texts.js";
 
@@ -78,7 +79,7 @@ class Entry {
     this.badge = new Badge();
     this.bar = element("progress", { max: 1 });
     this.progress = element("span", { class: "note" });
-    this.terms = element("span", { class: "note" });
+    this.terms = element("span", { class: "note brief" });
     const lines = [this.name, this.badge.place, this.bar, this.progress, this.terms];
     this.button = element("button", { type: "button", click: chosen }, ...lines);
     this.place = element("li", {}, this.button);
@@ -90,7 +91,9 @@ class Entry {
     this.bar.value = summary.progress;
     this.bar.setAttribute("aria-label", summary.name);
     write(this.progress, [stageOf(summary), progressOf(summary)].filter(Boolean).join(" · "));
-    write(this.terms, flat(summary.terms));
+    const failure = failureOf(summary);
+    const { loss } = summary.terms;
+    write(this.terms, failure ? briefly(failure) : loss === undefined ? flat(summary.terms) : `loss ${number(loss)}`);
     this.button.setAttribute("aria-current", selected);
   }
 }

@@ -1,5 +1,7 @@
 /** The page: settings, the list of runs, and the chosen run, drawn whenever the store has something new. */
 
+import { write } from "./dom.js";
+import { moment } from "./format.js";
 import { List } from "./list.js";
 import { Run } from "./run.js";
 import { Store } from "./store.js";
@@ -12,12 +14,19 @@ const place = (id) => document.getElementById(id);
 const chosen = { run: "", other: "" };
 const list = new List((id) => choose({ run: id, other: chosen.other === id ? "" : chosen.other }));
 const run = new Run((id) => choose({ run: chosen.run, other: id }));
+const connection = { state: "connecting", since: Date.now() / 1000 };
 const store = new Store(changed, (state) => {
-  place("connection").dataset.state = state;
-  place("connection").dataset.text = state;
-  place("connection").textContent = say(state);
+  if (state === connection.state) return;
+  Object.assign(connection, { state, since: Date.now() / 1000 });
+  tellConnection();
 });
 let drawing = false;
+
+/** Say how the connection is; the style sheet takes the colours out of a page that is not live. */
+function tellConnection() {
+  document.documentElement.dataset.connection = connection.state;
+  write(place("connection"), say(connection.state, { time: moment(connection.since) }));
+}
 
 /** What was stored on this device; private windows may forbid it. */
 function remembered(name) {
@@ -72,12 +81,14 @@ function setUp() {
   const language = remembered("language") ?? (navigator.language.startsWith("ko") ? "ko" : "en");
   const theme = THEMES.includes(remembered("theme")) ? remembered("theme") : "system";
   speak(language);
+  tellConnection();
   paint(theme);
   place("language").value = document.documentElement.lang;
   place("theme").value = theme;
   place("language").addEventListener("change", ({ target }) => {
     remember("language", target.value);
     speak(target.value);
+    tellConnection();
     changed();
   });
   place("theme").addEventListener("change", ({ target }) => {

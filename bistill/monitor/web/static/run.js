@@ -2,7 +2,8 @@
 
 import { Curves } from "./curves.js";
 import { element, offer, write } from "./dom.js";
-import { duration, flat, memory, moment, number, share } from "./format.js";
+import { flat, memory, moment, number, share } from "./format.js";
+import { Failure } from "./failure.js";
 import { Badge, progressOf, stageOf } from "./list.js";
 import { Scores } from "./scores.js";
 import { language, say } from "./texts.js";
@@ -37,7 +38,7 @@ export class Run {
     this.badge = new Badge();
     this.bar = element("progress", { max: 1 });
     this.progress = element("p");
-    this.error = element("pre", { class: "error" });
+    this.failure = new Failure();
     this.facts = element("dl", { class: "facts" });
     this.choice = element("select", { id: "compare", change: () => compared(this.choice.value) });
     this.choiceLabel = element("span");
@@ -58,7 +59,7 @@ export class Run {
     const [losses, validation, machine] = this.groups.map((group) => group.place);
     const histograms = element("div", { class: "pair" }, ...this.scores.map((scores) => scores.place));
     const scores = element("section", {}, this.scoresTitle, histograms);
-    return [head, this.bar, this.progress, this.error, this.facts, choice, this.legend, this.options, this.zoom.place,
+    return [head, this.bar, this.progress, this.failure.place, this.facts, choice, this.legend, this.options, this.zoom.place,
       losses, validation, scores, machine, this.events.place];
   }
 
@@ -83,8 +84,7 @@ export class Run {
     this.bar.value = summary.progress;
     this.bar.setAttribute("aria-label", summary.name);
     write(this.progress, [stageOf(summary), progressOf(summary)].filter(Boolean).join(" · "));
-    write(this.error, summary.traceback || summary.error);
-    this.error.hidden = !this.error.textContent;
+    this.failure.show(summary);
     const known = Object.entries(FACTS).map(([name, told]) => [name, told(summary)]).filter(([, text]) => text);
     const fact = ([name, text]) => [element("dt", { text: say(`fact_${name}`) }), element("dd", { text })];
     this.facts.replaceChildren(...known.map((pair) => element("div", {}, ...fact(pair))));

@@ -6,11 +6,15 @@ function empty() {
     evaluations: [], events: [], options: {} };
 }
 
+// How often it is asked whether the server was heard of, and how many of its signs of life may be missed.
+const CHECK_MS = 500;
+const MISSED = 3;
+
 /** Runs, details, and the connection that feeds them. */
 export class Store {
   /**
    * @param {function} changed called after something has changed.
-   * @param {function} connection called with "connecting", "connected", "lost" or "refused".
+   * @param {function} connection called with "connected", "lost" or "refused".
    */
   constructor(changed, connection) {
     this.changed = changed;
@@ -20,6 +24,9 @@ export class Store {
     this.details = new Map();
     this.watched = [];
     this.source = null;
+    this.heard = Date.now();
+    this.patience = Infinity;
+    setInterval(() => this.check(), CHECK_MS);
     document.addEventListener("visibilitychange", () => (document.hidden ? this.rest() : this.watch(this.watched)));
   }
 
@@ -27,22 +34,36 @@ export class Store {
   watch(ids) {
     this.rest();
     this.watched = ids;
-    this.connection("connecting");
+    this.heard = Date.now();
     const query = new URLSearchParams(ids.map((id) => ["run", id]));
     const source = new EventSource(`/api/changes?${query}`);
     let first = true;
-    source.addEventListener("runs", (event) => {
+    const take = (name, use) => source.addEventListener(name, (event) => {
+      this.heard = Date.now();
       this.connection("connected");
+      use(JSON.parse(event.data));
+    });
+    take("runs", (found) => {
       if (first) this.runs.clear();
       first = false;
-      this.takeRuns(JSON.parse(event.data));
+      this.takeRuns(found);
     });
-    source.addEventListener("run", (event) => this.takeRun(JSON.parse(event.data)));
+    take("run", (found) => this.takeRun(found));
+    take("alive", (seconds) => {
+      this.patience = MISSED * 1000 * seconds;
+    });
     source.addEventListener("error", () => {
       first = true;
       this.connection(source.readyState === EventSource.CLOSED ? "refused" : "lost");
     });
     this.source = source;
+  }
+
+  /** Notice a connection that is dead though nobody has said so, and ask anew. */
+  check() {
+    if (!this.source || this.source.readyState === EventSource.CLOSED || Date.now() - this.heard < this.patience) return;
+    this.connection("lost");
+    this.watch(this.watched);
   }
 
   /** Listen no longer: a page that nobody looks at costs nothing. */
