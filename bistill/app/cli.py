@@ -56,16 +56,14 @@ COMMANDS: Final[dict[str, Command]] = {
     "prepare": Command(
         PrepareOptions, "bistill.app.commands.prepare:prepare", "labelled data of any form -> three CSV files"
     ),
-    "teacher": Command(TeacherOptions, "bistill.app.commands.teacher:train", "train a Cross-Encoder teacher"),
+    "teacher": Command(TeacherOptions, "bistill.app.commands.teacher:run", "train a Cross-Encoder teacher"),
     "candidates": Command(
         CandidatesOptions,
         "bistill.app.commands.candidates:candidates",
         "mine, score, filter and inspect candidate lists",
     ),
     "scores": Command(ScoresOptions, "bistill.app.commands.scores:scores", "show, export and import teacher scores"),
-    "distill": Command(
-        DistillationOptions, "bistill.app.commands.distill:train", "distil it into a Bi-Encoder student"
-    ),
+    "distill": Command(DistillationOptions, "bistill.app.commands.distill:run", "distil it into a Bi-Encoder student"),
     "evaluate": Command(
         EvaluationOptions, "bistill.app.commands.evaluate:evaluate", "measure the student, JSON and PNG"
     ),

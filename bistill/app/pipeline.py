@@ -19,6 +19,7 @@ from bistill.app.commands.evaluate import evaluate
 from bistill.app.commands.search import answer
 from bistill.app.commands.teacher import train as train_teacher
 from bistill.app.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
+from bistill.app.following import say_next
 from bistill.app.options import Options, altering
 from bistill.candidates.scores.teachers import is_model
 from bistill.data.store.opening import load_split
@@ -109,6 +110,7 @@ def run(options: PipelineOptions) -> None:
     print(f"teacher:  {teacher.output_dir}\nstudent:  {distillation.output_dir}")
     for name in artifacts.EVALUATION_FILES:
         print(f"figures:  {Path(evaluation.output_dir) / name}")
+    say_next("search", model_path=distillation.output_dir, documents=evaluation.test_data, query="your question")
 
 
 def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:

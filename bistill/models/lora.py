@@ -173,8 +173,3 @@ def _owner(key: str, base_prefix: str) -> str:
     """Module name that owns a parameter, below the encoder's prefix: ``bert.pooler.dense.weight`` -> ``pooler``."""
     parts = key.split(".")
     return parts[1] if parts[0] == base_prefix and len(parts) > 2 else parts[0]
-
-
-def trainable_parameters(model: nn.Module) -> int:
-    """Number of weights that training changes."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

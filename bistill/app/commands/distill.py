@@ -9,7 +9,22 @@ from bistill import console
 from bistill.app import assembling, recipes
 from bistill.app.assembling import checkpointing
 from bistill.app.config import DistillationOptions
+from bistill.app.following import say_next
 from bistill.training.student import train as stage
+
+
+def run(options: DistillationOptions) -> None:
+    """Distil a student, and say what comes next."""
+    train(options)
+    version, trust = assembling.version(options), options.trust_remote_code
+    test_data = version.path("test")
+    if test_data.is_file():
+        say_next("evaluate", model_path=options.output_dir, test_data=str(test_data), trust_remote_code=trust)
+        return
+    documents = str(version.path("train"))
+    say_next(
+        "search", model_path=options.output_dir, documents=documents, query="your question", trust_remote_code=trust
+    )
 
 
 def train(options: DistillationOptions) -> Mapping[str, Any]:

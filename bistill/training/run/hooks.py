@@ -145,7 +145,7 @@ class Validate(Hook):
         journal: Journal,
         at_first: bool = False,
     ) -> None:
-        self._model, self._measure, self._criteria = model, measure, criteria
+        self._model, self._measure, self.criteria = model, measure, criteria
         self._every, self._patience = settings.every, settings.patience
         self._journal, self._at_first = journal, at_first
         self._weights: dict[str, Tensor] = {}
@@ -227,7 +227,7 @@ class Validate(Hook):
 
     def _rank(self, figures: dict[str, float]) -> tuple[float, ...]:
         """Figures to compare by; one that does not exist (no negatives, scores that are no numbers) ranks last."""
-        values = (figures[name] for name in self._criteria)
+        values = (figures[name] for name in self.criteria)
         return tuple(-math.inf if math.isnan(value) else value for value in values)
 
     def _trainable(self) -> list[tuple[str, Any]]:

@@ -23,6 +23,7 @@ from bistill.training.loop.optimizer import Rates
 from bistill.training.loop.shortage import Held
 from bistill.training.run import saving
 from bistill.training.run.folder import check_space, folder_of_work, leave, owned
+from bistill.training.run.gain import gained
 from bistill.training.run.given import Given
 from bistill.training.run.hooks import ShowProgress, Validate, WatchLeaps, WriteJournal
 from bistill.training.run.publishing import publish
@@ -189,6 +190,7 @@ def fit(run: Run, training: Training) -> dict[str, Any]:
     updates = engine.run().step
     record = _record(run, training, updates, training.facts | training.settle())
     publish(training.encoder, training.lora, record, training.beside, output_dir, journal)
+    console.say(f"{training.name}: {gained(training.validation, seed=training.loop.seed)}")
     best = training.validation.best_step
     console.say(f"{training.name} {f'of step {best}' if best else 'as it started'} written to {output_dir}")
     checkpoints.finish()

@@ -42,12 +42,14 @@ class Merged:
     Attributes:
         share: of its training that it has now; 0 where it is its untouched start.
         measured: of the weights that it has now, on the validation queries.
+        start: of its untouched start.
         beside_start: how the chosen share of the training stands beside the start: ``queries``, ``share``,
             ``ndcg_at_10`` of both, their ``difference`` with its interval, and ``kept``, "trained" or "start".
     """
 
     share: float
     measured: Measured
+    start: Measured
     beside_start: dict[str, Any]
 
 
@@ -96,7 +98,7 @@ def merge(
         between().go_to(kept)
     found = [{"share": share, **value.figures} for share, value in measured.items()]
     journal.write("merge", measured=found, share=kept, beside_start=beside)
-    return Merged(kept, measured[kept], beside)
+    return Merged(kept, measured[kept], measured[0.0], beside)
 
 
 def smallest_share(figures: Mapping[float, Figures]) -> float:

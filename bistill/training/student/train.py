@@ -16,7 +16,7 @@ from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.data.queries import choice
 from bistill.data.sampling import permutation
 from bistill.data.store.collection import Collection
-from bistill.models import lora
+from bistill.models import lora, sizes
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import calibration_file, loading
 from bistill.training.hard_lists import affordable, hard_lists
@@ -105,9 +105,7 @@ def start(training: StudentTraining) -> BiEncoder:
     encoder = BiEncoder.start(training.start)
     if training.lora is not None:
         encoder.model = lora.apply(encoder.model, training.lora, new_keys=[], seed=training.loop.seed)
-    console.say(
-        f"student: {lora.trainable_parameters(encoder.model)} weights to train, prompts {tuple(encoder.prompts)}"
-    )
+    console.say(f"student: {training.start.name}, {sizes.of_model(encoder.model)}; prompts {tuple(encoder.prompts)}")
     matryoshka.prepare(encoder, training.objective.matryoshka)
     return encoder
 
@@ -130,6 +128,9 @@ def trained(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTra
     query_ids = choice.with_positive(collection.dataset, seed, "train", data.max_samples)
     console.say(f"student: {choice.chosen_for_lists(collection.dataset, query_ids)}")
     encoder = start(training)
+    for name in filter(is_model, taught.names):
+        console.say(f"teacher: {name}, {sizes.of_folder(Path(loading.resolve(name)))}".removesuffix(", "))
+    console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
     with Teachers.open(taught.names, taught.weights, taught.reading) as teachers:
         teachers.calibrate(valid.dataset, seed=seed)
         hard = hard_lists(valid, count=count, seed=seed, lexical=training.candidates.lexical)
@@ -255,6 +256,7 @@ def _merge(
         seed=training.loop.seed,
     )
     validation.figures = merged.measured.figures
+    validation.measured_best, validation.measured_first = merged.measured, merged.start
     if not merged.share:
         validation.best_step = 0
     share = merged.share if training.merging.shares or not merged.share else None

@@ -14,7 +14,7 @@ from bistill.candidates.scores.cache import ScoreCache
 from bistill.data.queries import choice
 from bistill.data.store.collection import Collection
 from bistill.errors import ArtifactError
-from bistill.models import lora, rerankers
+from bistill.models import lora, rerankers, sizes
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
 from bistill.models.settings import RerankerStart
@@ -97,8 +97,9 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
     encoder = start(training)
     task = PairTask(encoder, dataset, query_ids, negatives_per_positive=training.negatives_per_positive, seed=loop.seed)
     alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
-    weights = lora.trainable_parameters(encoder.model)
-    console.say(f"teacher: {task.samples} pairs an epoch{alone}, {weights} weights to train")
+    console.say(f"teacher: {training.start.name}, {sizes.of_model(encoder.model)}")
+    console.say(f"teacher: {task.samples:,} pairs an epoch{alone}")
+    console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
     lists = _validation_lists(task, valid, training, at_first=not encoder.new_keys)
     validation = Validate(
         encoder.model,

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from bistill.training.run.gain import gained
+from bistill.training.validation import Measured
+
+
+def validation(before: list[float], after: list[float], **changes: Any) -> Any:
+    first, best = (Measured({"ndcg_at_10": float(np.mean(v))}, by_query=np.array(v)) for v in (before, after))
+    values = {"criteria": ("ndcg_at_10", "auc"), "first": first.figures, "figures": best.figures,
+              "measured_first": first, "measured_best": best}  # fmt: skip
+    return SimpleNamespace(**values | changes)
+
+
+def test_both_figures_their_difference_and_its_interval() -> None:
+    assert gained(validation([0.5] * 8, [0.75] * 8), seed=1) == (
+        "nDCG@10 0.500 -> 0.750 on validation (+0.250, 95 % +0.250 to +0.250; these queries also chose the weights)"
+    )
+    said = gained(validation([0.5] * 8, [0.4, 0.6] * 4), seed=1)
+    assert said.startswith("nDCG@10 0.500 -> 0.500 on validation (+0.000, 95 % -0.0")
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    assert gained(validation([0.5], [0.75], first={}), seed=1) == (
+        "nDCG@10 0.750 on validation (these queries also chose the weights)"
+    )
+    assert gained(validation([0.5], [0.25], measured_best=None), seed=1) == (
+        "nDCG@10 0.500 -> 0.250 on validation (-0.250; these queries also chose the weights)"
+    )
+    lost = validation([0.5], [0.25], figures={"ndcg_at_10": math.nan}, measured_first=None)
+    assert "0.500 -> nan on validation" in gained(lost, seed=1)
