@@ -62,7 +62,8 @@ EVALUATION_FOLDER: Final = "evaluation_results"
 EVALUATION_JSON: Final = "bi_encoder_evaluation_results.json"
 EVALUATION_PNG: Final = "bi_encoder_evaluation_analysis.png"
 EVALUATION_PAGE: Final = "bi_encoder_evaluation_report.html"
-EVALUATION_FILES: Final = (EVALUATION_JSON, EVALUATION_PNG, EVALUATION_PAGE)
+EVALUATION_QUERIES: Final = "bi_encoder_evaluation_queries.csv"
+EVALUATION_FILES: Final = (EVALUATION_JSON, EVALUATION_PNG, EVALUATION_PAGE, EVALUATION_QUERIES)
 
 # candidate lists
 CANDIDATES_FILE: Final = "candidates.parquet"

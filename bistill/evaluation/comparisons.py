@@ -23,15 +23,9 @@ ByQuery = Mapping[str, Mapping[str, float]]
 def rankings(asked: Questions, answers: Answers) -> dict[str, ByQuery | None]:
     """Every measure of every query, by role; None for a role that is left out."""
     qrels = asked.qrels()
-    models = {
-        "base": answers.base,
-        "bm25": answers.bm25,
-        "teacher": answers.teacher,
-        "student": answers.student,
-        "compared": answers.compared,
-    }
     return {
-        role: ranking.figures_by_query(qrels, found.run(asked)) if found else None for role, found in models.items()
+        role: ranking.figures_by_query(qrels, found.run(asked)) if found else None
+        for role, found in answers.ranked().items()
     }
 
 

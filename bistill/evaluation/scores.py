@@ -114,6 +114,16 @@ class Answers:
         """Those with cosines, by role."""
         return {"base": self.base, "student": self.student, "compared": self.compared}
 
+    def ranked(self) -> dict[str, EncoderScores | LexicalScores | RerankedScores | None]:
+        """All of them, by role: each has ranked the documents of every query."""
+        return {
+            "base": self.base,
+            "bm25": self.bm25,
+            "teacher": self.teacher,
+            "student": self.student,
+            "compared": self.compared,
+        }
+
 
 def of_encoder(
     encoder: BiEncoder,

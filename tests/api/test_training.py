@@ -126,7 +126,7 @@ def test_history_and_evaluation(data: bistill.Dataset, tmp_path: Path, tiny_enco
     rows = [{"query": record.query, "positive": data.test.documents[record.positives[0]]} for record in data.test]
     alone = bistill.evaluate(student, bistill.Dataset.from_rows(rows), beside=[])
     assert alone.result["counts"]["documents"] == len({row["positive"] for row in rows})
-    assert {path.suffix for path in report.save(tmp_path / "results")} == {".json", ".png", ".html"}
+    assert {path.suffix for path in report.save(tmp_path / "results")} == {".json", ".png", ".html", ".csv"}
 
 
 def test_wrong_values_fail_at_once_by_name(data: bistill.Dataset, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_report_is_whole_and_written(options: dict, capsys: pytest.CaptureFixtur
     assert json.loads((output / artifacts.EVALUATION_JSON).read_text(encoding="utf-8")) == result
     assert list(result) == [
         "schema", "versions", "options", "models", "data", "counts", "separation", "calibrated", "shuffled_queries",
-        "thresholds", "ranking", "matryoshka", "comparisons", "forgetting", "samples", "teacher_gate",
-        "beside_start",
+        "thresholds", "moved", "ranking", "matryoshka", "comparisons", "forgetting", "failures", "samples",
+        "teacher_gate", "beside_start",
     ]  # fmt: skip
     assert result["schema"] == "bistill.evaluation/1"
     assert result["counts"]["queries"] == 24

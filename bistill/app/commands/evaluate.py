@@ -1,4 +1,4 @@
-"""``evaluate``: figures of a student beside other models, as JSON, picture and page."""
+"""``evaluate``: figures of a student beside other models, as JSON, picture, page and table of all queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bistill.models.settings import Inference
 
 
 def evaluate(options: EvaluationOptions) -> dict[str, Any]:
-    """Measure the models, write JSON, picture and page into ``output_dir`` and print a summary.
+    """Measure the models, write JSON, picture, page and table into ``output_dir`` and print a summary.
 
     Returns:
         The report, as the JSON holds it; see ``docs/evaluation.md``.

@@ -12,7 +12,7 @@ from bistill.data.store import opening as store
 from bistill.evaluation import comparisons, separation
 from bistill.evaluation.measures import ranking
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report import examples, moved
+from bistill.evaluation.report import examples, failing, moved
 from bistill.evaluation.report.examples import Example
 from bistill.evaluation.scores import RANKING_DEPTH, Answers
 
@@ -79,6 +79,7 @@ def compose(
         "matryoshka": {role: found.by_dimension if found else None for role, found in answers.encoders().items()},
         "comparisons": comparisons.differences(ranked, seed),
         "forgetting": comparisons.forgetting(elsewhere, answers, seed),
+        "failures": failing.report(asked, answers),
         "samples": {"best": best, "worst": worst},
         **before,
     }

@@ -12,6 +12,8 @@ from bistill import packaged
 
 LATIN: Final = "DejaVu Sans"
 KOREAN: Final = "NanumGothic"
+# Brackets such as \u300a and \u300b, and full-width forms.
+BESIDE_HANGUL: Final = (("\u3000", "\u303f"), ("\uff00", "\uffef"))
 MISSING: Final = "\N{WHITE SQUARE}"
 
 
@@ -54,8 +56,11 @@ def korean_part(text: str) -> str | None:
 
 
 def is_east_asian(letter: str) -> bool:
-    """Whether a character is of Hangul, an ideograph, or kana."""
-    return unicodedata.name(letter, "").startswith(("HANGUL", "CJK", "HIRAGANA", "KATAKANA"))
+    """Whether a character is of Hangul, an ideograph, kana, or the punctuation and wide forms beside them."""
+    if letter.isspace():
+        return False
+    named = unicodedata.name(letter, "").startswith(("HANGUL", "CJK", "HIRAGANA", "KATAKANA"))
+    return named or any(first <= letter <= last for first, last in BESIDE_HANGUL)
 
 
 @cache

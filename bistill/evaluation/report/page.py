@@ -53,7 +53,7 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
     )
     roles = summary.shown_roles(result)
     found = summary.figures(result, roles)
-    texts = "".join(str(result[key]) for key in ("samples", "models", "data", "forgetting", "options"))
+    texts = "".join(str(result[key]) for key in ("samples", "failures", "models", "data", "forgetting", "options"))
     return environment.get_template(TEMPLATE).render(
         korean=fonts.korean_part(texts),
         result=result,
@@ -61,6 +61,7 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
         roles=roles,
         encoders=[role for role in roles if result["separation"].get(role)],
         measures=summary.measures(result),
+        table_of_queries=artifacts.EVALUATION_QUERIES,
         verdict=verdict.verdict(result),
         figures=found,
         best={title: verdict.best(title, values) for title, values in found.items()},

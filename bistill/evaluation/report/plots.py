@@ -137,7 +137,7 @@ def _samples(axes: Axes, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
         axes.text(left, 0.95, name, va="center")
     step = 0.86 / (2 * SAMPLES_SHOWN + 2)
     height = 0.95 - step
-    for title, colour in (("best", POSITIVE), ("worst", LABELLED)):
+    for title, colour in (("worst", LABELLED), ("best", POSITIVE)):
         axes.text(0.0, height, f"{title} queries", va="center", color=colour)
         for sample in groups[title][:SAMPLES_SHOWN]:
             height -= step

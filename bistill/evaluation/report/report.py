@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bistill import artifacts, console
 from bistill.errors import ArtifactError
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report import page, plots, summary
+from bistill.evaluation.report import by_query, page, plots, summary
 from bistill.evaluation.report.failing import failures
 from bistill.evaluation.scores import Answers
 
@@ -60,13 +60,13 @@ class Report:
         return pd.DataFrame(failures(self.asked, self.answers.student, count))
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write the JSON, the picture and the page, whole or not at all.
+        """Write the JSON, the picture, the page and the table of all queries, whole or not at all.
 
         Args:
             folder: is made where it is missing; the files of another report in it are replaced, which is said.
 
         Returns:
-            The three files.
+            The four files.
 
         Raises:
             ArtifactError: the folder cannot be written.
@@ -79,6 +79,7 @@ class Report:
             artifacts.write_json(unfinished / artifacts.EVALUATION_JSON, self.result)
             plots.draw(unfinished / artifacts.EVALUATION_PNG, self.result, self.asked, self.answers)
             page.write(unfinished / artifacts.EVALUATION_PAGE, self.result, self.asked, self.answers)
+            by_query.write(unfinished / artifacts.EVALUATION_QUERIES, self.asked, self.answers)
             _say_replaced(output / artifacts.EVALUATION_JSON, self.result)
             for file in artifacts.EVALUATION_FILES:
                 (unfinished / file).replace(output / file)

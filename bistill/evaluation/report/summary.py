@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from bistill import console
+from bistill import artifacts, console
 from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.measures.ranking import MEASURES
@@ -14,6 +14,8 @@ from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
 
 # Columns of the table that are there only where they were measured.
 OPTIONAL: Final = ("bm25", "compared")
+FAILURES_PRINTED: Final = 3
+LETTERS_PRINTED: Final = 68
 CUT_TITLES: Final = {
     "best_f1": "best F1",
     "precision_95": "lowest with 95 % precision",
@@ -34,6 +36,8 @@ def print_summary(result: Mapping[str, Any]) -> None:
     _print_differences(result["comparisons"], measures(result))
     for sentence in (*moved.sentences(result.get("moved")), *sentences(result)):
         print(sentence)
+    for line in _failures(result):
+        print(line)
 
 
 def figures(result: Mapping[str, Any], roles: Sequence[str]) -> dict[str, list[float | None]]:
@@ -66,10 +70,10 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
             f"The student is its untouched start: on {beside['queries']} validation queries the training gained "
             f"nothing (nDCG@10 trained {number(scores['trained'])}, untouched {number(scores['start'])})."
         )
+    yield from verdict.cautions(result)
     teacher = result["models"]["teacher"]
     if "reranks" in teacher:
         yield f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model."
-    yield from verdict.cautions(result)
     yield from _separation_sentences(result)
     yield from dimensions.sentences(result)
     for item in result["forgetting"]:
@@ -106,6 +110,28 @@ def _separation_sentences(result: Mapping[str, Any]) -> Iterator[str]:
                 f"Calibrated score, positives and {title} negatives: expected calibration error "
                 f"{found['expected_calibration_error']:.3f}, Brier score {found['brier']:.3f}."
             )
+
+
+def _failures(result: Mapping[str, Any]) -> Iterator[str]:
+    """The worst queries with their first relevant document and the one that stands first, each text in one line."""
+    if not (found := result.get("failures")) or not found["queries"]:
+        return
+    yield (
+        f"{found['queries']:,} of {result['counts']['queries']:,} queries have documents above their first relevant "
+        f"one (all queries: {artifacts.EVALUATION_QUERIES}). The worst:"
+    )
+    for item in found["worst"][:FAILURES_PRINTED]:
+        yield f"  query     {_one_line(item['query'])}"
+        for above in item["above"][:1]:
+            yield f"  rank 1    {_one_line(above['document'])}"
+        rank = item["ranks"]["student"]
+        yield f"  {f'rank {rank:,}' if rank else 'expected':<9} {_one_line(item['positive']['document'])}"
+
+
+def _one_line(text: str) -> str:
+    """The beginning of a text without line breaks."""
+    line = " ".join(text.split())
+    return line if len(line) <= LETTERS_PRINTED else line[: LETTERS_PRINTED - 1].rstrip() + "…"
 
 
 def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str]) -> None:

@@ -109,6 +109,20 @@ def test_the_figures_of_the_report_are_on_the_page(everything: Evaluated, text: 
     assert result["samples"]["worst"][0]["query"] in shown
 
 
+def test_failures_stand_before_other_examples_with_what_outranked_the_positive(
+    everything: Evaluated, text: str
+) -> None:
+    failures, shown = everything.result["failures"], Elements(text).text
+    assert 0 < failures["queries"] < 24
+    assert f"{failures['queries']} of 24 queries have documents above their first relevant one" in shown
+    for item in failures["worst"]:
+        start = shown.index(item["query"])
+        assert start < shown.index("Sample pairs")
+        places = [shown.index(found["document"], start) for found in (*item["above"], item["positive"])]
+        assert places == sorted(places)
+    assert artifacts.EVALUATION_QUERIES in shown
+
+
 def test_the_verdict_stands_before_the_first_table_and_the_best_of_a_row_is_bold(
     everything: Evaluated, text: str
 ) -> None:
@@ -157,6 +171,12 @@ def test_the_hangul_of_the_page_goes_along_and_nothing_else(text: str) -> None:
     assert all(fonts.is_east_asian(chr(point)) for point in known)
     assert fonts.korean_part("no such letter, Äß") is None
     assert fonts.korean_part("서울") == fonts.korean_part("울서")
+
+
+@pytest.mark.parametrize(("letter", "known"), [("가", True), ("《", True), ("！", True), ("漢", True), ("a", False)])
+def test_brackets_of_korean_texts_go_along_with_the_hangul(letter: str, known: bool) -> None:
+    assert fonts.is_east_asian(letter) is known
+    assert (fonts.korean_part(letter) is not None) is known
 
 
 def test_long_texts_are_cut() -> None:

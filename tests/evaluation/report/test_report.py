@@ -13,6 +13,7 @@ from bistill.data.store.opening import load_split
 from bistill.errors import OptionError
 from bistill.evaluation import separation
 from bistill.evaluation.evaluate import evaluate
+from bistill.evaluation.report import failing
 from bistill.evaluation.report.report import Report
 from bistill.evaluation.settings import Asking, Beside
 from tests.evaluation.conftest import brute_force, judged_and_ranked, write
@@ -69,6 +70,20 @@ def test_a_relevant_document_below_the_ranking_has_no_rank(report: Report) -> No
     worst = report.failures(1).iloc[0]
     assert (worst["query"], worst["ndcg_at_10"]) == (report.asked.records[0].query, 0.0)
     assert math.isnan(worst["rank"])
+
+
+def test_a_document_above_the_relevant_one_says_what_its_label_is(report: Report) -> None:
+    row, record = next(item for item in enumerate(report.asked.records) if item[1].negatives)
+    judged = (record.positives[0], *record.negatives)
+    other = next(document for document in range(len(report.asked.corpus)) if document not in judged)
+    ids = report.answers.student.ids.copy()
+    ids[row] = -1
+    ids[row, :3] = record.negatives[0], other, record.positives[0]
+    object.__setattr__(report.answers.student, "ids", ids)
+    failures = failing.report(report.asked, report.answers, count=1000)["worst"]
+    found = next(item for item in failures if item["query"] == record.query)
+    assert [(above["rank"], above["label"]) for above in found["above"]] == [(1, 0.0), (2, None)]
+    assert found["ranks"]["student"] == 3 and found["positive"]["document"] == report.asked.corpus[record.positives[0]]
 
 
 def test_settings_of_an_evaluation_are_refused_by_name() -> None:

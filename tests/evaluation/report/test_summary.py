@@ -27,6 +27,25 @@ def test_everything_measured_is_said(everything: Evaluated, capsys: pytest.Captu
         assert said in printed
 
 
+def test_the_worst_queries_come_last_in_lines_of_a_terminal(
+    everything: Evaluated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = everything.result["failures"]
+    worst = {**failures["worst"][0], "query": "가 " * 50 + "끝", "ranks": {"student": None}}
+    long = {**everything.result, "failures": {"queries": 7, "worst": [worst]}}
+    summary.print_summary(long)
+    *_, said, query, first, expected = capsys.readouterr().out.splitlines()
+    assert said == (
+        "7 of 24 queries have documents above their first relevant one "
+        "(all queries: bi_encoder_evaluation_queries.csv). The worst:"
+    )
+    assert query == "  query     " + "가 " * 33 + "가…"
+    assert first == f"  rank 1    {worst['above'][0]['document']}"
+    assert expected == f"  expected  {worst['positive']['document']}"
+    summary.print_summary({**long, "failures": {"queries": 0, "worst": []}})
+    assert "above their first relevant" not in capsys.readouterr().out
+
+
 def test_the_verdict_comes_first(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
     summary.print_summary(everything.result)
     assert capsys.readouterr().out.splitlines()[0] == verdict.verdict(everything.result)
