@@ -233,6 +233,7 @@ def common(entry: str, options: argparse.Namespace) -> dict[str, Any]:
     data, length = entry.rsplit(":", 1)
     names = ("data_root", "batch_size", "K", "epochs", "miners", "choice", "precision", "teacher_max_len")
     return {
+        "recipe": "best",  # a row names every value in which it differs from the defaults
         "teacher_path": options.teacher,
         "data_version": data,
         "max_len": int(length),

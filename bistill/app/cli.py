@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bistill import __version__, console
-from bistill.app import flags, help, recipes
+from bistill.app import flags, given, help, recipes
 from bistill.app.config import (
     BenchOptions,
     CandidatesOptions,
@@ -173,8 +173,9 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
     """Options object of a command line; ``--config FILE.yaml`` gives defaults to the pipeline's flags.
 
     Raises:
-        OptionError: a flag is unknown, the YAML file cannot be read, or a value is out of its range.
-        SystemExit: help (0), or what the command-line parser says itself: missing flags, values of another kind (2).
+        OptionError: a flag is unknown or missing, a value is of another kind or out of its range, or the YAML file
+            cannot be read.
+        SystemExit: help (0), or what the command-line parser says itself, as of words that belong to no flag (2).
     """
     kind = COMMANDS[name].options
     if asked := help.wanted(arguments):
@@ -183,13 +184,13 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
         sys.exit(0)
     # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
     pairs = kind is PipelineOptions
-    help.refuse_unknown(kind, arguments, program, pairs=pairs)
-    given = recipes.names_given(arguments)
+    given.refuse(kind, arguments, program, pairs=pairs)
+    names = given.names_given(arguments)
     if pairs:
         default, in_file, arguments = _pipeline_default(list(arguments))
-        return recipes.of_pipeline(_parsed(kind, arguments, program, pairs=True, default=default), given | in_file)
+        return recipes.of_pipeline(_parsed(kind, arguments, program, pairs=True, default=default), names | in_file)
     options = _parsed(kind, arguments, program, pairs=False)
-    return recipes.applied(options, given) if isinstance(options, DistillationOptions) else options
+    return recipes.applied(options, names) if isinstance(options, DistillationOptions) else options
 
 
 def _parsed(kind: type, arguments: Sequence[str], program: str, *, pairs: bool, **settings: Any) -> Any:

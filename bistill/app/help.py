@@ -6,15 +6,13 @@ The parser's own help is one flat list of every flag, so this one is written her
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from bistill.app.options import GROUPS, Option, Options, notes, place_of
-from bistill.errors import OptionError
 
 SHORT: Final = frozenset({"-h", "--help"})
 LONG: Final = frozenset({"--help-all", "--help_all"})
@@ -114,37 +112,6 @@ def text(kind: type[Options], program: str, *, width: int, everything: bool) -> 
     for heading, members in _grouped(shown, required):
         lines += ["", heading, *(line for flag in members for line in _entry(flag, column, width, everything))]
     return "\n".join([*lines, "", *_foot(flags, shown, program, width)])
-
-
-def refuse_unknown(kind: type[Options], arguments: Iterable[str], program: str, *, pairs: bool) -> None:
-    """Raise OptionError for a flag that the command does not have, with the nearest that it has.
-
-    Args:
-        kind: options of the command.
-        arguments: its command line.
-        program: name of the command.
-        pairs: whether a switch can be turned both on and off.
-    """
-    flags = [flag for flag in flags_of(kind) if not flag.positional]
-    names = {flag.written().split()[0][2:] for flag in flags}
-    if pairs:
-        parts = (flag.name.rpartition(".") for flag in flags if flag.type is bool)
-        names |= {f"{section}{dot}{no}{name}" for section, dot, name in parts for no in ("", "no_")}
-    for argument in arguments:
-        if argument == "--":
-            return
-        given = argument.partition("=")[0]
-        name = given[2:].replace("-", "_")
-        if given.startswith("--") and name not in names and not name.startswith("tyro_"):
-            near = [f"--{other}" for other in _nearest(name, names)]
-            todo = f"did you mean {' or '.join(near)}? " if near else ""
-            raise OptionError("unknown flag", where=given, todo=f"{todo}{program} --help-all lists all flags")
-
-
-def _nearest(name: str, names: set[str]) -> list[str]:
-    """Known names that were probably meant: of sections those that end alike, else the most similar one."""
-    alike = sorted(other for other in names if other.rpartition(".")[2] == name)
-    return alike or difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
 
 
 def _value(hint: Any) -> str:

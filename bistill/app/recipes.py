@@ -7,7 +7,7 @@ its first users ran it with (``docs/decisions/0003``, ``0024``). A flag that is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, Final
 
 from bistill.app.config import DistillationOptions, PipelineOptions, Recipe
@@ -58,12 +58,6 @@ def of_pipeline(options: PipelineOptions, given: Collection[str]) -> PipelineOpt
         return options
     distillation = applied(dataclasses.replace(distillation, recipe=recipe), own)
     return dataclasses.replace(options, recipe=recipe, distillation=distillation)
-
-
-def names_given(arguments: Sequence[str]) -> set[str]:
-    """Names of the flags of a command line, as their options are called."""
-    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    return {flag[2:].replace("-", "_") for flag in flags}
 
 
 def said(options: DistillationOptions) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 import bistill
 from bistill.app import cli, help
-from bistill.app.config import DistillationOptions, MonitorOptions, PipelineOptions, PrepareOptions, TeacherOptions
-from bistill.app.options import GROUPS, Option, Options
+from bistill.app.config import MonitorOptions, PipelineOptions, TeacherOptions
+from bistill.app.options import GROUPS, Option
 from bistill.errors import OptionError
 from bistill.settings import Within
 
@@ -86,28 +86,6 @@ def test_the_pipeline_names_the_flags_of_its_stages_but_none_that_it_decides() -
     assert "--teacher.FLAG, with FLAG most often one of: output_dir," in "\n".join(shown("pipeline"))
 
 
-def refused(kind: type[Options], *arguments: str, pairs: bool = False) -> str:
-    with pytest.raises(OptionError) as error:
-        help.refuse_unknown(kind, arguments, "prog", pairs=pairs)
-    return str(error.value)
-
-
-def test_a_misspelt_flag_names_the_nearest_one() -> None:
-    assert refused(TeacherOptions, "--epochs", "3", "--batchsize=4") == (
-        "--batchsize: unknown flag\n  do: did you mean --batch_size? prog --help-all lists all flags"
-    )
-    assert "did you mean --negative_penalty_weight?" in refused(DistillationOptions, "--negative_penality_weight", "1")
-    assert "did you mean --no_recover?" in refused(MonitorOptions, "--recover")
-    assert refused(PrepareOptions, "--zzzz").endswith("do: prog --help-all lists all flags")
-    assert "--distillation.epochs or --teacher.epochs?" in refused(PipelineOptions, "--epochs", pairs=True)
-
-
-def test_known_flags_are_let_through_however_they_are_written() -> None:
-    help.refuse_unknown(TeacherOptions, ["--batch-size", "4", "--lr=-1", "-1", "--use_lora"], "prog", pairs=False)
-    help.refuse_unknown(PipelineOptions, ["--no_force", "--teacher.no_use_lora", "--force"], "prog", pairs=True)
-    help.refuse_unknown(PrepareOptions, ["--data_version", "v", "--", "--file"], "prog", pairs=False)
-
-
 def test_which_help_is_asked_for() -> None:
     assert [help.wanted([word]) for word in ("-h", "--help", "--help-all", "--help_all", "--K")] == [
         "common", "common", "all", "all", "",
@@ -131,8 +109,8 @@ def test_no_name_of_a_class_of_ours_is_shown(capsys: pytest.CaptureFixture[str])
     with pytest.raises(OptionError, match=r"^--epochs: the value is out of range"):
         cli.parse("pipeline", ["--teacher.epochs", "0"], "prog")
     with pytest.raises(SystemExit):  # what the parser itself says is still said
-        cli.parse("teacher", ["--epochs", "x"], "prog")
-    assert "--epochs" in capsys.readouterr().err
+        cli.parse("prepare", ["--data_version", "v"], "prog")
+    assert "File, folder, Hugging Face data set id, or python-docs." in capsys.readouterr().err
 
 
 def test_two_options_of_one_text_keep_their_own_notes() -> None:
