@@ -15,7 +15,7 @@ from bistill.monitor.status import StepPoint
 # Fields of a run's status that the page shows as they are.
 SHOWN: Final = (
     *("stage", "pid", "started", "updated", "step", "total_steps", "epoch", "lr", "terms", "seconds_per_step"),
-    *("tokens_per_second", "memory_mib", "micro_batch_tokens", "figures", "best", "checkpoint_step"),
+    *("tokens_per_second", "memory_mib", "micro_batch_tokens", "figures", "best", "gate", "checkpoint_step"),
     *("error", "traceback", "progress", "seconds_left", "cache_hit_rate"),
 )
 # Numbers of an update, each a curve; the loss terms are further ones.

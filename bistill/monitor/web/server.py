@@ -33,8 +33,8 @@ from bistill.monitor.web.keys import Keys
 # So often a stream says that it is there: a page that hears nothing for longer knows that its connection is dead, also
 # where no network says so (a machine asleep, a stopped process, a tunnel that hangs).
 ALIVE_SECONDS = 4.0
-# Runs whose details one page may ask for: one, and another to compare it with.
-MOST_WATCHED: Final = 2
+# Runs whose details one page may ask for: one, and others to compare it with; the page has as many colours.
+MOST_WATCHED: Final = 6
 CLOSING_SECONDS: Final = 5.0
 JSON: Final = "application/json"
 

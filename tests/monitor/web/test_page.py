@@ -61,6 +61,8 @@ class Monitor:
         options = {"lr": 2e-5, "K": 8, "student_name": HOSTILE_TEXT}
         steps = [step(number, total=1000, time=time.time()) for number in range(1, STEPS + 1)]
         measured = [evaluation(at, at / 1000, histograms=HISTOGRAMS) for at in (0, 100, STEPS)]
+        gate = {"teacher": {"rerank_ndcg_at_10": 0.9}, "student": {"rerank_ndcg_at_10": 0.75}, "leads": True}
+        measured.insert(0, {"time": 100.2, "event": "gate", "figures": gate})
         trouble = {"time": 300.0, "event": "trouble", "kind": "non_finite", "message": HOSTILE_TEXT}
         write(self.journal, start(options=options), *measured, trouble, *steps)
         other = [step(number, total=1000, terms={"loss": 2 / number}) for number in range(1, 150)]
@@ -270,7 +272,7 @@ def test_the_keyboard_reaches_everything_and_is_seen(page: Browser) -> None:
         page.call("Input.dispatchKeyEvent", type="keyUp", key="Tab", windowsVirtualKeyCode=9)
         reached.append(page.ask("document.activeElement.id || document.activeElement.tagName.toLowerCase()"))
         outlines.append(page.ask("getComputedStyle(document.activeElement).outlineStyle"))
-    assert {"language", "theme", "button", "compare", "input"} <= set(reached)
+    assert {"language", "theme", "button", "compare", "axis", "smoothing", "summary"} <= set(reached)
     assert set(outlines) == {"solid"}
 
 
@@ -330,3 +332,79 @@ def test_a_failed_run_says_why(page: Browser) -> None:
     facts = page.ask("[...document.querySelectorAll('.failure dt, .failure dd')].map((place) => place.textContent)")
     assert facts[:3] == ["What to do", "start the same command again", "Last line of the journal"]
     assert facts[3].endswith(" step 149")
+
+
+def test_three_runs_in_one_chart_and_one_taken_away(page: Browser) -> None:
+    for index in (2, 3):
+        choose(page, "#compare", page.ask("document.querySelector('#compare').options[1].value"))
+        page.wait_for(f"document.querySelectorAll('main > .legend > span').length === {index}")
+    colours = "['first', 'third']"
+    page.wait_for(f"Math.min(...{colours}.map((name) => ({COUNT_PIXELS})('#validation', name)[0])) > 5")
+    assert page.ask("document.querySelectorAll('#losses .values')[0].textContent.split(' / ').length") == 3
+    assert page.ask("location.hash.split('other=').length") == 3
+    assert page.ask("document.querySelectorAll('main thead th').length") == 4
+    page.ask("document.querySelector('.legend button').click()")
+    page.wait_for("document.querySelectorAll('main > .legend > span').length === 2")
+    page.wait_for("document.querySelectorAll('#losses .values')[0].textContent.split(' / ').length === 2")
+
+
+def test_ndcg_is_seen_against_base_model_and_teacher_and_its_best(page: Browser) -> None:
+    assert page.ask("document.querySelector('#validation .levels').innerText.split('\\n')") == [
+        "- - base model 0",
+        "· · teacher 0.9 in the teacher gate: other lists, base model there 0.75",
+        "○ best weights, step 200",
+    ]
+    ndcg, auc = page.ask(f"({COUNT_PIXELS})('#validation', 'soft')")
+    assert ndcg > auc + 80  # two lines across the chart, in the colour of the axes
+    assert page.ask("document.querySelectorAll('#validation .levels')[1].hidden")
+
+
+def test_losses_are_smoothed(page: Browser) -> None:
+    series = "import('/static/series.js').then(({smoothed}) => smoothed([1, null, 3, 3], 0.5))"
+    assert page.ask(series) == pytest.approx([1, None, (0.5 * 1 + 3) / 1.5, (0.25 * 1 + 0.5 * 3 + 3) / 1.75])
+    shown = "Number(document.querySelector('#losses .values').textContent.split(',')[0])"
+    rate = text(page, "#machine .values")
+    mean = weight = 0.0
+    for number in range(1, page.ask("document.querySelector('.zoom input').max * 1") + 1):
+        mean, weight = 0.98 * mean + 0.02 / number, 0.98 * weight + 0.02  # the loss of an update is 1 / number
+    choose(page, "#smoothing", "0.98")
+    page.wait_for(f"Math.abs({shown} - {mean / weight}) < 1e-5")
+    assert text(page, "#machine .values") == rate and text(page, ".tools output") == "98%"
+
+
+def test_time_on_the_axis(page: Browser) -> None:
+    button = "[...document.querySelectorAll('#runs button')].find((place) => place.textContent.includes('옛 학생'))"
+    page.ask(f"{button}.click()")
+    page.wait_for("document.querySelector('#losses .values')?.textContent.endsWith('step 149')")
+    choose(page, "#axis", "time")
+    page.wait_for("document.querySelector('#losses .values').textContent.endsWith(', 2.5 min')")  # 100.5 s to 249 s
+    assert text(page, ".zoom legend") == "Range of time"
+    assert page.ask("document.querySelectorAll('.zoom output')[1].textContent") == "2.5 min"
+    choose(page, "#axis", "step")
+    page.wait_for("document.querySelector('#losses .values').textContent.endsWith('step 149')")
+
+
+def test_options_of_a_run(page: Browser) -> None:
+    assert text(page, "#options summary") == "Options (3)"
+    page.ask("document.querySelector('#options summary').click()")
+    page.wait_for("document.querySelectorAll('#options dd').length === 3")
+    pairs = page.ask("[...document.querySelectorAll('#options dl > div')].map((place) => place.innerText.split('\\n'))")
+    assert pairs == [["lr", "2.00e-5"], ["K", "8"], ["student_name", HOSTILE_TEXT]]
+
+
+def test_many_runs_are_filtered(page: Browser, browser: Browser, tmp_path: Path) -> None:
+    assert page.ask("document.querySelector('#filter').hidden")
+    for name in ("a", "b", "c"):
+        end = {"time": 400.0, "event": "end", "status": "finished", "seconds": 3.0}
+        write(tmp_path / name / "journal.jsonl", start(pid=1, stage="teacher"), step(1), end)
+    monitor = Monitor(tmp_path)
+    try:
+        opened(browser, monitor)
+        page.wait_for("document.querySelectorAll('#runs button').length === 6")
+        choose(page, "#filter", "Teacher finished")
+        page.wait_for("document.querySelectorAll('#runs button').length === 3")
+        assert text(page, "#runs .note") == "3 of 6" and text(page, "#run h2") == "student"
+        choose(page, "#filter", "옛")
+        page.wait_for("document.querySelectorAll('#runs button').length === 1")
+    finally:
+        monitor.close()

@@ -1,18 +1,30 @@
-/** Curves over steps, one small chart for each number; all show the same range of steps and the same cursor. */
+/** Curves, one small chart for each number; all show the same range of the axis below and the same cursor. */
 
 import { element, write } from "./dom.js";
-import { number, short } from "./format.js";
+import { number, short, span } from "./format.js";
 import { say } from "./texts.js";
-import { colours } from "./theme.js";
+import { colours, pale } from "./theme.js";
 
 const HEIGHT = 170;
-const AXIS_FONT = "11px system-ui, sans-serif";
+const AXIS_FONT = '11px "Korean of this page", system-ui, sans-serif';
 // Fewer points than this are drawn as dots, too: a validation curve of three points is no line yet.
 const DOTS_BELOW = 60;
 // What the mouse does in one chart that all of them follow; each has its own selection.
 const SHARED = new Set(["mousemove", "mouseleave"]);
+// Distances between the marks of an axis of seconds.
+const SECONDS = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 604800];
+const MARK_RADIUS = 5;
+/** Colour, dashes and sign of each run that is shown. */
+export const STYLES = [
+  { colour: "first", dash: [], sign: "━" },
+  { colour: "second", dash: [6, 3], sign: "╍" },
+  { colour: "third", dash: [2, 3], sign: "┉" },
+  { colour: "fourth", dash: [10, 3, 2, 3], sign: "┅" },
+  { colour: "fifth", dash: [14, 4], sign: "╌" },
+  { colour: "sixth", dash: [4, 2, 1, 2], sign: "┄" },
+];
 
-/** Axes in the colours of the page; `above` are further settings of the axis below. */
+/** Axes in the colours of the page; `below` are further settings of the axis below. */
 export function axes(below = {}) {
   const common = {
     font: AXIS_FONT,
@@ -24,7 +36,12 @@ export function axes(below = {}) {
   return [{ ...common, size: 28, space: 60, ...below }, { ...common, size: 54 }];
 }
 
-/** Charts that share a range of steps. */
+/** Where something stands on the axis below, in words. */
+export function placeOf(axis, value) {
+  return axis === "time" ? span(value) : say("step", { step: number(value) });
+}
+
+/** Charts that share a range of the axis below. */
 export class Curves {
   /** @param {function} zoomed called after the range has changed. */
   constructor(zoomed) {
@@ -32,33 +49,36 @@ export class Curves {
     this.zoomed = zoomed;
     this.range = null;
     this.last = 1;
+    this.axis = "step";
     this.charts = new Map();
   }
 
   /**
    * Show numbers, each in a chart of its own.
-   * @param {Map<string, {title: string, lines: {steps: number[], values: number[]}[]}>} numbers by key; the lines are
-   *   those of the run and of the one it is compared with.
-   * @param {number} last the highest step of all charts on the page.
+   * @param {Map<string, {title: string, lines: {run: number, xs: number[], values: number[], pale: boolean}[],
+   *   marks: {run: number, x: number, value: number}[], levels: {value: number, text: string}[]}>} numbers by key.
+   * @param {number} last the last place of all charts on the page.
+   * @param {string} axis what the axis below counts.
    */
-  show(numbers, last) {
+  show(numbers, last, axis) {
     this.last = Math.max(last, 1);
+    this.axis = axis;
     for (const [key, chart] of this.charts) {
-      if (!numbers.has(key) || numbers.get(key).lines.length !== chart.lines) {
+      if (!numbers.has(key) || looks(numbers.get(key).lines, axis) !== chart.looks) {
         chart.remove();
         this.charts.delete(key);
       }
     }
-    for (const [key, { title, lines }] of numbers) {
+    for (const [key, curve] of numbers) {
       if (!this.charts.has(key)) {
-        this.charts.set(key, new Chart(this, lines.length));
+        this.charts.set(key, new Chart(this, curve.lines));
         this.place.append(this.charts.get(key).place);
       }
-      this.charts.get(key).show(title, lines);
+      this.charts.get(key).show(curve);
     }
   }
 
-  /** Show the steps of a range, [first, last], or all of them. */
+  /** Show a range, [first, last], or everything. */
   zoom(range) {
     this.range = range;
     for (const chart of this.charts.values()) chart.fit();
@@ -70,55 +90,78 @@ export class Curves {
   }
 }
 
-/** One number's curve, and that of the run it is compared with. */
+/** What a chart must be made anew for. */
+function looks(lines, axis) {
+  return axis + lines.map(({ run, pale: faint }) => `${run}${faint ? "-" : "+"}`).join("");
+}
+
+/** One number's curves. */
 class Chart {
   constructor(group, lines) {
     this.group = group;
-    this.lines = lines;
+    this.looks = looks(lines, group.axis);
+    this.faint = lines.map((line) => Boolean(line.pale));
+    this.marks = [];
+    this.levels = [];
     this.title = element("b");
     this.values = element("span", { class: "values" });
+    this.notes = element("p", { class: "note levels" });
     this.canvas = element("div", { class: "canvas", role: "img" });
-    this.place = element("figure", {}, element("figcaption", {}, this.title, " ", this.values), this.canvas);
-    this.plot = new uPlot(this.options(), [[], ...Array(lines).fill([])], this.canvas);
+    const caption = element("figcaption", {}, this.title, " ", this.values, this.notes);
+    this.place = element("figure", {}, caption, this.canvas);
+    this.plot = new uPlot(this.options(lines), [[], ...lines.map(() => [])], this.canvas);
     this.size = new ResizeObserver(() => this.resize());
     this.size.observe(this.canvas);
   }
 
-  options() {
+  options(lines) {
+    const { axis } = this.group;
+    const below = axis === "time" ? { incrs: SECONDS, values: (_, values) => values.map(span), space: 70 } : {};
     return {
       width: 300,
       height: HEIGHT,
       legend: { show: false },
-      scales: { x: { time: false, auto: false, range: () => this.range() } },
-      axes: axes(),
-      series: [{}, ...["first", "second"].slice(0, this.lines).map((name, index) => this.line(name, index))],
+      scales: {
+        x: { time: false, auto: false, range: () => this.range() },
+        y: { range: (_, low, high) => this.height(low, high) },
+      },
+      axes: axes(below),
+      series: [{}, ...lines.map((line) => this.line(line))],
       cursor: {
         y: false,
         drag: { x: true, y: false, setScale: false },
         sync: { key: "steps", scales: ["x", null], setSeries: false, filters: { pub: (type) => SHARED.has(type) } },
         bind: { dblclick: () => () => this.choose(null) },
       },
-      hooks: { setSelect: [() => this.select()], setCursor: [() => this.describe()] },
+      hooks: { setSelect: [() => this.select()], setCursor: [() => this.describe()], draw: [() => this.mark()] },
     };
   }
 
-  line(name, index) {
-    return {
-      stroke: () => colours[name],
-      width: 1.5,
-      dash: index ? [6, 3] : [],
-      spanGaps: true,
-      points: { show: (plot, series, first, last) => last - first < DOTS_BELOW, size: 5, fill: () => colours[name] },
-    };
+  line({ run, pale: faint }) {
+    const { colour, dash } = STYLES[run];
+    const stroke = () => (faint ? pale(colours[colour]) : colours[colour]);
+    const dots = (plot, series, first, last) => !faint && last - first < DOTS_BELOW;
+    return { stroke, width: faint ? 1 : 1.5, dash: faint ? [] : dash, spanGaps: true,
+      points: { show: dots, size: 5, fill: stroke } };
   }
 
   range() {
     return this.group.range ?? [0, this.group.last];
   }
 
-  show(title, lines) {
+  /** The range upwards: of the curves and of the levels across them. */
+  height(low, high) {
+    const values = [low, high, ...this.levels.map(({ value }) => value)].filter((value) => typeof value === "number");
+    return values.length ? uPlot.rangeNum(Math.min(...values), Math.max(...values), 0.1, true) : [0, 1];
+  }
+
+  show({ title, lines, marks = [], levels = [] }) {
     write(this.title, title);
-    const data = lines.map(({ steps, values }) => [steps, values]);
+    Object.assign(this, { marks, levels });
+    const best = marks.filter(({ run }) => run === 0).map(({ step }) => say("best_mark", { step: number(step) }));
+    write(this.notes, [...levels.map(({ text }) => text), ...best].join("\n"));
+    this.notes.hidden = levels.length === 0;
+    const data = lines.map(({ xs, values }) => [xs, values]);
     this.plot.setData(data.length > 1 ? uPlot.join(data) : data[0], false);
     this.fit();
     this.describe();
@@ -127,6 +170,36 @@ class Chart {
   fit() {
     const [min, max] = this.range();
     this.plot.setScale("x", { min, max });
+  }
+
+  /** Draw the levels as dashed lines across the chart, and a ring around the best weights. */
+  mark() {
+    const { ctx, bbox } = this.plot;
+    const [first, last] = this.range();
+    ctx.save();
+    for (const { value, dash } of this.levels) {
+      const y = this.plot.valToPos(value, "y", true);
+      this.stroke(colours.soft, dash, () => {
+        ctx.moveTo(bbox.left, y);
+        ctx.lineTo(bbox.left + bbox.width, y);
+      });
+    }
+    for (const { run, x, value } of this.marks.filter((mark) => first <= mark.x && mark.x <= last)) {
+      const radius = MARK_RADIUS * devicePixelRatio;
+      const [left, top] = [this.plot.valToPos(x, "x", true), this.plot.valToPos(value, "y", true)];
+      this.stroke(colours[STYLES[run].colour], [], () => ctx.arc(left, top, radius, 0, 2 * Math.PI));
+    }
+    ctx.restore();
+  }
+
+  stroke(colour, dash, path) {
+    const { ctx } = this.plot;
+    ctx.beginPath();
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.setLineDash(dash.map((length) => length * devicePixelRatio));
+    path();
+    ctx.stroke();
   }
 
   select() {
@@ -142,12 +215,12 @@ class Chart {
   }
 
   describe() {
-    const [steps, ...lines] = this.plot.data;
-    const index = this.plot.cursor.idx ?? steps.length - 1;
-    const texts = lines.map((values) => number(latest(values, index)));
-    const step = steps.length ? `, ${say("step", { step: number(steps[index]) })}` : "";
-    write(this.values, texts.join(" / ") + step);
-    this.canvas.setAttribute("aria-label", `${this.title.textContent}: ${texts.join(" / ")}`);
+    const [places, ...lines] = this.plot.data;
+    const index = this.plot.cursor.idx ?? places.length - 1;
+    const texts = lines.filter((_, line) => !this.faint[line]).map((values) => number(latest(values, index)));
+    const place = places.length ? `, ${placeOf(this.group.axis, places[index])}` : "";
+    write(this.values, texts.join(" / ") + place);
+    this.canvas.setAttribute("aria-label", `${this.title.textContent}: ${texts.join(" / ")} ${this.notes.textContent}`);
   }
 
   resize() {
@@ -162,7 +235,7 @@ class Chart {
   }
 }
 
-/** The value at a place, or the nearest one before it: of two runs each has steps that the other lacks. */
+/** The value at a place, or the nearest one before it: of several runs each has places that the others lack. */
 function latest(values, index) {
   return values.findLast((value, place) => place <= index && value !== null && value !== undefined);
 }

@@ -44,6 +44,13 @@ export function duration(seconds) {
   return say(`duration_${unit}`, parts);
 }
 
+/** Seconds in one unit, short enough for an axis. */
+export function span(seconds) {
+  const [unit, length] = [["hours", 3600], ["minutes", 60], ["seconds", 1]].find(([, size]) => seconds >= 2 * size)
+    ?? ["seconds", 1];
+  return say(`span_${unit}`, { count: (seconds / length).toLocaleString(language(), { maximumFractionDigits: 1 }) });
+}
+
 /** Seconds since the epoch as a time of day, with the date where it is not today's. */
 export function moment(seconds) {
   const date = new Date(seconds * 1000);

@@ -8,6 +8,8 @@ import { say, sayOr } from "./texts.js";
 // States with an end that somebody should look at, and those in which work goes on.
 const BAD = new Set(["stalled", "diverged", "crashed", "failed"]);
 const LIVE = new Set(["starting", "running", "saving", "evaluating", "recovering", "lacks_memory"]);
+// From so many runs on they can be filtered.
+const FILTER_FROM = 6;
 
 /** The state of a run in words of the page's language. */
 export function stateOf(summary) {
@@ -47,19 +49,40 @@ export class Badge {
 
 /** The list. */
 export class List {
-  /** @param {function} chosen called with the id of a run that was chosen. */
-  constructor(chosen) {
+  /**
+   * @param {function} chosen called with the id of a run that was chosen.
+   * @param {function} filtered called after other runs are to be listed.
+   */
+  constructor(chosen, filtered) {
     this.chosen = chosen;
     this.title = element("h2");
+    this.filter = element("input", { id: "filter", type: "search", input: filtered });
     this.none = element("p", { class: "note" });
     this.places = element("ul");
     this.entries = new Map();
   }
 
+  /** The elements, in their order on the page. */
+  get parts() {
+    return [this.title, this.filter, this.none, this.places];
+  }
+
+  /** Of the runs those that the filter lets through: each of its words stands in name, stage or state. */
+  wanted(order, runs) {
+    this.filter.hidden = order.length < FILTER_FROM;
+    const asked = this.filter.hidden ? [] : this.filter.value.toLowerCase().split(/\s+/);
+    const said = (id) => [runs.get(id).name, stageOf(runs.get(id)), stateOf(runs.get(id))].join(" ").toLowerCase();
+    return order.filter((id) => asked.every((word) => said(id).includes(word)));
+  }
+
   /** Show the runs in an order; entries that stay are not made anew, so that the keyboard keeps its place. */
-  show(order, runs, selected) {
+  show(all, runs, selected) {
+    const order = this.wanted(all, runs);
     write(this.title, say("runs"));
-    write(this.none, order.length ? "" : say("no_runs"));
+    this.filter.placeholder = say("filter");
+    this.filter.setAttribute("aria-label", say("filter"));
+    const count = { count: number(order.length), all: number(all.length) };
+    write(this.none, all.length ? (order.length < all.length ? say("filtered", count) : "") : say("no_runs"));
     for (const id of [...this.entries.keys()].filter((known) => !order.includes(known))) {
       this.entries.get(id).place.remove();
       this.entries.delete(id);

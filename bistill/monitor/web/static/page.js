@@ -1,5 +1,6 @@
 /** The page: settings, the list of runs, and the chosen run, drawn whenever the store has something new. */
 
+import { STYLES } from "./curves.js";
 import { write } from "./dom.js";
 import { moment } from "./format.js";
 import { List } from "./list.js";
@@ -11,9 +12,14 @@ import { paint, whenRepainted } from "./theme.js";
 const THEMES = ["system", "light", "dark"];
 const place = (id) => document.getElementById(id);
 
-const chosen = { run: "", other: "" };
-const list = new List((id) => choose({ run: id, other: chosen.other === id ? "" : chosen.other }));
-const run = new Run((id) => choose({ run: chosen.run, other: id }));
+const chosen = { run: "", others: [] };
+const without = (id) => chosen.others.filter((other) => other !== id);
+const list = new List((id) => choose({ run: id, others: without(id) }), changed);
+const run = new Run(
+  (id) => choose({ run: chosen.run, others: [...without(id), id] }),
+  (id) => choose({ run: chosen.run, others: without(id) }),
+  changed,
+);
 const connection = { state: "connecting", since: Date.now() / 1000 };
 const store = new Store(changed, (state) => {
   if (state === connection.state) return;
@@ -45,11 +51,12 @@ function remember(name, value) {
   }
 }
 
-function choose({ run: id, other }) {
-  Object.assign(chosen, { run: id, other });
-  history.replaceState(null, "", `#${new URLSearchParams({ run: id, other })}`);
+function choose({ run: id, others }) {
+  Object.assign(chosen, { run: id, others: others.slice(0, STYLES.length - 1) });
+  const pairs = [["run", id], ...chosen.others.map((other) => ["other", other])];
+  history.replaceState(null, "", `#${new URLSearchParams(pairs)}`);
   run.zoomTo(null);
-  store.watch([id, other].filter(Boolean));
+  store.watch([id, ...chosen.others].filter(Boolean));
   changed();
 }
 
@@ -65,14 +72,15 @@ function changed() {
 
 function draw() {
   const known = (id) => store.runs.has(id);
-  if (!known(chosen.run) && store.order.length) return choose({ run: store.order[0], other: "" });
-  if (chosen.other && !known(chosen.other)) return choose({ run: chosen.run, other: "" });
+  if (!known(chosen.run) && store.order.length) return choose({ run: store.order[0], others: [] });
+  if (!chosen.others.every(known)) return choose({ run: chosen.run, others: chosen.others.filter(known) });
   list.show(store.order, store.runs, chosen.run);
   place("run").hidden = !known(chosen.run);
   if (!known(chosen.run)) return undefined;
   const view = (id) => ({ id, summary: store.runs.get(id), details: store.of(id) });
-  const choices = store.order.filter((id) => id !== chosen.run).map((id) => [id, store.runs.get(id).name]);
-  run.show(view(chosen.run), chosen.other ? view(chosen.other) : null, choices);
+  const shown = [chosen.run, ...chosen.others];
+  const choices = store.order.filter((id) => !shown.includes(id)).map((id) => [id, store.runs.get(id).name]);
+  run.show(shown.map(view), choices);
   document.title = `${store.runs.get(chosen.run).name} – bistill`;
   return undefined;
 }
@@ -97,10 +105,11 @@ function setUp() {
     run.redraw();
   });
   whenRepainted(() => run.redraw());
-  place("runs").append(list.title, list.none, list.places);
+  document.fonts.addEventListener("loadingdone", () => run.redraw());
+  place("runs").append(...list.parts);
   place("run").append(...run.parts);
   const asked = new URLSearchParams(location.hash.slice(1));
-  choose({ run: asked.get("run") ?? "", other: asked.get("other") ?? "" });
+  choose({ run: asked.get("run") ?? "", others: asked.getAll("other").filter(Boolean) });
 }
 
 setUp();

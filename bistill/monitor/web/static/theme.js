@@ -1,6 +1,6 @@
 /** Dark or light, and the colours of the style sheet for drawings on a canvas, which no style sheet reaches. */
 
-const NAMES = ["text", "soft", "line", "first", "second", "good", "page"];
+const NAMES = ["text", "soft", "line", "first", "second", "third", "fourth", "fifth", "sixth", "good", "page"];
 const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
 
 /** The colours in use, by the names of the style sheet. */

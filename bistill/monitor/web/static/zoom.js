@@ -1,7 +1,7 @@
 /** Two sliders for the range of steps: what dragging across a curve does, for fingers and for the keyboard. */
 
 import { element, write } from "./dom.js";
-import { number } from "./format.js";
+import { number, span } from "./format.js";
 import { say } from "./texts.js";
 
 /** The sliders and a button that shows everything again. */
@@ -22,19 +22,19 @@ export class Zoom {
     this.place = element("fieldset", { class: "zoom" }, this.title, ...places, this.whole, this.how);
   }
 
-  /** Show a range, or all steps up to the last one. */
-  show(range, last) {
-    this.last = last;
+  /** Show a range, or everything up to the last place on the axis. */
+  show(range, last, axis) {
+    this.last = Math.ceil(last);
     this.place.hidden = last === 0;
-    write(this.title, say("zoom"));
+    write(this.title, say(axis === "time" ? "zoom_time" : "zoom"));
     write(this.how, say("zoom_how"));
     write(this.whole, say("whole"));
     this.whole.disabled = range === null;
     this.sliders.forEach(({ name, input, label, where }, index) => {
-      write(label, say(name));
-      input.max = last;
-      input.value = (range ?? [0, last])[index];
-      write(where, number(Number(input.value)));
+      write(label, say(axis === "time" ? `${name}_time` : name));
+      input.max = this.last;
+      input.value = (range ?? [0, this.last])[index];
+      write(where, axis === "time" ? span(Number(input.value)) : number(Number(input.value)));
     });
   }
 
