@@ -35,6 +35,21 @@ def cut(line: Text, width: int) -> Text:
     return line
 
 
+def wrapped(line: Text, width: int, most: int) -> list[Text]:
+    """The line in at most so many rows, broken between words; what is left over after them is cut by an ellipsis."""
+    rows: list[Text] = []
+    rest = line
+    while rest.cell_len > width and len(rows) < most - 1:
+        room = width
+        while cell_len(rest.plain[:room]) > width:  # letters of two columns
+            room -= 1
+        at = rest.plain.rfind(" ", 0, room + 1)
+        head, rest = rest.divide([at if at > 0 else room])
+        rows.append(head)
+        rest = rest[1:] if at > 0 else rest
+    return [*rows, cut(rest, width)]
+
+
 def headed(title: str, section: Section, width: int, *, roomy: bool) -> Section:
     """The section under its title, where there is room for titles and anything under them."""
     if not roomy or not section.lines:

@@ -53,6 +53,20 @@ def is_evaluated(status: RunStatus) -> bool:
     return False
 
 
+def report(status: RunStatus) -> Path | None:
+    """The page of the evaluation of a run's student; None where there is none."""
+    own = commands.evaluation_folder(status)
+    for folder in (own, own.parent):  # where a monitor and where ``bistill pipeline`` writes
+        page, results = folder / artifacts.EVALUATION_PAGE, folder / artifacts.EVALUATION_JSON
+        try:
+            student = _student_of(results, _version(results))
+            if page.is_file() and Path(status.working_folder, student).resolve() == status.folder.resolve():
+                return page
+        except (OSError, KeyError, TypeError, ValueError):  # errors of bistill are ValueErrors
+            continue
+    return None
+
+
 def _are_of(report: dict[str, Any], results: Path, status: RunStatus) -> bool:
     """Whether a report is of a run's student. One of an earlier version names no weights: then it must be younger."""
     student, test = report["models"]["student"], report["data"]["test"]
@@ -76,6 +90,11 @@ def _version(path: Path) -> tuple[str, int, int, int, int]:
 def _file_sha256(path: Path, _version: Any) -> str:
     """Counted once for a version of a file: the monitor asks at every look."""
     return artifacts.sha256_of_file(path)
+
+
+@lru_cache(maxsize=64)
+def _student_of(results: Path, _version: Any) -> str:
+    return str(artifacts.read_json(results)["models"]["student"]["path"])
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bistill.monitor import failures, telling, words
 from bistill.monitor.curves import bars, curve, filled
-from bistill.monitor.layout import Section, cut
+from bistill.monitor.layout import Section, cut, wrapped
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState
 from bistill.monitor.status import RunStatus
@@ -37,6 +37,8 @@ HISTOGRAM_STYLES: Final = {
     "mined_negative": "magenta",
     "random_negative": "yellow",
 }
+# Rows that the error, and what to do about it, may take.
+FAILURE_ROWS: Final = 3
 NAME_WIDTH: Final = 18
 VALUE_WIDTH: Final = 9
 
@@ -54,7 +56,8 @@ def head(view: RunView, width: int) -> Section:
     if view.reading < 1:
         line.append(f"  reading the journal, {view.reading:.0%}", "yellow")
     lines = [cut(line, width), _progress(view, width)]
-    lines += [cut(Text(said, "red" if place < 1 else ""), width) for place, said in enumerate(_failure(view))]
+    for place, said in enumerate(_failure(view)):
+        lines += wrapped(Text(said, "red" if place < 1 else ""), width, FAILURE_ROWS)
     return Section(lines, len(lines))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from bistill.monitor import layout
 from bistill.monitor.layout import Section, beside, ending, fitted, headed, rule
 
 
@@ -43,3 +44,16 @@ def test_the_end_of_a_text() -> None:
     assert ending("모델/학생", 6) == "…/학생"
     assert ending("모델/학생", 5) == "…학생"
     assert ending("모델/학생", 4) == "…생"  # a wide letter that would not fit whole
+
+
+def test_a_long_line_is_broken_between_words_and_cut_after_the_last_row() -> None:
+    def rows(text: str, width: int, most: int) -> list[str]:
+        found = layout.wrapped(Text(text), width, most)
+        assert max(row.cell_len for row in found) <= width
+        return [row.plain for row in found]
+
+    assert rows("one two", 10, 3) == ["one two"]
+    assert rows("one two three four", 8, 3) == ["one two", "three", "four"]
+    assert rows("one two three four", 8, 2) == ["one two", "three f…"]
+    assert rows("/a/path/without/blanks", 8, 2) == ["/a/path/", "without…"]
+    assert rows("한국어 오류 메시지", 8, 3) == ["한국어", "오류", "메시지"]

@@ -93,3 +93,29 @@ def test_results_are_of_the_weights_and_the_test_data_as_they_are_now(tmp_path: 
     assert not model_folder.is_evaluated(status)
     os.utime(results, (1001, 1001))
     assert model_folder.is_evaluated(status)
+
+
+def test_the_report_of_a_student_is_found_and_no_other(tmp_path: Path) -> None:
+    status = RunStatus(tmp_path / "models" / "s")
+    status.feed(start(cwd=str(tmp_path)))
+    own = tmp_path / "evaluation_results" / "s"
+
+    def put(folder: Path, student: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"models": {"student": {"path": student}}})
+        (folder / artifacts.EVALUATION_JSON).write_text(text)
+        (folder / artifacts.EVALUATION_PAGE).write_text("page")
+        return folder / artifacts.EVALUATION_PAGE
+
+    assert model_folder.report(status) is None
+    put(own.parent, "models/of-another")
+    assert model_folder.report(status) is None
+    by_pipeline = put(own.parent, "models/s")
+    assert model_folder.report(status) == by_pipeline
+    page = put(own, str(status.folder))
+    assert model_folder.report(status) == page
+    page.unlink()
+    assert model_folder.report(status) == by_pipeline
+    put(own, "models/of-another")
+    (own.parent / artifacts.EVALUATION_JSON).write_text("[]")
+    assert model_folder.report(status) is None

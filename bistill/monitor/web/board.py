@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bistill.monitor import failures, words
+from bistill.monitor import failures, model_folder, words
 from bistill.monitor.runs import RunView
 from bistill.monitor.status import StepPoint
 
@@ -34,6 +34,7 @@ class Snapshot(NamedTuple):
         steps: at most 2,000 updates, evenly chosen.
         evaluations: journal records.
         events: the last journal records that are no steps, without the counts of histograms.
+        report: page of the evaluation of the run's student; None where there is none.
     """
 
     summary: dict[str, Any]
@@ -41,6 +42,7 @@ class Snapshot(NamedTuple):
     steps: Sequence[StepPoint]
     evaluations: Sequence[dict[str, Any]]
     events: Sequence[dict[str, Any]]
+    report: Path | None = None
 
 
 Board = Mapping[str, Snapshot]
@@ -74,17 +76,19 @@ def columns(points: Sequence[StepPoint]) -> dict[str, Any]:
 
 def _snapshot(view: RunView, root: Path) -> Snapshot:
     status, process = view.status, view.process
+    report = model_folder.report(status) if status.ended == "finished" else None
     summary = {name: _taken(getattr(status, name)) for name in SHOWN} | {
         "name": _relative(status.folder, root),
         "state": LACKS_MEMORY if words.lacks_memory(view) else view.state.value,
         "reading": view.reading,
         "failure": _failure(view),
+        "has_report": report is not None,
         "resident_mib": process.resident_mib,
         "gpu_mib": process.gpu_mib,
     }
     history = status.history
     events = tuple(map(_without_histograms, view.events))
-    return Snapshot(summary, status.options, tuple(history.steps), tuple(history.evaluations), events)
+    return Snapshot(summary, status.options, tuple(history.steps), tuple(history.evaluations), events, report)
 
 
 def _failure(view: RunView) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What every request must pass before it reaches a route, and the headers of every answer."""
+"""What every request must pass before it reaches a route, and the headers of every answer that sets no others."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
     )
+)
+# A report of an evaluation is a page by itself, with its style and pictures in it: it is shown as of an origin of its
+# own, without scripts, forms or requests to anyone, the monitor included.
+REPORT_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
@@ -83,8 +89,8 @@ class Guard:
         return PlainTextResponse(NO_ENTRY, HTTPStatus.UNAUTHORIZED), None
 
     def _complete(self, headers: MutableHeaders, cookie: str | None) -> None:
-        headers.update(HEADERS)
-        headers.setdefault("Cache-Control", "no-store")
+        for name, value in {**HEADERS, "Cache-Control": "no-store"}.items():
+            headers.setdefault(name, value)
         if cookie:
             made = f"{self._keys.cookie_name}={cookie}; Path=/; HttpOnly; SameSite=Strict"
             headers.append("Set-Cookie", made)

@@ -1,4 +1,7 @@
-"""The server: a thread of the monitor that answers from what the monitor last handed over, and never reads a file."""
+"""The server: a thread of the monitor that answers from what the monitor last handed over.
+
+The only file of a run that it reads is the report of an evaluation, when somebody opens it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from bistill.monitor.runs import RunView
 from bistill.monitor.web import assets
 from bistill.monitor.web.board import Board, columns, snapshots
 from bistill.monitor.web.feed import Feed, dumped, event
-from bistill.monitor.web.guard import LOOPBACK, TOKEN, Guard, is_wildcard
+from bistill.monitor.web.guard import LOOPBACK, REPORT_POLICY, TOKEN, Guard, is_wildcard
 from bistill.monitor.web.keys import Keys
 
 # So often a stream says that it is there: a page that hears nothing for longer knows that its connection is dead, also
@@ -121,6 +124,7 @@ class WebServer:
             routes=[
                 Route("/", self._page),
                 Route("/static/{name}", self._asset),
+                Route("/report/{id}", self._report),
                 Route("/api/runs", self._runs),
                 Route("/api/runs/{id}", self._run_details),
                 Route("/api/changes", self._changes),
@@ -135,6 +139,16 @@ class WebServer:
         asset = await run_in_threadpool(assets.korean_font) if name == assets.KOREAN_FONT else self._assets.get(name)
         return _sent(asset) if asset else PlainTextResponse("no such file\n", HTTPStatus.NOT_FOUND)
 
+    async def _report(self, request: Request) -> Response:
+        run = self._board.get(request.path_params["id"])
+        try:
+            page = await run_in_threadpool(run.report.read_bytes) if run and run.report else None
+        except OSError:  # gone since the last look
+            page = None
+        if page is None:
+            return PlainTextResponse("no such report\n", HTTPStatus.NOT_FOUND)
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
+
     async def _runs(self, request: Request) -> Response:
         board = self._board
         return Response(dumped({key: run.summary for key, run in board.items()}), media_type=JSON)
@@ -143,7 +157,8 @@ class WebServer:
         run = self._board.get(request.path_params["id"])
         if run is None:
             return PlainTextResponse("no such run\n", HTTPStatus.NOT_FOUND)
-        return Response(dumped({**run._asdict(), "steps": columns(run.steps)}), media_type=JSON)
+        shown = {name: value for name, value in run._asdict().items() if name != "report"}
+        return Response(dumped({**shown, "steps": columns(run.steps)}), media_type=JSON)
 
     async def _changes(self, request: Request) -> Response:
         watched = request.query_params.getlist("run")[:MOST_WATCHED]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bistill import artifacts
 from bistill.monitor.runs import Runs
 from bistill.monitor.web import server as serving
 from bistill.monitor.web.server import WebServer
@@ -370,6 +371,32 @@ def test_losses_are_smoothed(page: Browser) -> None:
     choose(page, "#smoothing", "0.98")
     page.wait_for(f"Math.abs({shown} - {mean / weight}) < 1e-5")
     assert text(page, "#machine .values") == rate and text(page, ".tools output") == "98%"
+
+
+def test_a_finished_run_links_its_report(browser: Browser, tmp_path: Path) -> None:
+    end = {"time": 300.0, "event": "end", "status": "finished", "seconds": 1.0}
+    write(tmp_path / "models" / "done" / "journal.jsonl", start(cwd=str(tmp_path), pid=1), step(1), end)
+    folder = tmp_path / "evaluation_results" / "done"
+    folder.mkdir(parents=True)
+    (folder / artifacts.EVALUATION_JSON).write_text('{"models": {"student": {"path": "models/done"}}}')
+    styled = "<!DOCTYPE html><style>p { color: rgb(1, 2, 3) }</style><p>the report<script>window.hacked = 1</script>"
+    (folder / artifacts.EVALUATION_PAGE).write_text(styled)
+    browser.speak("en-US")
+    monitor = Monitor(tmp_path / "models")
+    try:
+        page = opened(browser, monitor)
+        link = "document.querySelector('.head a')"
+        assert page.ask(f"{link}.hidden")
+        names = "[...document.querySelectorAll('#runs button')]"
+        page.ask(f"{names}.find((place) => place.textContent.startsWith('done')).click()")
+        page.wait_for(f"!{link}.hidden && document.querySelector('#run h2').textContent === 'done'")
+        assert text(page, ".head a") == "Evaluation report"
+        page.open(page.ask(f"{link}.href"))
+        page.wait_for("document.querySelector('p')?.textContent.startsWith('the report')")
+        assert page.ask("getComputedStyle(document.querySelector('p')).color") == "rgb(1, 2, 3)"
+        assert page.ask("[typeof window.hacked, window.origin]") == ["undefined", "null"]
+    finally:
+        monitor.close()
 
 
 def test_time_on_the_axis(page: Browser) -> None:

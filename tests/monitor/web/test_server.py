@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bistill import artifacts
 from bistill.errors import OptionError
 from bistill.monitor.runs import Runs
 from bistill.monitor.status import MOST_STEPS
@@ -119,6 +120,34 @@ def test_a_stream_says_that_it_is_there_also_while_nothing_changes(
     for _ in range(5):
         server.act([])  # looks at which nothing is new must not put off the sign of life
         assert message(stream, with_alive=True) == ("alive", 0.05)
+
+
+def test_the_report_of_a_finished_run_is_sent_as_of_an_origin_of_its_own(server: WebServer, tmp_path: Path) -> None:
+    end = {"time": 300.0, "event": "end", "status": "finished", "seconds": 1.0}
+    write(tmp_path / "s" / "journal.jsonl", start(cwd=str(tmp_path)), step(1), end)
+    write(tmp_path / "t" / "journal.jsonl", start(cwd=str(tmp_path)), step(1))
+    folder = tmp_path / "evaluation_results" / "s"
+    folder.mkdir(parents=True)
+    (folder / artifacts.EVALUATION_JSON).write_text('{"models": {"student": {"path": "s"}}}')
+    page = folder / artifacts.EVALUATION_PAGE
+    page.write_bytes(b"<!DOCTYPE html><p>report")
+    server.act(Runs(tmp_path).look(LONG))
+    client = Client(server)
+    runs = client.json("/api/runs")
+    keys = {found["name"]: key for key, found in runs.items()}
+    assert {found["name"]: found["has_report"] for found in runs.values()} == {"s": True, "t": False}
+    assert "report" not in client.json(f"/api/runs/{keys['s']}")
+    answer = client.get(f"/report/{keys['s']}")
+    assert (answer.status, answer.read()) == (200, page.read_bytes())
+    policy = answer.getheader("content-security-policy", "").split("; ")
+    assert {"default-src 'none'", "sandbox", "frame-ancestors 'none'"} < set(policy)
+    assert not any("script" in part or "http" in part or "*" in part for part in policy)
+    assert answer.getheader("x-content-type-options") == "nosniff"
+    assert [client.get(path).status for path in (f"/report/{keys['t']}", "/report/0", "/report/")] == [404, 404, 404]
+    page.unlink()
+    assert client.get(f"/report/{keys['s']}").status == 404
+    client.cookie = ""
+    assert client.get(f"/report/{keys['s']}").status == 401
 
 
 def test_each_address_works_once(server: WebServer) -> None:

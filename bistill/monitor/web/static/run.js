@@ -40,6 +40,7 @@ export class Run {
   constructor(compared, removed, redrawn) {
     this.title = element("h2");
     this.badge = new Badge();
+    this.report = element("a", { target: "_blank", rel: "noopener" });
     this.bar = element("progress", { max: 1 });
     this.progress = element("p");
     this.failure = new Failure();
@@ -61,7 +62,7 @@ export class Run {
 
   /** The elements, in their order on the page. */
   get parts() {
-    const head = element("div", { class: "head" }, this.title, this.badge.place);
+    const head = element("div", { class: "head" }, this.title, this.badge.place, this.report);
     const [losses, validation, machine] = this.groups.map((group) => group.place);
     const scores = element("section", {}, this.scoresTitle, this.histograms);
     return [head, this.bar, this.progress, this.failure.place, this.facts, this.tools.place, this.legend.place,
@@ -71,6 +72,9 @@ export class Run {
   /** Show a run and those it is compared with, `{id, summary, details}` each; offer others, pairs of id and name. */
   show(shown, choices) {
     this.showHead(shown[0].summary);
+    write(this.report, say("report"));
+    this.report.href = `/report/${shown[0].id}`;
+    this.report.hidden = !shown[0].summary.has_report;
     this.tools.show(choices, shown.length);
     this.legend.show(shown);
     this.options.show(shown);
