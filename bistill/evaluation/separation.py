@@ -70,7 +70,9 @@ def cuts(asked: Questions, scores: EncoderScores, seed: int) -> dict[str, Any]:
         queries = np.concatenate([asked.positives.queries, pairs.queries])
         drawn = thresholds.resampled(cosines, relevant, queries, draws)
         figures[kind] = {
-            name: _cut(found, drawn[name], scores) if found else None
+            name: {**_cut(found, drawn[name], scores), "useless": thresholds.useless(found, float(np.mean(relevant)))}
+            if found
+            else None
             for name, found in thresholds.choose(cosines, relevant).items()
         }
     return figures

@@ -13,6 +13,9 @@ from bistill.arrays import Doubles, Flags, Ints, Reals
 # Precision and recall that the thresholds named after them must reach.
 PRECISION: Final = 0.95
 RECALL: Final = 0.95
+# A threshold is of no use that finds less than so much of the relevant pairs, or that lets so many of all pairs count.
+FEW: Final = 0.1
+NEARLY_ALL: Final = 0.95
 NAMES: Final = ("best_f1", "precision_95", "recall_95")
 # Numbers held at once for one of a handful of arrays, 8 bytes each.
 BLOCK: Final = 2**20
@@ -73,6 +76,19 @@ def choose(scores: Reals, relevant: Flags) -> dict[str, Threshold | None]:
     found = curve(scores, relevant)
     places = _places(found.precision[None], found.recall[None], found.f1[None], np.ones((1, len(found.f1)), dtype=bool))
     return {name: _threshold(found, int(place[0])) for name, place in zip(NAMES, places, strict=True)}
+
+
+def useless(found: Threshold, share_relevant: float) -> str | None:
+    """Why a threshold is of no use: "finds_few" of the relevant pairs, or "keeps_all", nearly; None where it is of use.
+
+    Args:
+        found: the threshold.
+        share_relevant: share of the relevant among all pairs, 0..1.
+    """
+    if found.recall < FEW:
+        return "finds_few"
+    counted = found.recall * share_relevant / found.precision
+    return "keeps_all" if counted >= NEARLY_ALL else None
 
 
 def resampled(scores: Reals, relevant: Flags, queries: Ints, draws: Iterable[Ints]) -> dict[str, Doubles]:

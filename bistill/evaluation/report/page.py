@@ -49,7 +49,12 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=summary.number, signed=summary.signed, bounds=summary.bounds, shortened=shortened, share=share
+        number=summary.number,
+        signed=summary.signed,
+        bounds=summary.bounds,
+        shortened=shortened,
+        share=share,
+        useless=summary.useless,
     )
     roles = summary.shown_roles(result)
     found = summary.figures(result, roles)

@@ -35,6 +35,7 @@ SEPARATION_BARS: Final = tuple(title for title in report.SEPARATION_TITLES if no
 CURVE_POINTS: Final = 2_000
 # Share of the height that lines across a drawing take, so that none runs through its legend.
 BELOW_LEGEND: Final = 0.72
+NARROW_INCHES: Final = 6.0
 
 
 def scores(
@@ -60,8 +61,8 @@ def scores(
             axes.hist(values, bins=edges, weights=weights, color=colour, label=label, **style)
     axes.set(xlim=(0, 1), xlabel=name, ylabel="share of pairs")
     axes.set_title("Scores of positive and negative pairs")
-    axes.margins(y=0.5)  # room for the legend, wherever the scores lie
-    axes.legend(loc="upper left", fontsize=9, ncols=2)
+    axes.margins(y=0.7 if _narrow(axes) else 0.5)  # room for the legend, wherever the scores lie
+    axes.legend(loc="upper left", fontsize=9, ncols=1 if _narrow(axes) else 2)
 
 
 def margins(axes: Axes, result: Mapping[str, Any], asked: Questions, student: EncoderScores) -> None:
@@ -99,7 +100,7 @@ def ranking(axes: Axes, result: Mapping[str, Any]) -> None:
     }
     _bars(axes, [measure.title for measure in MEASURES.values()], values)
     teacher = result["models"]["teacher"]
-    note = f"; teacher: first {teacher['depth']} of {teacher['reranks']} re-ranked" if "reranks" in teacher else ""
+    note = f"\n(teacher: first {teacher['depth']} of {teacher['reranks']} re-ranked)" if "reranks" in teacher else ""
     axes.set_title(f"Ranking over {result['counts']['documents']:,} documents{note}")
 
 
@@ -111,7 +112,7 @@ def means(axes: Axes, result: Mapping[str, Any]) -> None:
         else None
         for role in ("base", "student", "compared")
     }
-    _bars(axes, [title.replace(" ", "\n") for title in SEPARATION_BARS], values)
+    _bars(axes, SEPARATION_BARS, values)
     axes.set_title("Separation on the linear score")
 
 
@@ -130,20 +131,20 @@ def reliability(axes: Axes, result: Mapping[str, Any]) -> None:
         bins = [item for item in found["bins"] if item["count"]]
         predicted, share = [item["mean_predicted"] for item in bins], [item["share_relevant"] for item in bins]
         error = found["expected_calibration_error"]
-        label = f"positives and {title}: calibration error {error:.3f}, Brier {found['brier']:.3f}"
+        label = f"positives and {title}:\ncalibration error {error:.3f}, Brier {found['brier']:.3f}"
         axes.plot(predicted, share, color=colour, linewidth=1, label=label)
         # An area says how many pairs a point stands for.
         sizes = [8 + 250 * item["count"] / found["pairs"] for item in bins]
         axes.scatter(predicted, share, s=sizes, color=colour, alpha=0.6)
     if axes.get_legend_handles_labels()[0]:
-        axes.set_ylim(0, 1.3)  # room for the legend above the points
+        axes.set_ylim(0, 1.5)  # room for the legend above the points
         axes.legend(loc="upper left", fontsize=9)
 
 
 def cuts(axes: Axes, result: Mapping[str, Any], asked: Questions, student: EncoderScores) -> None:
     """Precision and recall by the cosine from which a pair counts; the thresholds with their intervals."""
     kind = next((kind for kind in KIND_TITLES if result["thresholds"][kind]), None)
-    axes.set_title("Student: thresholds" + (f", positives and {KIND_TITLES[kind]}" if kind else ""))
+    axes.set_title("Student: thresholds" + (f" over {KIND_TITLES[kind]}" if kind else ""))
     if kind is None:
         axes.text(0.5, 0.5, "no negative pairs", ha="center", va="bottom")
         return
@@ -155,13 +156,18 @@ def cuts(axes: Axes, result: Mapping[str, Any], asked: Questions, student: Encod
         if not (cut := result["thresholds"][kind][name]):
             continue
         cosine, colour, height = cut["cosine"], CUT_COLOURS[name], 1.05 + 0.06 * place
-        label = f"{title}: {cosine['threshold']:.3f}, F1 {cut['f1']:.3f}"
+        useless = ", useless" if cut["useless"] else ""
+        label = f"{title}: {cosine['threshold']:.3f}, F1 {cut['f1']:.3f}{useless}"
         axes.plot([cosine["threshold"]] * 2, [0, height], color=colour, linewidth=1.5, label=label)
         if cosine["low"] is not None and cosine["high"] is not None:
             axes.plot([cosine["low"], cosine["high"]], [height] * 2, "|-", color=colour, linewidth=2.5)
-    axes.set(ylim=(0, 1.68), xlabel="cosine from which a pair counts as relevant", ylabel="precision, recall")
+    axes.set(
+        ylim=(0, 1.85 if _narrow(axes) else 1.68),
+        xlabel="cosine from which a pair counts as relevant",
+        ylabel="precision, recall",
+    )
     axes.set_yticks(np.arange(0, 1.01, 0.2))
-    axes.legend(loc="upper left", fontsize=9, ncols=2)
+    axes.legend(loc="upper left", fontsize=9, ncols=1 if _narrow(axes) else 2)
 
 
 def ink() -> str:
@@ -172,34 +178,29 @@ def ink() -> str:
 
 
 def _bars(axes: Axes, titles: Sequence[str], values: Mapping[str, Sequence[float | None] | None]) -> None:
-    """Groups of bars, one bar a model with its value on top; a figure that does not exist has none."""
+    """Groups of lying bars, one bar a model with its value behind it; a figure that does not exist has none."""
     shown = {role: figures for role, figures in values.items() if figures is not None}
     width = 0.84 / max(len(shown), 1)
-    upright = len(shown) > 3  # neighbouring values would touch
-    size = 7 if len(shown) > 2 else 8
     lowest = 0.0
     for number, (role, figures) in enumerate(shown.items()):
         offset = (number - (len(shown) - 1) / 2) * width
-        present = [(place, figure) for place, figure in enumerate(figures) if figure is not None]
-        places = [place + offset for place, _ in present]
-        heights = [figure for _, figure in present]
-        lowest = min([lowest, *heights])
-        axes.bar(places, heights, width * 0.94, color=ROLE_COLOURS[role], label=role)
-        for place, height in zip(places, heights, strict=True):
-            axes.text(
-                place,
-                max(height, 0) + 0.012,
-                f"{height:.3f}",
-                ha="center",
-                va="bottom",
-                fontsize=size,
-                rotation=90 if upright else 0,
-            )
+        present = [(place + offset, figure) for place, figure in enumerate(figures) if figure is not None]
+        places, lengths = [place for place, _ in present], [figure for _, figure in present]
+        lowest = min([lowest, *lengths])
+        axes.barh(places, lengths, width * 0.94, color=ROLE_COLOURS[role], label=role)
+        for place, length in present:
+            axes.text(max(length, 0) + 0.012, place, f"{length:.3f}", va="center", fontsize=7)
     for place in range(len(titles)):
         if all(figures[place] is None for figures in shown.values()):
-            axes.text(place, 0.012, "none", ha="center", va="bottom", fontsize=8, color=RANDOM)
-    axes.axhline(0, color=ink(), linewidth=0.8)
-    axes.set_xticks(range(len(titles)), titles)
-    axes.set(ylim=(lowest * 1.1, 1.35 if upright else 1.22), xlim=(-0.55, len(titles) - 0.45))
-    axes.set_yticks(np.arange(0, 1.01, 0.2))
-    axes.legend(loc="upper right", ncols=5, fontsize=9)
+            axes.text(0.012, place, "none", va="center", fontsize=8, color=RANDOM)
+    axes.axvline(0, color=ink(), linewidth=0.8)
+    axes.set_yticks(range(len(titles)), titles, fontsize=9)
+    above = len(titles) / 6  # room for two lines of the legend
+    axes.set(xlim=(lowest * 1.1, 1.12), ylim=(len(titles) - 0.45, -0.55 - above))
+    axes.set_xticks(np.arange(0, 1.01, 0.2))
+    axes.legend(loc="upper left", ncols=3, fontsize=9)
+
+
+def _narrow(axes: Axes) -> bool:
+    """Whether two columns of a legend do not stand beside each other."""
+    return bool(axes.get_window_extent().width / axes.figure.dpi < NARROW_INCHES)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bistill import artifacts
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report import fonts, panels
+from bistill.evaluation.report import fonts, panels, verdict
 from bistill.evaluation.report.panels import LABELLED, POSITIVE
 from bistill.evaluation.scores import Answers
 
@@ -23,8 +23,9 @@ INCHES: Final = (16.0, 16.0)
 DOTS_PER_INCH: Final = 100
 SAMPLES_SHOWN: Final = 4
 
-SMALL_INCHES: Final = (6.4, 4.2)
-WIDE_INCHES: Final = (11.0, 4.2)
+# Of a drawing on the page: on a phone, 3.7 inches wide, its text is still read.
+SMALL_INCHES: Final = (5.0, 4.0)
+HIGH_INCHES: Final = (5.0, 5.6)
 # Stands for the colour of text in an SVG until it is replaced by the page's own.
 INK: Final = "#010203"
 NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -48,7 +49,14 @@ def draw(path: Path, result: Mapping[str, Any], asked: Questions, answers: Answe
         figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH)
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(
-            4, 2, left=0.05, right=0.98, top=0.935, bottom=0.02, hspace=0.34, wspace=0.13, height_ratios=(1, 1, 1, 1.05)
+            *(4, 2),
+            left=0.07,
+            right=0.98,
+            top=0.925,
+            bottom=0.02,
+            hspace=0.34,
+            wspace=0.28,
+            height_ratios=(1, 1.4, 1, 1.05),
         )
         _title(figure, result)
         panels.scores(figure.add_subplot(grid[0, 0]), student, answers.base)
@@ -72,8 +80,8 @@ def drawings(result: Mapping[str, Any], asked: Questions, answers: Answers) -> d
     """
     student = answers.student
     found = {
-        "ranking": _svg("ranking", WIDE_INCHES, lambda axes: panels.ranking(axes, result)),
-        "means": _svg("means", WIDE_INCHES, lambda axes: panels.means(axes, result)),
+        "ranking": _svg("ranking", HIGH_INCHES, lambda axes: panels.ranking(axes, result)),
+        "means": _svg("means", HIGH_INCHES, lambda axes: panels.means(axes, result)),
         "scores": _svg("scores", SMALL_INCHES, lambda axes: panels.scores(axes, student, answers.base)),
         "margins": _svg("margins", SMALL_INCHES, lambda axes: panels.margins(axes, result, asked, student)),
         "cuts": _svg("cuts", SMALL_INCHES, lambda axes: panels.cuts(axes, result, asked, student)),
@@ -96,7 +104,7 @@ def _svg(name: str, inches: tuple[float, float], drawing: Callable[[Axes], None]
     keys = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
     # Text stays text: a browser chooses its font. A salt of its own makes the names of its parts unlike another's.
     settings: dict[Any, Any] = {**_settings(), **dict.fromkeys(keys, INK), "svg.fonttype": "none", "svg.hashsalt": name}
-    settings |= {"legend.framealpha": 0.0, "legend.edgecolor": "none"}
+    settings |= {"axes.titlesize": 11, "legend.framealpha": 0.0, "legend.edgecolor": "none"}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=inches, layout="constrained")
         FigureCanvasSVG(figure)
@@ -119,7 +127,8 @@ def _title(figure: Figure, result: Mapping[str, Any]) -> None:
     counts = result["counts"]
     name, data = result["models"]["student"]["path"], result["data"]["test"]["path"]
     text = f"{name}   on   {data}   ({counts['queries']:,} queries, {counts['documents']:,} documents)"
-    figure.text(0.5, 0.972, fonts.drawable(text), ha="center", va="center", fontsize=14, parse_math=False)
+    figure.text(0.5, 0.98, fonts.drawable(text), ha="center", va="center", fontsize=14, parse_math=False)
+    figure.text(0.5, 0.96, verdict.verdict(result), ha="center", va="center", fontsize=12, parse_math=False)
 
 
 def _samples(axes: Axes, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -15,7 +15,7 @@ from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
 # Columns of the table that are there only where they were measured.
 OPTIONAL: Final = ("bm25", "compared")
 FAILURES_PRINTED: Final = 3
-LETTERS_PRINTED: Final = 68
+COLUMNS_PRINTED: Final = 68
 CUT_TITLES: Final = {
     "best_f1": "best F1",
     "precision_95": "lowest with 95 % precision",
@@ -99,6 +99,9 @@ def _separation_sentences(result: Mapping[str, Any]) -> Iterator[str]:
                 f"Margin over {title} negatives {number(shuffled['true_margin'])}; asked by other queries, "
                 f"{number(shuffled['margin'])}."
             )
+        for name, cut in (result["thresholds"][kind] or {}).items():
+            if cut and (why := useless(cut)):
+                yield f'The threshold "{CUT_TITLES[name]}" against {title} negatives is useless: it {why}.'
         if cut := (result["thresholds"][kind] or {}).get("best_f1"):
             yield (
                 f"Cosine of the best F1 against {title} negatives: {cut['cosine']['threshold']:.3f} "
@@ -129,9 +132,21 @@ def _failures(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-    """The beginning of a text without line breaks."""
+    """The beginning of a text without line breaks; a Hangul letter takes two columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
     line = " ".join(text.split())
-    return line if len(line) <= LETTERS_PRINTED else line[: LETTERS_PRINTED - 1].rstrip() + "…"
+    return line if cell_len(line) <= COLUMNS_PRINTED else set_cell_size(line, COLUMNS_PRINTED - 1).rstrip() + "…"
+
+
+def useless(cut: Mapping[str, Any]) -> str | None:
+    """Why a threshold of the report is of no use, with the figure that says so; None where it is of use."""
+    match cut.get("useless"):
+        case "finds_few":
+            return f"finds {cut['recall']:.1%} of the relevant pairs"
+        case "keeps_all":
+            return f"lets nearly all pairs count, {cut['precision']:.1%} of them relevant"
+    return None
 
 
 def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str]) -> None:

@@ -78,3 +78,18 @@ def test_a_rising_line_moves_thresholds_and_nothing_else() -> None:
     for name in thresholds.NAMES:
         assert after[name].threshold == pytest.approx(math.tanh(before[name].threshold))
         assert (after[name].precision, after[name].recall) == (before[name].precision, before[name].recall)
+
+
+@pytest.mark.parametrize(
+    ("precision", "recall", "share", "why"),
+    [
+        (1.0, 0.099, 0.5, "finds_few"),
+        (1.0, 0.1, 0.5, None),
+        (0.5, 1.0, 0.5, "keeps_all"),  # every pair counts
+        (0.5, 0.95, 0.5, "keeps_all"),
+        (0.5, 0.94, 0.5, None),
+        (0.9, 0.95, 0.2, None),
+    ],
+)
+def test_a_threshold_of_no_use(precision: float, recall: float, share: float, why: str | None) -> None:
+    assert thresholds.useless(thresholds.Threshold(0.3, precision, recall, 0.5), share) == why

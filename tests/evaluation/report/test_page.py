@@ -17,6 +17,7 @@ from bistill.app.commands.evaluate import evaluate
 from bistill.app.config import EvaluationOptions
 from bistill.evaluation.report import fonts, page, plots, verdict
 from tests.evaluation.conftest import Evaluated, hostile
+from tests.monitor.web.browser import PROGRAM, running
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -146,6 +147,20 @@ def test_drawings_are_whole_and_take_the_colour_of_the_text(everything: Evaluate
     assert plots.INK not in text
     ids = [attributes["id"] for _, attributes in Elements(text).found if "id" in attributes]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
+def test_on_a_phone_nothing_is_cut_off(everything: Evaluated) -> None:
+    cut = "[...document.querySelectorAll('table, svg, figure, p, h1, dd')]"
+    with running() as browser:
+        browser.resize(390, 844)
+        browser.open(everything.file(artifacts.EVALUATION_PAGE).as_uri())
+        browser.wait_for("document.readyState == 'complete'")
+        assert browser.ask("document.documentElement.scrollWidth") == 390
+        assert browser.ask(f"{cut}.filter(e => e.getBoundingClientRect().right > 390).map(e => e.outerHTML)") == []
+        assert browser.ask("document.querySelectorAll('svg').length") == 7
+        assert browser.complaints() == []
 
 
 def test_dark_light_and_narrow_readers_are_served(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bistill.evaluation.report import summary, verdict
@@ -39,11 +41,38 @@ def test_the_worst_queries_come_last_in_lines_of_a_terminal(
         "7 of 24 queries have documents above their first relevant one "
         "(all queries: bi_encoder_evaluation_queries.csv). The worst:"
     )
-    assert query == "  query     " + "가 " * 33 + "가…"
+    assert query == "  query     " + "가 " * 21 + "가…"
     assert first == f"  rank 1    {worst['above'][0]['document']}"
     assert expected == f"  expected  {worst['positive']['document']}"
     summary.print_summary({**long, "failures": {"queries": 0, "worst": []}})
     assert "above their first relevant" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        ({"useless": "finds_few", "recall": 0.004, "precision": 1.0}, "finds 0.4% of the relevant pairs"),
+        (
+            {"useless": "keeps_all", "recall": 1.0, "precision": 0.2},
+            "lets nearly all pairs count, 20.0% of them relevant",
+        ),
+        ({"useless": None, "recall": 0.5, "precision": 0.9}, None),
+        ({"recall": 0.004, "precision": 1.0}, None),  # a report of an earlier version
+    ],
+)
+def test_a_threshold_of_no_use_says_why(cut: dict[str, Any], said: str | None) -> None:
+    assert summary.useless(cut) == said
+
+
+def test_thresholds_of_no_use_are_said(everything: Evaluated) -> None:
+    found = everything.result["thresholds"]
+    cut = {**found["random_negatives"]["best_f1"], "useless": "finds_few", "recall": 0.05}
+    cuts = {"labelled_negatives": None, "random_negatives": {"best_f1": None, "precision_95": cut}}
+    said = list(summary.sentences({**everything.result, "thresholds": {**found, **cuts}}))
+    assert [text for text in said if "useless" in text] == [
+        'The threshold "lowest with 95 % precision" against random negatives is useless: '
+        "it finds 5.0% of the relevant pairs."
+    ]
 
 
 def test_the_verdict_comes_first(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
