@@ -68,7 +68,7 @@ class ModelError(BistillError):
 
 
 class TrainingError(BistillError):
-    """A training run cannot go on: its numbers are no longer numbers."""
+    """A training run cannot go on: its loss or gradient is NaN or infinite."""
 
 
 class MemoryShortageError(TrainingError):

@@ -43,10 +43,10 @@ def evaluate(
     Args:
         student: or its folder or hub name.
         test: ``data.test``, labelled rows (``Dataset.from_rows``), or a file of them.
-        beside: any of "base" (the untouched student), "teacher" and "bm25".
+        beside: any of "base" (the base model), "teacher" and "bm25".
         documents: more to rank among, texts or a file; None: with ``data.test`` all documents of the data, else those
             of ``test`` alone; (): those of ``test`` alone.
-        base: the untouched model; None: the one of the student's own record.
+        base: the base model; None: the one of the student's own record.
         teacher: likewise, the re-ranker that re-ranks the best documents.
         compare_with: a second student.
         forgetting: data that the student was not trained on: what did it lose there?
@@ -60,7 +60,7 @@ def evaluate(
     Raises:
         OptionError: a value is of another type or out of range.
         DataError: the data cannot be used.
-        ModelError: a model cannot be loaded or gives no numbers.
+        ModelError: a model cannot be loaded or gives NaN or infinite values.
     """
     roles = checked(beside, tuple[str, ...], "`beside`")
     if unknown := [role for role in roles if role not in ROLES]:

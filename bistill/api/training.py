@@ -147,7 +147,7 @@ def distill(
         matryoshka: numbers of vectors' prefixes that are learned, too, falling.
         merging: how far the best weights are brought back towards the start.
         weights: of several teachers; (): equal.
-        weak_teacher: what happens where the teacher ranks lower than the untouched student.
+        weak_teacher: what happens where the teacher ranks lower than the base model.
         reading: how the teachers read pairs.
         max_len: tokens of a text.
         precision: arithmetic of the student.

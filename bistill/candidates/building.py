@@ -57,7 +57,7 @@ def build(
 
     Raises:
         OptionError: no miner, or two of one name.
-        ModelError: a teacher gives no numbers, or a model cannot be loaded.
+        ModelError: a teacher gives NaN or infinite values, or a model cannot be loaded.
         DataError: no query is left, as when scores were imported for other texts.
     """
     names = registry.names_of(miners)

@@ -52,7 +52,7 @@ def fit(logits: Reals, labels: Flags) -> Calibration:
         labels: true where relevant, shape (n,).
 
     Raises:
-        DataError: a class is missing, or a logit is no number.
+        DataError: a class is missing, or a logit is NaN or infinite.
         ModelError: the scores do not rise with relevance.
     """
     scores, relevant = np.asarray(logits, dtype=np.float64), np.asarray(labels).astype(bool)

@@ -119,7 +119,7 @@ def _merge(record: Mapping[str, Any], language: Language) -> str:
         ).said(language, share=share)
     else:
         said = Words(
-            "the training gained nothing: the student is its base model", "학습 효과 없음: 학생 모델은 기본 모델 그대로"
+            "the training gained nothing: the student is the base model", "학습 효과 없음: 학생 모델은 기본 모델 그대로"
         ).said(language)
     beside = record.get("beside_start")
     if not beside:

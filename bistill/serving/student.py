@@ -83,7 +83,7 @@ class Student:
 
         Raises:
             OptionError: a single text, a dict or a table is given, or an item is no text.
-            ModelError: a vector holds values that are no numbers.
+            ModelError: a vector holds NaN or infinite values.
         """
         return self.encoder.encode_queries(text_list(texts, "texts"), batch_size=batch_size)
 
@@ -123,7 +123,7 @@ class Student:
 
         Raises:
             OptionError: a dict, a table or, as documents, a single text is given, or an item is no text.
-            ModelError: a vector holds values that are no numbers.
+            ModelError: a vector holds NaN or infinite values.
         """
         texts = asked(queries, documents)
         vectors = self.encoder.encode_documents(texts.documents, batch_size=batch_size)

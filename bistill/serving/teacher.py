@@ -68,7 +68,7 @@ class Teacher:
 
         Raises:
             OptionError: a dict, a table or, as documents, a single text is given, or an item is no text.
-            ModelError: a score is no number.
+            ModelError: a score is NaN or infinite.
         """
         texts = asked(queries, documents)
         pairs = [(query, document) for query in texts.queries for document in texts.documents]

@@ -100,7 +100,7 @@ class Merging(Settings):
         shares: of what the training changed that are tried beside all of it; the smallest that ranks the validation
             queries as well is kept. (): all of it is.
         weak_student: what is written where the trained student ranks the validation queries no better than its
-            untouched start.
+            base model.
     """
 
     shares: tuple[float, ...] = (0.8, 0.6, 0.4, 0.2)

@@ -70,7 +70,7 @@ ROLLBACK = {"kind": "rollback", "message": "the loss leapt; back at step 5", "st
         ),
         (
             {"event": "merge", "share": 0.0, "beside_start": BESIDE},
-            "the training gained nothing: the student is its base model; nDCG@10 0.7500 -> 0.8000 (+0.0500, 95 % "
+            "the training gained nothing: the student is the base model; nDCG@10 0.7500 -> 0.8000 (+0.0500, 95 % "
             "+0.0100 to +0.0900)",
             "학습 효과 없음: 학생 모델은 기본 모델 그대로; nDCG@10 0.7500 -> 0.8000 (+0.0500, 95 % 구간 "
             "+0.0100~+0.0900)",

@@ -74,7 +74,7 @@ def score(
         description: shown with the progress and what the cache knew; "" shows nothing.
 
     Raises:
-        ModelError: the teacher gives a score that is no number; what was scored before is kept.
+        ModelError: the teacher gives a score that is NaN or infinite; what was scored before is kept.
         ArtifactError: the cache is damaged or the disk is full.
     """
     job = _Job(cache, queries, documents, pairs)
@@ -146,7 +146,7 @@ class _Job:
         found = scorer.score(texts, batch_size=batch_size)
         if not np.isfinite(found).all():
             raise ModelError(
-                "the teacher gives a score that is no number",
+                "the teacher gives a score that is NaN or infinite",
                 where=scorer.source,
                 found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
                 todo="train the teacher again, or give `precision` fp32",

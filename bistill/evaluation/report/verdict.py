@@ -15,7 +15,7 @@ DECIMALS: Final = 4
 
 
 def verdict(result: Mapping[str, Any]) -> str:
-    """One sentence: whether the student ranks better than its base model, by nDCG@10 and its paired interval."""
+    """One sentence: whether the student ranks better than the base model, by nDCG@10 and its paired interval."""
     ranked, queries = result["ranking"], result["counts"]["queries"]
     student = ranked["student"][MEASURE]
     if not (found := _difference(result, "base")):
@@ -24,9 +24,9 @@ def verdict(result: Mapping[str, Any]) -> str:
     over = f"over {queries:,} queries"
     match finding(found):
         case "better":
-            return f"The student ranks better than its base model: {figures}, {over}."
+            return f"The student ranks better than the base model: {figures}, {over}."
         case "worse":
-            return f"The student ranks worse than its base model: {figures}, {over}."
+            return f"The student ranks worse than the base model: {figures}, {over}."
         case "same":
             return (
                 f"The student ranks exactly like its base model: {TITLE} {student:.4f} of both, query by query, {over}."

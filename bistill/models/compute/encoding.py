@@ -66,7 +66,7 @@ def vectors_in_windows(
 
     Raises:
         DataError: one text stands where several are expected; its letters would be taken for texts.
-        ModelError: a vector holds values that are no numbers.
+        ModelError: a vector holds NaN or infinite values.
     """
     if isinstance(texts, str):
         raise DataError("several texts are expected", where="texts", found=texts, todo="give a list: [text]")
@@ -100,7 +100,7 @@ def _check_finite(rows: Floats, source: str) -> None:
     broken = ~np.isfinite(rows.sum(axis=1))
     if broken.any():
         raise ModelError(
-            "the model gives values that are no numbers",
+            "the model gives NaN or infinite values",
             where=source,
             found=f"{int(broken.sum())} of {len(rows)} texts",
             todo="try `precision` fp32; if that does not help, train the model again",

@@ -46,11 +46,11 @@ def error(
 def _in_weights(model: nn.Module) -> str:
     named = (name for name, value in model.named_parameters() if not torch.isfinite(value).all())
     name = next(named, "")
-    return f"the weight {name} itself holds values that are no numbers" if name else ""
+    return f"the weight {name} itself holds NaN or infinite values" if name else ""
 
 
 def _in_rows(model: nn.Module, batch: Batch, seed: int) -> str:
-    """First text whose row is no number, and the first module that gave such a value for it."""
+    """First text whose row is NaN or infinite, and the first module that gave such a value for it."""
     for place in batch.places:
         with _first_module(model) as modules, torch.no_grad():
             row = _row(batch, place, seed)
@@ -61,7 +61,7 @@ def _in_rows(model: nn.Module, batch: Batch, seed: int) -> str:
 
 
 def _in_terms(batch: Batch, seed: int) -> str:
-    """First loss term that is no number though all rows are numbers."""
+    """First loss term that is NaN or infinite though all rows are numbers."""
     with torch.no_grad():
         terms = batch.terms(_rows(batch, seed), batch.places)
     bad = [name for name, value in terms.items() if not torch.isfinite(value)]
@@ -70,7 +70,7 @@ def _in_terms(batch: Batch, seed: int) -> str:
 
 
 def _in_gradient(model: nn.Module, batch: Batch, seed: int) -> str:
-    """First text whose gradient is no number, and the first layer on the way back where it is none."""
+    """First text whose gradient is NaN or infinite, and the first layer on the way back where it is none."""
     with torch.no_grad():
         rows = _rows(batch, seed)
     rows.requires_grad_()
@@ -100,7 +100,7 @@ def _rows(batch: Batch, seed: int) -> Tensor:
 
 @contextlib.contextmanager
 def _first_module(model: nn.Module) -> Iterator[list[str]]:
-    """Names of innermost modules with an output that is no number, in the order of the forward pass."""
+    """Names of innermost modules with an output that is NaN or infinite, in the order of the forward pass."""
     found: list[str] = []
 
     def note(name: str) -> Callable[[nn.Module, object, object], None]:
@@ -119,7 +119,7 @@ def _first_module(model: nn.Module) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _first_gradient(model: nn.Module) -> Iterator[list[str]]:
-    """Names of parameters whose gradient is no number, in the order of the backward pass."""
+    """Names of parameters whose gradient is NaN or infinite, in the order of the backward pass."""
     found: list[str] = []
 
     def note(name: str) -> Callable[[Tensor], None]:

@@ -110,7 +110,7 @@ class Engine:
         """Do every update that is not done yet; hooks see each.
 
         Raises:
-            TrainingError: the numbers are no longer numbers, or memory does not suffice for one text.
+            TrainingError: the loss or the gradient is NaN or infinite, or memory does not suffice for one text.
             Stopped: SIGINT or SIGTERM came; the state is saved.
         """
         try:
@@ -173,7 +173,7 @@ class Engine:
             done = self.update.run(lambda: self._batches.batch(step), samples, self._updates.seed(step), step + 1)
         except TrainingError:
             if not self.update.broken:  # the weights are those before the update, and nothing done so far is lost
-                with contextlib.suppress(TrainingError):  # of weights that are no numbers: the diagnosis says more
+                with contextlib.suppress(TrainingError):  # of weights that are NaN or infinite: the diagnosis says more
                     self._save()
             raise
         if done is None:

@@ -1,4 +1,4 @@
-"""One update, done again until it is whole: after memory ran out, and once after numbers that are none."""
+"""One update, done again until it is whole: after memory ran out, and once after NaN or infinite values."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Done:
 
 
 class _NonFiniteError(Exception):
-    """The loss or the gradient holds values that are no numbers; the weights are as before."""
+    """The loss or the gradient holds NaN or infinite values; the weights are as before."""
 
     def __init__(self, terms: dict[str, float], grad_norm: float | None) -> None:
         self.terms, self.grad_norm = terms, grad_norm
-        super().__init__("the loss is no number" if grad_norm is None else "the gradient is no number")
+        super().__init__("the loss is NaN or infinite" if grad_norm is None else "the gradient is NaN or infinite")
 
 
 class Update:
@@ -122,7 +122,7 @@ class Update:
             overflowed = failure is not None and failure.grad_norm is not None
             if overflowed and scaler is not None and scale_tries < SCALE_TRIES:
                 scale_tries += 1
-                scaler.update()  # halves it; a loss that is no number is none at any scale
+                scaler.update()  # halves it; a loss that is NaN or infinite is so at any scale
                 continue
             self._keep_scale()
             if failure is None:

@@ -249,7 +249,7 @@ def _check_finite(state: State) -> None:
     for subject, tensors in (*parts, ("the state of the optimizer is", state.optimizer)):
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                what = f"{subject} not written: {name} holds values that are no numbers"
+                what = f"{subject} not written: {name} holds NaN or infinite values"
                 raise TrainingError(what, where=f"update {state.step}", todo="try a lower learning rate")
 
 

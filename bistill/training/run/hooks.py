@@ -158,7 +158,7 @@ class Validate(Hook):
         self._without_better = 0
 
     def at_start(self, progress: Progress) -> None:
-        """Measure the untouched weights if asked to."""
+        """Measure the base model's weights if asked to."""
         if self._at_first and not self.first:
             self.measured_first = self._evaluate(progress)
             self.first = self.measured_first.figures
@@ -187,7 +187,7 @@ class Validate(Hook):
                 value.copy_(self._weights[name])
 
     def state(self) -> dict[str, Any]:
-        """Figures of the untouched and of the best weights; a figure that is no number stands as null."""
+        """Figures of the base model and of the best weights; a figure that is NaN or infinite stands as null."""
         state: dict[str, Any] = finite(
             {
                 "first": self.first,
@@ -226,7 +226,7 @@ class Validate(Hook):
         return measured
 
     def _rank(self, figures: dict[str, float]) -> tuple[float, ...]:
-        """Figures to compare by; one that does not exist (no negatives, scores that are no numbers) ranks last."""
+        """Figures to compare by; one that does not exist (no negatives, scores that are NaN or infinite) ranks last."""
         values = (figures[name] for name in self.criteria)
         return tuple(-math.inf if math.isnan(value) else value for value in values)
 

@@ -100,7 +100,7 @@ class Saving:
 
         Raises:
             ArtifactError: the first one cannot be written.
-            TrainingError: the weights are no numbers.
+            TrainingError: the weights are NaN or infinite.
         """
         self.close()
         if step == self._saved_step:
@@ -122,7 +122,7 @@ class Saving:
 
         Raises:
             ArtifactError: the first checkpoint could not be written.
-            TrainingError: the weights are no numbers.
+            TrainingError: the weights are NaN or infinite.
         """
         if self._writer is not None:
             self._writer.join()

@@ -74,7 +74,7 @@ def kind_of(error: BaseException) -> str:
     """What an exception means for the run.
 
     Returns:
-        ``out_of_memory``; ``diverged``: its numbers are none; ``user``: options, data or models must be changed;
+        ``out_of_memory``; ``diverged``: its loss is NaN or infinite; ``user``: options, data or models must be changed;
         ``fault``: of ours or of the machine.
     """
     if isinstance(error, MemoryShortageError) or memory.is_out_of_memory(error):

@@ -1,6 +1,6 @@
 """The teacher gate: distillation helps where the teacher ranks better than the student's start (arXiv 2507.08336).
 
-Before distilling, the teacher and the untouched student rank the same hard lists of validation queries, which hold what
+Before distilling, the teacher and the base model rank the same hard lists of validation queries, which hold what
 BM25, which is neither of the two, ranks highest. Queries are read in turn, and after each look the paired bootstrap
 interval of nDCG@10, teacher minus start, is asked: wholly above 0 the teacher leads, wholly below it is weak, and else
 more queries are read, as many as the price allows. Each further look is a further chance to be wrong, so they share
@@ -44,10 +44,10 @@ class Found(NamedTuple):
 
     Attributes:
         verdict: of the teacher.
-        difference: mean over queries of the teacher's nDCG@10 minus that of the untouched student, with its interval.
+        difference: mean over queries of the teacher's nDCG@10 minus that of the base model, with its interval.
         confidence: of that interval.
         teacher: figures over the lists.
-        student: the same of the untouched student.
+        student: the same of the base model.
     """
 
     verdict: Verdict
@@ -75,7 +75,7 @@ def measure(
     most: int,
     seed: int,
 ) -> dict[str, Any] | None:
-    """nDCG@10 and AUC of teacher and untouched student over the same lists, and what their difference says.
+    """nDCG@10 and AUC of teacher and base model over the same lists, and what their difference says.
 
     Args:
         teachers: whose scores shall be learned.
@@ -156,7 +156,7 @@ def teaches(figures: dict[str, Any], weak_teacher: WeakTeacher) -> bool:
         return True
     if weak_teacher == "stop":
         raise ModelError(
-            f"the teacher ranks lower than the untouched student: {_said(figures)}",
+            f"the teacher ranks lower than the base model: {_said(figures)}",
             where="teacher gate",
             todo=f"{WHAT_WOULD_HELP}; or go on with the labels alone: leave out `weak_teacher` stop",
         )
@@ -178,7 +178,7 @@ def _said(figures: dict[str, Any]) -> str:
     }
     value, low, high = figures["difference"].values()
     return (
-        f"teacher {shown['teacher']}; untouched student {shown['student']}; difference of nDCG@10 "
+        f"teacher {shown['teacher']}; base model {shown['student']}; difference of nDCG@10 "
         f"{value:+.4f} ({figures['confidence']:.1%}: {low:+.4f} to {high:+.4f})"
     )
 
@@ -196,7 +196,7 @@ def _covered(teachers: Teachers, asked: ValidationLists) -> ValidationLists:
 
 
 class _Cosines:
-    """Cosines of an untouched student over lists that are read in turn; a document is encoded once."""
+    """Cosines of a base model over lists that are read in turn; a document is encoded once."""
 
     def __init__(self, student: BiEncoder) -> None:
         self._student = student
@@ -207,7 +207,7 @@ class _Cosines:
         queries = self._student.encode_queries([asked.queries[item.query_id] for item in asked.lists])
         new = sorted({document for item in asked.lists for document in item.documents} - self._vectors.keys())
         texts = [asked.documents[document] for document in new]
-        made = self._student.encode_documents(texts, description="teacher gate, untouched student")
+        made = self._student.encode_documents(texts, description="teacher gate, base model")
         self._vectors |= dict(zip(new, made, strict=True))
         return [
             np.stack([self._vectors[document] for document in item.documents]) @ query

@@ -40,7 +40,7 @@ class Merged:
     """What a student became.
 
     Attributes:
-        share: of its training that it has now; 0 where it is its untouched start.
+        share: of its training that it has now; 0 where it is the base model.
         measured: of the weights that it has now, on the validation queries.
         start: of its untouched start.
         beside_start: how the chosen share of the training stands beside the start: ``queries``, ``share``,
@@ -59,7 +59,7 @@ def merge(
     shares: Sequence[float],
     measure: Callable[[], Measured],
     trained: Measured | None,
-    untouched: Measured | None,
+    of_base: Measured | None,
     journal: Journal,
     *,
     keep_start: bool,
@@ -74,7 +74,7 @@ def merge(
         shares: of the difference between trained weights and start, each between 0 and 1; 1 is always among them.
         measure: measures the student on the validation queries.
         trained: what that finds for its weights as they are; None: measured here, as in a run that went on.
-        untouched: what it found for the start; None likewise.
+        of_base: what it found for the base model; None likewise.
         journal: of the run.
         keep_start: whether the start comes back where the chosen share ranks no better; without, it is only said.
         seed: of the interval's draws.
@@ -91,7 +91,7 @@ def merge(
         said = ", ".join(f"{name} {value:.4f}" for name, value in measured[share].figures.items())
         console.say(f"share {share:g} of the training: {said}")
     chosen = smallest_share({share: found.figures for share, found in measured.items()})
-    measured[0.0] = untouched or at(0)
+    measured[0.0] = of_base or at(0)
     beside = _beside(measured[chosen], measured[0.0], chosen, keep_start=keep_start, seed=seed)
     kept = chosen if beside["kept"] == "trained" else 0.0
     if kept < 1 or between.cache_info().currsize:
@@ -108,13 +108,13 @@ def smallest_share(figures: Mapping[float, Figures]) -> float:
     return min((share for share, value in values.items() if value >= best - TOLERANCE), default=1.0)
 
 
-def better(trained: Figures, untouched: Figures) -> bool:
-    """Whether trained weights rank above the untouched ones, however little; where nothing could be measured of the
+def better(trained: Figures, start: Figures) -> bool:
+    """Whether trained weights rank above the base model, however little; where nothing could be measured of the
     start, they count as better.
 
     That they rank lower beyond chance, the paired interval wholly below 0, is contained: the mean lies in it.
     """
-    after, before = trained[STUDENT_CRITERIA[0]], untouched[STUDENT_CRITERIA[0]]
+    after, before = trained[STUDENT_CRITERIA[0]], start[STUDENT_CRITERIA[0]]
     return math.isnan(before) or after > before
 
 
@@ -125,15 +125,15 @@ def _beside(trained: Measured, start: Measured, share: float, *, keep_start: boo
     after, before = (measured.figures[STUDENT_CRITERIA[0]] for measured in (trained, start))
     gained = better(trained.figures, start.figures)
     said = (
-        f"nDCG@10 on {len(start.by_query)} validation queries: trained {after:.4f}, untouched {before:.4f}, difference "
-        f"{difference.value:+.4f} (95 %: {difference.low:+.4f} to {difference.high:+.4f})"
+        f"nDCG@10 on {len(start.by_query)} validation queries: trained {after:.4f}, base model {before:.4f}, "
+        f"difference {difference.value:+.4f} (95 %: {difference.low:+.4f} to {difference.high:+.4f})"
     )
     if gained:
         console.say(f"the student keeps {share:g} of what the training changed; {said}")
     elif keep_start:
-        console.say(f"the training gained nothing: the student is its untouched start; {said}; {WHAT_WOULD_HELP}")
+        console.say(f"the training gained nothing: the student is the base model; {said}; {WHAT_WOULD_HELP}")
     else:
-        console.say(f"the student ranks no better than its untouched start and is written all the same; {said}")
+        console.say(f"the student ranks no better than the base model and is written all the same; {said}")
     record: dict[str, Any] = finite(
         {
             "queries": len(start.by_query),

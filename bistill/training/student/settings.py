@@ -23,7 +23,7 @@ class TaughtBy(Settings):
             several are averaged.
         weights: of each; (): equal.
         reading: how they read pairs.
-        weak: what happens where they rank lower than the untouched student, beyond chance: labels: the labels alone
+        weak: what happens where they rank lower than the base model, beyond chance: labels: the labels alone
             teach; teacher: they teach all the same; stop: the run ends.
     """
 

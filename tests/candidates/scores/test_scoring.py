@@ -127,7 +127,7 @@ def test_a_teacher_that_gives_no_number_is_named_with_the_pair(tiny_teacher: Pat
                 teacher.encoder.model.classifier.bias.fill_(value)
 
     teacher.before = break_the_third
-    with pytest.raises(ModelError, match="gives a score that is no number") as caught:
+    with pytest.raises(ModelError, match="gives a score that is NaN or infinite") as caught:
         run(teacher)
     read = [teacher.asked[start : start + LOST_AT_MOST] for start in range(0, len(teacher.asked), LOST_AT_MOST)]
     assert len(read) == 3 and caught.value.found == read[2][0] and caught.value.where == str(tiny_teacher)

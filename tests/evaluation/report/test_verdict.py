@@ -42,12 +42,12 @@ def report(
     [
         (
             (0.04, 0.01, 0.07),
-            "The student ranks better than its base model: nDCG@10 0.7400 against 0.7000, "
+            "The student ranks better than the base model: nDCG@10 0.7400 against 0.7000, "
             "+0.040 (95% interval +0.010 to +0.070), over 1,050 queries.",
         ),
         (
             (-0.04, -0.07, -0.01),
-            "The student ranks worse than its base model: nDCG@10 0.7400 against 0.7000, "
+            "The student ranks worse than the base model: nDCG@10 0.7400 against 0.7000, "
             "-0.040 (95% interval -0.070 to -0.010), over 1,050 queries.",
         ),
         (

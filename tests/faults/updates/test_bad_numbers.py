@@ -1,4 +1,4 @@
-"""Losses and gradients that are no numbers (11 on the scoreboard of faults) change no weight."""
+"""Losses and gradients that are NaN or infinite (11 on the scoreboard of faults) change no weight."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_one_bad_number_changes_nothing(
     samples = expected.seen[-UPDATES:][AT - 1][1]
     assert (trouble["kind"], trouble["step"], trouble["samples"]) == ("non_finite", AT, samples)
     what = "loss" if where == "forward" else "gradient"
-    assert trouble["message"].startswith(f"step {AT}, samples {samples}: the {what} is no number; ")
+    assert trouble["message"].startswith(f"step {AT}, samples {samples}: the {what} is NaN or infinite; ")
     if where == "gradient":
         assert trouble["terms"] == pytest.approx(found.of("step")[AT - 1]["terms"], abs=1e-6)
     assert trouble["grad_norm"] is None  # NaN, or not known
@@ -69,7 +69,7 @@ def test_a_bad_number_that_comes_again_stops_the_run_with_a_diagnosis(
     left, text = bench.last(folder), str(caught.value)
     samples = expected.seen[-UPDATES:][AT - 1][1]
     what = "loss" if where == "forward" else "gradient"
-    assert text.startswith(f"step {AT}, samples {samples}: the {what} is no number twice at the same place; ")
+    assert text.startswith(f"step {AT}, samples {samples}: the {what} is NaN or infinite twice at the same place; ")
     first = f"pair {samples[0]} ('how to " if bench.kind == "teacher" else "query "
     if where == "forward":
         assert f"Diagnosis: the output for {first}" in text and "behind the model's last layer" in text

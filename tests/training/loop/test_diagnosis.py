@@ -1,4 +1,4 @@
-"""What is named as the first thing that is no number."""
+"""What is named as the first thing that is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ TODO = "\n  do: look at the text; or begin anew with `restart` and a lower `lr` 
 
 def diagnosed(model: nn.Module, batch: Batch) -> str:
     """The diagnosis; no gradient stays behind."""
-    error = diagnosis.error(model, batch, {"loss": NAN}, "the loss is no number", seed=1, where="step 9")
+    error = diagnosis.error(model, batch, {"loss": NAN}, "the loss is NaN or infinite", seed=1, where="step 9")
     assert isinstance(error, TrainingError)
     text = str(error)
     assert text.startswith(
-        "step 9: the loss is no number twice at the same place; the weights are those before this update. Diagnosis: "
+        "step 9: the loss is NaN or infinite twice at the same place; "
+        "the weights are those before this update. Diagnosis: "
     )
     assert "found: {'loss': nan}" in text and text.endswith(TODO)
     assert all(value.grad is None for value in model.parameters())
@@ -94,7 +95,7 @@ def test_a_weight_is_named(encoder: CrossEncoder, task: PairTask) -> None:
     with torch.no_grad():
         encoder.model.get_parameter(name)[3, 5] = NAN
     found = diagnosed(encoder.model, task.batch(SAMPLES, 0))
-    assert found == f"the weight {name} itself holds values that are no numbers"
+    assert found == f"the weight {name} itself holds NaN or infinite values"
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,9 @@ def test_a_loss_that_is_no_number_stops_with_its_samples() -> None:
     task = Diverging()
     with pytest.raises(TrainingError) as error:
         Engine(task, LOOP, precision="fp32").run()
-    assert f"step 2, samples {permutation(5, 0, 10)[4:8].tolist()}: the loss is no number twice" in str(error.value)
+    assert f"step 2, samples {permutation(5, 0, 10)[4:8].tolist()}: the loss is NaN or infinite twice" in str(
+        error.value
+    )
     assert "the loss term square" in str(error.value)
     assert np.isfinite(weights(task)).all()
 

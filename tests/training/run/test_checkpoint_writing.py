@@ -25,7 +25,7 @@ from tests.training.checkpoints import assert_same, content, names, state, two
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_no_numbers_are_not_written(tmp_path: Path, field: str, subject: str, value: float) -> None:
     tensors = {"whole": torch.ones(2), "count": torch.tensor(3), "broken": torch.tensor([1.0, value])}
-    with pytest.raises(TrainingError, match=f"the {subject} not written: broken holds values that are no numbers"):
+    with pytest.raises(TrainingError, match=f"the {subject} not written: broken holds NaN or infinite values"):
         Checkpoints(tmp_path / "checkpoints", keep=1).write(state(5, **{field: tensors}))
     assert names(tmp_path) == []
 

@@ -1,4 +1,4 @@
-"""Teacher and untouched student over the same lists, by an independent loop; what happens where the teacher is weak."""
+"""Teacher and base model over the same lists, by an independent loop; what happens where the teacher is weak."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_higher_confidence_decides_less() -> None:
 
 
 class Pretending:
-    """Teachers and an untouched student in one that rank by rule, and count what they read."""
+    """Teachers and a base model in one that rank by rule, and count what they read."""
 
     members: tuple[Any, ...] = ()
 
@@ -204,7 +204,7 @@ def test_a_teacher_that_is_not_weak_passes(
 ) -> None:
     assert gate.teaches(figures_of(0.8, 0.7, verdict), weak_teacher)
     line = capsys.readouterr().err
-    assert "7 validation queries: teacher nDCG@10 0.8000, AUC 0.9000; untouched student nDCG@10 0.7000, AUC 0.8" in line
+    assert "7 validation queries: teacher nDCG@10 0.8000, AUC 0.9000; base model nDCG@10 0.7000, AUC 0.8" in line
     assert f"difference of nDCG@10 +0.1000 (97.5%: +0.0800 to +0.1200): {said}" in line
 
 
@@ -212,14 +212,14 @@ def test_a_weak_teacher_stops_only_where_asked(capsys: pytest.CaptureFixture[str
     weak = figures_of(0.7, 0.8, "weak")
     with pytest.raises(ModelError) as caught:
         gate.teaches(weak, "stop")
-    assert "ranks lower than the untouched student: teacher nDCG@10 0.7000, AUC 0.9000; untouched" in str(caught.value)
+    assert "ranks lower than the base model: teacher nDCG@10 0.7000, AUC 0.9000; base model" in str(caught.value)
     assert "`weak_teacher` stop" in caught.value.todo and "`model_name`" in caught.value.todo
     assert gate.teaches(weak, "teacher")
     assert "learns from it all the same" in capsys.readouterr().err
     for made in (plain(), plain(allow_weak_teacher=True)):
         assert not gate.teaches(weak, assembling.taught_by(made).weak)
         said = capsys.readouterr().err
-        assert "teacher nDCG@10 0.7000, AUC 0.9000; untouched student nDCG@10 0.8000, AUC 0.8500" in said
+        assert "teacher nDCG@10 0.7000, AUC 0.9000; base model nDCG@10 0.8000, AUC 0.8500" in said
         assert "so the labels alone teach" in said
 
 
@@ -259,7 +259,7 @@ def test_a_weak_teacher_stops_the_run_before_anything_is_trained(
 ) -> None:
     figures = weak(monkeypatch)
     made = options(data_root, tiny_teacher, tiny_encoder, weak_teacher="stop")
-    with pytest.raises(ModelError, match="ranks lower than the untouched student"):
+    with pytest.raises(ModelError, match="ranks lower than the base model"):
         train(made)
     events = {item["event"]: item for item in read(Path(made.output_dir) / "journal.jsonl")}
     assert set(events) == {"start", "data", "gate", "end"} and events["end"]["status"] == "failed"

@@ -151,8 +151,8 @@ def test_the_start_is_kept_to_the_bit_where_training_gained_nothing(
     else:
         assert all(torch.equal(value, whole[name]) for name, value in encoder.model.state_dict().items())
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("the training gained nothing: the student is its untouched start; nDCG@10 on 8") is kept
-    assert f"trained {ndcg:.4f}, untouched 0.8000, difference {ndcg - 0.8:+.4f} (95 %: " in last
+    assert last.startswith("the training gained nothing: the student is the base model; nDCG@10 on 8") is kept
+    assert f"trained {ndcg:.4f}, base model 0.8000, difference {ndcg - 0.8:+.4f} (95 %: " in last
 
 
 def test_the_smallest_share_stands_beside_the_start_not_the_best_one(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_weak_student_is_written_where_it_is_wanted(
     encoder, _ = trained(tiny_encoder, use_lora=True)
     result, _ = merged(encoder, tmp_path, lambda: found(0.1), found(0.7), found(0.8), keep_start=False)
     assert (result.share, result.beside_start["kept"]) == (1.0, "trained")
-    assert "ranks no better than its untouched start and is written all the same" in capsys.readouterr().err
+    assert "ranks no better than the base model and is written all the same" in capsys.readouterr().err
 
 
 def test_the_difference_from_the_start_is_paired_by_query(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_student_that_learns_backwards_is_its_start_in_the_folder(
     start, written = (AutoModel.from_pretrained(folder).state_dict() for folder in (tiny_encoder, made.output_dir))
     assert all(torch.equal(value, start[name]) for name, value in written.items())
     said = capsys.readouterr().err
-    assert said.index("the training gained nothing: the student is its untouched start") < said.index(
+    assert said.index("the training gained nothing: the student is the base model") < said.index(
         f"student as it started written to {made.output_dir}"
     )
 
