@@ -13,6 +13,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 KOREAN = sorted((DOCS / "ko").glob("*.md"))
 NAMES = [path.name for path in KOREAN]
+INDEXES = [DOCS / "README.md", DOCS.parent / "README.md", DOCS.parent / "README.ko.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # Where English spells a number, Korean may have its digits.
 SPELLED = {"half": "0.5", "one": "1", "two": "2", "three": "3", "five": "5", "ten": "10"}
@@ -88,7 +89,7 @@ def test_the_documents_of_two_languages_link_to_each_other_in_their_first_lines(
     assert f"[English](../{name})" in read(DOCS / "ko" / name).splitlines()[:4]
 
 
-@pytest.mark.parametrize("path", [*KOREAN, DOCS / "README.md"], ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", [*KOREAN, *INDEXES], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_links_lead_somewhere_and_to_korean_where_there_is_korean(path: Path) -> None:
     text = without_code(read(path)).replace(f"[English](../{path.name})", "")
     for target in LINK.findall(text):
