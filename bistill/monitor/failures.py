@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from bistill.monitor import telling
+from bistill.monitor.labels import Language
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState
-from bistill.monitor.words import Language, Words, clock
+from bistill.monitor.words import Words, clock
 
 # How the advice of an error of bistill begins, in a line of its own (``bistill.errors``).
 ADVICE: Final = "do: "

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bistill.monitor import failures, telling, words
 from bistill.monitor.curves import bars, curve, filled
+from bistill.monitor.labels import language, say
 from bistill.monitor.layout import Section, cut, wrapped
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState
@@ -46,15 +47,15 @@ VALUE_WIDTH: Final = 9
 def head(view: RunView, width: int) -> Section:
     """Stage, state, progress and remaining time; what ended the run, what to do, and why no monitor acts any more."""
     status = view.status
-    line = Text.assemble(
-        (words.inert(status.stage or "run"), "bold"), "  ", (words.state(view), STATE_STYLES[view.state])
-    )
+    stage, state = words.inert(say(status.stage or "run")), words.state(view, language())
+    line = Text.assemble((stage, "bold"), "  ", (state, STATE_STYLES[view.state]))
     if status.total_steps:
-        line.append(f"  epoch {status.epoch + 1}")
+        line.append(f"  {say('epoch {number}', number=status.epoch + 1)}")
     if status.pid:
-        line.append(f"  process {status.pid}, started {words.clock(status.started)}", "dim")
+        started = say("process {pid}, started {time}", pid=status.pid, time=words.clock(status.started))
+        line.append(f"  {started}", "dim")
     if view.reading < 1:
-        line.append(f"  reading the journal, {view.reading:.0%}", "yellow")
+        line.append(f"  {say('reading the journal, {share}', share=f'{view.reading:.0%}')}", "yellow")
     lines = [cut(line, width), _progress(view, width)]
     for place, said in enumerate(_failure(view)):
         lines += wrapped(Text(said, "red" if place < 1 else ""), width, FAILURE_ROWS)
@@ -63,20 +64,21 @@ def head(view: RunView, width: int) -> Section:
 
 def _failure(view: RunView) -> list[str]:
     """What went wrong and what to do, a line each."""
-    found = failures.failure(view)
+    found = failures.failure(view, language())
     if found is None:
         return []
     said = {"error": found.error, "given up": found.given_up, "do": found.todo}
-    lines = [f"{name}: {words.first_line(text)}" for name, text in said.items() if text]
+    lines = [f"{say(name)}: {words.first_line(text)}" for name, text in said.items() if text]
     return lines if found.error else [found.kind, *lines]
 
 
 def _progress(view: RunView, width: int) -> Text:
     status = view.status
     if not status.total_steps:
-        return cut(Text.assemble(("no update yet", "dim")), width)
-    said = f" {status.progress:4.0%}  step {status.step}/{status.total_steps}"
-    if left := words.left(view):
+        return cut(Text.assemble((say("no update yet"), "dim")), width)
+    done_of = say("step {step}/{total}", step=status.step, total=status.total_steps)
+    said = f" {status.progress:4.0%}  {done_of}"
+    if left := words.left(view, language()):
         said += f"  {left}"
     done, undone = filled(status.progress, max(width - cell_len(said), 4))
     return cut(Text.assemble((done, STATE_STYLES[view.state]), (undone, "dim"), said), width)
@@ -96,13 +98,12 @@ def rates(view: RunView, width: int) -> Section:
     status, points = view.status, view.status.history.steps
     if not points:
         return Section([], 0)
-    lines = [
-        *_measured("lr", f"{status.lr:.2e}", [point.lr for point in points], width, 1, "cyan"),
-        *_measured(
-            "tokens/s", f"{status.tokens_per_second:.0f}", [p.tokens_per_second for p in points], width, 1, "cyan"
-        ),
-        *_measured("gradient norm", words.figure(status.grad_norm), [p.grad_norm for p in points], width, 1, "cyan"),
+    curves = [
+        ("lr", f"{status.lr:.2e}", [point.lr for point in points]),
+        ("tokens/s", f"{status.tokens_per_second:.0f}", [point.tokens_per_second for point in points]),
+        ("gradient norm", words.figure(status.grad_norm), [point.grad_norm for point in points]),
     ]
+    lines = [line for name, value, drawn in curves for line in _measured(say(name), value, drawn, width, 1, "cyan")]
     return Section(lines, 2)
 
 
@@ -140,10 +141,10 @@ def facts(view: RunView, width: int) -> Section:
     if status.cache_hit_rate is not None:
         said.append(("teacher scores known", f"{status.cache_hit_rate:.0%}"))
     if status.best:
-        said.append(("best weights", f"step {status.best['step']}"))
+        said.append(("best weights", say("step {step}", step=status.best["step"])))
     if status.checkpoint_step >= 0:
-        said.append(("checkpoint", f"step {status.checkpoint_step}"))
-    lines = _flowing(said, width)
+        said.append(("checkpoint", say("step {step}", step=status.checkpoint_step)))
+    lines = _flowing([(say(name), value) for name, value in said], width)
     return Section(lines, len(lines))
 
 
@@ -166,7 +167,7 @@ def validation(view: RunView, width: int) -> Section:
     for name, value in view.status.figures.items():
         values = [record["figures"].get(name) for record in evaluations]
         best = max((number for number in values if number is not None), default=None)
-        note = f"best {words.figure(best)}"
+        note = say("best {figure}", figure=words.figure(best))
         lines += _measured(name, words.figure(value), values, width, 1, "magenta", note)
     return Section(lines, len(lines))
 
@@ -179,7 +180,8 @@ def histograms(view: RunView, width: int, height: int) -> Section:
         style = HISTOGRAM_STYLES.get(kind, "cyan")
         lines += [Text.assemble(" " * (NAME_WIDTH + 3), (row, style)) for row in above]
         ends = (" 0▕", "dim"), (last, style), ("▏1", "dim")
-        lines.append(Text.assemble(_name(kind.replace("_", " ")), *ends, f"  ({sum(counts)} pairs)"))
+        pairs = say("({pairs} pairs)", pairs=sum(counts))
+        lines.append(Text.assemble(_name(say(kind.replace("_", " "))), *ends, f"  {pairs}"))
     return Section([cut(line, width) for line in lines], len(lines))
 
 
@@ -200,7 +202,9 @@ def _are_counts(value: Any) -> bool:
 def events(view: RunView, width: int, most: int) -> Section:
     """The last events of the run and the last acts of its monitors, with their times, the newest first."""
     lines = [
-        Text.assemble((f"{words.clock(record.get('time'))} ", "dim"), (telling.event(record), _event_style(record)))
+        Text.assemble(
+            (f"{words.clock(record.get('time'))} ", "dim"), (telling.event(record, language()), _event_style(record))
+        )
         for record in view.events[: -most - 1 : -1]
     ]
     return Section([cut(line, width) for line in lines], 1)

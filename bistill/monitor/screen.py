@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bistill.monitor import panel, plain, words
+from bistill.monitor.labels import language, say
 from bistill.monitor.layout import Section, beside, cut, ending, fitted, headed, joined, rule
 from bistill.monitor.panel import STATE_STYLES
 from bistill.monitor.runs import RunView
@@ -67,7 +68,8 @@ class Screen:
         width, height = self._console.size
         above = self._above(width)
         room = height - len(above) - self._has_keys
-        lines = [*above, *(compose(views, width, room, self._chosen) or [Text(plain.nothing(self._root))])]
+        nothing = Text(say("no run below {folder} yet", folder=words.inert(self._root)))
+        lines = [*above, *(compose(views, width, room, self._chosen) or [nothing])]
         if self._has_keys:
             lines += [Text()] * (height - 1 - len(lines)) + [keys(len(views), width)]
         if lines != self.shown:
@@ -114,7 +116,7 @@ def ordered(views: Sequence[RunView], chosen: Path | None) -> list[RunView]:
 def keys(runs: int, width: int) -> Text:
     """The last line: what each key does."""
     named = [("q", "quit"), *([("n", "next run")] if runs > 1 else [])]
-    return cut(Text("   ").join(Text.assemble((key, "bold"), (f" {does}", "dim")) for key, does in named), width)
+    return cut(Text("   ").join(Text.assemble((key, "bold"), (f" {say(does)}", "dim")) for key, does in named), width)
 
 
 def _place(view: RunView) -> tuple[bool, float]:
@@ -128,19 +130,19 @@ def _sections(view: RunView, width: int, height: int) -> list[Section]:
     rows = _curve_rows(len(view.status.terms), height)
     if width < TWO_COLUMNS:
         measured = [
-            headed("training", panel.terms(view, width, rows), width, roomy=roomy),
-            headed("validation", panel.validation(view, width), width, roomy=roomy),
-            headed("scores", panel.histograms(view, width, min(rows, 2)), width, roomy=roomy),
+            headed(say("training"), panel.terms(view, width, rows), width, roomy=roomy),
+            headed(say("validation"), panel.validation(view, width), width, roomy=roomy),
+            headed(say("scores"), panel.histograms(view, width, min(rows, 2)), width, roomy=roomy),
         ]
         measured[1:1] = [panel.rates(view, width), panel.facts(view, width)]
     else:
         left, right = width // 2 - 1, width - width // 2 - 1
-        terms = headed("training", panel.terms(view, left, rows), left, roomy=True)
-        figures = headed("validation", panel.validation(view, right), right, roomy=True)
-        scores = headed("scores", panel.histograms(view, right, min(rows, 2)), right, roomy=True)
+        terms = headed(say("training"), panel.terms(view, left, rows), left, roomy=True)
+        figures = headed(say("validation"), panel.validation(view, right), right, roomy=True)
+        scores = headed(say("scores"), panel.histograms(view, right, min(rows, 2)), right, roomy=True)
         both = beside(joined(terms, panel.rates(view, left)), joined(figures, scores), left, width)
         measured = [both, panel.facts(view, width)]
-    return [*measured, headed("events", panel.events(view, width, EVENTS), width, roomy=roomy)]
+    return [*measured, headed(say("events"), panel.events(view, width, EVENTS), width, roomy=roomy)]
 
 
 def _curve_rows(curves: int, height: int) -> int:
@@ -158,7 +160,7 @@ def other_runs(views: Sequence[RunView], width: int, *, roomy: bool) -> Section:
         widths.pop()
     folder = width - sum(widths) - 2 * len(widths)
     lines = [_row(row, [folder, *widths]) for row in rows]
-    return headed("other runs", Section(lines, min(len(lines), 2)), width, roomy=roomy)
+    return headed(say("other runs"), Section(lines, min(len(lines), 2)), width, roomy=roomy)
 
 
 def _cells(view: RunView) -> list[tuple[str, str]]:
@@ -167,10 +169,10 @@ def _cells(view: RunView) -> list[tuple[str, str]]:
     figure = next(iter(status.figures.items()), None)
     return [
         (words.inert(status.folder), ""),
-        (words.state(view), STATE_STYLES[view.state]),
+        (words.state(view, language()), STATE_STYLES[view.state]),
         (f"{status.step}/{status.total_steps}" if status.total_steps else "", ""),
-        (words.inert(status.stage), "dim"),
-        (words.left(view) or words.clock(status.updated), "dim"),
+        (words.inert(say(status.stage)), "dim"),
+        (words.left(view, language()) or words.clock(status.updated), "dim"),
         (f"loss {words.figure(status.terms.get('loss'))}" if status.terms else "", ""),
         (f"{words.inert(figure[0])} {words.figure(figure[1])}" if figure else "", ""),
     ]

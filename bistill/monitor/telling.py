@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bistill.monitor import recovery
-from bistill.monitor.words import Language, Words, duration, first_line, inert, named, size
+from bistill.monitor.labels import Language
+from bistill.monitor.words import Words, duration, first_line, inert, named, size
 
 Told = Callable[[Mapping[str, Any], Language], str]
 

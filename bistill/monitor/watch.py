@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bistill import console
 from bistill.errors import DataError, OptionError
-from bistill.monitor import words
+from bistill.monitor import labels, words
 from bistill.monitor.keyboard import Key, Keyboard
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
 from bistill.monitor.runs import Runs, RunView
@@ -164,6 +165,7 @@ def _parts(root: Path, page: Page | None, keyboard: Keyboard, stack: ExitStack) 
         return [*parts, PlainLines(root, notice)], None
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
+    labels.speak(labels.of_locale(os.environ, sys.stdout.encoding or ""))
     screen = stack.enter_context(Screen(root, notice=notice, has_keys=keyboard.works))
     return [*parts, screen], screen
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from bistill.monitor import labels
+from bistill.monitor.labels import Language
 from bistill.monitor.recovery import MEMORY
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-
-
-Language = Literal["en", "ko"]
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
 
 
 class Words(NamedTuple):
@@ -83,16 +81,19 @@ def named(figures: Mapping[str, Any]) -> str:
     return ", ".join(f"{inert(name)} {value:.4f}" for name, value in figures.items() if isinstance(value, int | float))
 
 
-def state(view: RunView) -> str:
+def state(view: RunView, language: Language = "en") -> str:
     """The state of a run; where memory ran out it says so."""
-    return f"out of memory, {view.state.value}" if lacks_memory(view) else view.state.value
+    found = labels.said(view.state.value, language)
+    return labels.said("out of memory, {state}", language, state=found) if lacks_memory(view) else found
 
 
-def left(view: RunView) -> str:
+def left(view: RunView, language: Language = "en") -> str:
     """Time that a live run's updates still need; "" where none is left or their pace is not known."""
     status = view.status
     going = view.state.live and not status.ended and status.step < status.total_steps
-    return f"{duration(status.seconds_left)} left" if going and status.seconds_per_step else ""
+    if not going or not status.seconds_per_step:
+        return ""
+    return labels.said("{time} left", language, time=duration(status.seconds_left, language))
 
 
 def lacks_memory(view: RunView) -> bool:

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from bistill.journal import finite
 from bistill.monitor import telling
+from bistill.monitor.labels import LANGUAGES
 from bistill.monitor.web.board import Board, Snapshot, columns
-from bistill.monitor.words import LANGUAGES
 
 T = TypeVar("T")
 
