@@ -93,7 +93,7 @@ def vectors_in_windows(
             read, cut = read + len(window), cut + longer
             yield rows
     if description and cut:
-        console.say(tokenizing.cut_texts(description, cut, read, encoder.max_len))
+        console.say_once(tokenizing.cut_texts(description, cut, read, encoder.max_len))
 
 
 def _check_finite(rows: Floats, source: str) -> None:
