@@ -11,6 +11,7 @@ import numpy as np
 from bistill.arrays import Floats
 from bistill.evaluation.measures import exact, ranking
 from bistill.evaluation.questions import Questions
+from bistill.evaluation.report.words import Language, said
 
 ByDimension = dict[str, dict[str, float]]
 
@@ -36,13 +37,14 @@ def rankings(
     return figures or None
 
 
-def sentences(result: Mapping[str, Any]) -> Iterator[str]:
+def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
     """A sentence for each length: what the student ranks with so few numbers, and the untouched model beside."""
     by_role = result["matryoshka"]
     base = by_role["base"] or {}
     for size, figures in (by_role["student"] or {}).items():
-        beside = f", base {base[size]['ndcg_at_10']:.4f}" if size in base else ""
-        yield f"nDCG@10 by the first {size} numbers of each vector: student {figures['ndcg_at_10']:.4f}{beside}."
+        beside = said(language, ", base {base}", base=f"{base[size]['ndcg_at_10']:.4f}") if size in base else ""
+        text = "nDCG@10 by the first {size} numbers of each vector: student {student}{beside}."
+        yield said(language, text, size=size, student=f"{figures['ndcg_at_10']:.4f}", beside=beside)
 
 
 def _prefix(vectors: Floats, size: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -9,9 +10,16 @@ import numpy as np
 from bistill.arrays import Ints
 from bistill.data.sampling import generator
 from bistill.evaluation.questions import Questions
+from bistill.evaluation.report.words import Language, said
 from bistill.evaluation.scores import EncoderScores
 
 KINDS: Final = ("higher", "lower", "equal")
+RANKS: Final = ("rank_base", "rank_student")
+COUNTED: Final = (
+    "Of {queries} queries the student ranks the first relevant document higher than the base model in {higher}, "
+    "lower in {lower}, at the same rank in {equal}."
+)
+EXAMPLE: Final = "{kind}: {query} | {document} | rank {before} -> {after}"
 
 
 def first_ranks(asked: Questions, ids: Ints) -> Ints:
@@ -67,22 +75,24 @@ def moved(asked: Questions, student: EncoderScores, base: EncoderScores | None, 
     return {**{kind: len(rows[kind]) for kind in KINDS}, "examples": examples}
 
 
-def sentences(found: dict[str, Any] | None) -> list[str]:
+def counted(found: dict[str, Any], language: Language = "en") -> str:
+    """How many queries moved where, in one sentence."""
+    counts = {kind: f"{found[kind]:,}" for kind in KINDS}
+    return said(language, COUNTED, queries=f"{sum(found[kind] for kind in KINDS):,}", **counts)
+
+
+def sentences(found: dict[str, Any] | None, language: Language = "en") -> list[str]:
     """The counts in one line, and each example in one."""
+    say = partial(said, language)
     if found is None:
         return []
-    total = sum(found[kind] for kind in KINDS)
-    lines = [
-        f"Of {total} queries the student ranks the first relevant document higher than the base model in "
-        f"{found['higher']}, lower in {found['lower']}, at the same rank in {found['equal']}. One of each by chance:"
-    ]
+    lines = [f"{counted(found, language)} {say('One of each by chance:')}"]
     for kind, item in found["examples"].items():
-        ranks = " -> ".join("below the ranking" if item[name] is None else str(item[name]) for name in RANKS)
-        lines.append(f"  {kind}: {_short(item['query'])} | {_short(item['expected'])} | rank {ranks}")
+        ranks = [say("below the ranking") if item[name] is None else str(item[name]) for name in RANKS]
+        texts = {"query": _short(item["query"]), "document": _short(item["expected"])}
+        line = say(EXAMPLE, kind=say(kind), before=ranks[0], after=ranks[1], **texts)
+        lines.append(f"  {line}")
     return lines
-
-
-RANKS: Final = ("rank_base", "rank_student")
 
 
 def _rank(rank: int, depth: int) -> int | None:

@@ -15,6 +15,7 @@ from bistill.evaluation.measures.ranking import MEASURES
 from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import composing as report
 from bistill.evaluation.report.summary import CUT_TITLES
+from bistill.evaluation.report.summary import KINDS as KIND_TITLES
 from bistill.evaluation.scores import EncoderScores
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ ROLE_COLOURS: Final = {
     "compared": "#009E73",
 }
 CUT_COLOURS: Final = {"best_f1": "#009E73", "precision_95": "#0072B2", "recall_95": "#D55E00"}
-KIND_TITLES: Final = {"labelled_negatives": "labelled negatives", "random_negatives": "random negatives"}
 SEPARATION_BARS: Final = tuple(title for title in report.SEPARATION_TITLES if not title.startswith("ceiling"))
 CURVE_POINTS: Final = 2_000
 # Share of the height that lines across a drawing take, so that none runs through its legend.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from bisect import bisect_left
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bistill import artifacts
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report import fonts, panels, verdict
+from bistill.evaluation.report import fonts, panels, verdict, words
 from bistill.evaluation.report.panels import LABELLED, POSITIVE
 from bistill.evaluation.scores import Answers
 
@@ -116,7 +117,21 @@ def _svg(name: str, inches: tuple[float, float], drawing: Callable[[Axes], None]
     element = written.getvalue()[written.getvalue().index("<svg") :].replace(INK, "currentColor")
     # Widths come from the page; names of groups, of which every drawing has the same, are of no use there.
     element = re.sub(r' (width|height)="[\d.]+pt"', "", element, count=2)
-    return re.sub(r'<g id="[^"]*"', "<g", element)
+    return _in_both_languages(re.sub(r'<g id="[^"]*"', "<g", element))
+
+
+def _in_both_languages(element: str) -> str:
+    """The drawing with every text that has Korean twice, as ``page.both`` writes it: the page shows one of them."""
+
+    def twice(found: re.Match[str]) -> str:
+        start, text = found.groups()
+        korean = words.of_drawing(html.unescape(text))
+        if korean == html.unescape(text):
+            return found[0]
+        word = '<tspan class="word" lang="{}">{}</tspan>'.format
+        return f"{start}{word('en', text)}{word('ko', html.escape(korean))}</text>"
+
+    return re.sub(r"(<text[^>]*>)([^<]+)</text>", twice, element)
 
 
 def _settings() -> dict[Any, Any]:

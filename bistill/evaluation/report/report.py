@@ -13,6 +13,7 @@ from bistill.errors import ArtifactError
 from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import by_query, page, plots, summary
 from bistill.evaluation.report.failing import failures
+from bistill.evaluation.report.words import Language
 from bistill.evaluation.scores import Answers
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ class Report:
     asked: Questions
     answers: Answers
 
-    def summary(self) -> None:
-        """Print the main figures, one column a model, then what they are worth."""
-        summary.print_summary(self.result)
+    def summary(self, language: Language | None = None) -> None:
+        """Print the verdict, the main figures, one column a model, then what they are worth.
+
+        Args:
+            language: "en" or "ko"; None: that of the locale.
+        """
+        summary.print_summary(self.result, language)
 
     def to_frame(self) -> pd.DataFrame:
         """The figures that ``summary`` prints: one row a figure, one column a model; NaN where a model has none."""

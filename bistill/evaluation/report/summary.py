@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from bistill import artifacts, console
@@ -11,11 +12,23 @@ from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.measures.ranking import MEASURES
 from bistill.evaluation.report import moved, verdict
 from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
+from bistill.evaluation.report.words import Language, of_locale, said
 
 # Columns of the table that are there only where they were measured.
 OPTIONAL: Final = ("bm25", "compared")
 FAILURES_PRINTED: Final = 3
 COLUMNS_PRINTED: Final = 68
+NAME_COLUMNS: Final = 9
+KINDS: Final = {"labelled_negatives": "labelled negatives", "random_negatives": "random negatives"}
+DIFFERENCES: Final = "differences and their {confidence} intervals over queries, paired"
+UNTOUCHED: Final = (
+    "The student is its untouched start: on {queries} validation queries the training gained nothing "
+    "(nDCG@10 trained {trained}, untouched {start})."
+)
+GATE: Final = (
+    "Before distilling, nDCG@10 on the lists of {queries} validation queries: "
+    "teacher {teacher}, untouched student {student}."
+)
 CUT_TITLES: Final = {
     "best_f1": "best F1",
     "precision_95": "lowest with 95 % precision",
@@ -23,20 +36,31 @@ CUT_TITLES: Final = {
 }
 
 
-def print_summary(result: Mapping[str, Any]) -> None:
-    """Print the verdict, the figures of a report, one column a model, then what they are worth."""
-    print(verdict.verdict(result))
+def print_summary(result: Mapping[str, Any], language: Language | None = None) -> None:
+    """Print the verdict, the figures of a report, one column a model, then what they are worth.
+
+    Args:
+        result: the report.
+        language: "en" or "ko"; None: that of the locale.
+    """
+    language = language or of_locale()
+    say = partial(said, language)
+    print(verdict.verdict(result, language))
     roles = shown_roles(result)
     found = figures(result, roles)
-    rows = [[title, *map(number, values)] for title, values in found.items()]
+    rows = [[say(title), *map(number, values)] for title, values in found.items()]
     bold = {(row, 1 + place) for row, item in enumerate(found.items()) for place in verdict.best(*item)}
-    counts = result["counts"]
-    title = f"{counts['queries']} queries, {counts['documents']} documents; scores are (cosine + 1) / 2"
-    console.table(["", *roles], rows, title=title, bold=bold)
-    _print_differences(result["comparisons"], measures(result))
-    for sentence in (*moved.sentences(result.get("moved")), *sentences(result)):
-        print(sentence)
-    for line in _failures(result):
+    counts = {name: f"{result['counts'][name]:,}" for name in ("queries", "documents")}
+    title = say(
+        "{counts}; scores are (cosine + 1) / 2", counts=say("{queries} queries, {documents} documents", **counts)
+    )
+    console.table(["", *map(say, roles)], rows, title=title, bold=bold)
+    _print_differences(result["comparisons"], measures(result), language)
+    for line in (
+        *moved.sentences(result.get("moved"), language),
+        *sentences(result, language),
+        *_failures(result, language),
+    ):
         print(line)
 
 
@@ -62,73 +86,86 @@ def measures(result: Mapping[str, Any]) -> dict[str, str]:
     return {name: item.title for name, item in MEASURES.items() if name in result["ranking"]["student"]}
 
 
-def sentences(result: Mapping[str, Any]) -> Iterator[str]:
+def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
     """What beside the tables decides how far the figures can be trusted."""
+    say = partial(said, language)
     if (beside := result.get("beside_start")) and beside["kept"] == "start":
-        scores = beside["ndcg_at_10"]
-        yield (
-            f"The student is its untouched start: on {beside['queries']} validation queries the training gained "
-            f"nothing (nDCG@10 trained {number(scores['trained'])}, untouched {number(scores['start'])})."
-        )
-    yield from verdict.cautions(result)
+        scores = {name: number(beside["ndcg_at_10"][name]) for name in ("trained", "start")}
+        yield say(UNTOUCHED, queries=beside["queries"], **scores)
+    yield from verdict.cautions(result, language)
     teacher = result["models"]["teacher"]
     if "reranks" in teacher:
-        yield f"The teacher re-ranks the first {teacher['depth']} documents of the {teacher['reranks']} model."
-    yield from _separation_sentences(result)
-    yield from dimensions.sentences(result)
+        text = "The teacher re-ranks the first {depth} documents of the {model}."
+        yield say(text, depth=teacher["depth"], model=say(f"{teacher['reranks']} model"))
+    for kind in KINDS:
+        yield from _separation_sentences(result, kind, language)
+    yield from dimensions.sentences(result, language)
     for item in result["forgetting"]:
-        scores = item["ndcg_at_10"]
-        beside = (
-            f", base {scores['base']:.4f}, difference {signed(difference)}"
-            if (difference := item["student_minus_base"])
-            else ""
-        )
-        yield f"On {item['test']['path']}, not trained on: nDCG@10 student {scores['student']:.4f}{beside}."
+        yield _forgetting(item, language)
     if gate := result.get("teacher_gate"):
-        before = {role: gate[role]["rerank_ndcg_at_10"] for role in ("teacher", "student")}
-        yield (
-            f"Before distilling, nDCG@10 on the lists of {gate['queries']} validation queries: "
-            f"teacher {before['teacher']:.4f}, untouched student {before['student']:.4f}."
-        )
+        before = {role: f"{gate[role]['rerank_ndcg_at_10']:.4f}" for role in ("teacher", "student")}
+        yield say(GATE, queries=gate["queries"], **before)
 
 
-def _separation_sentences(result: Mapping[str, Any]) -> Iterator[str]:
-    for kind, title in (("labelled_negatives", "labelled"), ("random_negatives", "random")):
-        if (shuffled := (result["shuffled_queries"]["student"] or {}).get(kind)) and shuffled["margin"] is not None:
-            yield (
-                f"Margin over {title} negatives {number(shuffled['true_margin'])}; asked by other queries, "
-                f"{number(shuffled['margin'])}."
-            )
-        for name, cut in (result["thresholds"][kind] or {}).items():
-            if cut and (why := useless(cut)):
-                yield f'The threshold "{CUT_TITLES[name]}" against {title} negatives is useless: it {why}.'
-        if cut := (result["thresholds"][kind] or {}).get("best_f1"):
-            yield (
-                f"Cosine of the best F1 against {title} negatives: {cut['cosine']['threshold']:.3f} "
-                f"{bounds(cut['cosine'], '{:.3f}')}, F1 {cut['f1']:.3f}."
-            )
-        calibrated = result["calibrated"]["student"]
-        if calibrated and (found := calibrated["reliability"][kind]):
-            yield (
-                f"Calibrated score, positives and {title} negatives: expected calibration error "
-                f"{found['expected_calibration_error']:.3f}, Brier score {found['brier']:.3f}."
-            )
+def _separation_sentences(result: Mapping[str, Any], key: str, language: Language) -> Iterator[str]:
+    """Of one kind of negatives: shuffled queries, thresholds, and what the calibrated score is worth."""
+    say = partial(said, language)
+    kind = say(KINDS[key])
+    if (shuffled := (result["shuffled_queries"]["student"] or {}).get(key)) and shuffled["margin"] is not None:
+        figures = {"margin": number(shuffled["true_margin"]), "shuffled": number(shuffled["margin"])}
+        yield say("Margin over {kind} {margin}; with shuffled queries {shuffled}.", kind=kind, **figures)
+    cuts = result["thresholds"][key] or {}
+    for name, cut in cuts.items():
+        if cut and (why := useless(cut, language)):
+            text = 'The threshold "{name}" against {kind} is useless: it {why}.'
+            yield say(text, name=say(CUT_TITLES[name]), kind=kind, why=why)
+    if cut := cuts.get("best_f1"):
+        figures = {"threshold": f"{cut['cosine']['threshold']:.3f}", "f1": f"{cut['f1']:.3f}"}
+        text = "Cosine of the best F1 against {kind}: {threshold} {interval}, F1 {f1}."
+        yield say(text, kind=kind, interval=bounds(cut["cosine"], "{:.3f}", language), **figures)
+    calibrated = result["calibrated"]["student"]
+    if calibrated and (found := calibrated["reliability"][key]):
+        figures = {"error": f"{found['expected_calibration_error']:.3f}", "brier": f"{found['brier']:.3f}"}
+        text = "Calibrated score, positives and {kind}: expected calibration error {error}, Brier score {brier}."
+        yield say(text, kind=kind, **figures)
 
 
-def _failures(result: Mapping[str, Any]) -> Iterator[str]:
+def _forgetting(item: Mapping[str, Any], language: Language) -> str:
+    scores, beside = item["ndcg_at_10"], ""
+    if difference := item["student_minus_base"]:
+        text, base = ", base {base}, difference {difference}", f"{scores['base']:.4f}"
+        beside = said(language, text, base=base, difference=signed(difference, language))
+    text, student = "On {data}, not trained on: nDCG@10 student {student}{beside}.", f"{scores['student']:.4f}"
+    return said(language, text, data=item["test"]["path"], student=student, beside=beside)
+
+
+def failing(result: Mapping[str, Any], language: Language = "en") -> str:
+    """How many queries have documents above their first relevant one."""
+    counts = {"failed": f"{result['failures']['queries']:,}", "queries": f"{result['counts']['queries']:,}"}
+    return said(language, "{failed} of {queries} queries have documents above their first relevant one", **counts)
+
+
+def _failures(result: Mapping[str, Any], language: Language) -> Iterator[str]:
     """The worst queries with their first relevant document and the one that stands first, each text in one line."""
     if not (found := result.get("failures")) or not found["queries"]:
         return
-    yield (
-        f"{found['queries']:,} of {result['counts']['queries']:,} queries have documents above their first relevant "
-        f"one (all queries: {artifacts.EVALUATION_QUERIES}). The worst:"
-    )
+    say = partial(said, language)
+    text = "{sentence} (all queries: {file}). The worst:"
+    yield say(text, sentence=failing(result, language), file=artifacts.EVALUATION_QUERIES)
     for item in found["worst"][:FAILURES_PRINTED]:
-        yield f"  query     {_one_line(item['query'])}"
-        for above in item["above"][:1]:
-            yield f"  rank 1    {_one_line(above['document'])}"
         rank = item["ranks"]["student"]
-        yield f"  {f'rank {rank:,}' if rank else 'expected':<9} {_one_line(item['positive']['document'])}"
+        lines = [(say("query"), item["query"])]
+        lines += [(say("rank {rank}", rank=1), above["document"]) for above in item["above"][:1]]
+        lines += [(say("rank {rank}", rank=f"{rank:,}") if rank else say("expected"), item["positive"]["document"])]
+        for name, document in lines:
+            yield f"  {padded(name)} {_one_line(document)}"
+
+
+def padded(text: str) -> str:
+    """A name in its column of a terminal."""
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, NAME_COLUMNS)
 
 
 def _one_line(text: str) -> str:
@@ -139,40 +176,43 @@ def _one_line(text: str) -> str:
     return line if cell_len(line) <= COLUMNS_PRINTED else set_cell_size(line, COLUMNS_PRINTED - 1).rstrip() + "…"
 
 
-def useless(cut: Mapping[str, Any]) -> str | None:
+def useless(cut: Mapping[str, Any], language: Language = "en") -> str | None:
     """Why a threshold of the report is of no use, with the figure that says so; None where it is of use."""
     match cut.get("useless"):
         case "finds_few":
-            return f"finds {cut['recall']:.1%} of the relevant pairs"
+            return said(language, "finds {recall} of the relevant pairs", recall=f"{cut['recall']:.1%}")
         case "keeps_all":
-            return f"lets nearly all pairs count, {cut['precision']:.1%} of them relevant"
+            text = "lets nearly all pairs count, {precision} of them relevant"
+            return said(language, text, precision=f"{cut['precision']:.1%}")
     return None
 
 
-def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str], language: Language) -> None:
+    say = partial(said, language)
     measured = [role for role in OTHERS if comparisons[f"student_minus_{role}"]]
     if measured:
         console.table(
-            ["", *(f"student - {role}" for role in measured)],
+            ["", *(say("student - {role}", role=say(role)) for role in measured)],
             [
-                [title, *(signed(comparisons[f"student_minus_{role}"][key]) for role in measured)]
+                [title, *(signed(comparisons[f"student_minus_{role}"][key], language) for role in measured)]
                 for key, title in titles.items()
             ],
-            title=f"differences and their {comparisons['confidence']:.0%} intervals over queries, paired",
+            title=say(DIFFERENCES, confidence=f"{comparisons['confidence']:.0%}"),
         )
 
 
-def signed(item: Mapping[str, float] | None) -> str:
+def signed(item: Mapping[str, float] | None, language: Language = "en") -> str:
     """A difference with its interval."""
-    return f"{item['difference']:+.3f} {bounds(item, '{:+.3f}')}" if item else "-"
+    return f"{item['difference']:+.3f} {bounds(item, '{:+.3f}', language)}" if item else "-"
 
 
-def bounds(item: Mapping[str, float | None], form: str) -> str:
+def bounds(item: Mapping[str, float | None], form: str, language: Language = "en") -> str:
     """An interval; an end that the draws do not bound is said."""
+    none = said(language, "unbounded")
     if item["low"] is None and item["high"] is None:
-        return "(unbounded)"
-    ends = ["unbounded" if (end := item[name]) is None else form.format(end) for name in ("low", "high")]
-    return f"({ends[0]} to {ends[1]})"
+        return f"({none})"
+    ends = {name: none if (end := item[name]) is None else form.format(end) for name in ("low", "high")}
+    return f"({said(language, '{low} to {high}', **ends)})"
 
 
 def number(value: float | None) -> str:

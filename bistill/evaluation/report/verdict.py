@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from bistill.evaluation.measures.ranking import MEASURES
+from bistill.evaluation.report.words import Language, said
 
 MEASURE: Final = "ndcg_at_10"
 TITLE: Final = MEASURES[MEASURE].title
 # Figures of separation of which more is better; of the others neither more nor less is better for every data set.
 RISING: Final = ("margin, labelled", "margin, random", "AUC, labelled", "AUC, random")
 DECIMALS: Final = 4
+VERDICTS: Final = {
+    "better": "The student ranks better than the base model: {figures}, over {queries} queries.",
+    "worse": "The student ranks worse than the base model: {figures}, over {queries} queries.",
+    "same": (
+        "The student ranks exactly like its base model: {measure} {student} of both, query by query, "
+        "over {queries} queries."
+    ),
+    "undecided": "Student and base model are not told apart: {figures}, which holds 0, over {queries} queries.",
+}
 
 
-def verdict(result: Mapping[str, Any]) -> str:
+def verdict(result: Mapping[str, Any], language: Language = "en") -> str:
     """One sentence: whether the student ranks better than the base model, by nDCG@10 and its paired interval."""
-    ranked, queries = result["ranking"], result["counts"]["queries"]
-    student = ranked["student"][MEASURE]
+    say = partial(said, language)
+    ranked, queries = result["ranking"], f"{result['counts']['queries']:,}"
+    student = f"{ranked['student'][MEASURE]:.4f}"
     if not (found := _difference(result, "base")):
-        return f"No base model was measured, so there is no verdict: the student has {TITLE} {student:.4f}."
-    figures = f"{TITLE} {student:.4f} against {ranked['base'][MEASURE]:.4f}, {_interval(result, found)}"
-    over = f"over {queries:,} queries"
-    match finding(found):
-        case "better":
-            return f"The student ranks better than the base model: {figures}, {over}."
-        case "worse":
-            return f"The student ranks worse than the base model: {figures}, {over}."
-        case "same":
-            return (
-                f"The student ranks exactly like its base model: {TITLE} {student:.4f} of both, query by query, {over}."
-            )
-    return f"Student and base model are not told apart: {figures}, which holds 0, {over}."
+        text = "No base model was measured, so there is no verdict: the student has {measure} {student}."
+        return say(text, measure=TITLE, student=student)
+    interval, base = _interval(result, found, language), f"{ranked['base'][MEASURE]:.4f}"
+    figures = say(
+        "{measure} {student} against {base}, {interval}", measure=TITLE, student=student, base=base, interval=interval
+    )
+    return say(VERDICTS[finding(found)], figures=figures, queries=queries, measure=TITLE, student=student)
 
 
 def finding(difference: Mapping[str, float]) -> str:
@@ -43,25 +49,25 @@ def finding(difference: Mapping[str, float]) -> str:
     return "same" if difference["low"] == difference["high"] == 0 else "undecided"
 
 
-def cautions(result: Mapping[str, Any]) -> Iterator[str]:
+def cautions(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
     """What a reader of the verdict has to know beside it: BM25 ahead, and what the teacher's lead is worth."""
     if (found := _difference(result, "bm25")) and finding(found) == "worse":
-        yield (
-            f"BM25 ranks better than the student: {TITLE} {result['ranking']['bm25'][MEASURE]:.4f}, "
-            f"student - bm25 {_interval(result, found)}."
-        )
+        bm25, interval = f"{result['ranking']['bm25'][MEASURE]:.4f}", _interval(result, found, language)
+        text = "BM25 ranks better than the student: {measure} {bm25}, student - bm25 {interval}."
+        yield said(language, text, measure=TITLE, bm25=bm25, interval=interval)
     if not (result["ranking"]["base"] and result["ranking"]["teacher"]):
         return
     closed = result["comparisons"]["gap_closed"]
     if not closed:
-        yield f"The teacher does not rank better than the base model ({TITLE}): there is no lead to take a share of."
+        text = "The teacher does not rank better than the base model ({measure}): there is no lead to take a share of."
+        yield said(language, text, measure=TITLE)
     elif closed["low"] is None or closed["high"] is None:  # some 2.5 % of the draws have no lead: its interval holds 0
-        yield f"The teacher's lead over the base model is not told apart from 0 ({TITLE}): no share of it is given."
+        text = "The teacher's lead over the base model is not told apart from 0 ({measure}): no share of it is given."
+        yield said(language, text, measure=TITLE)
     else:
-        yield (
-            f"Share of the teacher's lead over the base in {TITLE} that the student has: "
-            f"{closed['share']:.0%} ({closed['low']:.0%} to {closed['high']:.0%})."
-        )
+        text = "Share of the teacher's lead over the base in {measure} that the student has: {share} ({low} to {high})."
+        ends = {name: f"{closed[name]:.0%}" for name in ("share", "low", "high")}
+        yield said(language, text, measure=TITLE, **ends)
 
 
 def best(title: str, values: Sequence[float | None]) -> frozenset[int]:
@@ -86,6 +92,7 @@ def _difference(result: Mapping[str, Any], role: str) -> dict[str, float] | None
     return found
 
 
-def _interval(result: Mapping[str, Any], found: Mapping[str, float]) -> str:
-    confidence = result["comparisons"]["confidence"]
-    return f"{found['difference']:+.3f} ({confidence:.0%} interval {found['low']:+.3f} to {found['high']:+.3f})"
+def _interval(result: Mapping[str, Any], found: Mapping[str, float], language: Language) -> str:
+    figures = {name: f"{found[name]:+.3f}" for name in ("difference", "low", "high")}
+    confidence = f"{result['comparisons']['confidence']:.0%}"
+    return said(language, "{difference} ({confidence} interval {low} to {high})", confidence=confidence, **figures)

@@ -23,7 +23,7 @@ def test_everything_measured_is_said(everything: Evaluated, capsys: pytest.Captu
     printed = capsys.readouterr().out
     for said in (
         "uniformity, labelled", "uniformity, random",
-        "student - base", "student - bm25", "student - compared", "asked by other queries", "best F1",
+        "student - base", "student - bm25", "student - compared", "with shuffled queries", "best F1",
         "expected calibration error", "not trained on", "re-ranks the first 5 documents of the base model",
     ):  # fmt: skip
         assert said in printed
