@@ -43,7 +43,7 @@ class Side(ABC):
 
     @abstractmethod
     def losses(self, output: Path) -> list[float | None]:
-        """The loss as it was logged; None where it is no number."""
+        """The loss as it was logged; None where it is NaN or infinite."""
 
     def checkpoints(self, output: Path) -> list[Path]:
         """Checkpoints at hand, the oldest first."""

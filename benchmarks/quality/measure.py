@@ -71,11 +71,11 @@ def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) ->
 
 
 def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max_len: int | None) -> dict[str, Any]:
-    """Ranking figures of the untouched student's ranking whose head the teacher re-orders.
+    """Ranking figures of the base model's ranking whose head the teacher re-orders.
 
     Args:
         name: of the teacher.
-        start: the untouched student.
+        start: the base model.
         data: data version.
         asking: how all models are asked.
         depth: documents of each query that it reads.

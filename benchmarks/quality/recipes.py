@@ -59,8 +59,8 @@ class Recipe:
 TRAINER: Final = {"lr": 2e-5, "warmup": 0.1}
 
 RECIPES: Final = {
-    "untouched": Recipe("untouched student", START),
-    "teacher": Recipe("teacher, re-ranks the untouched student's first 20", TEACHER, {"depth": 20}),
+    "untouched": Recipe("base model", START),
+    "teacher": Recipe("teacher, re-ranks the base model's first 20", TEACHER, {"depth": 20}),
     "mnrl": Recipe(
         "sentence-transformers, MultipleNegativesRankingLoss",
         SENTENCE_TRANSFORMERS,

@@ -33,7 +33,7 @@ def between(model: Path, encoder: BiEncoder) -> tuple[Between, float]:
     start = BiEncoder.load(record["base_model"], layer_count=record["start_layers"] and len(record["start_layers"]))
     share = record["merged_share"]
     if share == 0:
-        raise SystemExit(f"{model} is its untouched start: train it with --weak_student trained to see the way to it")
+        raise SystemExit(f"{model} is its base model: train it with --weak_student trained to see the way to it")
     return Between(encoder.model, dict(start.model.named_parameters())), 1.0 if share is None else share
 
 

@@ -73,7 +73,7 @@ def data_rows(
 
 
 def gap_closed(name: str, results: Results) -> str:
-    """Share of the way from the untouched student to its teacher's re-ranking, by nDCG@10."""
+    """Share of the way from the base model to its teacher's re-ranking, by nDCG@10."""
     ends = [mean(results.get(end, []), "ndcg_at_10") for end in ("untouched", TEACHER)]
     own = mean(results[name], "ndcg_at_10")
     if ends[0] is None or ends[1] is None or own is None or ends[1] <= ends[0]:
@@ -82,7 +82,7 @@ def gap_closed(name: str, results: Results) -> str:
 
 
 def forgotten(own: Sequence[Result], results: Results, data: str) -> str:
-    """nDCG@10 on another data version minus that of the untouched student."""
+    """nDCG@10 on another data version minus that of the base model."""
     start = results.get("untouched", [])
     if not start or data not in own[0]["forgetting"]:
         return "-"

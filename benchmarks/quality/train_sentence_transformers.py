@@ -78,7 +78,7 @@ def main() -> None:
     trainer.train()
     notes = ["best of its validation" if evaluator else "last weights"]
     if first is not None and trainer.state.best_metric <= first:
-        model, notes = SentenceTransformer(job["start"]), ["no epoch was better than the untouched student"]
+        model, notes = SentenceTransformer(job["start"]), ["no epoch was better than the base model"]
     model.save_pretrained(str(output))
     shutil.rmtree(output / "trainer", ignore_errors=True)
     (output / "facts.json").write_text(json.dumps({"updates": trainer.state.global_step, "notes": notes}))
