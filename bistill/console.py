@@ -100,6 +100,14 @@ def say_once(message: str) -> None:
         say(message)
 
 
+def paragraph(text: str) -> None:
+    """Print a sentence to standard output, on a terminal broken between words where the line ends."""
+    if sys.stdout.isatty():
+        rich_console(highlight=False, emoji=False).print(text)
+    else:
+        print(text)
+
+
 def table(
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],

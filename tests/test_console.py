@@ -22,6 +22,23 @@ def test_table_prints_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
     assert "한국어" in output
 
 
+def test_a_sentence_is_broken_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys, "stdout", written)
+    console.paragraph("the student ranks [b]better[/b] 쿼리 40개")
+    assert written.getvalue() == "the student ranks [b]better[/b] 쿼리 40개\n"
+    written.truncate(0)
+    written.seek(0)
+    monkeypatch.setattr(written, "isatty", lambda: True, raising=False)
+    console.paragraph("the student ranks [b]better[/b] 쿼리 40개")
+    assert [line.rstrip() for line in written.getvalue().splitlines()] == [
+        "the student ranks",
+        "[b]better[/b] 쿼리",
+        "40개",
+    ]
+
+
 def test_chosen_cells_of_a_table_are_bold_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setenv("TERM", "xterm")

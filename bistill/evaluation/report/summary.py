@@ -45,7 +45,7 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
     """
     language = language or of_locale()
     say = partial(said, language)
-    print(verdict.verdict(result, language))
+    console.paragraph(verdict.verdict(result, language))
     roles = shown_roles(result)
     found = figures(result, roles)
     rows = [[say(title), *map(number, values)] for title, values in found.items()]
@@ -61,7 +61,7 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
         *sentences(result, language),
         *_failures(result, language),
     ):
-        print(line)
+        console.paragraph(line)
 
 
 def figures(result: Mapping[str, Any], roles: Sequence[str]) -> dict[str, list[float | None]]:
@@ -194,11 +194,16 @@ def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str]
         console.table(
             ["", *(say("student - {role}", role=say(role)) for role in measured)],
             [
-                [title, *(signed(comparisons[f"student_minus_{role}"][key], language) for role in measured)]
+                [title, *(_two_lines(comparisons[f"student_minus_{role}"][key], language) for role in measured)]
                 for key, title in titles.items()
             ],
             title=say(DIFFERENCES, confidence=f"{comparisons['confidence']:.0%}"),
         )
+
+
+def _two_lines(item: Mapping[str, float], language: Language) -> str:
+    """A difference above its interval: so three of them stand beside each other in 80 columns."""
+    return f"{item['difference']:+.3f}\n{bounds(item, '{:+.3f}', language)}"
 
 
 def signed(item: Mapping[str, float] | None, language: Language = "en") -> str:

@@ -18,6 +18,17 @@ def test_intervals_say_where_they_end() -> None:
     assert summary.bounds({"low": None, "high": None}, "{:.0%}") == "(unbounded)"
 
 
+def test_a_difference_stands_above_its_interval(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
+    found = everything.result["comparisons"]["student_minus_base"]["ndcg_at_10"]
+    summary.print_summary(everything.result)
+    lines = capsys.readouterr().out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("differences"))
+    row = next(place for place, line in enumerate(lines) if place > start and "nDCG@10" in line)
+    assert lines[row].split("│")[2].strip() == f"{found['difference']:+.3f}"
+    assert lines[row + 1].split("│")[2].strip() == summary.bounds(found, "{:+.3f}")
+    assert max(map(len, lines[start : row + 2])) <= 120
+
+
 def test_everything_measured_is_said(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
     summary.print_summary(everything.result)
     printed = capsys.readouterr().out
