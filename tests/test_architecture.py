@@ -19,7 +19,7 @@ from bistill.settings import Settings
 PACKAGE = Path(bistill.__file__).parent
 # Lower layers first; parts of one layer do not import each other, a part may import itself.
 LAYERS = (
-    ("errors", "arrays"),
+    ("errors", "languages", "arrays"),
     ("settings", "own_classes"),
     ("data.settings", "models.settings"),
     ("candidates.settings",),

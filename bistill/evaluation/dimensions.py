@@ -11,7 +11,8 @@ import numpy as np
 from bistill.arrays import Floats
 from bistill.evaluation.measures import exact, ranking
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report.words import Language, said
+from bistill.evaluation.report.words import said
+from bistill.languages import Language
 
 ByDimension = dict[str, dict[str, float]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from bistill.languages import Language
 from bistill.monitor import telling
-from bistill.monitor.labels import Language
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState
 from bistill.monitor.words import Words, clock

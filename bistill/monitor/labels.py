@@ -5,11 +5,11 @@ Lines without a terminal (``--once``, a pipe, a log) stay English whatever the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
-Language = Literal["en", "ko"]
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
+from bistill import languages
+from bistill.languages import Language
+
 KOREAN: Final = {
     # stages and states
     "run": "실행",
@@ -89,20 +89,4 @@ def say(english: str, **values: object) -> str:
 
 def said(english: str, in_language: Language, **values: object) -> str:
     """A text in a language; one that is not known stays English."""
-    text = KOREAN.get(english, english) if in_language == "ko" else english
-    return text.format(**values) if values else text
-
-
-def of_locale(environment: Mapping[str, str], encoding: str) -> Language:
-    """The language of a terminal.
-
-    Args:
-        environment: variables of the process, of which the first set one of LC_ALL, LC_MESSAGES and LANG decides.
-        encoding: of standard output; where it has no Hangul, English is spoken.
-    """
-    named = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    try:
-        "한글".encode(encoding)
-    except (UnicodeError, LookupError):
-        return "en"
-    return "ko" if named.startswith("ko") else "en"
+    return languages.said(KOREAN, english, in_language, values)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from bistill.languages import Language
 from bistill.monitor import recovery
-from bistill.monitor.labels import Language
 from bistill.monitor.words import Words, duration, first_line, inert, named, size
 
 Told = Callable[[Mapping[str, Any], Language], str]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from bistill import console
+from bistill import console, languages
 from bistill.errors import DataError, OptionError
 from bistill.monitor import labels, words
 from bistill.monitor.keyboard import Key, Keyboard
@@ -165,7 +165,7 @@ def _parts(root: Path, page: Page | None, keyboard: Keyboard, stack: ExitStack) 
         return [*parts, PlainLines(root, notice)], None
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
-    labels.speak(labels.of_locale(os.environ, sys.stdout.encoding or ""))
+    labels.speak(languages.of_locale(os.environ, sys.stdout.encoding or ""))
     screen = stack.enter_context(Screen(root, notice=notice, has_keys=keyboard.works))
     return [*parts, screen], screen
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from bistill.languages import Language
 from bistill.monitor import labels
-from bistill.monitor.labels import Language
 from bistill.monitor.recovery import MEMORY
 from bistill.monitor.runs import RunView
 from bistill.monitor.states import RunState

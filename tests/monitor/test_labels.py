@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bistill.monitor import labels, panel, screen
-from bistill.monitor.labels import Language, of_locale
 from bistill.monitor.screen import compose, keys
 from bistill.monitor.states import RunState
 from tests.monitor.views import records, view
@@ -49,19 +48,3 @@ def test_every_text_of_the_screen_has_korean_words() -> None:
     assert {state.value for state in RunState} <= labels.KOREAN.keys()
     for english, korean in labels.KOREAN.items():
         assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", korean)), english
-
-
-@pytest.mark.parametrize(
-    ("variables", "encoding", "expected"),
-    [
-        ({"LANG": "ko_KR.UTF-8"}, "utf-8", "ko"),
-        ({"LANG": "ko_KR.eucKR"}, "euc-kr", "ko"),
-        ({"LANG": "ko_KR.UTF-8", "LC_ALL": "C.UTF-8"}, "utf-8", "en"),
-        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "ko_KR.UTF-8", "LC_ALL": ""}, "utf-8", "ko"),
-        ({"LANG": "ko_KR"}, "ascii", "en"),
-        ({}, "utf-8", "en"),
-        ({"LANG": "ko"}, "", "en"),
-    ],
-)
-def test_the_language_of_a_terminal(variables: dict[str, str], encoding: str, expected: Language) -> None:
-    assert of_locale(variables, encoding) == expected

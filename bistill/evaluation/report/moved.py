@@ -10,8 +10,9 @@ import numpy as np
 from bistill.arrays import Ints
 from bistill.data.sampling import generator
 from bistill.evaluation.questions import Questions
-from bistill.evaluation.report.words import Language, said
+from bistill.evaluation.report.words import said
 from bistill.evaluation.scores import EncoderScores
+from bistill.languages import Language
 
 KINDS: Final = ("higher", "lower", "equal")
 RANKS: Final = ("rank_base", "rank_student")

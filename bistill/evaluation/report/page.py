@@ -13,8 +13,9 @@ from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import composing as report
 from bistill.evaluation.report import fonts, moved, plots, summary, verdict
-from bistill.evaluation.report.words import KOREAN, LANGUAGES, NAMES, Language, said
+from bistill.evaluation.report.words import KOREAN, NAMES, said
 from bistill.evaluation.scores import Answers
+from bistill.languages import LANGUAGES, Language
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -13,8 +13,8 @@ from bistill.errors import ArtifactError
 from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import by_query, page, plots, summary
 from bistill.evaluation.report.failing import failures
-from bistill.evaluation.report.words import Language
 from bistill.evaluation.scores import Answers
+from bistill.languages import Language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ class Report:
         """Print the verdict, the main figures, one column a model, then what they are worth.
 
         Args:
-            language: "en" or "ko"; None: that of the locale.
+            language: "en" or "ko"; None: that of the locale on a terminal, else English.
         """
         summary.print_summary(self.result, language)
 

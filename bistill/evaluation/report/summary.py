@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from bistill import artifacts, console
+from bistill import artifacts, console, languages
 from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
 from bistill.evaluation.measures.ranking import MEASURES
 from bistill.evaluation.report import moved, verdict
 from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
-from bistill.evaluation.report.words import Language, of_locale, said
+from bistill.evaluation.report.words import said
+from bistill.languages import Language
 
 # Columns of the table that are there only where they were measured.
 OPTIONAL: Final = ("bm25", "compared")
@@ -41,9 +44,11 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
 
     Args:
         result: the report.
-        language: "en" or "ko"; None: that of the locale.
+        language: "en" or "ko"; None: that of the locale on a terminal, else English, since programs read it.
     """
-    language = language or of_locale()
+    if language is None:
+        terminal = sys.stdout.isatty()
+        language = languages.of_locale(os.environ, sys.stdout.encoding or "") if terminal else "en"
     say = partial(said, language)
     console.paragraph(verdict.verdict(result, language))
     roles = shown_roles(result)

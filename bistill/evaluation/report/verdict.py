@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from bistill.evaluation.measures.ranking import MEASURES
-from bistill.evaluation.report.words import Language, said
+from bistill.evaluation.report.words import said
+from bistill.languages import Language
 
 MEASURE: Final = "ndcg_at_10"
 TITLE: Final = MEASURES[MEASURE].title

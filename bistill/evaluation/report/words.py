@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
-Language = Literal["en", "ko"]
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
+from bistill import languages
+from bistill.languages import Language
+
 NAMES: Final[dict[Language, str]] = {"en": "English", "ko": "한국어"}
 
 FIRST_OF_DRAWINGS: Final = "Scores of positive and negative pairs"
@@ -227,7 +226,7 @@ KOREAN: Final = {
 
 def said(language: Language, text: str, **values: object) -> str:
     """A text in a language with its figures in place; a text without Korean, such as "nDCG@10", stays as it is."""
-    return (KOREAN.get(text, text) if language == "ko" else text).format(**values)
+    return languages.said(KOREAN, text, language, values)
 
 
 def of_drawing(text: str) -> str:
@@ -249,10 +248,3 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
         for text in list(KOREAN)[list(KOREAN).index(FIRST_OF_DRAWINGS) :]
         if "{" in text
     ]
-
-
-def of_locale(environment: Mapping[str, str] = os.environ) -> Language:
-    """Korean where the locale of messages is a Korean one, else English."""
-    names = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    chosen = next((name for name in names if name), "")
-    return "ko" if chosen.lower().startswith("ko") else "en"

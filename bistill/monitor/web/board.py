@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bistill.monitor import failures, labels, model_folder, words
+from bistill.languages import LANGUAGES
+from bistill.monitor import failures, model_folder, words
 from bistill.monitor.runs import RunView
 from bistill.monitor.status import StepPoint
 
@@ -93,7 +94,7 @@ def _snapshot(view: RunView, root: Path) -> Snapshot:
 
 def _failure(view: RunView) -> dict[str, Any] | None:
     """Why the run is not going on, by language."""
-    found = {language: failures.failure(view, language) for language in labels.LANGUAGES}
+    found = {language: failures.failure(view, language) for language in LANGUAGES}
     said: dict[str, Any] = {language: failure._asdict() for language, failure in found.items() if failure}
     return said or None
 

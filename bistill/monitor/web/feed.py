@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from bistill.journal import finite
+from bistill.languages import LANGUAGES
 from bistill.monitor import telling
-from bistill.monitor.labels import LANGUAGES
 from bistill.monitor.web.board import Board, Snapshot, columns
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.config import EvaluationOptions
 from bistill.evaluation.report import fonts, moved, page, plots, verdict
-from bistill.evaluation.report.words import LANGUAGES
+from bistill.languages import LANGUAGES
 from tests.evaluation.conftest import Evaluated, hostile
 from tests.monitor.web.browser import PROGRAM, running
 
