@@ -16,7 +16,7 @@ NAMES = [path.name for path in KOREAN]
 INDEXES = [DOCS / "README.md", DOCS.parent / "README.md", DOCS.parent / "README.ko.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # Where English spells a number, Korean may have its digits.
-SPELLED = {"half": "0.5", "one": "1", "two": "2", "three": "3", "five": "5", "ten": "10"}
+SPELLED = {"half": "0.5", "one": "1", "two": "2", "three": "3", "five": "5", "ten": "10", "twelve": "12"}
 
 
 class Section(NamedTuple):
