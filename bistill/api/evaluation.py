@@ -68,7 +68,7 @@ def evaluate(
     depth = checked(rerank_depth, Annotated[int, Within(1)], "`rerank_depth`") if "teacher" in roles else 0
     settings = Beside(
         base=_name(base),
-        untouched="base" in roles,
+        with_base="base" in roles,
         teacher=_name(teacher),
         compared=_name(compare_with),
         bm25="bm25" in roles,

@@ -1,1 +1,1 @@
-"""Measuring a student beside its untouched base model and its teacher: figures as JSON, a table and a picture."""
+"""Measuring a student beside its base model and its teacher: figures as JSON, a table and a picture."""

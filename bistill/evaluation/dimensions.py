@@ -39,7 +39,7 @@ def rankings(
 
 
 def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
-    """A sentence for each length: what the student ranks with so few numbers, and the untouched model beside."""
+    """A sentence for each length: what the student ranks with so few numbers, and the base model beside."""
     by_role = result["matryoshka"]
     base = by_role["base"] or {}
     for size, figures in (by_role["student"] or {}).items():

@@ -1,4 +1,4 @@
-"""An evaluation: one student, its untouched base model, its teacher, BM25 and a second student on one test file."""
+"""An evaluation: one student, its base model, its teacher, BM25 and a second student on one test file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluate(
 
     Raises:
         DataError: a test file cannot be used; RowError names the row.
-        ModelError: the student, or a model that is named, cannot be loaded or gives no numbers.
+        ModelError: the student, or a model that is named, cannot be loaded or gives NaN or infinite values.
         ArtifactError: the calibration beside a model is no rising line.
     """
     named = models.companions(student, beside)

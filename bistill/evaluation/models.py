@@ -63,7 +63,7 @@ def companions(student: str, beside: Beside) -> tuple[Companion, Companion, Comp
     record = _record(student)
     base = (
         _companion("base", beside.base, record.get("base_model"), student)
-        if beside.untouched
+        if beside.with_base
         else Companion("base", beside.base, reason="the options leave it out")
     )
     teacher = (
@@ -105,8 +105,8 @@ def base_reading(companion: Companion, student: str) -> dict[str, Any]:
 
 
 def before(student: str) -> dict[str, Any]:
-    """What the student's record says of the validation queries: ``teacher_gate``, its teacher and the untouched student
-    before distilling, and ``beside_start``, the trained student and the untouched one; None where it says nothing."""
+    """What the student's record says of the validation queries: ``teacher_gate``, its teacher and the base model
+    before distilling, and ``beside_start``, the trained student and the base model; None where it says nothing."""
     record = _record(student)
     return {
         name: found if isinstance(found := record.get(name), dict) else None

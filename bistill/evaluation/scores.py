@@ -150,7 +150,7 @@ def of_encoder(
             weights of its folder.
 
     Raises:
-        ModelError: a vector has a value that is no number.
+        ModelError: a vector has a value that is NaN or infinite.
         ArtifactError: the calibration beside the model is no rising line.
     """
     calibration = calibration_file.read(name)
@@ -206,7 +206,7 @@ def of_teacher(
         extra: further (query row, document id) pairs whose relevance is wanted.
 
     Raises:
-        ModelError: a score is no number.
+        ModelError: a score is NaN or infinite.
     """
     head = ranked[:, :depth]
     there = [[document for document in ids if document >= 0] for ids in head.tolist()]

@@ -32,12 +32,12 @@ class Beside(Settings):
     """What is measured beside a student.
 
     Attributes:
-        base: the untouched model; None: the one of the student's own record, if it can be loaded.
+        base: the base model; None: the one of the student's own record, if it can be loaded.
         teacher: a re-ranker; None: likewise.
         compared: a second student; None: none.
         bm25: whether BM25 ranks, too.
         rerank_depth: documents of each query that the teacher re-ranks; 0: no teacher.
-        untouched: whether the untouched model is measured.
+        with_base: whether the base model is measured.
     """
 
     base: str | None = None
@@ -45,4 +45,4 @@ class Beside(Settings):
     compared: str | None = None
     bm25: bool = True
     rerank_depth: Annotated[int, Within(0)] = 20
-    untouched: bool = True
+    with_base: bool = True

@@ -15,7 +15,7 @@ def curve(values: Sequence[float | None], width: int, height: int = 1) -> list[s
     """Values in their order as columns of blocks, the lowest one level high, the highest all of the height.
 
     Args:
-        values: None and what is no number leave a gap.
+        values: None and what is NaN or infinite leave a gap.
         width: columns at most; more values share columns, each drawn as their mean.
         height: rows.
 

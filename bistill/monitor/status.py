@@ -91,14 +91,14 @@ class RunStatus:
         stepped: whether this process has done an update.
         epoch: 0-based.
         lr: last learning rate.
-        terms: last loss terms by name; one that is no number is left out.
+        terms: last loss terms by name; one that is NaN or infinite is left out.
         grad_norm: last norm of the gradient before clipping.
         tokens: of the texts of the last update, padding not counted.
         micro_batches: pieces in which the last update was run.
         tokens_per_second: of the last update.
         memory_mib: memory that the run says it holds.
         micro_batch_tokens: tokens that may be held at once; 0 while unknown.
-        figures: last validation figures by name; one that is no number is left out.
+        figures: last validation figures by name; one that is NaN or infinite is left out.
         best: ``step`` and ``figures`` of the best validation of trained weights, {} before the first.
         gate: the journal's ``gate`` record, {} where there is none; the newest of a run that went on.
         candidates: the journal's ``candidates`` record, {} where there is none.

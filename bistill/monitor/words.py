@@ -72,7 +72,7 @@ def clock(seconds: object) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Four decimals; ``-`` for what is no number."""
+    """Four decimals; ``-`` for what is NaN or infinite."""
     return "-" if value is None else f"{value:.4f}"
 
 

@@ -194,7 +194,7 @@ def test_a_weak_teacher_stops_the_chain_where_asked(options: PipelineOptions, mo
     judged = gate.judged
     monkeypatch.setattr(gate, "judged", lambda *given: judged(*given)._replace(verdict="weak"))
     strict = dataclasses.replace(options.distillation, weak_teacher="stop", allow_weak_teacher=False)
-    with pytest.raises(ModelError, match="ranks lower than the untouched student"):
+    with pytest.raises(ModelError, match="ranks lower than the base model"):
         pipeline.run(dataclasses.replace(options, distillation=strict))
     assert not Path("evaluation_results").exists()
 

@@ -21,7 +21,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
 
     Raises:
         DataError: a test file cannot be used; RowError names the row.
-        ModelError: the student, or a model that the options name, cannot be loaded or gives no numbers.
+        ModelError: the student, or a model that the options name, cannot be loaded or gives NaN or infinite values.
         ArtifactError: the calibration beside a model is no rising line, or ``output_dir`` cannot be written.
     """
     output = Path(options.output_dir)

@@ -12,7 +12,7 @@ from bistill.evaluation.settings import Asking, Beside
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(ModelOptions, group="evaluation", common=True):
-    """Evaluate a student on a test file, beside its untouched base model, its teacher and BM25."""
+    """Evaluate a student on a test file, beside its base model, its teacher and BM25."""
 
     model_path: Annotated[str, Option("Folder or hub name of the student.", group="models")]
     test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).", group="data")]

@@ -55,7 +55,8 @@ class MonitorOptions(Options, group="runs", common=True):
         ),
     ] = 30.0
     lower_lr: Annotated[
-        bool, Option("Start a run whose numbers are none again, once, with half the learning rate.", group="recovery")
+        bool,
+        Option("Restart a run whose loss is NaN or infinite, once, with half the learning rate.", group="recovery"),
     ] = False
     min_free_mib: Annotated[
         int,

@@ -25,7 +25,7 @@ class PipelineOptions(Options, group="data", common=True):
     data_version: DataVersion = "supervised_only"
     data_root: DataRoot = "preprocessed"
     recipe: WhichRecipe = None
-    searches: Annotated[tuple[str, ...], Option("Queries answered at the end, student beside untouched student.")] = ()
+    searches: Annotated[tuple[str, ...], Option("Queries answered at the end, student beside base model.")] = ()
     force: Annotated[bool, Option("Run every stage, also the unchanged ones.")] = False
     teacher: Annotated[TeacherOptions, Option("Stage 1.")] = field(default_factory=TeacherOptions)
     distillation: Annotated[DistillationOptions, Option("Stage 2.")] = field(

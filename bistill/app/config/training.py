@@ -243,15 +243,15 @@ class DistillationOptions(
     weak_student: Annotated[
         WeakStudent,
         Option(
-            "What is written where the trained student ranks the validation queries no better than its untouched "
-            "start: that start, or what was trained.",
+            "What is written where the trained student ranks the validation queries no better than the base "
+            "model: that base model, or what was trained.",
             group="training",
         ),
     ] = "start"
     weak_teacher: Annotated[
         WeakTeacher,
         Option(
-            "Where the teacher ranks lower than the untouched student, beyond chance: labels: learn from the labels "
+            "Where the teacher ranks lower than the base model, beyond chance: labels: learn from the labels "
             "alone; teacher: from the teacher all the same; stop: end with both figures."
         ),
     ] = "labels"

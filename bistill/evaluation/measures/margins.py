@@ -94,7 +94,7 @@ def separation(positive: Reals, negative: Reals) -> Separation:
 def histogram(scores: Reals, bins: int) -> list[int]:
     """Number of scores in each of ``bins`` equal parts of 0..1.
 
-    A score on an edge belongs to the part above it, 1 to the last; scores outside and those that are no numbers are
+    A score on an edge belongs to the part above it, 1 to the last; scores outside and NaN or infinite ones are
     not counted.
     """
     return [int(count) for count in np.histogram(scores, bins=bins, range=(0, 1))[0]]

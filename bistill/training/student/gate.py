@@ -79,7 +79,7 @@ def measure(
 
     Args:
         teachers: whose scores shall be learned.
-        student: untouched.
+        student: the base model.
         collection: validation queries and documents of the lists.
         lists: what both rank, in the order in which they are read.
         most: lists read at most.

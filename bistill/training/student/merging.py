@@ -42,7 +42,7 @@ class Merged:
     Attributes:
         share: of its training that it has now; 0 where it is the base model.
         measured: of the weights that it has now, on the validation queries.
-        start: of its untouched start.
+        start: of the base model.
         beside_start: how the chosen share of the training stands beside the start: ``queries``, ``share``,
             ``ndcg_at_10`` of both, their ``difference`` with its interval, and ``kept``, "trained" or "start".
     """
