@@ -80,7 +80,7 @@ def forgetting(elsewhere: Sequence[Questions], answers: Answers, seed: int) -> l
 
 
 def shuffled_queries(asked: Questions, scores: EncoderScores) -> dict[str, Any] | None:
-    """Margin and AUC of the same documents asked by other queries, beside the true ones; None for a single query.
+    """Margin and AUC of the same documents with shuffled queries, beside the true ones; None for a single query.
 
     Both sides of a margin are asked by the other query: what remains above 0 lies in the documents alone.
     """

@@ -1,4 +1,4 @@
-"""One small labelled file and a second encoder that stands for the untouched base model."""
+"""One small labelled file and a second encoder that stands for the base model."""
 
 from __future__ import annotations
 

@@ -281,7 +281,7 @@ def test_the_gate_of_the_record_is_in_the_report(
     gate = {"queries": 7, "documents": 20, "teacher": figures, "student": {**figures, "auc": 0.8}, "leads": True}
     (student / artifacts.MODEL_RECORD).write_text(json.dumps({"teacher_gate": gate}), encoding="utf-8")
     assert evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))["teacher_gate"] == gate
-    assert "validation queries: teacher 0.7500, untouched student 0.7500." in capsys.readouterr().out
+    assert "validation queries: teacher 0.7500, base model 0.7500." in capsys.readouterr().out
 
 
 def test_a_student_that_is_its_start_is_said_first(
@@ -294,8 +294,8 @@ def test_a_student_that_is_its_start_is_said_first(
     result = evaluate(EvaluationOptions(**{**options, "model_path": str(student)}))
     assert result["beside_start"] == beside
     expected = (
-        "The student is its untouched start: on 7 validation queries the training gained nothing "
-        "(nDCG@10 trained 0.5000, untouched 0.7500)."
+        "The student is the base model: on 7 validation queries the training gained nothing "
+        "(nDCG@10 trained 0.5000, base model 0.7500)."
     )
     assert next(summary.sentences(result)) == expected
     assert expected in capsys.readouterr().out

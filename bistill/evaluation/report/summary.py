@@ -25,12 +25,11 @@ NAME_COLUMNS: Final = 9
 KINDS: Final = {"labelled_negatives": "labelled negatives", "random_negatives": "random negatives"}
 DIFFERENCES: Final = "differences and their {confidence} intervals over queries, paired"
 UNTOUCHED: Final = (
-    "The student is its untouched start: on {queries} validation queries the training gained nothing "
-    "(nDCG@10 trained {trained}, untouched {start})."
+    "The student is the base model: on {queries} validation queries the training gained nothing "
+    "(nDCG@10 trained {trained}, base model {start})."
 )
 GATE: Final = (
-    "Before distilling, nDCG@10 on the lists of {queries} validation queries: "
-    "teacher {teacher}, untouched student {student}."
+    "Before distilling, nDCG@10 on the lists of {queries} validation queries: teacher {teacher}, base model {student}."
 )
 CUT_TITLES: Final = {
     "best_f1": "best F1",

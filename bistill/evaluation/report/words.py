@@ -45,8 +45,8 @@ KOREAN: Final = {
         "교사 모델이 원본 모델을 앞서는 폭({measure}) 가운데 학생 모델이 따라잡은 비율: {share} ({low} ~ {high})."
     ),
     # other sentences
-    "The student is its untouched start: on {queries} validation queries the training gained nothing "
-    "(nDCG@10 trained {trained}, untouched {start}).": (
+    "The student is the base model: on {queries} validation queries the training gained nothing "
+    "(nDCG@10 trained {trained}, base model {start}).": (
         "학생 모델은 학습 전 가중치 그대로입니다: 검증 쿼리 {queries}개에서 학습의 효과가 없었습니다"
         "(nDCG@10 학습 후 {trained}, 학습 전 {start})."
     ),
@@ -60,7 +60,7 @@ KOREAN: Final = {
     ),
     ", base {base}, difference {difference}": ", 원본 {base}, 차이 {difference}",
     "Before distilling, nDCG@10 on the lists of {queries} validation queries: "
-    "teacher {teacher}, untouched student {student}.": (
+    "teacher {teacher}, base model {student}.": (
         "증류 전 검증 쿼리 {queries}개의 목록에서 nDCG@10: 교사 {teacher}, 학습 전 학생 {student}."
     ),
     "Margin over {kind} {margin}; with shuffled queries {shuffled}.": (
