@@ -103,7 +103,7 @@ def _gate(record: Mapping[str, Any], language: Language) -> str:
     teacher, student = (figures[role]["rerank_ndcg_at_10"] for role in ("teacher", "student"))
     said = Words(
         "teacher gate: nDCG@10 of the teacher {teacher:.4f}, of the base model {student:.4f}",
-        "교사 모델 점검: nDCG@10 교사 {teacher:.4f}, 기본 모델 {student:.4f}",
+        "교사 모델 점검: nDCG@10 교사 {teacher:.4f}, 베이스 모델 {student:.4f}",
     ).said(language, teacher=teacher, student=student)
     if "difference" in figures:
         said += f" ({_interval(figures['difference'], figures['confidence'], language)})"
@@ -116,11 +116,12 @@ def _merge(record: Mapping[str, Any], language: Language) -> str:
     if share:
         said = Words(
             "merged with the base model: {share:.0%} of the training is kept",
-            "기본 모델과 병합: 학습된 변화의 {share:.0%} 유지",
+            "베이스 모델과 병합: 학습된 변화의 {share:.0%} 유지",
         ).said(language, share=share)
     else:
         said = Words(
-            "the training gained nothing: the student is the base model", "학습 효과 없음: 학생 모델은 기본 모델 그대로"
+            "the training gained nothing: the student is the base model",
+            "학습 효과 없음: 학생 모델은 베이스 모델 그대로",
         ).said(language)
     beside = record.get("beside_start")
     if not beside:

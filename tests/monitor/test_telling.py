@@ -49,13 +49,13 @@ ROLLBACK = {"kind": "rollback", "message": "the loss leapt; back at step 5", "st
         (
             {"event": "gate", "figures": GATE},
             "teacher gate: nDCG@10 of the teacher 0.8000, of the base model 0.7500",
-            "교사 모델 점검: nDCG@10 교사 0.8000, 기본 모델 0.7500",
+            "교사 모델 점검: nDCG@10 교사 0.8000, 베이스 모델 0.7500",
         ),
         (
             {"event": "gate", "figures": JUDGED},
             "teacher gate: nDCG@10 of the teacher 0.8000, of the base model 0.7500 (+0.0500, 97.5 % +0.0100 to "
             "+0.0900): the teacher leads",
-            "교사 모델 점검: nDCG@10 교사 0.8000, 기본 모델 0.7500 (+0.0500, 97.5 % 구간 +0.0100~+0.0900): "
+            "교사 모델 점검: nDCG@10 교사 0.8000, 베이스 모델 0.7500 (+0.0500, 97.5 % 구간 +0.0100~+0.0900): "
             "교사가 더 좋음",
         ),
         (
@@ -66,13 +66,13 @@ ROLLBACK = {"kind": "rollback", "message": "the loss leapt; back at step 5", "st
         (
             {"event": "merge", "share": 0.75},
             "merged with the base model: 75% of the training is kept",
-            "기본 모델과 병합: 학습된 변화의 75% 유지",
+            "베이스 모델과 병합: 학습된 변화의 75% 유지",
         ),
         (
             {"event": "merge", "share": 0.0, "beside_start": BESIDE},
             "the training gained nothing: the student is the base model; nDCG@10 0.7500 -> 0.8000 (+0.0500, 95 % "
             "+0.0100 to +0.0900)",
-            "학습 효과 없음: 학생 모델은 기본 모델 그대로; nDCG@10 0.7500 -> 0.8000 (+0.0500, 95 % 구간 "
+            "학습 효과 없음: 학생 모델은 베이스 모델 그대로; nDCG@10 0.7500 -> 0.8000 (+0.0500, 95 % 구간 "
             "+0.0100~+0.0900)",
         ),
         (

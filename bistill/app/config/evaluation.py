@@ -36,7 +36,7 @@ class EvaluationOptions(ModelOptions, group="evaluation", common=True):
             group="models",
         ),
     ] = None
-    bm25: Annotated[bool, Option("Rank by BM25 beside the models; --no_bm25: do not.")] = True
+    bm25: Annotated[bool, Option("Rank by BM25 beside the models; --no_bm25 leaves it out.")] = True
     corpus_data: Annotated[
         str | None, Option("File with a document column: more documents to rank among.", group="data")
     ] = None

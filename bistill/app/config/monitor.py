@@ -67,7 +67,7 @@ class MonitorOptions(Options, group="runs", common=True):
         ),
     ] = 256
     evaluate: Annotated[
-        bool, Option("Evaluate a student once its distillation has finished; --no_evaluate: do not.")
+        bool, Option("Evaluate a student once its distillation has finished; --no_evaluate leaves it.")
     ] = True
     notify_command: Annotated[
         str | None,

@@ -15,34 +15,34 @@ FIRST_OF_DRAWINGS: Final = "Scores of positive and negative pairs"
 KOREAN: Final = {
     # the verdict and what limits it
     "The student ranks better than the base model: {figures}, over {queries} queries.": (
-        "학생 모델이 원본 모델보다 순위를 더 잘 매깁니다: {figures}, 쿼리 {queries}개."
+        "학생 모델이 베이스 모델보다 순위를 더 잘 매깁니다: {figures}, 쿼리 {queries}개."
     ),
     "The student ranks worse than the base model: {figures}, over {queries} queries.": (
-        "학생 모델이 원본 모델보다 순위를 못 매깁니다: {figures}, 쿼리 {queries}개."
+        "학생 모델이 베이스 모델보다 순위를 못 매깁니다: {figures}, 쿼리 {queries}개."
     ),
     "Student and base model are not told apart: {figures}, which holds 0, over {queries} queries.": (
-        "학생 모델과 원본 모델의 차이가 유의하지 않습니다: {figures}, 구간에 0이 들어갑니다, 쿼리 {queries}개."
+        "학생 모델과 베이스 모델의 차이가 유의하지 않습니다: {figures}, 구간에 0이 들어갑니다, 쿼리 {queries}개."
     ),
     "The student ranks exactly like its base model: {measure} {student} of both, query by query, "
     "over {queries} queries.": (
-        "학생 모델과 원본 모델의 결과가 모든 쿼리에서 같습니다: 둘 다 {measure} {student}, 쿼리 {queries}개."
+        "학생 모델과 베이스 모델의 결과가 모든 쿼리에서 같습니다: 둘 다 {measure} {student}, 쿼리 {queries}개."
     ),
     "No base model was measured, so there is no verdict: the student has {measure} {student}.": (
-        "원본 모델을 평가하지 않아 비교할 수 없습니다: 학생 모델의 {measure} {student}."
+        "베이스 모델을 평가하지 않아 비교할 수 없습니다: 학생 모델의 {measure} {student}."
     ),
-    "{measure} {student} against {base}, {interval}": "{measure} {student}, 원본 {base}, {interval}",
-    "{difference} ({confidence} interval {low} to {high})": "{difference} ({confidence} 신뢰 구간 {low} ~ {high})",
+    "{measure} {student} against {base}, {interval}": "{measure} {student}, 베이스 {base}, {interval}",
+    "{difference} ({confidence} interval {low} to {high})": "{difference} ({confidence} 신뢰구간 {low} ~ {high})",
     "BM25 ranks better than the student: {measure} {bm25}, student - bm25 {interval}.": (
         "BM25가 학생 모델보다 순위를 더 잘 매깁니다: {measure} {bm25}, 학생 - BM25 {interval}."
     ),
     "The teacher does not rank better than the base model ({measure}): there is no lead to take a share of.": (
-        "교사 모델이 원본 모델보다 낫지 않습니다({measure}). 따라서 격차를 얼마나 좁혔는지는 구하지 않습니다."
+        "교사 모델이 베이스 모델보다 낫지 않습니다({measure}). 따라서 격차를 얼마나 좁혔는지는 구하지 않습니다."
     ),
     "The teacher's lead over the base model is not told apart from 0 ({measure}): no share of it is given.": (
-        "교사 모델과 원본 모델의 격차가 유의하지 않아({measure}) 그 격차를 얼마나 좁혔는지는 구하지 않습니다."
+        "교사 모델과 베이스 모델의 격차가 유의하지 않아({measure}) 그 격차를 얼마나 좁혔는지는 구하지 않습니다."
     ),
     "Share of the teacher's lead over the base in {measure} that the student has: {share} ({low} to {high}).": (
-        "교사 모델이 원본 모델을 앞서는 폭({measure}) 가운데 학생 모델이 따라잡은 비율: {share} ({low} ~ {high})."
+        "교사 모델이 베이스 모델을 앞서는 폭({measure}) 가운데 학생 모델이 따라잡은 비율: {share} ({low} ~ {high})."
     ),
     # other sentences
     "The student is the base model: on {queries} validation queries the training gained nothing "
@@ -51,14 +51,14 @@ KOREAN: Final = {
         "(nDCG@10 학습 후 {trained}, 학습 전 {start})."
     ),
     "The teacher re-ranks the first {depth} documents of the {model}.": (
-        "교사 모델은 {model}의 상위 문서 {depth}개를 재정렬합니다."
+        "교사 모델은 {model}의 상위 문서 {depth}개를 재순위화합니다."
     ),
-    "base model": "원본 모델",
+    "base model": "베이스 모델",
     "student model": "학생 모델",
     "On {data}, not trained on: nDCG@10 student {student}{beside}.": (
         "학습에 쓰지 않은 {data}: nDCG@10 학생 {student}{beside}."
     ),
-    ", base {base}, difference {difference}": ", 원본 {base}, 차이 {difference}",
+    ", base {base}, difference {difference}": ", 베이스 {base}, 차이 {difference}",
     "Before distilling, nDCG@10 on the lists of {queries} validation queries: "
     "teacher {teacher}, base model {student}.": (
         "증류 전 검증 쿼리 {queries}개의 목록에서 nDCG@10: 교사 {teacher}, 학습 전 학생 {student}."
@@ -80,10 +80,10 @@ KOREAN: Final = {
     "nDCG@10 by the first {size} numbers of each vector: student {student}{beside}.": (
         "벡터의 앞 {size}차원만 쓴 nDCG@10: 학생 {student}{beside}."
     ),
-    ", base {base}": ", 원본 {base}",
+    ", base {base}": ", 베이스 {base}",
     "Of {queries} queries the student ranks the first relevant document higher than the base model in {higher}, "
     "lower in {lower}, at the same rank in {equal}.": (
-        "쿼리 {queries}개 가운데 첫 관련 문서의 순위가 원본 모델보다 오른 것 {higher}개, 내린 것 {lower}개, "
+        "쿼리 {queries}개 가운데 첫 관련 문서의 순위가 베이스 모델보다 오른 것 {higher}개, 내린 것 {lower}개, "
         "같은 것 {equal}개."
     ),
     "One of each by chance:": "무작위로 하나씩:",
@@ -105,9 +105,9 @@ KOREAN: Final = {
     "{queries} queries, {documents} documents": "쿼리 {queries}개, 문서 {documents}개",
     "{counts}; scores are (cosine + 1) / 2": "{counts}, 점수는 (코사인 + 1) / 2",
     "differences and their {confidence} intervals over queries, paired": (
-        "쿼리별로 짝지은 차이와 {confidence} 신뢰 구간"
+        "쿼리별로 짝지은 차이와 {confidence} 신뢰구간"
     ),
-    "base": "원본",
+    "base": "베이스",
     "bm25": "BM25",
     "teacher": "교사",
     "student": "학생",
@@ -146,11 +146,11 @@ KOREAN: Final = {
     "relevant": "관련 문서",
     "relevant, not ranked": "관련 문서, 순위 밖",
     "student {student}, teacher {teacher}": "학생 {student}, 교사 {teacher}",
-    "student {student}, base {base}, teacher {teacher}": "학생 {student}, 원본 {base}, 교사 {teacher}",
+    "student {student}, base {base}, teacher {teacher}": "학생 {student}, 베이스 {base}, 교사 {teacher}",
     "Ranking": "순위",
     "student minus each other model with {confidence} intervals over queries, paired; "
     "an interval that holds 0 shows no difference": (
-        "학생 모델과 다른 모델의 차이, 쿼리별로 짝지은 {confidence} 신뢰 구간. 0이 들어간 구간은 차이가 유의하지 않음"
+        "학생 모델과 다른 모델의 차이, 쿼리별로 짝지은 {confidence} 신뢰구간. 0이 들어간 구간은 차이가 유의하지 않음"
     ),
     "Separation": "점수 분리",
     "student, calibrated": "학생, 보정 점수",
@@ -169,7 +169,7 @@ KOREAN: Final = {
     "AUC, shuffled": "AUC, 섞은 쿼리",
     "Thresholds": "임곗값",
     "cosine": "코사인",
-    "interval": "신뢰 구간",
+    "interval": "신뢰구간",
     "calibrated": "보정 점수",
     "precision": "정밀도",
     "recall": "재현율",
@@ -209,7 +209,7 @@ KOREAN: Final = {
     "mean positive score - mean negative score of a query": "쿼리별 포지티브 평균 - 네거티브 평균",
     "share of queries": "쿼리의 비율",
     "Ranking over {documents} documents": "문서 {documents}개의 순위",
-    "(teacher: first {depth} of {role} re-ranked)": "(교사: {role} 상위 {depth}개 재정렬)",
+    "(teacher: first {depth} of {role} re-ranked)": "(교사: {role} 상위 {depth}개 재순위화)",
     "Separation on the linear score": "선형 점수의 분리",
     "Student: thresholds over {kind}": "학생: 임곗값, {kind}",
     "{name}: {threshold}, F1 {f1}, useless": "{name}: {threshold}, F1 {f1}, 쓸모없음",

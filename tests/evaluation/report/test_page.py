@@ -190,7 +190,7 @@ def test_the_page_speaks_the_language_of_its_reader_until_told_otherwise(everyth
         browser.resize(390, 844)
         shown = "getComputedStyle(document.querySelector('.stacked td'), '::before').content"
         browser.ask("document.querySelector('label[for=ko]').click()")
-        assert browser.ask(shown) == '"학생 - 원본"'
+        assert browser.ask(shown) == '"학생 - 베이스"'
         browser.ask("document.querySelector('label[for=en]').click()")
         assert browser.ask(shown) == '"student - base"'
 

@@ -89,7 +89,7 @@ def test_the_korean_summary_is_printed_on_a_terminal_whose_locale_is_korean(
         ("best F1: 0.272, F1 0.800", "F1 최고: 0.272, F1 0.800"),
         ("best F1: 0.272, F1 0.800, useless", "F1 최고: 0.272, F1 0.800, 쓸모없음"),
         ("random negatives: 40 queries, mean 0.183", "무작위 네거티브: 쿼리 40개, 평균 0.183"),
-        ("(teacher: first 10 of base re-ranked)", "(교사: 원본 상위 10개 재정렬)"),
+        ("(teacher: first 10 of base re-ranked)", "(교사: 베이스 상위 10개 재순위화)"),
         ("mean positive", "포지티브 평균"),
         ("0.25", "0.25"),
         ("nDCG@10", "nDCG@10"),
