@@ -1,6 +1,6 @@
 """Words of the screen: English, or Korean where the terminal's locale is Korean.
 
-Lines without a terminal (``--once``, a pipe, a log) stay English whatever the locale is: programs read them.
+Lines without a terminal (a single look, a pipe, a log) stay English whatever the locale is: programs read them.
 """
 
 from __future__ import annotations
