@@ -146,6 +146,7 @@ def test_wrong_values_fail_at_once_by_name(data: bistill.Dataset, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_package_loads_nothing_heavy_and_offers_what_it_says() -> None:
     code = (
         "import sys, bistill\n"

@@ -71,6 +71,7 @@ def test_a_recipe_that_is_given_wins_over_the_loss_flags_and_every_flag_over_the
     assert (options.choice, options.tau) == ("random", 0.2)
 
 
+@pytest.mark.slow
 def test_the_pipeline_reads_flags_and_file_alike(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
 

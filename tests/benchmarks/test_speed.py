@@ -12,6 +12,7 @@ import pytest
 WORDS = "file list sort set map tree graph query key value red blue".split()  # noqa: SIM905
 
 
+@pytest.mark.slow
 def test_ours_sentence_transformers_and_a_plain_loop_have_the_same_losses(
     tmp_path: Path,
     tiny_encoder: Path,

@@ -98,6 +98,7 @@ def test_forgetting_is_the_ranking_of_the_other_file(everything: Evaluated) -> N
     assert found["student_minus_base"]["low"] <= found["student_minus_base"]["high"]
 
 
+@pytest.mark.slow
 def test_forgetting_without_a_base(everything: Evaluated, tmp_path: Path, tiny_encoder: Path) -> None:
     options = EvaluationOptions(
         model_path=str(tiny_encoder),
@@ -117,6 +118,7 @@ def test_bm25_ranks_by_the_words_of_the_query(everything: Evaluated) -> None:
     assert everything.result["models"]["bm25"]["method"] == "lucene"
 
 
+@pytest.mark.slow
 def test_bm25_can_be_left_out(everything: Evaluated, tmp_path: Path) -> None:
     options = dataclasses.replace(
         everything.options, bm25=False, compare_with=None, forgetting_data=(), output_dir=str(tmp_path)

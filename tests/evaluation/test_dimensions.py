@@ -27,6 +27,7 @@ def options(student: Path, base: Path, test_file: Path) -> EvaluationOptions:
     )
 
 
+@pytest.mark.slow
 def test_recorded_sizes_are_measured_for_student_and_base(
     tmp_path: Path, tiny_encoder: Path, other_encoder: Path, test_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,6 +52,7 @@ def test_recorded_sizes_are_measured_for_student_and_base(
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_models_without_recorded_sizes_have_no_such_figures(
     tiny_encoder: Path, other_encoder: Path, test_file: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_ranking_equals_brute_force(options: dict, tiny_encoder: Path, other_enc
         assert {name: result["ranking"][role][name] for name in expected} == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_teacher_reorders_the_head_of_the_base_ranking(
     options: dict, other_encoder: Path, tiny_teacher: Path, test_file: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_teacher_reorders_the_head_of_the_base_ranking(
     assert result["ranking"]["teacher"] != result["ranking"]["base"]
 
 
+@pytest.mark.slow
 def test_separation_equals_brute_force(options: dict, tiny_encoder: Path, test_file: Path) -> None:
     result = evaluate(EvaluationOptions(**options))
     cosines, dataset = brute_force(tiny_encoder, test_file)
@@ -138,6 +140,7 @@ def test_separation_equals_brute_force(options: dict, tiny_encoder: Path, test_f
     assert len(histogram["edges"]) == len(histogram["positives"]) + 1
 
 
+@pytest.mark.slow
 def test_samples_are_the_extremes(options: dict, tiny_encoder: Path, tiny_teacher: Path, test_file: Path) -> None:
     result = evaluate(EvaluationOptions(**options))
     best, worst = result["samples"]["best"], result["samples"]["worst"]
@@ -156,11 +159,13 @@ def test_samples_are_the_extremes(options: dict, tiny_encoder: Path, tiny_teache
     assert sample["positive"]["teacher"] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_same_result_twice(options: dict, tmp_path: Path) -> None:
     first = evaluate(EvaluationOptions(**options))
     assert evaluate(EvaluationOptions(**options)) == first
 
 
+@pytest.mark.slow
 def test_max_samples_limits_queries_and_no_documents(options: dict) -> None:
     result = evaluate(EvaluationOptions(**options, max_samples=6))
     assert result["counts"]["queries"] == 6
@@ -169,6 +174,7 @@ def test_max_samples_limits_queries_and_no_documents(options: dict) -> None:
     assert len(result["samples"]["best"]) == len(result["samples"]["worst"]) == 3
 
 
+@pytest.mark.slow
 def test_more_documents_are_ranked_but_none_twice(options: dict, tmp_path: Path, test_file: Path) -> None:
     known = load_split(test_file).documents[0]
     corpus = tmp_path / "corpus.csv"
@@ -181,6 +187,7 @@ def test_more_documents_are_ranked_but_none_twice(options: dict, tmp_path: Path,
     assert after["ranking"]["student"]["map"] <= before["ranking"]["student"]["map"]
 
 
+@pytest.mark.slow
 def test_queries_without_a_positive_are_not_ranked_but_their_labelled_pairs_count(
     options: dict, tiny_encoder: Path, tmp_path: Path, test_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,6 +223,7 @@ def test_a_file_without_a_positive_cannot_be_ranked(options: dict, tmp_path: Pat
         evaluate(EvaluationOptions(**{**options, "test_data": str(path)}))
 
 
+@pytest.mark.slow
 def test_no_labelled_negatives(options: dict, tmp_path: Path) -> None:
     options["test_data"] = str(write(tmp_path / "positives.csv", negatives=False))
     result = evaluate(EvaluationOptions(**options))
@@ -227,6 +235,7 @@ def test_no_labelled_negatives(options: dict, tmp_path: Path) -> None:
     assert {sample["negative"]["source"] for sample in result["samples"]["best"]} == {"random"}
 
 
+@pytest.mark.slow
 def test_one_query_with_one_document(options: dict, tmp_path: Path) -> None:
     path = tmp_path / "one.csv"
     path.write_text("query,passage,label\nread a file,open,1\n", encoding="utf-8")
@@ -236,6 +245,7 @@ def test_one_query_with_one_document(options: dict, tmp_path: Path) -> None:
     assert result["samples"] == {"best": [], "worst": []}
 
 
+@pytest.mark.slow
 def test_models_come_from_the_students_record(
     options: dict, tmp_path: Path, tiny_encoder: Path, other_encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +263,7 @@ def test_models_come_from_the_students_record(
     assert "no teacher to compare with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_student_alone(options: dict, tiny_encoder: Path) -> None:
     del options["base_model"], options["teacher_path"]
     result = evaluate(EvaluationOptions(**options))
@@ -261,17 +272,20 @@ def test_a_student_alone(options: dict, tiny_encoder: Path) -> None:
     assert "neither the options nor bistill.json" in result["models"]["base"]["left_out"]
 
 
+@pytest.mark.slow
 def test_teacher_reranks_the_student_without_a_base(options: dict) -> None:
     del options["base_model"]
     assert evaluate(EvaluationOptions(**options))["models"]["teacher"]["reranks"] == "student"
 
 
+@pytest.mark.slow
 def test_the_teacher_reads_a_pair_once_ever(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluate(EvaluationOptions(**options))
     monkeypatch.setattr(CrossEncoder, "load", None)  # a second reading would need the model
     assert evaluate(EvaluationOptions(**options)) == first
 
 
+@pytest.mark.slow
 def test_the_gate_of_the_record_is_in_the_report(
     options: dict, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +298,7 @@ def test_the_gate_of_the_record_is_in_the_report(
     assert "validation queries: teacher 0.7500, base model 0.7500." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_student_that_is_its_start_is_said_first(
     options: dict, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,6 +318,7 @@ def test_a_student_that_is_its_start_is_said_first(
     assert expected not in summary.sentences(result)
 
 
+@pytest.mark.slow
 def test_imported_scores_are_no_teacher_of_an_evaluation(options: dict, tiny_encoder: Path, tmp_path: Path) -> None:
     student = tmp_path / "student"
     shutil.copytree(tiny_encoder, student)
@@ -317,6 +333,7 @@ def test_imported_scores_are_refused_as_the_teacher_that_an_option_names(options
         evaluate(EvaluationOptions(**{**options, "teacher_path": "scores:llm"}))
 
 
+@pytest.mark.slow
 def test_depth_zero_leaves_the_teacher_out(options: dict) -> None:
     result = evaluate(EvaluationOptions(**{**options, "rerank_depth": 0}))
     assert result["ranking"]["teacher"] is None

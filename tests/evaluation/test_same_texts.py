@@ -53,6 +53,7 @@ def copies_of(lines: list[list[str]]) -> list[list[str]]:
     return [["passage"], *[[f" {text.upper()}"] for text in texts], *[[text.translate(wide)] for text in texts]]
 
 
+@pytest.mark.slow
 def test_copies_change_no_figure_of_any_model(everything: Evaluated, tmp_path: Path, capfd: Any) -> None:
     test_data = str(write(tmp_path / "test.csv"))
     lines = rows(negatives=True)
@@ -84,6 +85,7 @@ def twins(both_ways: bool) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_query_does_not_stand_in_its_own_ranking(everything: Evaluated, tmp_path: Path, capfd: Any) -> None:
     given = options(everything, write_rows(tmp_path / "twins.csv", twins(both_ways=True)), None, tmp_path)
     result = evaluate(given)

@@ -68,6 +68,7 @@ def trained(folder: Path, *, use_lora: bool) -> CrossEncoder:
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_lora", [True, False])
 def test_saved_teacher_gives_the_same_scores_in_a_new_process(
     tiny_encoder: Path, tmp_path: Path, use_lora: bool

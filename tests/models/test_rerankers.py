@@ -201,6 +201,7 @@ def into_hub_cache(cache: Path, model: Path, revision: str) -> Path:
     return Path(shutil.copytree(model, repository / "snapshots" / revision))
 
 
+@pytest.mark.slow
 def test_a_hub_model_is_its_files(tiny_teacher: Path, tiny_causal_reranker: Path, tmp_path: Path) -> None:
     into_hub_cache(tmp_path / "hub", tiny_teacher, "a" * 40)
     into_hub_cache(tmp_path / "hub", tiny_causal_reranker, "b" * 40)  # the newer revision, of another model

@@ -163,6 +163,7 @@ def test_files_of_unknown_origin_are_refused(record: str | None, options: Encode
     assert encode(replace(options, overwrite=True))["rows"] == 40
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_the_same_command_goes_on(options: EncodeOptions, capsys: pytest.CaptureFixture[str]) -> None:
     options = replace(options, batch_size=1)
     whole = replace(options, output_dir=f"{options.output_dir}-whole")

@@ -145,6 +145,7 @@ def test_calls_work_where_an_event_loop_runs(student: bistill.Student) -> None:
     np.testing.assert_array_equal(asyncio.run(cell()), student.score(QUERIES, DOCUMENTS).cosine)
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_torch() -> None:
     code = (
         "import sys, bistill; print('torch' in sys.modules, 'Student' in dir(bistill));"

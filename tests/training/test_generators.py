@@ -23,6 +23,7 @@ def states() -> tuple[Any, ...]:
     return random.getstate(), name, words.tobytes(), *position
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_lora", [False, True])
 def test_a_run_is_the_same_whatever_the_generators_hold_and_draws_nothing(
     data_root: Path, tiny_encoder: Path, use_lora: bool

@@ -61,6 +61,7 @@ def equal(one: CandidateList, other: CandidateList) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_everything_is_written_and_holds_what_the_pools_hold(
     small: Small, made: CandidatesOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_report_counts_what_the_file_holds(small: Small, made: CandidatesOptions) -> None:
     report = candidates(made)
     assert json.loads((Path(made.output_dir) / "candidates.json").read_text()) == json.loads(json.dumps(report))
@@ -136,6 +138,7 @@ def test_the_report_counts_what_the_file_holds(small: Small, made: CandidatesOpt
     assert report["options"]["miners"] in (["labelled", "random", "lexical:3"], ("labelled", "random", "lexical:3"))
 
 
+@pytest.mark.slow
 def test_a_second_run_scores_nothing_and_writes_the_same(made: CandidatesOptions) -> None:
     folder = Path(made.output_dir)
 
@@ -150,6 +153,7 @@ def test_a_second_run_scores_nothing_and_writes_the_same(made: CandidatesOptions
     assert {**again, "counts": first["counts"]} == first
 
 
+@pytest.mark.slow
 def test_the_picture_is_a_png_of_its_size(small: Small, made: CandidatesOptions) -> None:
     candidates(made)
     head = (Path(made.output_dir) / "candidates.png").read_bytes()[:24]

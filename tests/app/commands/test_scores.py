@@ -89,6 +89,7 @@ def test_lists_of_changed_data_are_not_exported(small: Small, tiny_teacher: Path
         scores(ScoresOptions(action="export", file="x.parquet", candidates=str(tmp_path / "nowhere")))
 
 
+@pytest.mark.slow
 def test_scores_made_elsewhere_are_learned(
     small: Small, tiny_teacher: Path, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

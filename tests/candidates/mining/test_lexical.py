@@ -121,6 +121,7 @@ def test_words_of_hangul_stay_whole_where_asked() -> None:
     assert LexicalMiner(["서울", "서울에서"], KOREAN, tokens="words").mine(np.arange(2), 1).tolist() == [[-1], [2]]
 
 
+@pytest.mark.slow
 def test_morphemes_leave_endings_and_particles() -> None:
     pytest.importorskip("kiwipiepy")
     cut = tokens.tokenizer("morphemes")

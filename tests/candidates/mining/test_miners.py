@@ -132,6 +132,7 @@ def test_the_dense_miner_is_the_whole_model_whatever_the_student_starts_with(
     assert np.array_equal(documents(answers(small, Dense(4), start=dataclasses.replace(start, layers=1))[0]), whole)
 
 
+@pytest.mark.slow
 def test_answers_of_all_miners_with_their_depths(small: Small, tiny_encoder: Path) -> None:
     start = EncoderStart(str(tiny_encoder), max_len=32)
     found = answers(small, Labelled(), Random(), Lexical(3), Dense(4), start=start)
@@ -156,6 +157,7 @@ def test_answers_of_all_miners_with_their_depths(small: Small, tiny_encoder: Pat
     assert np.array_equal(documents(found[3]), pool.ids[dense.mine(ALL, 4)])
 
 
+@pytest.mark.slow
 def test_an_answer_is_given_again_without_an_index(
     small: Small, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ def test_an_answer_is_given_again_without_an_index(
         assert np.array_equal(documents(one), documents(other))
 
 
+@pytest.mark.slow
 def test_an_answer_is_not_given_for_anything_else(
     small: Small, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +223,7 @@ def test_an_answer_is_not_given_for_anything_else(
     assert count() == []
 
 
+@pytest.mark.slow
 def test_a_damaged_answer_is_made_again(small: Small, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     first = np.array(documents(answers(small, Lexical())[0]))
     (file,) = (cache_folder.cache_dir() / "data").glob("*/mined.npy")

@@ -105,6 +105,7 @@ def test_scores_imported_later_change_what_is_mined(small: Small) -> None:
     assert found() == [4, 9]
 
 
+@pytest.mark.slow
 def test_what_the_first_miners_found_is_kept_when_the_teacher_is_broken_off(
     small: Small, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_fork_opens_it_anew() -> None:
         np.testing.assert_array_equal(cache.get(keys(cache, range(9))), logits(range(9)))
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_at_most_the_transaction_in_flight() -> None:
     random.seed(0)
     ScoreCache.open(TEACHER).close()
@@ -80,6 +81,7 @@ def test_a_killed_process_loses_at_most_the_transaction_in_flight() -> None:
             assert np.isnan(found).all() or (found == logits(maybe)).all()
 
 
+@pytest.mark.slow
 def test_two_processes_write_overlapping_scores_at_once() -> None:
     code = (
         "with ScoreCache.open(TEACHER) as cache:\n"

@@ -103,6 +103,7 @@ def test_a_page_that_is_destroyed_costs_the_scores_on_it() -> None:
     assert (np.isnan(found) | (found == logits(range(3000)))).all()
 
 
+@pytest.mark.slow
 def test_flips_anywhere_never_give_a_wrong_score_and_never_end_the_process() -> None:
     fill(3000, batches=10)
     code = (

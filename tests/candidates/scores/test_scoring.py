@@ -162,6 +162,7 @@ def child(folder: Path, batches: int, out: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_twice_ends_with_the_same_bits(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_run_killed_twice_ends_with_the_same_bits(
     assert resumed.logits.tobytes() == whole.logits.tobytes()
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_end_with_the_right_scores(tiny_teacher: Path, tmp_path: Path) -> None:
     teacher = Reading(tiny_teacher)
     other = child(tiny_teacher, -1, tmp_path / "other")

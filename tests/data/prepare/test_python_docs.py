@@ -213,6 +213,7 @@ def test_files_that_are_read(path: str, wanted: bool) -> None:
     assert module.is_wanted(PurePosixPath(path)) is wanted
 
 
+@pytest.mark.slow
 def test_installed_packages_are_the_dependencies_and_the_standard_library() -> None:
     packages = module.installed_packages()
     assert {"python", "numpy", "pyarrow"} <= packages.keys()

@@ -49,6 +49,7 @@ def test_the_korean_font_is_found_without_importing_its_package() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_picture_of_korean_and_of_formula_like_text(
     tmp_path: Path, tiny_encoder: Path, other_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_module_of_another_package_is_refused_by_name(kind: str, student: Path
     assert error.value.where == str(student / "modules.json")
 
 
+@pytest.mark.slow
 def test_module_names_of_every_release_are_known(student: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -179,6 +180,7 @@ def test_module_names_of_every_release_are_known(student: Path) -> None:
     np.testing.assert_allclose(BiEncoder.load(str(student.parent / "newer")).encode_queries(TEXTS), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_bomb_ends_a_command_with_its_name_and_no_traceback(
     tiny_encoder: Path, tmp_path: Path, marker: Path, write_csv: Callable[[Path, list[list[str]]], Path]
 ) -> None:

@@ -36,6 +36,7 @@ def all_finite(folder: Path, step: int) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "value"), [("forward", NAN), ("forward", INFINITY), ("gradient", NAN)])
 def test_one_bad_number_changes_nothing(
     bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path, where: str, value: float
@@ -57,6 +58,7 @@ def test_one_bad_number_changes_nothing(
     assert trouble["grad_norm"] is None  # NaN, or not known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "value"), [("forward", NAN), ("gradient", NAN), ("gradient", INFINITY)])
 def test_a_bad_number_that_comes_again_stops_the_run_with_a_diagnosis(
     bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path, where: str, value: float

@@ -46,6 +46,7 @@ def catch_head(bench: Bench) -> None:
     bench.patch.setattr(PairTask, "__init__", init)
 
 
+@pytest.mark.slow
 def test_a_leap_of_the_loss_is_undone(
     teacher_bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def memory_runs_out(bench: Bench, where: str, step: int = AT, times: int = 1) ->
 REORDERED = 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["forward", "backward", "optimizer", "middle of the optimizer"])
 def test_memory_that_runs_out_once_loses_nothing(
     bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path, where: str, capsys: pytest.CaptureFixture[str]
@@ -88,6 +89,7 @@ def test_memory_that_runs_out_once_loses_nothing(
         assert found.seen == expected.seen
 
 
+@pytest.mark.slow
 def test_the_smaller_budget_is_kept_also_by_a_run_that_goes_on(
     teacher_bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -117,6 +119,7 @@ def short_rest() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_rest")
 def test_a_run_that_goes_on_takes_the_steps_back_that_it_would_have_taken(teacher_bench: Bench, tmp_path: Path) -> None:
     """9: the budget doubles after updates 7 and 10; the process ends between its checkpoint of update 8 and 10."""
@@ -149,6 +152,7 @@ def stop(bench: Bench, rows: Tensor) -> Tensor:
     return rows
 
 
+@pytest.mark.slow
 def test_an_optimizer_without_memory_for_it_never_saves_half_an_update(
     teacher_bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -162,6 +166,7 @@ def test_an_optimizer_without_memory_for_it_never_saves_half_an_update(
     check_equal(bench.run(folder, micro_batch_tokens=1), undisturbed("teacher", micro_batch_tokens=1))
 
 
+@pytest.mark.slow
 def test_a_text_that_never_fits_stops_the_run_with_its_name(
     bench: Bench, undisturbed: Callable[..., Outcome], tmp_path: Path
 ) -> None:

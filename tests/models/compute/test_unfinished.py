@@ -187,6 +187,7 @@ def test_a_full_disk_is_explained(folder: Path, monkeypatch: pytest.MonkeyPatch)
             file.save()
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_recorded_window(tiny_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encoder = BiEncoder.load(str(tiny_encoder))
     entry = cache_folder.cache_dir() / "index" / vectors_key(encoder, TEXTS)

@@ -177,6 +177,7 @@ def test_teacher_scores_are_computed_once_for_all_epochs(
     assert asked == [] and event(made, "candidates")["scored"] == 0
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_weights(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     folders = [data_root.parent / name for name in ("one", "two")]
     for folder in folders:
