@@ -196,7 +196,9 @@ def _split(training: TrainingArguments, output_dir: str | Path) -> tuple[Loop, P
     if unknown := training.keys() - of_loop.keys() - of_place.keys():
         known = [*LoopArguments.__annotations__, *PlaceArguments.__annotations__]
         raise OptionError(
-            "no such argument", where=f"`{min(unknown)}`", todo=f"give any of {', '.join(known)}, or a named one"
+            "no such argument",
+            where=f"`{min(unknown)}`",
+            todo=f"give any of {', '.join(known)}, or an argument of the call",
         )
     return Loop(**of_loop), Place(str(output_dir), **of_place)  # type: ignore[arg-type]
 

@@ -275,8 +275,16 @@ def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: s
         f"missing column: {role}",
         where=str(file),
         found=list(header),
-        todo=f"name a column {role!r} in the first row, or choose one with `Columns.{role}`{_advice_on_ids(header)}",
+        todo=f"name a column {role!r} in the first row ({_other_names(role)} are known, too), or choose one with "
+        f"`Columns.{role}`{_advice_on_ids(header)}",
     )
+
+
+def _other_names(role: str) -> str:
+    """Some names by which a column is recognised: the first two English ones beside its own, and two Korean ones."""
+    english = [name for name in RECOGNISED[role] if name.isascii() and name != role]
+    korean = [name for name in RECOGNISED[role] if not name.isascii()]
+    return ", ".join((*english[:2], *korean[:2]))
 
 
 def _advice_on_ids(header: Sequence[str]) -> str:

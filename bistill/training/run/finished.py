@@ -81,7 +81,7 @@ def model_of(stage: str, place: Place, given: Given, inputs: Callable[[], Mappin
     _close_journal(folder)
     console.say(
         f"{folder}: the {stage} of these options, data and models is finished; nothing to do "
-        "(`overwrite` `restart` trains it again)"
+        "(`overwrite` with `restart` trains it again)"
     )
     return record
 

@@ -78,6 +78,7 @@ def test_overrides_win_over_recognised_names() -> None:
         (["query", "negative"], NONE, ["f.csv", "missing column: positive", "`Columns.positive`"]),
         (["query", "passage"], NONE, ["missing column: label", "`Columns.label`", "['query', 'passage']"]),
         (["positive", "negative"], NONE, ["missing column: query"]),
+        (["질문", "라벨"], NONE, ["missing column: passage", "(passages, passage_text, 문서, 본문 are known, too)"]),
         (["a", "b"], NONE, ["missing columns: neither positive", "['a', 'b']"]),
         (["query", "question", "positive"], NONE, ["more than one column can be the query: 'query', 'question'"]),
         (["query", "positive", "passage", "label"], NONE, ["can be read as query, positive, negative and as"]),
