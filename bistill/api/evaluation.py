@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
-from bistill import artifacts
 from bistill.api.dataset import Dataset
 from bistill.data.store.dataset import Dataset as Split
+from bistill.data.store.version import Version
 from bistill.errors import OptionError
 from bistill.evaluation.evaluate import evaluate as measure
 from bistill.evaluation.questions import MoreDocuments, TestData
@@ -88,10 +88,10 @@ def evaluate(
 
 def _beside(test: TestData) -> MoreDocuments:
     """All documents of the data version that a split is of."""
-    if not isinstance(test, Split) or not (test.path.parent / artifacts.PREPARE_RECORD).is_file():
+    version = Version.of_file(test.path) if isinstance(test, Split) else None
+    if version is None:
         return None
-    folder = test.path.parent
-    return Dataset.from_version(folder.name, root=folder.parent, on_bad_rows="skip").documents
+    return Dataset.from_version(version.name, root=version.root, on_bad_rows="skip").documents
 
 
 def _name(model: Any) -> str | None:

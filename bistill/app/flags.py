@@ -25,6 +25,7 @@ def spoken(text: str) -> str:
     return PARAMETER.sub(lambda found: _flag(found[1]) or found[0], text)
 
 
+@cache
 def renamed() -> dict[str, str]:
     """Names of flags by parameter, where the flag has another name than the parameter."""
     found = {
@@ -37,18 +38,13 @@ def renamed() -> dict[str, str]:
 
 
 def _flag(parameter: str) -> str:
-    names = _renamed().get(parameter, parameter.rpartition(".")[2]).split()
+    names = renamed().get(parameter, parameter.rpartition(".")[2]).split()
     return ", ".join(f"--{name}" for name in names) if _names().issuperset(names) else ""
 
 
 def _option_classes() -> list[type[Options]]:
     kinds = (getattr(config, name) for name in config.__all__)
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options)]
-
-
-@cache
-def _renamed() -> dict[str, str]:
-    return renamed()
 
 
 @cache

@@ -137,6 +137,11 @@ class Questions:
         """Of the queries that are ranked, in their order."""
         return [record.query_id for record in self.records[: self.ranked]]
 
+    def most_relevant(self, row: int) -> int:
+        """The document of the highest label of a ranked query, of equal ones the first."""
+        record = self.records[row]
+        return record.positives[int(np.argmax(record.positive_labels))]
+
     def qrels(self) -> dict[str, dict[str, int]]:
         """Gains of the relevant documents, as ``ranking.figures`` takes them; ids as text."""
         return {

@@ -17,8 +17,9 @@ from bistill.arrays import Doubles, Floats, Ints, Number, Reals
 from bistill.candidates.lists import CandidateList, for_validation
 from bistill.data.queries import choice
 from bistill.data.queries.copies import Copies, ranked_without_own
+from bistill.data.sampling import generator
 from bistill.data.store.dataset import Dataset
-from bistill.evaluation.measures import exact, margins, ranking
+from bistill.evaluation.measures import bootstrap, exact, margins, ranking
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 
@@ -28,6 +29,18 @@ STUDENT_CRITERIA = ("ndcg_at_10", "auc")
 LIST_SIZE = 20
 RANKING_DEPTH = 10
 HISTOGRAM_BINS = 20
+
+
+def difference(after: Measured, before: Measured, *, seed: int) -> bootstrap.Interval:
+    """nDCG@10 of one validation minus that of another over the same queries, with its paired interval.
+
+    Args:
+        after: of the weights that were trained.
+        before: of the start.
+        seed: of the run, decides the draws.
+    """
+    draws = generator(seed, "beside start")
+    return bootstrap.paired(after.by_query[:, None], before.by_query[:, None], draws)[0]
 
 
 @dataclass(frozen=True)

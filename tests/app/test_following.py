@@ -14,7 +14,7 @@ def test_the_next_command_is_spelled_as_this_one_was_started(monkeypatch: pytest
     assert following.command("distill", **flags) == (
         "bistill distill --teacher_path 'my models/teacher' --trust_remote_code"
     )
-    monkeypatch.setattr(sys, "argv", ["/work/x/train_teacher_model.py"])
+    monkeypatch.setattr(sys, "argv", ["/home/x/train_teacher_model.py"])
     assert following.command("distill", K="4") == "python train_distillation_pipeline.py --K 4"
     assert following.command("search", query="a?") == "bistill search --query 'a?'"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bistill import artifacts, console
 from bistill.app.config import EvaluationOptions
+from bistill.data.store.version import Version
 from bistill.evaluation.evaluate import evaluate as measure
 from bistill.evaluation.settings import Asking, Beside
 from bistill.models.settings import Inference
@@ -53,7 +54,7 @@ def few_documents(test_data: Path) -> str:
 
     The documents of its other splits are left out then, and every figure is higher than in a search over all of them.
     """
-    if not (test_data.parent / artifacts.PREPARE_RECORD).is_file():
+    if Version.of_file(test_data) is None:
         return ""
     return (
         f"ranked are the documents of {test_data} alone; for all documents of your data give the file that they came "

@@ -27,6 +27,12 @@ class Version:
     root: Path
     name: str
 
+    @classmethod
+    def of_file(cls, path: Path) -> Version | None:
+        """The prepared data version that a file lies in; None of any other file."""
+        folder = path.parent
+        return cls(folder.parent, folder.name) if (folder / artifacts.PREPARE_RECORD).is_file() else None
+
     @property
     def folder(self) -> Path:
         """Where its files lie."""

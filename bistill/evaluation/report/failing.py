@@ -31,7 +31,7 @@ def failures(asked: Questions, student: EncoderScores, count: int) -> list[dict[
             "query": asked.records[row].query,
             "ndcg_at_10": float(figures[row]),
             "rank": float(ranks[row]),
-            "expected": asked.corpus[_most_relevant(asked, row)],
+            "expected": asked.corpus[asked.most_relevant(row)],
             "found": asked.corpus[int(student.ids[row, 0])] if student.ids[row, 0] >= 0 else "",
         }
         for row in worst_first(figures, ranks)[:count].tolist()
@@ -87,7 +87,7 @@ def worst_first(figures: Doubles, ranks: Doubles) -> Ints:
 
 def expected(asked: Questions, ids: Ints, row: int, rank: float) -> int:
     """The relevant document that stands first in a query's ranking; where none does, its most relevant one."""
-    return _most_relevant(asked, row) if np.isnan(rank) else int(ids[row, int(rank) - 1])
+    return asked.most_relevant(row) if np.isnan(rank) else int(ids[row, int(rank) - 1])
 
 
 def score(asked: Questions, student: EncoderScores, row: int, document: int) -> float | None:
@@ -122,8 +122,3 @@ def _outranked(asked: Questions, answers: Answers, row: int, rank: float) -> dic
             for place, document in enumerate(above, start=1)
         ],
     }
-
-
-def _most_relevant(asked: Questions, row: int) -> int:
-    record = asked.records[row]
-    return record.positives[int(np.argmax(record.positive_labels))]

@@ -66,10 +66,9 @@ def moved(asked: Questions, student: EncoderScores, base: EncoderScores | None, 
     for kind in KINDS:
         if len(rows[kind]):
             row = int(generator(seed, "example", kind).choice(rows[kind]))
-            record = asked.records[row]
             examples[kind] = {
-                "query": record.query,
-                "expected": asked.corpus[record.positives[int(np.argmax(record.positive_labels))]],
+                "query": asked.records[row].query,
+                "expected": asked.corpus[asked.most_relevant(row)],
                 "rank_base": _rank(int(before[row]), base.ids.shape[1]),
                 "rank_student": _rank(int(after[row]), student.ids.shape[1]),
             }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bistill.data.sampling import generator
-from bistill.evaluation.measures import bootstrap
 from bistill.training.run.hooks import Validate
+from bistill.training.validation import difference
 
 CHOSEN = "these queries also chose the weights"
 
@@ -26,8 +25,6 @@ def gained(validation: Validate, *, seed: int) -> str:
     first, best = validation.measured_first, validation.measured_best
     said = f"{after - before:+.3f}"
     if first is not None and best is not None:
-        difference = bootstrap.paired(best.by_query[:, None], first.by_query[:, None], generator(seed, "beside start"))[
-            0
-        ]
-        said += f", 95 % {difference.low:+.3f} to {difference.high:+.3f}"
+        found = difference(best, first, seed=seed)
+        said += f", 95 % {found.low:+.3f} to {found.high:+.3f}"
     return f"nDCG@10 {before:.3f} -> {after:.3f} on validation ({said}; {CHOSEN})"

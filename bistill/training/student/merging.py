@@ -18,12 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console
-from bistill.data.sampling import generator
-from bistill.evaluation.measures import bootstrap
 from bistill.journal import Journal, finite
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
-from bistill.training.validation import STUDENT_CRITERIA, Measured
+from bistill.training.validation import STUDENT_CRITERIA, Measured, difference
 
 # nDCG@10 that a smaller share may cost: less than what the choice of some hundred validation queries decides by chance.
 TOLERANCE: Final = 0.002
@@ -120,13 +118,12 @@ def better(trained: Figures, start: Figures) -> bool:
 
 def _beside(trained: Measured, start: Measured, share: float, *, keep_start: bool, seed: int) -> dict[str, Any]:
     """What ``Merged.beside_start`` holds; it is said, too."""
-    first, second = (measured.by_query[:, None] for measured in (trained, start))
-    difference = bootstrap.paired(first, second, generator(seed, "beside start"))[0]
+    found = difference(trained, start, seed=seed)
     after, before = (measured.figures[STUDENT_CRITERIA[0]] for measured in (trained, start))
     gained = better(trained.figures, start.figures)
     said = (
         f"nDCG@10 on {len(start.by_query)} validation queries: trained {after:.4f}, base model {before:.4f}, "
-        f"difference {difference.value:+.4f} (95 %: {difference.low:+.4f} to {difference.high:+.4f})"
+        f"difference {found.value:+.4f} (95 %: {found.low:+.4f} to {found.high:+.4f})"
     )
     if gained:
         console.say(f"the student keeps {share:g} of what the training changed; {said}")
@@ -139,7 +136,7 @@ def _beside(trained: Measured, start: Measured, share: float, *, keep_start: boo
             "queries": len(start.by_query),
             "share": share,
             "ndcg_at_10": {"trained": after, "start": before},
-            "difference": dataclasses.asdict(difference),
+            "difference": dataclasses.asdict(found),
             "kept": "trained" if gained or not keep_start else "start",
         }
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from bistill.evaluation.questions import Questions
 from bistill.evaluation.report import moved
 from tests.evaluation.conftest import Evaluated
 
@@ -16,7 +18,15 @@ RELEVANT = {"one": ([0], [1.0]), "two": ([1, 2], [0.5, 1.0]), "three": ([3], [1.
 RECORDS = [
     SimpleNamespace(query=query, positives=ids, positive_labels=labels) for query, (ids, labels) in RELEVANT.items()
 ]
-ASKED: Any = SimpleNamespace(records=RECORDS, ranked=3, corpus=CORPUS)
+
+
+def questions(records: list[Any], ranked: int) -> Any:
+    asked: Any = SimpleNamespace(records=records, ranked=ranked, corpus=CORPUS)
+    asked.most_relevant = partial(Questions.most_relevant, asked)
+    return asked
+
+
+ASKED = questions(RECORDS, 3)
 BASE: Any = SimpleNamespace(ids=np.array([[1, 0, 2], [3, 2, 1], [0, 1, 2], [0, 1, 2]]))
 STUDENT: Any = SimpleNamespace(ids=np.array([[0, 1, 2], [3, 0, 1], [1, 0, 2], [0, 1, 2]]))
 
@@ -43,7 +53,7 @@ def test_counts_and_an_example_of_each_kind() -> None:
 
 def test_examples_follow_the_seed_alone() -> None:
     records = [SimpleNamespace(query=str(row), positives=[0], positive_labels=[1.0]) for row in range(50)]
-    many: Any = SimpleNamespace(records=records, ranked=50, corpus=CORPUS)
+    many = questions(records, 50)
     ids: Any = SimpleNamespace(ids=np.zeros((50, 1), dtype=np.int64))
     chosen = [moved.moved(many, ids, ids, seed)["examples"]["equal"]["query"] for seed in (1, 1, 2, 3)]  # type: ignore[index]
     assert chosen[0] == chosen[1] and len(set(chosen)) == 3
