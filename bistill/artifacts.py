@@ -123,6 +123,7 @@ MANIFEST: Final = "manifest.json"
 DOCUMENTS_FILE: Final = "documents.arrow"
 QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
+PARTS_FILE: Final = "parts.npy"  # of several files joined
 # Beside a file of texts: what each text is the same as (data/queries/copies.py).
 KEYS_SUFFIX: Final = ".keys.npy"
 # Likewise, of a file of documents alone: how many of its rows hold each text.

@@ -34,8 +34,24 @@ MINERS: Final = {kind.name: kind for kind in registry.MINERS}
 
 
 def version(options: DataOptions) -> Version:
-    """The data version that training reads."""
-    return Version(Path(options.data_root), options.data_version)
+    """The data version that training reads, or several.
+
+    Raises:
+        OptionError: one is named twice, or none is named.
+    """
+    return Version(Path(options.data_root), *names_of(options.data_version))
+
+
+def names_of(data_version: str | tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The first data version that is named, and the others.
+
+    Raises:
+        OptionError: none is named.
+    """
+    names = (data_version,) if isinstance(data_version, str) else data_version
+    if not names:
+        raise OptionError("no data version is named", where="--data_version", todo="name one, or several")
+    return names[0], names[1:]
 
 
 def lora(options: LoraOptions) -> Lora | None:
@@ -156,7 +172,7 @@ def place(options: TeacherOptions | DistillationOptions) -> Place:
 
 def training_data(options: TeacherOptions | DistillationOptions) -> TrainingData:
     """What a run trains on."""
-    return TrainingData(version(options), options.on_bad_rows, options.max_samples)
+    return TrainingData(version(options), options.on_bad_rows, options.max_samples, options.balance)
 
 
 def teacher_training(options: TeacherOptions) -> TeacherTraining:

@@ -122,7 +122,7 @@ def _value(hint: Any) -> str:
     if origin is tuple:
         return f"{_value(get_args(hint)[0])} ..."
     known = [choice for choice in get_args(hint) if choice is not type(None)]
-    return _value(known[0]) if known else KINDS[hint]
+    return _value(known[-1]) if known else KINDS[hint]
 
 
 def _grouped(shown: list[Flag], required: list[Flag]) -> Iterator[tuple[str, list[Flag]]]:

@@ -23,6 +23,7 @@ from bistill.app.following import say_next
 from bistill.app.options import Options, altering
 from bistill.candidates.scores.teachers import is_model
 from bistill.data.store.opening import load_split
+from bistill.data.store.version import Version
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.evaluation.report.summary import print_summary
 from bistill.models.files import folder as model_folder
@@ -114,8 +115,8 @@ def run(options: PipelineOptions) -> None:
 
 
 def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:
-    """Options of the stages, joined: one data version, the teacher's folder to the student, the student's to the
-    evaluation.
+    """Options of the stages, joined: one data version (or several), the teacher's folder to the student, the student's
+    to the evaluation, which reads the test of the first version unless another is named.
 
     Raises:
         OptionError: a section gives an option that the joining decides.
@@ -139,7 +140,7 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
         data_root=options.data_root,
         teacher_path=teacher.output_dir,
     )
-    test_data = Path(options.data_root) / options.data_version / artifacts.SPLIT_FILES["test"]
+    test_data = _version(options).path("test")
     evaluation = dataclasses.replace(
         options.evaluation,
         model_path=distillation.output_dir,
@@ -149,19 +150,29 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
 
 
 def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str]:
-    """SHA-256 of the training and validation files of the data version, of its corpus and of the test file, by name.
+    """SHA-256 of the training and validation files of the data version, of its corpus and of the test file, by name; of
+    several versions of all together.
 
     Raises:
         DataError: one does not exist.
     """
-    folder = Path(options.data_root) / options.data_version
-    files = {split: folder / artifacts.SPLIT_FILES[split] for split in ("train", "valid")} | {"test": Path(test_data)}
+    found = [_fingerprints_of(version, test_data) for version in _version(options).each]
+    if len(found) == 1:
+        return found[0]
+    joined = {name: artifacts.fingerprint({"versions": [own[name] for own in found]}) for name in found[0]}
+    return joined | {"train": _version(options).content()}  # other tests decide what is trained on, too
+
+
+def _fingerprints_of(version: Version, test_data: str) -> dict[str, str]:
+    """``data_fingerprints`` of a single data version."""
+    folder = version.folder
+    files = {split: version.path(split) for split in ("train", "valid")} | {"test": Path(test_data)}
     for path in files.values():
         if not path.is_file():
             raise DataError(
                 "the file does not exist",
                 where=str(path),
-                todo=f"bistill prepare SOURCE --data_version {options.data_version}",
+                todo=f"bistill prepare SOURCE --data_version {version.name}",
             )
     prepared = folder / artifacts.PREPARE_RECORD  # its label threshold is used again when the files are read
     reading = artifacts.sha256_of_file(prepared) if prepared.is_file() else ""
@@ -170,6 +181,10 @@ def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str
         split: artifacts.fingerprint({"file": artifacts.sha256_of_file(path), "prepared": reading})
         for split, path in files.items()
     } | {"corpus": artifacts.sha256_of_file(corpus) if corpus.is_file() else ""}
+
+
+def _version(options: PipelineOptions) -> Version:
+    return Version(Path(options.data_root), *assembling.names_of(options.data_version))
 
 
 def models_fingerprint(more_teachers: tuple[str, ...], miner_model: str | None) -> str:

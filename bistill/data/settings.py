@@ -11,6 +11,7 @@ from bistill.settings import Settings, Within
 
 BadRows = Literal["stop", "skip"]
 TextKind = Literal["document", "query"]
+Balance = Literal["rows", "versions"]
 Share = Annotated[float, Within(0, 0.5)]
 
 

@@ -55,9 +55,10 @@ def without(command: Sequence[str], name: str, *, takes_value: bool = True) -> l
 
 
 def test_data(status: RunStatus) -> Path:
-    """Test data of the data version on which a run was trained."""
-    root, version = str(status.options.get("data_root", "")), str(status.options.get("data_version", ""))
-    return Path(status.working_folder) / root / version / artifacts.SPLIT_FILES["test"]
+    """Test data of the data version on which a run was trained, of several the first."""
+    root, version = str(status.options.get("data_root", "")), status.options.get("data_version", "")
+    first = version[0] if isinstance(version, list) else str(version)
+    return Path(status.working_folder) / root / first / artifacts.SPLIT_FILES["test"]
 
 
 def evaluation_folder(status: RunStatus) -> Path:

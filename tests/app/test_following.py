@@ -17,6 +17,9 @@ def test_the_next_command_is_spelled_as_this_one_was_started(monkeypatch: pytest
     monkeypatch.setattr(sys, "argv", ["/home/x/train_teacher_model.py"])
     assert following.command("distill", K="4") == "python train_distillation_pipeline.py --K 4"
     assert following.command("search", query="a?") == "bistill search --query 'a?'"
+    assert following.command("search", data_version=("a", "b c"), K="4") == (
+        "bistill search --data_version a 'b c' --K 4"
+    )
 
 
 def test_the_student_is_told_the_data_of_its_teacher() -> None:
@@ -25,3 +28,5 @@ def test_the_student_is_told_the_data_of_its_teacher() -> None:
     assert following.said_again(options) == {
         "data_version": "v", "data_root": "r", "on_bad_rows": "skip", "trust_remote_code": True,
     }  # fmt: skip
+    several = following.said_again(TeacherOptions(data_version=("a", "b"), balance="versions"))
+    assert several == {"data_version": ("a", "b"), "balance": "versions", "trust_remote_code": False}

@@ -216,6 +216,36 @@ def test_stages_of_different_precision_run_in_one_process(options: PipelineOptio
     assert runs() == (1, 1)
 
 
+def test_several_data_versions_reach_every_stage(options: PipelineOptions) -> None:
+    for name in ("train", "valid", "test"):
+        file = Path("preprocessed") / "more" / f"{name}.csv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"query,positive\n{name} of more,text of {name}\n")
+    several = dataclasses.replace(options, data_version=("tiny", "more"))
+    teacher, distillation, evaluation = pipeline.joined(several)
+    assert teacher.data_version == distillation.data_version == ("tiny", "more")
+    assert evaluation.test_data == "preprocessed/tiny/test.csv"
+    alone = pipeline.data_fingerprints(options, evaluation.test_data)
+    before = pipeline.data_fingerprints(several, evaluation.test_data)
+    assert before.keys() == alone.keys() and not set(before.values()) & {*alone.values()} - {""}
+    changed = {}
+    for name in ("train", "valid", "test", "corpus"):
+        with (Path("preprocessed") / "more" / f"{name}.csv").open("a") as file:
+            file.write("document\none\n" if name == "corpus" else f"further {name},further text\n")
+        after = pipeline.data_fingerprints(several, evaluation.test_data)
+        changed[name] = {item for item in after if after[item] != before[item]}
+        before = after
+    assert changed == {
+        "train": {"train"},
+        "valid": {"train", "valid"},
+        "test": {"train"},
+        "corpus": {"train", "corpus"},
+    }
+    assert pipeline.data_fingerprints(options, evaluation.test_data) == alone
+    with pytest.raises(OptionError, match="--data_version: no data version is named"):
+        pipeline.joined(dataclasses.replace(options, data_version=()))
+
+
 def test_an_option_that_follows_from_others_is_refused(options: PipelineOptions) -> None:
     changed = dataclasses.replace(options.distillation, teacher_path="elsewhere")
     with pytest.raises(OptionError, match=r"distillation.teacher_path: the pipeline decides .*\n  found: 'elsewhere'"):

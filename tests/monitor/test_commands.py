@@ -63,6 +63,8 @@ def test_the_evaluation_of_a_student(tmp_path: Path) -> None:
     assert cli.parse("evaluate", commands.evaluation(trusting)[4:], "x").trust_remote_code
     elsewhere = run(DISTILL, options={**options, "data_root": "/data"})
     assert commands.test_data(elsewhere) == Path("/data/mine/test.csv")
+    several = run(DISTILL, options={**options, "data_version": ["mine", "yours"]})
+    assert commands.test_data(several) == Path("/home/user/preprocessed/mine/test.csv")
 
 
 def test_a_program_of_a_users_own_is_started_as_it_was() -> None:

@@ -67,11 +67,11 @@ def _collection(folder: Path) -> Collection:
     own = {name: report["options"][name] for name in names}
     data = from_mapping(DataOptions(), own, where=str(folder / artifacts.CANDIDATES_RECORD))
     version = assembling.version(data)
-    dataset = load_split(version.path("train"), on_bad_rows=data.on_bad_rows)
+    dataset, _ = version.training(on_bad_rows=data.on_bad_rows, rejected_to=folder)
     corpus = version.corpus(dataset)
     if report["data"] != {"train": dataset.fingerprint, "corpus": corpus.fingerprint()}:
         raise ArtifactError(
-            f"the data version {data.data_version} has changed since the lists were made",
+            f"the data version {', '.join(version.names)} has changed since the lists were made",
             where=str(folder),
             todo="run bistill candidates again",
         )

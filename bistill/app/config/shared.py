@@ -41,7 +41,12 @@ Arithmetic = Annotated[
 Seed = Annotated[int, Option("Every random choice is a function of it.", of=(Loop, "seed"), common=True)]
 DataRoot = Annotated[str, Option("Folder that holds the data versions.", group="data")]
 DataVersion = Annotated[
-    str, Option("Folder below --data_root with train.csv, valid.csv and test.csv.", group="data", common=True)
+    str | tuple[str, ...],
+    Option(
+        "Folder below --data_root with train.csv, valid.csv, test.csv; or several.",
+        group="data",
+        common=True,
+    ),
 ]
 TextsAtOnce = Annotated[int, Option("Texts encoded at once.", of=(Inference, "batch_size"), group="machine")]
 UpdateSize = Annotated[int, Option("Samples of one update.", of=(Loop, "batch_size"), group="training", common=True)]

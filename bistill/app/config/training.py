@@ -20,6 +20,7 @@ from bistill.app.config.shared import (
 )
 from bistill.app.options import Option, Options
 from bistill.candidates.settings import Choice, Redraw
+from bistill.data.settings import Balance
 from bistill.models.settings import RerankerStart
 from bistill.settings import Within
 from bistill.training.settings import Checkpointing, InBatch, Loop, Merging, Score, Validation, WeakStudent, WeakTeacher
@@ -31,6 +32,14 @@ class TrainingOptions(Options, group="training"):
     """What the training engine needs to know; the same for teacher and student."""
 
     epochs: Annotated[int, Option("Passes over the training queries.", of=(Loop, "epochs"), common=True)] = 3
+    balance: Annotated[
+        Balance,
+        Option(
+            "Of several data versions: rows: each query once an epoch; versions: those of smaller ones so often that "
+            "an epoch has as many of each.",
+            group="data",
+        ),
+    ] = "rows"
     batch_size: UpdateSize = 16
     lr: Annotated[
         float | None,

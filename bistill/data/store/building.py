@@ -7,7 +7,6 @@ query is the database's external sort. Only what a text is the same as is held, 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import sqlite3
 from array import array
@@ -21,16 +20,15 @@ import pyarrow as pa
 
 from bistill import artifacts
 from bistill.arrays import Keys
-from bistill.data.queries.same_text import text_key
 from bistill.data.read.rejections import Rejections, set_aside
 from bistill.data.read.validation import LabelScale
 from bistill.data.records import Row
 from bistill.data.settings import RowReading
 from bistill.data.store.repeated import LeftOut, judged_once
-from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter, Texts, keys_file, rows_file
+from bistill.data.store.scratch import Ids, scratch, write_keys
+from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter, Texts, rows_file
 from bistill.errors import DataError, EmptyFileError, RowError
 
-PAGE_CACHE_KIB: Final = 16_384
 WAITING_JUDGEMENTS: Final = 4096
 RECORD_SCHEMA: Final = pa.schema(
     [
@@ -41,15 +39,6 @@ RECORD_SCHEMA: Final = pa.schema(
         ("rows", pa.int64()),
     ]
 )
-TABLES: Final = """
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA temp_store = FILE;
-    CREATE TABLE query (digest BLOB PRIMARY KEY, id INTEGER) WITHOUT ROWID;
-    CREATE TABLE document (digest BLOB PRIMARY KEY, id INTEGER) WITHOUT ROWID;
-    CREATE TABLE judgement (
-        query INTEGER, document INTEGER, label REAL, positive INTEGER, row INTEGER, name INTEGER);
-"""
 
 
 class StoredJudgement(NamedTuple):
@@ -89,33 +78,6 @@ class _Keys(NamedTuple):
     documents: Keys
 
 
-class _Ids:
-    """Ids of unique texts in order of appearance; new texts go to an Arrow file, what they are the same as to
-    ``keys``."""
-
-    def __init__(self, database: sqlite3.Connection, table: str, writer: ArrowWriter) -> None:
-        self.database = database
-        self.writer = writer
-        self._keys = bytearray()
-        self.insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"
-        self.select = f"SELECT id FROM {table} WHERE digest = ?"
-
-    def of(self, text: str) -> int:
-        """The id of a text, a new one where the text is new."""
-        digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
-        new = self.writer.rows
-        if self.database.execute(self.insert, (digest, new)).rowcount == 1:
-            self.writer.append(text)
-            self._keys += text_key(text)
-            return new
-        return int(self.database.execute(self.select, (digest,)).fetchone()[0])
-
-    @property
-    def keys(self) -> Keys:
-        """The ``text_key`` of each text so far, uint64."""
-        return np.frombuffer(bytes(self._keys), dtype=np.uint64)
-
-
 def build(
     outcomes: Iterable[Row | RowError],
     folder: Path,
@@ -137,11 +99,7 @@ def build(
         RowError: the first bad row, where the policy is "stop".
         DataError: there is no row, or labels of two scales.
     """
-    scratch = folder / "scratch.sqlite"
-    database = sqlite3.connect(scratch, isolation_level=None)
-    try:
-        database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
-        database.execute("BEGIN")
+    with scratch(folder) as database:
         with (
             ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
             ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as queries,
@@ -152,9 +110,6 @@ def build(
         left_out = LeftOut()
         _write_records(_judged(database, columns), folder, keys, file, reading, scale, rejections, left_out)
         return Built(queries.rows, documents.rows, rejections.count, scale, left_out)
-    finally:
-        database.close()
-        scratch.unlink(missing_ok=True)
 
 
 def build_documents(
@@ -166,13 +121,9 @@ def build_documents(
         RowError: the first bad row, where the policy is "stop".
         DataError: there is no row.
     """
-    scratch = folder / "scratch.sqlite"
-    database = sqlite3.connect(scratch, isolation_level=None)
-    try:
-        database.executescript(f"PRAGMA cache_size = -{PAGE_CACHE_KIB};{TABLES}")
-        database.execute("BEGIN")
+    with scratch(folder) as database:
         with ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as writer:
-            ids, rows = _Ids(database, "document", writer), array("q")
+            ids, rows = Ids(database, "document", writer), array("q")
             for outcome in outcomes:
                 if isinstance(outcome, RowError):
                     rejections.handle(outcome)
@@ -183,14 +134,11 @@ def build_documents(
                         rows.append(1)
                     elif not outcome.query:  # labelled rows name a document as often as it is judged
                         rows[number] += 1
-        _write_keys(folder / artifacts.DOCUMENTS_FILE, ids.keys)
+        write_keys(folder / artifacts.DOCUMENTS_FILE, ids.keys)
         np.save(rows_file(folder / artifacts.DOCUMENTS_FILE), np.asarray(rows, dtype=np.int64), allow_pickle=False)
         if writer.rows == 0:
             raise _nothing_left(file, rejections)
         return writer.rows
-    finally:
-        database.close()
-        scratch.unlink(missing_ok=True)
 
 
 def _collect(
@@ -204,7 +152,7 @@ def _collect(
 ) -> tuple[LabelScale, list[str], _Keys]:
     """Fill the database; returns the labels' scale, the names of columns by number, and what texts are the same as."""
     scale = LabelScale(reading.label_maximum)
-    query_ids, document_ids = _Ids(database, "query", queries), _Ids(database, "document", documents)
+    query_ids, document_ids = Ids(database, "query", queries), Ids(database, "document", documents)
     columns: dict[str, int] = {}
     waiting: list[tuple[int, int, float, int, int, int]] = []
     insert = "INSERT INTO judgement VALUES (?, ?, ?, ?, ?, ?)"
@@ -253,12 +201,8 @@ def _write_records(
             negatives = judged_once(int(keys.queries[query]), positives, negatives, keys.documents, left_out)
             labels = (list(positives), list(positives.values()), list(negatives), list(negatives.values()))
             records.append(*labels, rows)
-    _write_keys(folder / artifacts.QUERIES_FILE, keys.queries)
-    _write_keys(folder / artifacts.DOCUMENTS_FILE, keys.documents)
-
-
-def _write_keys(texts: Path, keys: Keys) -> None:
-    np.save(keys_file(texts), keys, allow_pickle=False)
+    write_keys(folder / artifacts.QUERIES_FILE, keys.queries)
+    write_keys(folder / artifacts.DOCUMENTS_FILE, keys.documents)
 
 
 def _merged(

@@ -18,14 +18,14 @@ JUDGEMENTS: Final = ("positives", "positive_labels", "negatives", "negative_labe
 
 
 class Dataset(Sequence[Record]):
-    """The records of one file, with its unique queries and documents.
+    """The records of one file, or of several joined (``joining.join``), with their unique queries and documents.
 
     A record may have no positive: its documents teach a teacher what is irrelevant and are documents like others, but
     no list and no ranking can be made of it.
 
     Args:
         folder: folder with the Arrow files.
-        path: the file as the user named it.
+        path: the file as the user named it; of several their names with commas between them.
         fingerprint: key of content and reading options.
         rejected: rows set aside.
         notes: what reading noticed, such as "read as cp949".
@@ -65,6 +65,13 @@ class Dataset(Sequence[Record]):
     def without_positive(self) -> Ints:
         """Rising ids of the other queries, int64."""
         return np.setdiff1d(np.arange(len(self)), self.with_positive, assume_unique=True)
+
+    @cached_property
+    def ends(self) -> Ints:
+        """Of each file that the queries come from one after the other the id behind its last one: int64 of shape
+        (files,). A query of several files belongs to the first of them."""
+        stored = self.folder / artifacts.PARTS_FILE
+        return np.load(stored, allow_pickle=False) if stored.exists() else np.array([len(self)], dtype=np.int64)
 
     def rows(self) -> Ints:
         """How many rows of the file each query has, those set aside not counted: int64 of shape (queries,)."""

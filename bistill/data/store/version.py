@@ -1,37 +1,62 @@
-"""A data version as training sees it: its training and validation queries, and the documents beside them."""
+"""Data versions as training sees them: training and validation queries, and the documents beside them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bistill import artifacts, console
-from bistill.data.queries import choice
+from bistill.data.queries import choice, held_out
 from bistill.data.settings import BadRows
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
+from bistill.data.store.joining import join
 from bistill.data.store.opening import label_maximum, load_documents, load_split, positive_from
-from bistill.errors import DataError
+from bistill.data.store.texts import Texts
+from bistill.errors import DataError, OptionError
 
 
 @dataclass(frozen=True)
 class Version:
-    """A data version: a folder below a root with train.csv, valid.csv, test.csv and what belongs to them.
+    """A data version: a folder below a root with train.csv, valid.csv, test.csv and what belongs to them; or several
+    that are read one after the other as one.
 
     Attributes:
         root: folder that holds the data versions.
-        name: of the folder below it.
+        name: of the folder below it; of several the first, which is the one that ``folder`` and ``path`` are of.
+        further: names of the others.
+
+    Raises:
+        OptionError: a name stands there twice.
     """
 
     root: Path
     name: str
+    further: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({*self.names}) < len(self.names):
+            raise OptionError(
+                "a data version is named twice", where="`Version.name`", found=self.names, todo="name each once"
+            )
 
     @classmethod
     def of_file(cls, path: Path) -> Version | None:
         """The prepared data version that a file lies in; None of any other file."""
         folder = path.parent
         return cls(folder.parent, folder.name) if (folder / artifacts.PREPARE_RECORD).is_file() else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all."""
+        return (self.name, *self.further)
+
+    @property
+    def each(self) -> tuple[Version, ...]:
+        """Every one by itself."""
+        return tuple(Version(self.root, name) for name in self.names)
 
     @property
     def folder(self) -> Path:
@@ -43,35 +68,36 @@ class Version:
         return self.folder / artifacts.SPLIT_FILES[split]
 
     def training(self, *, on_bad_rows: BadRows = "stop", rejected_to: Path) -> tuple[Dataset, Dataset]:
-        """Training and validation data.
+        """Training and validation data: of several versions the rows of all.
+
+        Of several, queries that are the same as or nearly equal to one of the test of any of them are in neither, and
+        such as are validation queries of one are no training queries of another.
 
         Args:
             on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
             rejected_to: folder that the rows set aside go to.
 
         Raises:
-            DataError: the folder or a file is missing, a row is bad, or a file has no query with a positive.
+            DataError: the folder or a file is missing, a row is bad, a file has no query with a positive, or files are
+                graded by different scales.
         """
-        splits = []
-        for split in ("train", "valid"):
-            path = self.path(split)
-            if not path.is_file():
-                raise self._missing(path)
-            rejected = rejected_to / f"{split}_{artifacts.REJECTED_FILE}"
-            splits.append(load_split(path, on_bad_rows=on_bad_rows, rejected_to=rejected))
-            choice.answered(splits[-1])  # said now, not when the first list is made
-            console.say(f"{path}: {_queries(splits[-1])}, {len(splits[-1].documents)} documents")
-        _refuse_two_scales(*splits)
-        return splits[0], splits[1]
+        train, valid = (
+            [version._opened(split, on_bad_rows, rejected_to) for version in self.each] for split in ("train", "valid")
+        )
+        _refuse_two_scales(*train, *valid)
+        return self._joined(train, valid, on_bad_rows) if self.further else (train[0], valid[0])
 
     def corpus(self, dataset: Dataset) -> Corpus:
-        """The documents of a data set, then those of the version's ``corpus.csv`` where it has one.
+        """The documents of a data set, then those of each version's ``corpus.csv`` where it has one.
 
         Raises:
             DataError: ``corpus.csv`` cannot be used.
         """
-        path = self.folder / artifacts.CORPUS_FILE
-        return Corpus(dataset.documents, load_documents(path) if path.is_file() else ())
+        files = [path for version in self.each if (path := version.folder / artifacts.CORPUS_FILE).is_file()]
+        corpus = Corpus(dataset.documents, load_documents(files[0]) if files else ())
+        for path in files[1:]:
+            corpus = Corpus(corpus, load_documents(path))
+        return corpus
 
     def collection(self, dataset: Dataset) -> Collection:
         """A data set with what is searched for its queries, see ``corpus``.
@@ -87,13 +113,37 @@ class Version:
         Raises:
             DataError: `bistill prepare` was broken off there.
         """
-        files = {split: self.path(split) for split in ("train", "valid")}
-        files["corpus"] = self.folder / artifacts.CORPUS_FILE
-        found = {
+        if self.further:
+            return artifacts.fingerprint(
+                {"versions": [version._files("train", "valid", "test") for version in self.each]}
+            )
+        return artifacts.fingerprint(self._files("train", "valid"))
+
+    def _files(self, *splits: str) -> dict[str, Any]:
+        """SHA-256 and label threshold of the files of splits and of the corpus; None where there is none."""
+        files = {split: self.path(split) for split in splits} | {"corpus": self.folder / artifacts.CORPUS_FILE}
+        return {
             name: [artifacts.sha256_of_file(path), positive_from(path)] if path.is_file() else None
             for name, path in files.items()
         }
-        return artifacts.fingerprint(found)
+
+    def _opened(self, split: str, on_bad_rows: BadRows, rejected_to: Path) -> Dataset:
+        """The queries of a split, which are said."""
+        path = self.path(split)
+        if not path.is_file():
+            raise self._missing(path)
+        rejected = rejected_to / f"{split}_{artifacts.REJECTED_FILE}"
+        found = load_split(path, on_bad_rows=on_bad_rows, rejected_to=rejected)
+        choice.answered(found)  # said now, not when the first list is made
+        console.say(f"{path}: {_queries(found)}, {len(found.documents)} documents")
+        return found
+
+    def _joined(self, train: list[Dataset], valid: list[Dataset], on_bad_rows: BadRows) -> tuple[Dataset, Dataset]:
+        """Training and validation data of several versions, without what comes again where it is held out."""
+        files = [path for version in self.each if (path := version.path("test")).is_file()]
+        tests = [load_split(path, on_bad_rows=on_bad_rows).queries for path in files]
+        validation = _apart("validation", valid, tests)
+        return _apart("training", train, [validation.queries, *tests]), validation
 
     def _missing(self, path: Path) -> DataError:
         """What is said where a training or validation file is not there."""
@@ -113,6 +163,17 @@ class Version:
             found=f"data versions below {self.root}: {', '.join(known) or 'none'}",
             todo=f"bistill prepare SOURCE `data_version` {self.name}",
         )
+
+
+def _apart(name: str, parts: list[Dataset], others: list[Texts]) -> Dataset:
+    """Data sets as one, without the queries that come again among others; said."""
+    kept = held_out.apart([part.queries for part in parts], others)
+    found = join(parts, kept)
+    left_out = sum(map(len, parts)) - sum(map(len, kept))
+    end = f"; {left_out} left out: the same as, or nearly equal to, one held out" if left_out else ""
+    console.say(f"{name}: {_queries(found)}, {len(found.documents)} documents of {len(parts)} data versions{end}")
+    choice.answered(found)
+    return found
 
 
 def _queries(split: Dataset) -> str:

@@ -33,10 +33,11 @@ ASIDE: Final = frozenset(
 def of_run(place: Place, checkpointing: Checkpointing, data: TrainingData) -> dict[str, Any]:
     """Where a run is at work, when it saves, and on what it trains."""
     return {
-        "data_version": data.version.name,
+        "data_version": data.version.names if data.version.further else data.version.name,
         "data_root": str(data.version.root),
         "on_bad_rows": data.on_bad_rows,
         "max_samples": data.max_samples,
+        "balance": data.balance,
         "output_dir": place.output_dir,
         "restart": place.restart,
         "overwrite": place.overwrite,

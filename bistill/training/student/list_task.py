@@ -12,7 +12,7 @@ from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.settings import Lists
 from bistill.candidates.shared_negatives import SharedNegatives
-from bistill.data.sampling import permutation
+from bistill.data.queries.turns import Turns
 from bistill.data.store.collection import Collection
 from bistill.errors import shown
 from bistill.losses import ListScores, linear_score, weighted_sum
@@ -39,6 +39,7 @@ class ListTask:
         seed: of the choice of lists.
         shared: what fills lists of ``own_documents``.
         line: from cosines to the scores that the losses see, trained, too; None: they see the linear score.
+        turns: those of the pools in an epoch, one sample each; None: one of each.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class ListTask:
         seed: int,
         shared: SharedNegatives | None = None,
         line: ScoreLine | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._encoder, self._collection, self._line = encoder, collection, line
         self._lists, self._objective, self._seed = lists, objective, seed
         self._model: nn.Module = encoder.model
         if line is not None:
             self._model = CalibratedStudent(encoder.model, line.to(encoder.device))
-        self._pools, self._shared = pools, shared
+        self._pools, self._shared, self._turns = pools, shared, turns or one_each(pools)
         assert (shared is None) == (lists.own_documents is None)
         whole_batch = objective.in_batch == "floor" and shared is None
         self._in_batch = InBatchNegatives(collection, pools) if whole_batch else None
@@ -92,12 +94,12 @@ class ListTask:
 
     @property
     def samples(self) -> int:
-        """Queries of one epoch."""
-        return len(self._pools)
+        """Queries of one epoch, a query that comes again counted again."""
+        return self._turns.samples
 
     def order(self, seed: int, epoch: int) -> Ints:
         """Queries shuffled."""
-        return permutation(seed, epoch, self.samples)
+        return self._turns.order(seed, epoch)
 
     def fingerprints(self) -> dict[str, str]:
         """What the lists are made from: an interrupted run goes on only with the same."""
@@ -106,10 +108,10 @@ class ListTask:
 
     def lists(self, samples: Ints, epoch: int) -> list[CandidateList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
-        own = training_lists(self._pools, self._lists, samples, seed=self._seed, epoch=epoch)
+        own = training_lists(self._pools, self._lists, samples, seed=self._seed, epoch=epoch, turns=self._turns)
         if self._shared is not None:
             return self._shared.extended(own, epoch)
-        return own if self._in_batch is None else self._in_batch.extended(own, samples)
+        return own if self._in_batch is None else self._in_batch.extended(own, self._turns.of(samples, epoch)[0])
 
     def batch(self, samples: Ints, epoch: int) -> Batch:
         """The losses of a batch of queries over whole vectors and their prefixes.
@@ -165,6 +167,15 @@ class ListTask:
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
 
 
-def training_lists(pools: ScoredPools, lists: Lists, samples: Ints, *, seed: int, epoch: int) -> list[CandidateList]:
-    """The candidate lists of a batch of queries, given by their rows in the pools."""
-    return [pools.training_list(int(row), lists, seed=seed, epoch=epoch) for row in samples]
+def one_each(pools: ScoredPools) -> Turns:
+    """One turn of one sample for each query: samples are rows of the pools."""
+    return Turns(np.ones(len(pools), dtype=np.int64))
+
+
+def training_lists(
+    pools: ScoredPools, lists: Lists, samples: Ints, *, seed: int, epoch: int, turns: Turns | None = None
+) -> list[CandidateList]:
+    """The candidate lists of a batch of samples; without ``turns`` these are rows of the pools."""
+    rows, _, epochs = (turns or one_each(pools)).of(samples, epoch)
+    pairs = zip(rows, epochs, strict=True)
+    return [pools.training_list(int(row), lists, seed=seed, epoch=int(own)) for row, own in pairs]

@@ -8,13 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from bistill import artifacts, console
 from bistill.arrays import Ints
 from bistill.candidates.building import build
 from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.candidates.shared_negatives import SharedNegatives
 from bistill.data.queries import choice
-from bistill.data.sampling import permutation
+from bistill.data.queries.turns import turns_of
+from bistill.data.settings import Balance
 from bistill.data.store.collection import Collection
 from bistill.models import lora, sizes
 from bistill.models.bi_encoder import BiEncoder
@@ -145,7 +148,16 @@ def trained(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTra
         calibrated = learned.objective.score == "calibrated"
         line = first_line(labelled.cosines(encoder), labelled.relevant) if calibrated else None
         kept = run.journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
-        task, counts = task_of(learned, encoder, collection, query_ids, teachers, line=line, shared_scores=kept)
+        task, counts = task_of(
+            learned,
+            encoder,
+            collection,
+            query_ids,
+            teachers,
+            line=line,
+            shared_scores=kept,
+            balance=data.balance,
+        )
         run.journal.write("candidates", **counts)
         identities = teachers.identities()
     lists = ValidationLists.of(valid.dataset, count=count, seed=seed).among(valid.corpus, hard)
@@ -200,6 +212,7 @@ def task_of(
     *,
     line: ScoreLine | None = None,
     shared_scores: Path | None = None,
+    balance: Balance = "rows",
 ) -> tuple[ListTask, dict[str, Any]]:
     """Scored candidates of all epochs, as a task, and how many there are; afterwards no teacher is needed any more.
 
@@ -211,8 +224,10 @@ def task_of(
         teachers: who score.
         line: from cosines to the scores that the losses see, trained, too.
         shared_scores: file in which the scores of documents of other queries lie for a run that goes on.
+        balance: how often an epoch comes to the queries of each data version; see ``Turns``.
     """
     loop, lists, limits = training.loop, training.candidates.lists, training.candidates.limits
+    dataset, once = collection.dataset, np.ones(len(query_ids), dtype=np.int64)
     pools = build(
         collection,
         query_ids,
@@ -220,22 +235,27 @@ def task_of(
         miners=training.candidates.miners,
         lists=lists,
         limits=limits,
-        epochs=loop.epochs,
+        epochs=loop.epochs * turns_of(dataset, query_ids, once, balance).most,
         start=training.start,
         seed=loop.seed,
     )
+    turns = turns_of(dataset, pools.query_ids, once[: len(pools)], balance)
+    if said := turns.said():
+        console.say(f"student: {turns.samples:,} lists an epoch{said}")
     counts = dataclasses.asdict(pools.counts)
     shared = None
     if lists.own_documents is not None:
-        updates = Updates(partial(permutation, size=len(pools)), len(pools), loop)
         planned = (
-            (epoch, training_lists(pools, lists, samples, seed=loop.seed, epoch=epoch)) for epoch, samples in updates
+            (epoch, training_lists(pools, lists, samples, seed=loop.seed, epoch=epoch, turns=turns))
+            for epoch, samples in Updates(turns.order, turns.samples, loop)
         )
         shared = SharedNegatives(
             collection, pools, lists, limits, planned, teachers, seed=loop.seed, kept=shared_scores
         )
         counts["shared"] = shared.counts
-    task = ListTask(encoder, collection, pools, lists, training.objective, seed=loop.seed, shared=shared, line=line)
+    task = ListTask(
+        encoder, collection, pools, lists, training.objective, seed=loop.seed, shared=shared, line=line, turns=turns
+    )
     return task, counts
 
 

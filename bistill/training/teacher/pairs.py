@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from bistill import losses
 from bistill.arrays import Ints
 from bistill.candidates.lists import negatives_of
+from bistill.data.queries.turns import turns_of
 from bistill.data.records import Record
-from bistill.data.sampling import permutation
+from bistill.data.settings import Balance
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.texts import keys_of
 from bistill.errors import shown
@@ -31,6 +32,7 @@ class PairTask:
         query_ids: queries trained on.
         negatives_per_positive: of each positive and epoch.
         seed: of their choice.
+        balance: how often an epoch comes to the queries of each data version; see ``Turns``.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class PairTask:
         *,
         negatives_per_positive: int,
         seed: int,
+        balance: Balance = "rows",
     ) -> None:
         self._encoder, self._dataset, self._query_ids = encoder, dataset, query_ids
         self._own, self._seed = negatives_per_positive, seed
         self._texts = len(np.unique(keys_of(dataset.documents)))
         self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
-        self._ends = np.cumsum([self._size(int(query_id)) for query_id in query_ids])
+        sizes = np.array([self._size(int(query_id)) for query_id in query_ids], dtype=np.int64)
+        self.turns = turns_of(dataset, query_ids, sizes, balance)
 
     @property
     def model(self) -> nn.Module:
@@ -57,22 +61,20 @@ class PairTask:
     @property
     def samples(self) -> int:
         """Pairs of one epoch."""
-        return int(self._ends[-1])
+        return self.turns.samples
 
     @property
     def without_positive(self) -> int:
-        """Those of them whose query has no positive."""
-        rows = np.isin(self._query_ids, self._dataset.without_positive, assume_unique=True)
-        return int(np.diff(self._ends, prepend=0)[rows].sum())
+        """Those of them whose query has no positive; of a balanced epoch those of the first one."""
+        rows, _, _ = self.turns.of(self.order(self._seed, 0), 0)
+        return int(np.isin(self._query_ids, self._dataset.without_positive, assume_unique=True)[rows].sum())
 
     def order(self, seed: int, epoch: int) -> Ints:
         """Queries shuffled, the pairs of a query together: a batch holds what is relevant beside what is not.
 
         Pairs shuffled one by one learned far more slowly on small data (``docs/experiments.md``).
         """
-        starts = np.concatenate([[0], self._ends[:-1]])
-        rows = permutation(seed, epoch, len(self._ends))
-        return np.concatenate([np.arange(starts[row], self._ends[row]) for row in rows])
+        return self.turns.order(seed, epoch)
 
     def batch(self, samples: Ints, epoch: int) -> Batch:
         """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
@@ -81,12 +83,11 @@ class PairTask:
 
     def pair(self, sample: int, epoch: int) -> tuple[tuple[str, str], float]:
         """((query, document), label) of one sample: first a query's positives, then its negatives."""
-        row = int(np.searchsorted(self._ends, sample, side="right"))
-        place = sample - (int(self._ends[row - 1]) if row else 0)
+        row, place, turn = (int(found[0]) for found in self.turns.of(np.array([sample]), epoch))
         record = self._dataset[int(self._query_ids[row])]
         if place < len(record.positives):
             return (record.query, self._dataset.documents[record.positives[place]]), record.positive_labels[place]
-        documents, labels = self._negatives(record, epoch)
+        documents, labels = self._negatives(record, turn)
         number = place - len(record.positives)
         return (record.query, self._dataset.documents[documents[number]]), labels[number]
 

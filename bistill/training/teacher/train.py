@@ -95,10 +95,11 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
     query_ids = choice.queries(dataset, loop.seed, "train", data.max_samples)
     console.say(f"teacher: {choice.chosen(dataset, query_ids)}")
     encoder = start(training)
-    task = PairTask(encoder, dataset, query_ids, negatives_per_positive=training.negatives_per_positive, seed=loop.seed)
+    own = training.negatives_per_positive
+    task = PairTask(encoder, dataset, query_ids, negatives_per_positive=own, seed=loop.seed, balance=data.balance)
     alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
     console.say(f"teacher: {training.start.name}, {sizes.of_model(encoder.model)}")
-    console.say(f"teacher: {task.samples:,} pairs an epoch{alone}")
+    console.say(f"teacher: {task.samples:,} pairs an epoch{alone}{task.turns.said()}")
     console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
     lists = _validation_lists(task, valid, training, at_first=not encoder.new_keys)
     validation = Validate(

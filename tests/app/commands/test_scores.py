@@ -76,6 +76,19 @@ def test_lists_are_exported_without_what_was_filtered(small: Small, tiny_teacher
         assert len(row["neg"]) == len(row["neg_scores"]) == 1
 
 
+def test_lists_of_several_data_versions_are_exported(small: Small, tiny_teacher: Path, tmp_path: Path) -> None:
+    for name in ("train", "valid"):
+        file = small.root / "more" / f"{name}.csv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"query,positive\n{name} of more,text of {name}\nsecond {name},second text of {name}\n")
+    candidates(small.options(tiny_teacher, data_version=("small", "more")))
+    path, folder = tmp_path / "lists.jsonl", str(tmp_path / "candidates")
+    scores(ScoresOptions(action="export", file=str(path), candidates=folder, form="flagembedding"))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["query"] for row in rows] == [*small.dataset.queries, "train of more", "second train"]
+    assert rows[-1]["pos"] == ["second text of train"]
+
+
 def test_lists_of_changed_data_are_not_exported(small: Small, tiny_teacher: Path, tmp_path: Path) -> None:
     candidates(small.options(tiny_teacher))
     with (small.root / "small" / "corpus.csv").open("a") as file:

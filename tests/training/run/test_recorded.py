@@ -54,6 +54,7 @@ def recorded_student(options: DistillationOptions, **changes: Any) -> Any:
         {"model_name": "m", "max_len": 64, "head_lr_factor": 2.0, "negatives_per_positive": 2, "max_samples": 7},
         {"eval_steps": 3, "valid_samples": 9, "patience": 2, "save_steps": 5, "save_minutes": 1.0, "keep": 3},
         {"lexical_tokens": "words", "on_bad_rows": "skip", "data_version": "v", "data_root": "r", "precision": "fp32"},
+        {"data_version": ("v", "w"), "balance": "versions"},
         {"restart": True, "overwrite": True, "resume_lr_factor": 0.5, "micro_batch_tokens": 64, "spike_rollbacks": 0},
     ],
 )

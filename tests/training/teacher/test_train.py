@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bistill.app.config import TeacherOptions
 from bistill.candidates.lists import CandidateList
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
+from bistill.data.store.version import Version
 from bistill.errors import DataError, OptionError
 from bistill.journal import read
 from bistill.models import rerankers
@@ -207,6 +209,51 @@ def test_a_data_set_with_few_documents_gives_as_many_pairs_as_it_has(
     assert task.samples == 2 + 2 + 2  # a copy of a positive is no negative of its query, and one text no two negatives
     pairs = [task.pair(sample, 1) for sample in range(6)]
     assert [document for (_, document), label in pairs[:4] if not label] == ["green is one", "green is one"]
+
+
+@pytest.fixture
+def joined(data_root: Path, write_csv: Callable[[Path, list[list[str]]], Path]) -> Version:
+    """The data version tiny of 12 training queries, and few of 3."""
+    own = [[f"what is {word}", f"the {word} is", "error in few"] for word in ("ox", "elk", "yak")]
+    for split, rows in (("train", own), ("valid", [["what is gnu", "the gnu is", "error in few"]])):
+        write_csv(data_root / "few" / f"{split}.csv", [["query", "positive", "negative"], *rows])
+    (data_root / "tiny" / "test.csv").unlink()  # it holds training queries again
+    return Version(data_root, "tiny", ("few",))
+
+
+def test_a_balanced_epoch_has_as_many_queries_of_each_version(
+    joined: Version, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    dataset, _ = joined.training(rejected_to=tmp_path / "out")
+    encoder = CrossEncoder.start(str(tiny_encoder), max_len=32, precision="fp32", seed=0)
+    ids = np.arange(15)
+    plain = PairTask(encoder, dataset, ids, negatives_per_positive=3, seed=42)
+    task = PairTask(encoder, dataset, ids, negatives_per_positive=3, seed=42, balance="versions")
+    assert (plain.samples, task.samples) == (15 * 4, 2 * 12 * 4)
+    seen = [task.pair(int(sample), epoch=0) for sample in task.order(seed=42, epoch=0)]
+    positives = Counter(query for (query, _), label in seen if label)
+    assert positives == {query: 1 if number < 12 else 4 for number, query in enumerate(dataset.queries)}
+    # Each time that a query comes again it has other random documents.
+    drawn = {document for (query, document), label in seen if query == "what is ox" and not label}
+    assert len(drawn) > 3
+    alone = PairTask(encoder, dataset, ids[12:], negatives_per_positive=3, seed=42, balance="versions")
+    assert [alone.pair(sample, 2) for sample in range(12)] == [
+        PairTask(encoder, dataset, ids[12:], negatives_per_positive=3, seed=42).pair(sample, 2) for sample in range(12)
+    ]
+
+
+@pytest.mark.slow
+def test_a_teacher_of_several_versions_says_and_records_them(
+    joined: Version, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = options(joined.root, tiny_encoder, data_version=joined.names, balance="versions", epochs=1)
+    record = train(made)
+    assert record["updates"] == 2 * 12 * 4 // 8
+    assert record["options"]["data_version"] == ["tiny", "few"] and record["options"]["balance"] == "versions"
+    assert "teacher: 96 pairs an epoch; 12 queries of each of 2 data versions" in capsys.readouterr().err
+    assert train(made) == record  # kept, not trained again
+    with pytest.raises(OptionError, match=r"`data_version` was .*'tiny', 'few'.* is 'tiny'"):
+        train(options(joined.root, tiny_encoder, balance="versions", epochs=1))
 
 
 def test_a_query_with_labels_of_0_alone_gives_its_labelled_pairs(
