@@ -85,7 +85,7 @@ def test_joining_twice_reads_the_cache_and_the_order_of_files_is_part_of_it(
     given = parts(write_csv, tmp_path, [["red", "a", "1"]], [["key", "c", "1"]])
     found, turned = whole(given), whole(given[::-1])
     assert list(turned.queries) == ["key", "red"] and turned.fingerprint != found.fingerprint
-    monkeypatch.setattr("bistill.data.store.joining._fill", lambda *_: pytest.fail("joined again"))
+    monkeypatch.setattr("bistill.data.store.joining.scratch", lambda *_: pytest.fail("joined again"))
     again = whole(given)
     assert (list(again), again.fingerprint, again.folder) == (list(found), found.fingerprint, found.folder)
 
