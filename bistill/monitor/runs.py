@@ -95,7 +95,8 @@ class Runs:
         # What was written last is read first: live runs stay current while an old journal is read in.
         for followed in sorted(self._followed.values(), key=lambda followed: -followed.journal.status.updated):
             self._advance(followed, max(until - time.monotonic(), LEAST_SECONDS))
-            # One that has gone since has become part of the journal of the model that its run has replaced.
+            # One that has gone since was of a run that was refused, or is part of the journal of the model that its
+            # run has replaced.
             if followed.journal.status.started and followed.journal.path.is_file():
                 views.append(self._view(followed))
         return sorted(views, key=lambda view: (not view.state.live, -view.status.updated))

@@ -29,7 +29,7 @@ from bistill.training.run.hooks import ShowProgress, Validate, WatchLeaps, Write
 from bistill.training.run.publishing import publish
 from bistill.training.run.signals import Stopped, ending_on_sigterm
 from bistill.training.run.tracking import Track, check_trackers
-from bistill.training.run.watched import failure, stacks_on_request, this_process
+from bistill.training.run.watched import failure, not_there, nothing_left_if_refused, stacks_on_request, this_process
 from bistill.training.settings import Checkpointing, Loop, Place
 
 
@@ -108,7 +108,8 @@ def recorded(stage: str, place: Place, given: Given, checkpointing: Checkpointin
     """The folder of a run, for it alone, and its journal: a ``start`` line with process, versions, command line and
     what was given, an ``end`` line whatever happens. SIGUSR1 has the stacks written.
 
-    Where a model is in the folder, the run is at work in one inside until its own is whole: ``journal.folder``.
+    Where a model is in the folder, the run is at work in one inside until its own is whole: ``journal.folder``. Of a
+    run that is refused before any work, a folder that was not there before does not stay.
 
     Raises:
         ArtifactError: the folder cannot be written, or another run is at work in it.
@@ -116,9 +117,11 @@ def recorded(stage: str, place: Place, given: Given, checkpointing: Checkpointin
     """
     check_trackers(place.trackers)
     output_dir = Path(place.output_dir)
+    made = not_there(output_dir)
     with contextlib.ExitStack() as stack:
         stack.enter_context(ending_on_sigterm())
         stack.enter_context(owned(output_dir, " ".join(sys.argv)))
+        stack.enter_context(nothing_left_if_refused(made))
         folder = _folder_of_work(output_dir, place, given, checkpointing.keep)
         if folder != output_dir:
             stack.enter_context(owned(folder, " ".join(sys.argv)))

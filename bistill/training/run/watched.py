@@ -6,17 +6,18 @@ import contextlib
 import faulthandler
 import os
 import platform
+import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from bistill import artifacts, console
+from bistill import artifacts, console, journal
 from bistill.errors import BistillError, MemoryShortageError, TrainingError
 from bistill.training.loop import memory
 
@@ -36,6 +37,9 @@ ENVIRONMENT: Final = (
 )
 # The end of a traceback names the fault; a recursion has a million characters of it.
 TRACEBACK_CHARACTERS: Final = 20_000
+# All that a run has written and told before its data and models are there.
+FIRST_FILES: Final = frozenset({artifacts.JOURNAL, artifacts.RUN_LOCK, artifacts.RUN_OWNER})
+FIRST_EVENTS: Final = frozenset({"start", "data", "end"})
 
 
 def this_process() -> dict[str, Any]:
@@ -82,6 +86,36 @@ def kind_of(error: BaseException) -> str:
     if isinstance(error, TrainingError):
         return "diverged"
     return "user" if isinstance(error, BistillError) else "fault"
+
+
+def not_there(folder: Path) -> list[Path]:
+    """A folder and those above it that do not exist yet, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+@contextmanager
+def nothing_left_if_refused(made: Sequence[Path]) -> Iterator[None]:
+    """Remove the folders that a run has made where its data, models or options are refused before any work: it did not
+    start, so a monitor has nothing to show as failed. Rows that were set aside, and what others put there, stay.
+
+    Args:
+        made: folders that were not there before, the innermost, which is the run's, first; none: nothing is removed.
+    """
+    try:
+        yield
+    except BistillError as error:
+        if made and kind_of(error) == "user" and _has_not_begun(made[0]):
+            shutil.rmtree(made[0], ignore_errors=True)
+            with contextlib.suppress(OSError):  # another run has begun beside it
+                for folder in made[1:]:
+                    folder.rmdir()
+        raise
+
+
+def _has_not_begun(folder: Path) -> bool:
+    if not {path.name for path in folder.iterdir()} <= FIRST_FILES:
+        return False
+    return all(record["event"] in FIRST_EVENTS for record in journal.read(folder / artifacts.JOURNAL))
 
 
 @contextmanager

@@ -13,12 +13,13 @@ import torch
 
 from bistill import console
 from bistill.app import assembling, flags
+from bistill.app.commands import distill
 from bistill.errors import DataError, MemoryShortageError, TrainingError
 from bistill.journal import read
 from bistill.training.run import stage, watched
 from bistill.training.run.given import Given
 from bistill.training.run.signals import Stopped
-from bistill.training.settings import Checkpointing
+from bistill.training.settings import Checkpointing, Place
 from tests.training.conftest import distillation_options
 
 
@@ -79,6 +80,39 @@ def test_the_end_line_of_a_fault_has_its_traceback(data_root: Path, tiny_teacher
     assert fault["traceback"].endswith("ZeroDivisionError: ours\n")
     assert "error" not in ended_by(Stopped(signal.SIGTERM))
     assert not (folder / "stacks.txt").exists()  # nothing was written into it
+
+
+def test_a_command_that_is_refused_leaves_no_folder(data_root: Path, tiny_teacher: Path, tiny_encoder: Path) -> None:
+    folder = data_root.parent / "models" / "student"
+    absent = distillation_options(
+        data_root, tiny_teacher, tiny_encoder, data_version="absent", output_dir=str(folder)
+    )
+    with pytest.raises(DataError, match="the file does not exist"):
+        distill.train(absent)
+    assert not folder.parent.exists()
+
+
+def test_only_what_a_refused_run_has_made_itself_is_removed(tmp_path: Path) -> None:
+    def left_by(name: str, error: BaseException, event: str = "data", file: str = "") -> list[str]:
+        folder = tmp_path / name / "run"
+        with pytest.raises(type(error)), stage.recorded("teacher", Place(str(folder)), Given({}, ()), Checkpointing()) as run:
+            run.journal.write(event)
+            if file:
+                (folder / file).touch()
+            raise error
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    user = DataError("no rows")
+    journal_alone = ["journal.jsonl", "run.lock"]
+    assert left_by("refused", user) == [] and not (tmp_path / "refused").exists()
+    assert left_by("worked", user, event="gate") == journal_alone
+    assert left_by("fault", ZeroDivisionError()) == journal_alone
+    assert left_by("stopped", Stopped(signal.SIGTERM)) == journal_alone
+    assert left_by("rejected", user, file="train_rejected.csv") == [*journal_alone, "train_rejected.csv"]
+    (tmp_path / "there" / "run").mkdir(parents=True)
+    assert left_by("there", user) == journal_alone
+    (tmp_path / "beside" / "other").mkdir(parents=True)
+    assert left_by("beside", user) == [] and (tmp_path / "beside" / "other").exists()
 
 
 def test_stacks_are_written_on_request(tmp_path: Path) -> None:
