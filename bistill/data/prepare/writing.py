@@ -95,7 +95,7 @@ def write_rejected_rows(folder: Path, collections: Sequence[Path], place: Path) 
 
 
 def show(folder: Path, splits: Mapping[str, list[JudgedQuery]], report: Mapping[str, int]) -> None:
-    """Print the sizes of the splits and what was found and resolved."""
+    """Print the sizes of the splits, and what was found and resolved where there was anything."""
     rows = []
     for split in artifacts.SPLITS:
         if queries := splits.get(split):
@@ -104,4 +104,5 @@ def show(folder: Path, splits: Mapping[str, list[JudgedQuery]], report: Mapping[
             negatives = sum(len(judged.negatives) for judged in queries)
             rows.append([split, *map(str, (len(queries), alone, positives, negatives))])
     table(("split", "queries", "without a positive", "positives", "negatives"), rows, title=str(folder))
-    table(("found and resolved", "count"), [[name, str(count)] for name, count in report.items()])
+    if found := [[name, str(count)] for name, count in report.items() if count]:
+        table(("found and resolved", "count"), found)

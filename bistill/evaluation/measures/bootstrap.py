@@ -17,6 +17,8 @@ from bistill.arrays import Doubles, Ints, Reals
 
 RESAMPLES: Final = 10_000
 CONFIDENCE: Final = 0.95
+# Below this number of queries even differences that all have one sign are no more than chance: 2 * 0.5 ** 6 < 5 %.
+FEWEST: Final = 6
 # Numbers held at once, 8 bytes each.
 BLOCK: Final = 2**21
 

@@ -22,7 +22,7 @@ from bistill.data.sampling import generator
 from bistill.data.store.collection import Collection
 from bistill.errors import ModelError
 from bistill.evaluation.measures import bootstrap
-from bistill.evaluation.measures.bootstrap import CONFIDENCE, Interval
+from bistill.evaluation.measures.bootstrap import CONFIDENCE, FEWEST, Interval
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.settings import WeakTeacher
 from bistill.training.validation import LIST_SIZE, Measured, ValidationLists, list_figures
@@ -33,8 +33,6 @@ WHAT_WOULD_HELP: Final = (
 )
 # Queries of the first look at least, unless there are fewer.
 FIRST_LOOK: Final = 20
-# Below this number of queries even differences that all have one sign are no more than chance: 2 * 0.5 ** 6 < 5 %.
-FEWEST: Final = 6
 
 Verdict = Literal["leads", "undecided", "weak"]
 
