@@ -73,7 +73,11 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
             separation_titles=report.SEPARATION_TITLES,
             kinds=summary.KINDS,
             cut_titles=summary.CUT_TITLES,
-            others=[role for role in OTHERS if result["comparisons"][f"student_minus_{role}"]],
+            others=[
+                role
+                for role in OTHERS
+                if result["comparisons"][f"student_minus_{role}"] and not verdict.too_few(result)
+            ],
             failing=[summary.failing(result, language) for language in LANGUAGES],
             sentences=list(zip(*(_sentences(result, language) for language in LANGUAGES), strict=True)),
         )

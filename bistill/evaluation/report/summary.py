@@ -41,6 +41,8 @@ CUT_TITLES: Final = {
 def print_summary(result: Mapping[str, Any], language: Language | None = None) -> None:
     """Print the verdict, the figures of a report, one column a model, then what they are worth.
 
+    Where the queries are too few to tell, no difference, threshold or share is printed, and nowhere a row of no figure.
+
     Args:
         result: the report.
         language: "en" or "ko"; None: that of the locale on a terminal, else English, since programs read it.
@@ -50,18 +52,19 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
         language = languages.of_locale(os.environ, sys.stdout.encoding or "") if terminal else "en"
     say = partial(said, language)
     console.paragraph(verdict.verdict(result, language))
-    roles = shown_roles(result)
-    found = figures(result, roles)
-    rows = [[say(title), *map(number, values)] for title, values in found.items()]
-    bold = {(row, 1 + place) for row, item in enumerate(found.items()) for place in verdict.best(*item)}
+    roles, few = shown_roles(result), verdict.too_few(result)
+    there = {title: values for title, values in figures(result, roles).items() if any(v is not None for v in values)}
+    rows = [[say(title), *map(number, values)] for title, values in there.items()]
+    bold = {(row, 1 + place) for row, item in enumerate(there.items()) for place in verdict.best(*item)}
     counts = {name: f"{result['counts'][name]:,}" for name in ("queries", "documents")}
     title = say(
         "{counts}; scores are (cosine + 1) / 2", counts=say("{queries} queries, {documents} documents", **counts)
     )
     console.table(["", *map(say, roles)], rows, title=title, bold=bold)
-    _print_differences(result["comparisons"], measures(result), language)
+    if not few:
+        _print_differences(result["comparisons"], measures(result), language)
     for line in (
-        *moved.sentences(result.get("moved"), language),
+        *(() if few else moved.sentences(result.get("moved"), language)),
         *sentences(result, language),
         *_failures(result, language),
     ):
@@ -101,7 +104,7 @@ def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[
     if "reranks" in teacher:
         text = "The teacher re-ranks the first {depth} documents of the {model}."
         yield say(text, depth=teacher["depth"], model=say(f"{teacher['reranks']} model"))
-    for kind in KINDS:
+    for kind in () if verdict.too_few(result) else KINDS:
         yield from _separation_sentences(result, kind, language)
     yield from dimensions.sentences(result, language)
     for item in result["forgetting"]:

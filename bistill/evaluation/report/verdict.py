@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from bistill.evaluation.measures.bootstrap import FEWEST
 from bistill.evaluation.measures.ranking import MEASURES
 from bistill.evaluation.report.words import said
 from bistill.languages import Language
@@ -16,6 +17,10 @@ TITLE: Final = MEASURES[MEASURE].title
 RISING: Final = ("margin, labelled", "margin, random", "AUC, labelled", "AUC, random")
 DECIMALS: Final = 4
 VERDICTS: Final = {
+    "few": (
+        "{queries} queries are too few to tell student and base model apart: {measure} {student} against {base}; "
+        "at least {fewest} are needed."
+    ),
     "better": "The student ranks better than the base model: {figures}, over {queries} queries.",
     "worse": "The student ranks worse than the base model: {figures}, over {queries} queries.",
     "same": (
@@ -34,11 +39,19 @@ def verdict(result: Mapping[str, Any], language: Language = "en") -> str:
     if not (found := _difference(result, "base")):
         text = "No base model was measured, so there is no verdict: the student has {measure} {student}."
         return say(text, measure=TITLE, student=student)
-    interval, base = _interval(result, found, language), f"{ranked['base'][MEASURE]:.4f}"
+    base = f"{ranked['base'][MEASURE]:.4f}"
+    if too_few(result):
+        return say(VERDICTS["few"], queries=queries, measure=TITLE, student=student, base=base, fewest=FEWEST)
+    interval = _interval(result, found, language)
     figures = say(
         "{measure} {student} against {base}, {interval}", measure=TITLE, student=student, base=base, interval=interval
     )
     return say(VERDICTS[finding(found)], figures=figures, queries=queries, measure=TITLE, student=student)
+
+
+def too_few(result: Mapping[str, Any]) -> bool:
+    """Whether the queries are fewer than an interval can tell anything about."""
+    return bool(result["counts"]["queries"] < FEWEST)
 
 
 def finding(difference: Mapping[str, float]) -> str:
@@ -51,7 +64,10 @@ def finding(difference: Mapping[str, float]) -> str:
 
 
 def cautions(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
-    """What a reader of the verdict has to know beside it: BM25 ahead, and what the teacher's lead is worth."""
+    """What a reader of the verdict has to know beside it: BM25 ahead, and what the teacher's lead is worth; nothing
+    where the queries are too few to tell."""
+    if too_few(result):
+        return
     if (found := _difference(result, "bm25")) and finding(found) == "worse":
         bm25, interval = f"{result['ranking']['bm25'][MEASURE]:.4f}", _interval(result, found, language)
         text = "BM25 ranks better than the student: {measure} {bm25}, student - bm25 {interval}."

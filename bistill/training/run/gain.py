@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bistill.evaluation.measures.bootstrap import FEWEST
 from bistill.training.run.hooks import Validate
 from bistill.training.validation import difference
 
@@ -12,7 +13,7 @@ def gained(validation: Validate, *, seed: int) -> str:
     """``nDCG@10 0.820 -> 0.858 on validation (+0.038, 95 % +0.010 to +0.060; these queries also chose the weights)``.
 
     Without the start where it was not measured, as of a head that begins at random; without an interval where a
-    checkpoint brought the figures alone.
+    checkpoint brought the figures alone, or where the queries are fewer than ``FEWEST``, which is said.
 
     Args:
         validation: of a run that has ended.
@@ -26,5 +27,6 @@ def gained(validation: Validate, *, seed: int) -> str:
     said = f"{after - before:+.3f}"
     if first is not None and best is not None:
         found = difference(best, first, seed=seed)
-        said += f", 95 % {found.low:+.3f} to {found.high:+.3f}"
+        told = len(first.by_query) >= FEWEST
+        said += f", 95 % {found.low:+.3f} to {found.high:+.3f}" if told else ", too few queries to tell"
     return f"nDCG@10 {before:.3f} -> {after:.3f} on validation ({said}; {CHOSEN})"

@@ -176,6 +176,22 @@ def test_on_a_phone_nothing_is_cut_off(everything: Evaluated) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
+def test_on_a_phone_a_threshold_that_is_not_there_is_one_line(everything: Evaluated, tmp_path: Path) -> None:
+    found = everything.result["thresholds"]
+    cuts = found | {kind: {**found[kind], "precision_95": None} for kind in ("labelled_negatives", "random_negatives")}
+    file = tmp_path / "page.html"
+    file.write_text(page.render({**everything.result, "thresholds": cuts}, {}), encoding="utf-8")
+    row = "[...document.querySelectorAll('.stacked tr')].find(e => e.innerText.includes('lowest with 95 %'))"
+    with running() as browser:
+        browser.open(file.as_uri())
+        for width, shown in ((390, ["none"]), (1200, ["none", "-", "-", "-", "-", "-"])):
+            browser.resize(width, 844)
+            cells = f"[...{row}.querySelectorAll('td')].filter(e => e.offsetHeight).map(e => e.innerText.trim())"
+            assert browser.ask(cells) == shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: apt-get install chromium)")
 def test_the_page_speaks_the_language_of_its_reader_until_told_otherwise(everything: Evaluated) -> None:
     spoken = {language: verdict.verdict(everything.result, language) for language in LANGUAGES}
     with running() as browser:

@@ -91,6 +91,37 @@ def test_the_verdict_comes_first(everything: Evaluated, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines()[0] == verdict.verdict(everything.result)
 
 
+def test_what_a_handful_of_queries_cannot_tell_is_not_printed(
+    everything: Evaluated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = (
+        "differences and their",
+        "interval",
+        "Cosine of the best F1",
+        "expected calibration",
+        "higher than the base",
+    )
+    summary.print_summary(everything.result)
+    whole = capsys.readouterr().out
+    assert all(said in whole for said in shown)
+    few = {**everything.result, "counts": {**everything.result["counts"], "queries": 3}}
+    summary.print_summary(few)
+    printed = capsys.readouterr().out
+    assert printed.startswith("3 queries are too few to tell")
+    assert not any(said in printed for said in shown)
+    assert "nDCG@10" in printed and "above their first relevant" in printed
+    assert len(printed.splitlines()) < len(whole.splitlines()) - 15
+
+
+def test_a_row_without_a_figure_is_not_printed(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
+    separation = {
+        role: {**found, "labelled_negatives": {}} for role, found in everything.result["separation"].items() if found
+    }
+    summary.print_summary({**everything.result, "separation": separation})
+    table = capsys.readouterr().out.partition("differences and their")[0]
+    assert "AUC, random" in table and "AUC, labelled" not in table
+
+
 def test_what_limits_the_verdict_stands_before_the_other_figures(everything: Evaluated) -> None:
     comparisons = {**everything.result["comparisons"], "gap_closed": {"share": 0.62, "low": 0.41, "high": 0.9}}
     said = list(summary.sentences({**everything.result, "comparisons": comparisons}))

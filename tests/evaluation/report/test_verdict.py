@@ -94,6 +94,22 @@ def test_a_share_is_given_of_a_lead_that_is_told_apart_from_none(
     assert list(verdict.cautions(report(closed=closed))) == [said]
 
 
+def test_a_handful_of_queries_tells_nothing() -> None:
+    found = report((0.04, 0.01, 0.07), bm25=(-0.1, -0.2, -0.05), closed=(0.62, 0.41, 1.1))
+    few = {**found, "counts": {"queries": 5}}
+    assert verdict.verdict(few) == (
+        "5 queries are too few to tell student and base model apart: nDCG@10 0.7400 against 0.7000; "
+        "at least 6 are needed."
+    )
+    assert verdict.verdict(few, "ko") == (
+        "쿼리 5개로는 학생 모델과 베이스 모델의 차이를 알 수 없습니다: nDCG@10 0.7400, 베이스 0.7000. "
+        "쿼리가 6개 이상 있어야 합니다."
+    )
+    assert list(verdict.cautions(few)) == []
+    enough = {**found, "counts": {"queries": 6}}
+    assert verdict.verdict(enough).startswith("The student ranks better") and len(list(verdict.cautions(enough))) == 2
+
+
 def test_no_teacher_no_share() -> None:
     assert list(verdict.cautions(report(teacher=False))) == []
     assert list(verdict.cautions(report(None))) == []

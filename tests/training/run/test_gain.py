@@ -25,6 +25,13 @@ def test_both_figures_their_difference_and_its_interval() -> None:
     assert said.startswith("nDCG@10 0.500 -> 0.500 on validation (+0.000, 95 % -0.0")
 
 
+def test_an_interval_of_a_handful_of_queries_is_not_given() -> None:
+    assert gained(validation([0.5] * 5, [0.75] * 5), seed=1) == (
+        "nDCG@10 0.500 -> 0.750 on validation (+0.250, too few queries to tell; these queries also chose the weights)"
+    )
+    assert "95 % +0.250 to +0.250" in gained(validation([0.5] * 6, [0.75] * 6), seed=1)
+
+
 def test_what_was_not_measured_is_left_out() -> None:
     assert gained(validation([0.5], [0.75], first={}), seed=1) == (
         "nDCG@10 0.750 on validation (these queries also chose the weights)"

@@ -84,9 +84,7 @@ def test_the_end_line_of_a_fault_has_its_traceback(data_root: Path, tiny_teacher
 
 def test_a_command_that_is_refused_leaves_no_folder(data_root: Path, tiny_teacher: Path, tiny_encoder: Path) -> None:
     folder = data_root.parent / "models" / "student"
-    absent = distillation_options(
-        data_root, tiny_teacher, tiny_encoder, data_version="absent", output_dir=str(folder)
-    )
+    absent = distillation_options(data_root, tiny_teacher, tiny_encoder, data_version="absent", output_dir=str(folder))
     with pytest.raises(DataError, match="the file does not exist"):
         distill.train(absent)
     assert not folder.parent.exists()
@@ -95,7 +93,10 @@ def test_a_command_that_is_refused_leaves_no_folder(data_root: Path, tiny_teache
 def test_only_what_a_refused_run_has_made_itself_is_removed(tmp_path: Path) -> None:
     def left_by(name: str, error: BaseException, event: str = "data", file: str = "") -> list[str]:
         folder = tmp_path / name / "run"
-        with pytest.raises(type(error)), stage.recorded("teacher", Place(str(folder)), Given({}, ()), Checkpointing()) as run:
+        with (
+            pytest.raises(type(error)),
+            stage.recorded("teacher", Place(str(folder)), Given({}, ()), Checkpointing()) as run,
+        ):
             run.journal.write(event)
             if file:
                 (folder / file).touch()
