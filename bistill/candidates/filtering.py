@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from bistill.arrays import Bytes, Flags, Floats
 from bistill.candidates.settings import Limits
 from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
+
+# What is said of what the limits remove, behind its number.
+TOO_RELEVANT: Final = "too relevant by the teacher's scores to be negatives (unlabelled positives, probably)"
 
 
 class Verdict(IntEnum):

@@ -17,7 +17,7 @@ import numpy as np
 
 from bistill import artifacts, console
 from bistill.arrays import Floats, Ints
-from bistill.candidates.filtering import Verdict, judge
+from bistill.candidates.filtering import TOO_RELEVANT, Verdict, judge
 from bistill.candidates.in_batch import DocumentsBeside
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
@@ -152,7 +152,7 @@ class SharedNegatives:
         counts = self.counts
         console.say(
             f"shared pairs: {counts['pairs']} beside the own lists, {counts['unscored']} of them without a score, "
-            f"{counts['removed']} above the teacher's limits"
+            f"{counts['removed']} removed: {TOO_RELEVANT}"
         )
         if counts["short"]:
             console.say(

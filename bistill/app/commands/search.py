@@ -95,10 +95,10 @@ def answer(
 
 def show(item: Answer, model_path: str, compare_with: str | None = None) -> None:
     """Print an answer as a table, models side by side: rank, cosine, calibrated relevance where there is one, and the
-    beginning of each document, with their number where several are the same text."""
-    columns = [(model_path, item.hits)]
+    beginning of each document, with their number where several are the same text. A single model is not named."""
+    columns = [("document", item.hits)]
     if item.compared is not None:
-        columns.append((compare_with or "", item.compared))
+        columns = [(model_path, item.hits), (compare_with or "", item.compared)]
     letters = 180 if len(columns) == 1 else 115  # two or three lines of a table of usual width
     headers = ["rank"]
     rows = [[str(rank + 1)] for rank in range(max(len(hits) for _, hits in columns))]

@@ -86,8 +86,9 @@ def merge(
     measured = {1.0: trained or measure()}
     for share in sorted(shares, reverse=True):
         measured[share] = at(share)
-        said = ", ".join(f"{name} {value:.4f}" for name, value in measured[share].figures.items())
-        console.say(f"share {share:g} of the training: {said}")
+    if shares:
+        tried = ", ".join(f"{share:g}: {found.figures[STUDENT_CRITERIA[0]]:.4f}" for share, found in measured.items())
+        console.say(f"nDCG@10 on validation by the share of the training that is kept: {tried}")
     chosen = smallest_share({share: found.figures for share, found in measured.items()})
     measured[0.0] = of_base or at(0)
     beside = _beside(measured[chosen], measured[0.0], chosen, keep_start=keep_start, seed=seed)

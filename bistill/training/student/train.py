@@ -50,6 +50,7 @@ def train(
     *,
     place: Place,
     checkpointing: Checkpointing,
+    opening: str = "",
 ) -> Mapping[str, Any]:
     """Distil teachers into a student and write its folder; one that was given the same, of the same data and models, is
     kept.
@@ -60,6 +61,7 @@ def train(
         training: how.
         place: where.
         checkpointing: when checkpoints are written.
+        opening: said where the training begins, and only there; "": nothing is.
 
     Returns:
         The record also written to ``bistill.json``.
@@ -79,7 +81,7 @@ def train(
     if (there := finished.model_of("student", place, given, partial(inputs, taught, data, training))) is not None:
         return there
     with stage.recorded("distillation", place, given, checkpointing) as run:
-        return trained(run, taught, data, training)
+        return trained(run, taught, data, training, opening)
 
 
 def inputs(taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, str]:
@@ -124,7 +126,9 @@ def student_lr(training: StudentTraining, dimensions: int) -> float:
     return peak_lr(training.loop.lr, lora=training.lora is not None)
 
 
-def trained(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTraining) -> dict[str, Any]:
+def trained(
+    run: Run, taught: TaughtBy, data: TrainingData, training: StudentTraining, opening: str = ""
+) -> dict[str, Any]:
     """Train in a folder that is this run's own; the record of the model. Raises what ``train`` raises."""
     seed, count = training.loop.seed, training.validation.queries
     collection, valid = data.load(run.journal)
@@ -133,6 +137,8 @@ def trained(run: Run, taught: TaughtBy, data: TrainingData, training: StudentTra
     encoder = start(training)
     for name in filter(is_model, taught.names):
         console.say(f"teacher: {name}, {sizes.of_folder(Path(loading.resolve(name)))}".removesuffix(", "))
+    if opening:
+        console.say(opening)
     console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
     with Teachers.open(taught.names, taught.weights, taught.reading) as teachers:
         teachers.calibrate(valid.dataset, seed=seed)

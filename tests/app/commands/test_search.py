@@ -39,9 +39,11 @@ def test_search_prints_both_models(
         assert printed.count(f"{item.hits[0].score:.3f}") >= 2
 
 
-def test_answer_without_comparison(tiny_encoder: Path) -> None:
+def test_answer_without_comparison(tiny_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (found,) = answer(["red"], str(tiny_encoder), DOCUMENTS, top_k=100)
     assert found.compared is None
+    heading = next(line for line in capsys.readouterr().out.splitlines() if "rank" in line)
+    assert "document" in heading and tiny_encoder.name not in heading
     assert len(found.hits) == len(DOCUMENTS)
 
 
