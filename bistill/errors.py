@@ -10,13 +10,22 @@ from __future__ import annotations
 from pathlib import Path
 
 
+class Told(str):
+    """What was found, told in words of ours: shown without quotes, since nobody wrote it so."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class BistillError(ValueError):
     """Root of the tree.
 
     Args:
         what: the fact in one sentence, without a final full stop.
         where: file, row, column, option or sample id that the fact is about.
-        found: the offending value, shown as Python would (cut at 120 characters).
+        found: the offending value, shown as Python would (cut at 120 characters), or ``Told`` about it.
         todo: the next action of the user.
     """
 

@@ -112,7 +112,7 @@ class Dataset:
             OptionError: a value is of another type or out of range, or the folder holds something else.
         """
         if self._version is not None:
-            raise OptionError("the data are prepared already", where="`prepared`", found=repr(self), todo="use them")
+            raise OptionError("the data are prepared already", where="`prepared`", found=self, todo="use them")
         splitting = Splitting(valid, test, near_duplicates, seed)
         version = self._place(splitting) if folder is None else Version(Path(folder).parent, Path(folder).name)
         prepare(
@@ -144,7 +144,7 @@ class Dataset:
             raise OptionError(
                 "the data are not prepared: training takes split data without duplicates and leaks",
                 where="`data`",
-                found=repr(self),
+                found=self,
                 todo="give data.prepared(seed=42)",
             )
         return self._version

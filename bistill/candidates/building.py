@@ -10,7 +10,7 @@ import numpy as np
 from bistill import console
 from bistill.arrays import Ints
 from bistill.candidates.depths import Depths
-from bistill.candidates.filtering import Verdict, judge
+from bistill.candidates.filtering import TOO_RELEVANT, Verdict, judge
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
@@ -22,7 +22,7 @@ from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Labelled, Limits, Lists, MinerSettings
 from bistill.data.records import Record
 from bistill.data.store.collection import Collection
-from bistill.errors import DataError
+from bistill.errors import DataError, Told
 from bistill.models.settings import EncoderStart
 
 
@@ -74,7 +74,7 @@ def build(
         raise DataError(
             "no query has a scored positive and a negative",
             where=str(collection.dataset.path),
-            found=f"{len(query_ids)} queries, {counts.unscored} pairs without a score",
+            found=Told(f"{len(query_ids)} queries, {counts.unscored} pairs without a score"),
             todo="import scores of this data's texts, or name other miners",
         )
     return made
@@ -213,7 +213,7 @@ def _say(counts: Counts, names: Sequence[str], wanted: int) -> None:
     given = ", ".join(f"{name} {counts.candidates[name]}" for name in names if name in counts.candidates)
     console.say(
         f"candidates of {counts.queries} queries: {given}; removed: {counts.labelled_positive} labelled relevant, "
-        f"{counts.equal_text} equal to a positive, {counts.ratio + counts.absolute} above the teacher's limits"
+        f"{counts.equal_text} equal to a positive, {counts.ratio + counts.absolute} {TOO_RELEVANT}"
     )
     if counts.copies:
         console.say(
@@ -222,7 +222,7 @@ def _say(counts: Counts, names: Sequence[str], wanted: int) -> None:
     told = (
         (counts.own_text, "stand among the documents: their own text is no candidate"),
         (counts.topped_up, "had too few candidates and got random documents"),
-        (counts.lowest_kept, "had every candidate above the limits and keep the lowest"),
+        (counts.lowest_kept, "had no other candidates and keep the least relevant of these"),
         (counts.short, f"have fewer than {wanted} negatives: their lists are shorter"),
         (counts.left_out, "have no negative or no scored positive and are left out"),
     )

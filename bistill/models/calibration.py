@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from bistill.arrays import Doubles, Flags, Reals
-from bistill.errors import DataError, ModelError
+from bistill.errors import DataError, ModelError, Told
 
 MAX_STEPS: Final = 100
 # Largest slope of the mean loss at which the minimum counts as reached: far below what float32 logits resolve.
@@ -67,7 +67,7 @@ def fit(logits: Reals, labels: Flags) -> Calibration:
     if slope <= 0:
         raise ModelError(
             "the scores fall where relevance rises",
-            found=f"fitted slope {slope / scale:.3g} a unit of score",
+            found=Told(f"fitted slope {slope / scale:.3g} a unit of score"),
             todo="check the labels, and which teacher was given",
         )
     return Calibration(a=slope / scale, b=intercept - slope * mean / scale)
@@ -77,7 +77,7 @@ def _check(scores: Reals, relevant: Flags) -> None:
     if relevant.all() or not relevant.any():  # also where there is no pair at all
         raise DataError(
             "a calibration needs relevant and irrelevant pairs",
-            found=f"{int(relevant.sum())} relevant of {len(relevant)}",
+            found=Told(f"{int(relevant.sum())} relevant of {len(relevant)}"),
             todo="give labelled pairs of both kinds",
         )
     if not np.isfinite(scores).all():

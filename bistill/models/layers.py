@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bistill.errors import ModelError, OptionError
+from bistill.errors import ModelError, OptionError, Told
 from bistill.models.compute.packable import made_up_texts
 
 # What the token vectors of the two may differ by, as a share of their norm: rounding, and no more.
@@ -52,7 +52,7 @@ def cut(model: Any, count: int) -> tuple[Any, list[int] | None]:
         raise OptionError(
             "the model has fewer layers",
             where="`EncoderStart.layers`",
-            found=f"{count}, {source} has {layers}",
+            found=Told(f"{count}, {source} has {layers}"),
             todo=f"give at most {layers}, or leave it out: then the student has all of them",
         )
     if count == layers:

@@ -39,7 +39,7 @@ def test_own_documents_that_cannot_be_are_said() -> None:
     )
     assert said(K=9, own_documents=2, batch_size=4) == (
         "--own_documents: a batch holds fewer documents than a list\n"
-        "  found: '--batch_size 4, --own_documents 2, --K 9'\n"
+        "  found: --batch_size 4, --own_documents 2, --K 9\n"
         "  do: give --batch_size 5, more --own_documents, or a lower --K"
     )
 

@@ -105,7 +105,7 @@ def test_scores_that_do_not_rise_with_relevance_are_refused() -> None:
 
 def test_unusable_data_is_refused() -> None:
     for labels in (np.ones(3), np.zeros(3, dtype=bool)):
-        with pytest.raises(DataError, match=r"needs relevant and irrelevant pairs\n  found: '[03] relevant of 3'"):
+        with pytest.raises(DataError, match=r"needs relevant and irrelevant pairs\n  found: [03] relevant of 3"):
             fit(np.arange(3.0), labels)
     with pytest.raises(DataError, match="0 relevant of 0"):
         fit(np.empty(0), np.empty(0))

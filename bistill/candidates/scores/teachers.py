@@ -22,7 +22,7 @@ from bistill.candidates.scores.scoring import Scored, Scorer
 from bistill.candidates.settings import TeacherReading
 from bistill.data.queries import choice
 from bistill.data.store.dataset import Dataset
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError, OptionError, Told
 from bistill.evaluation.measures import margins
 from bistill.models import calibration
 from bistill.models.calibration import Calibration
@@ -179,7 +179,7 @@ class Teachers:
                 raise DataError(
                     "the imported scores lack the validation pairs that several teachers are calibrated on",
                     where=member.name,
-                    found=f"{there.sum()} of {len(pairs)} pairs, {relevant[there].sum()} of them relevant",
+                    found=Told(f"{there.sum()} of {len(pairs)} pairs, {relevant[there].sum()} of them relevant"),
                     todo="import scores of validation pairs, too, or give this teacher alone",
                 )
             self.calibrations.append(calibration.fit(logits[there], relevant[there]))

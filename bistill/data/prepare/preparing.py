@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,10 +19,11 @@ from bistill.data.prepare.loading import CORPUS, Chain, LoadedSource, Loader, op
 from bistill.data.prepare.python_docs import SOURCE_NAME, python_docs
 from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, made_from, of_earlier_version, own_record
 from bistill.data.prepare.writing import show, whole, write_record, write_rejected_rows, write_splits
+from bistill.data.read.files import RowReader
 from bistill.data.read.sources import UNSPLIT
 from bistill.data.settings import BadRows, RowReading, Splitting
 from bistill.data.store.version import Version
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError, EmptyFileError, OptionError, Told
 from bistill.progress import progress
 from bistill.settings import Within, checked
 
@@ -95,7 +97,7 @@ def prepare(
         max_pairs=max_pairs,
     )
     identity = {"version": RECORD_VERSION, "options": chosen, "source": opened.fingerprint}
-    if (done := _already_done(folder, record, identity, overwrite)) is not None:
+    if (done := _already_done(folder, record, identity, overwrite, opened.readers.values())) is not None:
         return done
     with cache_folder.scratch(folder.parent) as scratch:
         readers = python_docs(splitting, max_pairs) if opened.name == SOURCE_NAME else opened.readers
@@ -115,17 +117,22 @@ def _check_target(source: Any, version: Version) -> None:
 
 
 def _already_done(
-    folder: Path, record: Mapping[str, Any], identity: Mapping[str, Any], overwrite: bool
+    folder: Path,
+    record: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    overwrite: bool,
+    readers: Iterable[RowReader],
 ) -> PreparedData | None:
     """The same data version where an earlier run finished it; None where it is to be made.
 
     Raises:
+        DataError: another data version of that name is there, and this source's columns are not recognised.
         OptionError: another data version of that name is there, and may not be replaced.
     """
     if not any((folder / name).exists() for name in record.get("files", ())):
         return None
     if changed := changes(record, identity):
-        _refuse_replacing(folder, changed, overwrite)
+        _refuse_replacing(folder, changed, overwrite, readers)
         return None
     older = of_earlier_version(record)
     if (older and overwrite) or not all((folder / name).exists() for name in record["files"]):
@@ -134,9 +141,13 @@ def _already_done(
     return PreparedData(folder, record["queries"], record["report"], reused=True)
 
 
-def _refuse_replacing(folder: Path, changed: Sequence[str], overwrite: bool) -> None:
-    """Raise unless the data version that lies in a folder may be replaced, which is said."""
+def _refuse_replacing(folder: Path, changed: Sequence[str], overwrite: bool, readers: Iterable[RowReader]) -> None:
+    """Raise unless the data version that lies in a folder may be replaced, which is said. What is wrong with a header
+    is raised first: it may be all that has changed."""
     if not overwrite:
+        for reader in readers:
+            with contextlib.suppress(EmptyFileError):  # as if the file were not there
+                next(reader.rows(), None)
         raise OptionError(
             f"the data version was made otherwise: {'; '.join(changed)}",
             where="`Version.name`",
@@ -163,7 +174,7 @@ def _resolve_and_write(
         raise DataError(
             "no query has a relevant document",
             where=source,
-            found=f"{sum(map(len, splits.values()))} queries",
+            found=Told(f"{sum(map(len, splits.values()))} queries"),
             todo="see whether `Columns.label`, `label_maximum` and `positive_from` are what the labels mean",
         )
     unjudged = _unjudged(splits, same_documents)
@@ -244,7 +255,8 @@ def _split(
     taken = merging.regroup(splits[rest], same.near, split_of)
     for split, share in missing.items():
         if share > 0 and split not in taken:
-            say(f"no query for {split}: the source has too few queries that are not nearly equal")
+            todo = ", and training needs some: give more rows" if split == "valid" else ""
+            say(f"no query for {split}: the source has too few queries that are not nearly equal{todo}")
     return {split: found for split, found in splits.items() if split != rest} | taken
 
 

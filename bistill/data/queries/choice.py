@@ -7,7 +7,7 @@ import numpy as np
 from bistill.arrays import Ints
 from bistill.data.sampling import subset
 from bistill.data.store.dataset import Dataset
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError, OptionError, Told
 
 
 def answered(dataset: Dataset) -> Ints:
@@ -20,7 +20,7 @@ def answered(dataset: Dataset) -> Ints:
         raise DataError(
             "no query has a relevant document",
             where=str(dataset.path),
-            found=f"{len(dataset):,} queries, all of whose documents are labelled irrelevant",
+            found=Told(f"{len(dataset):,} queries, all of whose documents are labelled irrelevant"),
             todo="add rows with relevant documents, or see with which `positive_from` the labels were read",
         )
     return dataset.with_positive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections import Counter
@@ -272,12 +273,21 @@ def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: s
             todo=f"choose one with `Columns.{role}`",
         )
     raise DataError(
-        f"missing column: {role}",
+        f"missing column: {role}{_meant(role, header)}",
         where=str(file),
         found=list(header),
         todo=f"name a column {role!r} in the first row ({_other_names(role)} are known, too), or choose one with "
         f"`Columns.{role}`{_advice_on_ids(header)}",
     )
+
+
+def _meant(role: str, header: Sequence[str]) -> str:
+    """The column that is probably a misspelt name of a role; "" where none is like one."""
+    others = [name for name in header if role_of(name) is None]
+    for name in others:
+        if near := difflib.get_close_matches(normalised_name(name), RECOGNISED[role], n=1, cutoff=0.8):
+            return f"; is {name!r} meant to be {near[0]!r}?"
+    return ""
 
 
 def _other_names(role: str) -> str:

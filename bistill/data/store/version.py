@@ -15,7 +15,7 @@ from bistill.data.store.dataset import Dataset
 from bistill.data.store.joining import join
 from bistill.data.store.opening import label_maximum, load_documents, load_split, positive_from
 from bistill.data.store.texts import Texts
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError, OptionError, Told
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Version:
             return DataError(
                 f"the data version {self.name} has no {path.name}: training needs train.csv and valid.csv",
                 where=str(path),
-                found=", ".join(artifacts.SPLIT_FILES[split] for split in there),
+                found=Told(", ".join(artifacts.SPLIT_FILES[split] for split in there)),
                 todo=f"bistill prepare SOURCE `data_version` {self.name}, from a source with rows for training (rows "
                 "for validation are taken from these by `valid_share` where it has none); what is there serves "
                 "evaluation and search",
@@ -160,7 +160,7 @@ class Version:
         return DataError(
             "the file does not exist",
             where=str(path),
-            found=f"data versions below {self.root}: {', '.join(known) or 'none'}",
+            found=Told(f"data versions below {self.root}: {', '.join(known) or 'none'}"),
             todo=f"bistill prepare SOURCE `data_version` {self.name}",
         )
 
@@ -188,6 +188,6 @@ def _refuse_two_scales(*splits: Dataset) -> None:
         raise DataError(
             "the highest labels differ, so that the same label would mean different relevance",
             where=", ".join(graded),
-            found=", ".join(f"{highest:g}" for highest in graded.values()),
+            found=Told(", ".join(f"{highest:g}" for highest in graded.values())),
             todo="bring the files in together with `bistill prepare` and `label_maximum`, or divide the labels by it",
         )

@@ -12,7 +12,7 @@ from torch import Tensor
 from bistill import console
 from bistill.arrays import Floats
 from bistill.data.store.texts import windows
-from bistill.errors import DataError, ModelError
+from bistill.errors import DataError, ModelError, Told
 from bistill.models.compute import batching, tokenizing
 from bistill.models.compute.products import fast_products
 from bistill.progress import progress
@@ -102,6 +102,6 @@ def _check_finite(rows: Floats, source: str) -> None:
         raise ModelError(
             "the model gives NaN or infinite values",
             where=source,
-            found=f"{int(broken.sum())} of {len(rows)} texts",
+            found=Told(f"{int(broken.sum())} of {len(rows)} texts"),
             todo="try `precision` fp32; if that does not help, train the model again",
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts, console
-from bistill.errors import ArtifactError
+from bistill.errors import ArtifactError, Told
 from bistill.models.calibration import Calibration
 from bistill.models.files import folder as model_folder
 from bistill.models.files import loading
@@ -55,7 +55,10 @@ def read(name: str) -> Calibration | None:
     line: tuple[Any, ...] = (found.get("a"), found.get("b"))
     if not all(isinstance(value, float | int) and math.isfinite(value) for value in line) or line[0] <= 0:
         raise ArtifactError(
-            "the file holds no rising line", where=str(file), found=f"a {line[0]!r}, b {line[1]!r}", todo="delete it"
+            "the file holds no rising line",
+            where=str(file),
+            found=Told(f"a {line[0]!r}, b {line[1]!r}"),
+            todo="delete it",
         )
     if found.get("weights") != model_folder.weights_fingerprint(folder):
         console.say(f"{file} is of other weights than those beside it, and is not used")

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bistill import artifacts
-from bistill.errors import ArtifactError, TrainingError
+from bistill.errors import ArtifactError, Told, TrainingError
 from bistill.models.files import folder as model_folder
 
 SCHEMA: Final = "bistill.checkpoint/2"
@@ -227,7 +227,7 @@ class Checkpoints:
             found += f", {shutil.disk_usage(self.folder).free} bytes free"
         what = f"the checkpoint of update {state.step} cannot be written ({getattr(error, 'strerror', None) or error})"
         todo = "free space, or mend quota or permissions; the checkpoints before are whole"
-        return ArtifactError(what, where=str(self.folder), found=found, todo=todo)
+        return ArtifactError(what, where=str(self.folder), found=Told(found), todo=todo)
 
     @contextlib.contextmanager
     def _access(self, what: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from bistill import artifacts, console
-from bistill.errors import ArtifactError, BistillError, OptionError
+from bistill.errors import ArtifactError, BistillError, OptionError, Told
 from bistill.journal import Journal
 from bistill.models.files import folder as model_folder
 
@@ -173,7 +173,7 @@ def _lock(folder: Path) -> BaseFileLock:
         raise ArtifactError(
             "another run is at work in this folder",
             where=str(folder),
-            found=_owner(folder),
+            found=Told(_owner(folder)),
             todo="wait for it, stop it, or give another `output_dir`",
         ) from None
     except OSError as error:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bistill.errors import OptionError
+from bistill.errors import OptionError, Told
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute import packing
 from bistill.training.loop.gradients import Terms
@@ -50,7 +50,7 @@ def prepare(encoder: BiEncoder, sizes: Sequence[int]) -> None:
         raise OptionError(
             "a prefix is shorter than the student's vectors",
             where="`matryoshka`",
-            found=f"{sizes[0]}, the vectors of {encoder.source} have {encoder.dim} numbers",
+            found=Told(f"{sizes[0]}, the vectors of {encoder.source} have {encoder.dim} numbers"),
             todo=f"give numbers below {encoder.dim}",
         )
     setattr(packing.transformer(encoder.model).config, CONFIG_FIELD, sorted({*sizes, encoder.dim}))

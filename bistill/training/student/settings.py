@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
-from bistill.errors import OptionError
+from bistill.errors import OptionError, Told
 from bistill.models.settings import EncoderStart, Lora
 from bistill.settings import Settings
 from bistill.training.settings import Loop, Merging, Validation, WeakTeacher
@@ -93,7 +93,9 @@ class StudentTraining(Settings):
             raise OptionError(
                 "a batch holds fewer documents than a list",
                 where="`Lists.own_documents`",
-                found=f"`Loop.batch_size` {self.loop.batch_size}, `Lists.own_documents` {own}, `Lists.size` {size}",
+                found=Told(
+                    f"`Loop.batch_size` {self.loop.batch_size}, `Lists.own_documents` {own}, `Lists.size` {size}"
+                ),
                 todo=f"give `Loop.batch_size` {-(-size // own)}, more `Lists.own_documents`, or a lower `Lists.size`",
             )
 

@@ -136,7 +136,7 @@ def test_an_unknown_name_of_imported_scores_is_told_from_the_known_ones(tmp_path
 def test_imported_scores_without_validation_pairs_cannot_be_averaged(small: Small, tiny_teacher: Path) -> None:
     name = import_scores("bought", {("how to list", "returns the list"): 1.0})
     names = [name, str(tiny_teacher)]
-    message = r"scores:bought: the imported scores lack the validation pairs .*\n  found: '0 of 32 pairs, 0 of them rel"
+    message = r"scores:bought: the imported scores lack the validation pairs .*\n  found: 0 of 32 pairs, 0 of them rel"
     with (
         Teachers.open(names, (), TeacherReading(precision="fp32")) as teachers,
         pytest.raises(DataError, match=message),

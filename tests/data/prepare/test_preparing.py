@@ -125,7 +125,23 @@ def test_near_equal_queries_stay_together(write: Write, tmp_path: Path, capsys: 
     file = write("few.csv", "query,positive,negative\n" + "".join(rows[:9]))
     one = run(file, tmp_path, name="one", splitting=Splitting(near_duplicates=0.8))
     assert one.queries == {"train": 9}
-    assert "no query for test" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no query for test" in said
+    assert (
+        "no query for valid: the source has too few queries that are not nearly equal, and training needs some" in said
+    )
+
+
+def test_a_slip_in_a_header_is_told_before_what_was_made_otherwise(write: Write, tmp_path: Path) -> None:
+    rows = "".join(unsplit(20))
+    made = run(write("rows.csv", "query,positive,negative\n" + rows), tmp_path)
+    before = (made.folder / "train.csv").read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match=r"missing column: query; is 'qurey' meant to be 'query'\?"):
+            run(write("rows.csv", "qurey,positive,negative\n" + rows), tmp_path, overwrite=overwrite)
+    with pytest.raises(OptionError, match=r"the data version was made otherwise: .*rows.csv has changed since"):
+        run(write("rows.csv", "query,positive,negative\n" + rows + "a,b,c\n"), tmp_path)
+    assert (made.folder / "train.csv").read_bytes() == before
 
 
 def test_missing_splits_are_taken_from_train(write: Write, tmp_path: Path) -> None:
