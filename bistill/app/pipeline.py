@@ -214,8 +214,8 @@ def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
     folder = Path(stage.output_dir)
     if not force and _unchanged(folder, wanted):
         console.say(f"{stage.name}: inputs unchanged, {folder} is reused")
-        if artifacts.EVALUATION_JSON in stage.outputs:
-            _show(folder)
+        if isinstance(stage.options, EvaluationOptions):  # what it prints when it runs
+            print_summary(artifacts.read_json(folder / artifacts.EVALUATION_JSON), stage.options.language)
         return artifacts.fingerprint(artifacts.read_json(folder / artifacts.STAGE_RECORD)["outputs"])
     console.say(f"{stage.name}: started")
     stage.action(replacing(stage, folder, wanted, force=force))
@@ -276,8 +276,3 @@ def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluat
         compare_with=distillation.student_name,
         trust_remote_code=distillation.trust_remote_code,
     )
-
-
-def _show(folder: Path) -> None:
-    """Print the table that an evaluation prints when it runs."""
-    print_summary(artifacts.read_json(folder / artifacts.EVALUATION_JSON))

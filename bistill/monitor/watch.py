@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bistill import console, languages
 from bistill.errors import DataError, OptionError
+from bistill.languages import Language
 from bistill.monitor import labels, words
 from bistill.monitor.keyboard import Key, Keyboard
 from bistill.monitor.plain import PlainLines, line, no_notice, nothing
@@ -58,6 +59,7 @@ def watch(
     page: Page | None = None,
     interval: float = 1.0,
     command: Sequence[str] = (),
+    language: Language | None = None,
 ) -> None:
     """Show the runs below a folder until interrupted or ``q`` is pressed, and look after them.
 
@@ -69,6 +71,7 @@ def watch(
         page: shows the same as a web page; None: none does.
         interval: seconds between two looks.
         command: is started first; the monitor ends with it, and with its exit code.
+        language: of the screen in a terminal; None: that of its locale. Lines in a pipe are English.
 
     Raises:
         DataError: the folder does not exist.
@@ -83,7 +86,7 @@ def watch(
         keyboard = Keyboard()
         stack.callback(keyboard.close)  # before it is opened: a signal in between must not leave the terminal changed
         keyboard.open()
-        parts, screen = _parts(root, page, keyboard, stack)
+        parts, screen = _parts(root, page, keyboard, stack, language)
         commanded = _started(command, runs)
         if recovery:
             parts.insert(0, _supervisor(recovery, notifying, commanded, stack))
@@ -154,7 +157,9 @@ def _supervisor(recovery: Recovery, notifying: Notifying, commanded: Commanded |
     return supervisor
 
 
-def _parts(root: Path, page: Page | None, keyboard: Keyboard, stack: ExitStack) -> tuple[list[Part], Screen | None]:
+def _parts(
+    root: Path, page: Page | None, keyboard: Keyboard, stack: ExitStack, language: Language | None
+) -> tuple[list[Part], Screen | None]:
     """The parts of the loop, and of them the screen where there is one; ``stack`` closes those that must be."""
     notice = no_notice
     parts: list[Part] = []
@@ -165,7 +170,7 @@ def _parts(root: Path, page: Page | None, keyboard: Keyboard, stack: ExitStack) 
         return [*parts, PlainLines(root, notice)], None
     from bistill.monitor.screen import Screen  # rich is loaded only where something is drawn
 
-    labels.speak(languages.of_locale(os.environ, sys.stdout.encoding or ""))
+    labels.speak(language or languages.of_locale(os.environ, sys.stdout.encoding or ""))
     screen = stack.enter_context(Screen(root, notice=notice, has_keys=keyboard.works))
     return [*parts, screen], screen
 

@@ -38,11 +38,20 @@ def own_the_terminal() -> None:
 class Terminal:
     """A pseudo-terminal of 100 x 30 with a monitor in it."""
 
-    def __init__(self, runs: Path, *, background: bool = False) -> None:
+    def __init__(self, runs: Path, *options: str, background: bool = False) -> None:
         self._handle, inner = pty.openpty()
         termios.tcsetwinsize(inner, (30, 100))
         self.mode = termios.tcgetattr(self._handle)
-        command = [sys.executable, "realtime_monitor.py", "--runs", str(runs), "--interval", "0.1", "--no_recover"]
+        command = [
+            sys.executable,
+            "realtime_monitor.py",
+            "--runs",
+            str(runs),
+            "--interval",
+            "0.1",
+            "--no_recover",
+            *options,
+        ]
         shell = ["bash", "-mc", '"$@" & wait $!', "bash"] if background else []
         self.process = subprocess.Popen(
             [*shell, *command],
@@ -160,3 +169,17 @@ def test_in_the_background_the_terminal_is_left_alone(tmp_path: Path, journal: P
         assert terminal.process.wait(PATIENCE_SECONDS) == 143
     finally:
         terminal.close()
+
+
+@pytest.mark.parametrize(("language", "said"), [("ko", "학습률"), ("en", "step 2/100")])
+def test_the_language_can_be_chosen(
+    tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch, language: str, said: str
+) -> None:
+    assert journal.is_file()
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    made = Terminal(tmp_path, "--language", language)
+    try:
+        made.read_until(said.encode())
+        assert ("검증".encode() in made.output) == (language == "ko")
+    finally:
+        made.close()

@@ -43,7 +43,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         given=asdict(options),
     )
     written = report.save(output)
-    report.summary()
+    report.summary(options.language)
     for path in written:
         print(path)
     return report.result

@@ -46,4 +46,5 @@ def monitor(options: MonitorOptions, command: Sequence[str] = ()) -> None:
         page=Page(options.host, options.port) if options.web else None,
         interval=options.interval,
         command=command,
+        language=options.language,
     )

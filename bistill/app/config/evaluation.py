@@ -8,6 +8,7 @@ from typing import Annotated
 from bistill.app.config.shared import Arithmetic, ModelOptions, OnBadRows, Seed, TextsAtOnce
 from bistill.app.options import Option
 from bistill.evaluation.settings import Asking, Beside
+from bistill.languages import Language
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,15 @@ class EvaluationOptions(ModelOptions, group="evaluation", common=True):
     max_samples: Annotated[
         int | None,
         Option("Use at most this many test queries, chosen by --seed.", of=(Asking, "max_queries"), group="data"),
+    ] = None
+    language: Annotated[
+        Language | None,
+        Option(
+            "Of what is printed; unset: that of the terminal's locale, English in a pipe.",
+            alters_result=False,
+            group="evaluation",
+            common=False,
+        ),
     ] = None
     on_bad_rows: OnBadRows = "stop"
     precision: Arithmetic = "auto"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bistill.app.options import Option, Options
+from bistill.languages import Language
 from bistill.monitor.settings import Notifying, Page, Patience, Recovery
 from bistill.settings import Within
 
@@ -18,6 +19,9 @@ class MonitorOptions(Options, group="runs", common=True):
     runs: Annotated[str, Option("Folder below which runs are found by their journals.")] = "models"
     once: Annotated[bool, Option("Print the state once and end.")] = False
     interval: Annotated[float, Option("Seconds between two looks.", within=Within(0.1))] = 1.0
+    language: Annotated[
+        Language | None, Option("Of the screen in a terminal; unset: that of the terminal's locale.")
+    ] = None
     recover: Annotated[bool, Option("Act on what happens to runs; --no_recover only watches.", group="recovery")] = True
     max_restarts: Annotated[
         int,

@@ -32,6 +32,7 @@ def test_defaults_of_the_options_are_those_of_the_settings(watched: list[dict[st
             "page": None,
             "interval": 1.0,
             "command": (),
+            "language": None,
         }
     ]
 
@@ -52,9 +53,11 @@ def test_every_option_reaches_its_setting(watched: list[dict[str, Any]]) -> None
         host="0.0.0.0",
         port=7,
         interval=8.0,
+        language="ko",
     )
     monitor(options, ["train"])
     (call,) = watched
+    assert call["language"] == "ko"
     assert call["recovery"] == Recovery(1, 2.0, 3.0, True, 4, False)
     assert call["patience"] == Patience(5.0, 6.0)
     assert call["notifying"] == Notifying("tell", "https://example.org")
