@@ -14,12 +14,14 @@ class Judgement(NamedTuple):
         label: relevance as the file says it; None for "positive" or "negative" by column.
         positive: by column; None where the label decides.
         column: name of the column that holds the document.
+        title: where the file has one in a column of its own: the document begins with it.
     """
 
     document: str
     label: float | None
     positive: bool | None
     column: str
+    title: str = ""
 
 
 class Row(NamedTuple):

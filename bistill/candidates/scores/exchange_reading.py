@@ -16,8 +16,7 @@ from bistill.console import say
 from bistill.data.read.csv_reader import open_table
 from bistill.data.read.files import ending_of
 from bistill.data.read.jsonl import ENDINGS, objects
-from bistill.data.read.structured import is_nothing
-from bistill.data.read.validation import NUMBER, as_float, checked_text
+from bistill.data.read.validation import NUMBER, as_float, checked_text, is_nothing
 from bistill.errors import DataError, RowError
 
 Scale = Literal["logit", "probability"]

@@ -11,8 +11,7 @@ from typing import Any, Final
 from bistill.data.read.columns import normalised_name
 from bistill.data.read.encoding import detect_encoding, open_text
 from bistill.data.read.jsonl import objects
-from bistill.data.read.structured import titled_text
-from bistill.data.read.validation import EDIT, checked_label, refuse_bad_characters
+from bistill.data.read.validation import EDIT, checked_label, refuse_bad_characters, titled_text
 from bistill.data.records import Judgement, Row
 from bistill.data.settings import RowReading
 from bistill.errors import DataError, EmptyFileError, RowError

@@ -61,6 +61,8 @@ RECOGNISED: Final[dict[str, tuple[str, ...]]] = {
         *("라벨", "레이블", "점수", "관련도", "관련성", "유사도"),
     ),
 }
+# Of a file of documents alone: the column whose text goes before a document's.
+TITLES: Final = ("title", "제목")
 ROLE_OF_NAME: Final = {name: role for role, names in RECOGNISED.items() for name in names}
 NUMBERED_NEGATIVE: Final = re.compile(r"^(?P<base>.*?\D)_?(?P<number>\d+)$")
 # A column "id" beside the texts is nothing that is missing.
@@ -74,6 +76,7 @@ class ColumnMap:
 
     Attributes:
         form: "triplets" (positive, negatives), "pairs" (passage, label) or "texts" (passage alone, of either kind).
+        title: of "texts", the column of titles; they may be missing.
         ignored: columns of the file that are not read.
     """
 
@@ -83,11 +86,12 @@ class ColumnMap:
     negatives: tuple[str, ...] = ()
     passage: str = ""
     label: str = ""
+    title: str = ""
     ignored: tuple[str, ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:
-        """All columns that are read, query first."""
+        """All columns whose cells must be there, query first."""
         named = (self.query, self.positive, *self.negatives, self.passage, self.label)
         return tuple(name for name in named if name)
 
@@ -124,6 +128,11 @@ def role_of(name: str) -> str | None:
     return None
 
 
+def is_title(name: str) -> bool:
+    """Whether a column, or a field of an object, is named as one of titles."""
+    return normalised_name(name) in TITLES
+
+
 def resolve_columns(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
     """Find query, positive and negatives, or query, passage and label, in a header.
 
@@ -155,10 +164,11 @@ def resolve_columns(header: Sequence[str], file: str | Path, overrides: Columns)
 
 
 def resolve_document_columns(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
-    """The document columns of labelled rows, or the one document column of a file without queries.
+    """The document columns of labelled rows, or the one document column of a file without queries, and that of titles
+    where it has one.
 
     Raises:
-        DataError: as ``resolve_columns``, where the file has no unique document column.
+        DataError: as ``resolve_columns``, where the file has no unique document column, or two columns of titles.
     """
     has_query = overrides.query is not None or any(role_of(name) == "query" for name in header)
     if has_query:
@@ -167,7 +177,17 @@ def resolve_document_columns(header: Sequence[str], file: str | Path, overrides:
     named = _overridden(header, file, overrides)
     names = named["passage"] or _recognised(header, named).get("passage", ())
     _require_one("passage", names, header, file)
-    return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
+    titles = [name for name in header if is_title(name) and name not in names]
+    if len(titles) > 1:
+        raise DataError(
+            f"more than one column can be the title: {', '.join(map(repr, titles))}",
+            where=str(file),
+            found=list(header),
+            todo="rename those that are not meant",
+        )
+    used = {names[0], *titles}
+    ignored = tuple(name for name in header if name not in used)
+    return ColumnMap(form="texts", passage=names[0], title="".join(titles), ignored=ignored)
 
 
 def resolve_query_column(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:

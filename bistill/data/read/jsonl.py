@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of
+from bistill.data.read.columns import RESOLVERS, ColumnMap, is_title, role_of
 from bistill.data.read.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.read.json_document import described, objects_of, texts_of
 from bistill.data.read.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
@@ -87,7 +87,12 @@ class ObjectRows:
     def read(self) -> list[str]:
         """Names of the cells that are read."""
         assert self.columns is not None
-        return [name for name in self.columns.used if name in self.known]
+        return [name for name in (*self.columns.used, self.columns.title) if name and name in self.known]
+
+    @property
+    def titled(self) -> bool:
+        """Whether titles that stand beside the documents are read."""
+        return self.only == "document" and self.columns is not None and self.columns.form == "texts"
 
     def row(self, number: int, cells: Mapping[str, Any]) -> Row | RowError:
         """The checked row of a mapping, or what is wrong with it."""
@@ -96,7 +101,7 @@ class ObjectRows:
         assert self.columns is not None
         try:
             for name in cells.keys() - self.known:
-                if role_of(name) is not None:
+                if role_of(name) is not None or (self.titled and is_title(name)):
                     raise RowError(
                         "an extra field, which the first row does not have",
                         file=self.file,
@@ -121,7 +126,8 @@ class ObjectRows:
         for name in self.read:
             if name in cells:
                 value = cells[name]
-                result[name] = value if name == columns.label else plain(value, file=self.file, row=number, column=name)
+                own = name in (columns.label, columns.title)
+                result[name] = value if own else plain(value, file=self.file, row=number, column=name)
         for name in columns.negatives:
             if name in result:
                 value = result[name]

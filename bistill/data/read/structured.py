@@ -13,43 +13,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from bistill.data.queries.same_text import is_blank
-from bistill.data.read.columns import RECOGNISED, normalised_name, role_of
-from bistill.data.read.validation import EDIT, checked_text, refuse_too_long
+from bistill.data.read.columns import RECOGNISED, TITLES, normalised_name, role_of
+from bistill.data.read.validation import EDIT, is_nothing, titled_text
 from bistill.data.settings import Columns
 from bistill.errors import RowError
 
-TITLES: Final = ("title", "제목")
 # An object with several of them has its text in the first.
 TEXTS: Final = ("text", "passage_text", "contents", "content", "body", "paragraph", *RECOGNISED["passage"])
 LABELS: Final = ("is_selected", "is_relevant", "is_positive", "relevance", "label")
-
-
-def titled_text(title: object, text: object, *, file: str | Path, row: int, column: str = "") -> str:
-    """Title and text of a document joined by a space; where one of them is missing or blank, the other alone.
-
-    Args:
-        title: the title; None and blank texts are no title.
-        text: the text; None and blank texts are none.
-        file: the file as the user named it.
-        row: the row's number for messages.
-        column: the column that holds both; "" where they are columns themselves.
-
-    Raises:
-        RowError: both are blank, or one is no text or holds NUL or bytes that are not UTF-8.
-    """
-    inside = f"{column}." if column else ""
-    parts = [(value, name) for value, name in ((title, "title"), (text, "text")) if not is_nothing(value)]
-    if not parts:
-        raise RowError("the cell is empty", file=file, row=row, column=f"{inside}text", found=text, todo=EDIT)
-    joined = " ".join(checked_text(value, file=file, row=row, column=inside + name) for value, name in parts)
-    refuse_too_long(joined, file=file, row=row, column=f"{inside}text")
-    return joined
-
-
-def is_nothing(value: object) -> bool:
-    """Whether a cell, or an item of a list in it, holds nothing: null, or a text in which nobody can see anything."""
-    return value is None or (isinstance(value, str) and is_blank(value))
 
 
 def plain(value: object, *, file: str | Path, row: int, column: str) -> Any:
@@ -77,7 +48,9 @@ def plain(value: object, *, file: str | Path, row: int, column: str) -> Any:
             todo="name the fields of the object title and text, or write title and text as one text in place of the "
             "object; where it holds the id of a document alone, put its text there",
         )
-    return "" if is_nothing(title) and is_nothing(text) else titled_text(title, text, file=file, row=row, column=column)
+    if is_nothing(title) and is_nothing(text):
+        return ""
+    return titled_text(title, text, file=file, row=row, names=(f"{column}.title", f"{column}.text"))
 
 
 def label_field(example: object) -> str | None:

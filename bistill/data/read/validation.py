@@ -46,6 +46,34 @@ def checked_text(value: object, *, file: str | Path, row: int, column: str) -> s
     return value
 
 
+def titled_text(
+    title: object, text: object, *, file: str | Path, row: int, names: tuple[str, str] = ("title", "text")
+) -> str:
+    """Title and text of a document joined by a space; where one of them is missing or blank, the other alone.
+
+    Args:
+        title: the title; None and blank texts are no title.
+        text: the text; None and blank texts are none.
+        file: the file as the user named it.
+        row: the row's number for messages.
+        names: of the columns or fields of title and text.
+
+    Raises:
+        RowError: both are blank, or one is no text or holds NUL or bytes that are not UTF-8.
+    """
+    parts = [(value, name) for value, name in zip((title, text), names, strict=True) if not is_nothing(value)]
+    if not parts:
+        raise RowError("the cell is empty", file=file, row=row, column=names[1], found=text, todo=EDIT)
+    joined = " ".join(checked_text(value, file=file, row=row, column=name) for value, name in parts)
+    refuse_too_long(joined, file=file, row=row, column=names[1])
+    return joined
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a cell, or an item of a list in it, holds nothing: null, or a text in which nobody can see anything."""
+    return value is None or (isinstance(value, str) and is_blank(value))
+
+
 def refuse_too_long(value: str, *, file: str | Path, row: int, column: str) -> None:
     """Raise RowError where a text is longer than a field of the CSV files that `bistill prepare` writes may be."""
     if len(value) > LONGEST_TEXT:
@@ -141,8 +169,7 @@ def row_from_cells(
         if column not in cells:
             raise RowError("missing column", file=file, row=number, column=column, found=list(cells), todo=EDIT)
     if columns.form == "texts":
-        texts = _texts(cells[columns.passage], file=file, row=number, column=columns.passage)
-        return Row(number, "", tuple(Judgement(text, None, True, columns.passage) for text in texts))
+        return Row(number, "", _documents(cells, columns, file, number))
     query = checked_text(cells[columns.query], file=file, row=number, column=columns.query)
     if columns.form == "pairs":
         return Row(number, query, _labelled(cells, columns, reading, file, number))
@@ -159,6 +186,17 @@ def row_from_cells(
         what = "neither a positive nor a negative"
         raise RowError(what, file=file, row=number, column=columns.positive, found=[], todo=EDIT)
     return Row(number, query, tuple(judged))
+
+
+def _documents(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, number: int) -> tuple[Judgement, ...]:
+    """The text of a cell with the title beside it, or the texts of a list, which has no title."""
+    value, column = cells[columns.passage], columns.passage
+    title = cells.get(columns.title)
+    if isinstance(value, list | tuple) or is_nothing(title):
+        texts = _texts(value, file=file, row=number, column=column)
+        return tuple(Judgement(text, None, True, column) for text in texts)
+    text = titled_text(title, value, file=file, row=number, names=(columns.title, column))
+    return (Judgement(text, None, True, column, str(title)),)
 
 
 def _labelled(

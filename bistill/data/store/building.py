@@ -161,7 +161,7 @@ def _collect(
             rejections.handle(outcome)
             continue
         query = query_ids.of(outcome.query)
-        for document, label, positive, column in outcome.judgements:
+        for document, label, positive, column, _ in outcome.judgements:
             if label is not None:
                 scale.see(label, file, outcome.number)
             decided = -1 if positive is None else int(positive)

@@ -113,7 +113,7 @@ def _load_texts(path: str | Path, kind: TextKind, reading: RowReading) -> Texts:
     path = Path(path)
     _prepare_record(path)
     reader = open_file(path, reading, only=kind)
-    key = _key(path, reading, {"document": "documents", "query": "queries"}[kind])
+    key = _key(path, reading, {"document": "titled documents", "query": "queries"}[kind])
 
     def fill(folder: Path) -> dict[str, Any]:
         rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)
