@@ -24,11 +24,12 @@ from recipes import command_line, identity
 from bistill import artifacts
 from bistill.app import assembling, cli
 from bistill.app.config import DistillationOptions
+from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
-from bistill.training.student.list_task import training_lists
+from bistill.training.student.list_task import ListTask, training_lists
 from bistill.training.validation import ValidationLists
 
 
@@ -71,16 +72,18 @@ def start_model(job: dict[str, Any]) -> BiEncoder:
     return encoder
 
 
-def updates_of(task: Any, corpus: Any, dataset: Dataset, options: DistillationOptions) -> Iterator[dict[str, Any]]:
+def updates_of(
+    task: ListTask, corpus: Corpus, dataset: Dataset, options: DistillationOptions
+) -> Iterator[dict[str, Any]]:
     """Queries, documents (the positive first) and the teacher's logits of each update, and how many lists were short.
 
     The peers' lists have one length: where the false-negative filter left fewer than K - 1 negatives, they come again,
     as FlagEmbedding has it by itself.
     """
-    pools = task._pools
-    for epoch, samples in Updates(task.order, task.samples, options):
+    pools, training = task._pools, assembling.student_training(options)
+    for epoch, samples in Updates(task.order, task.samples, training.loop):
         update: dict[str, Any] = {"epoch": epoch, "queries": [], "documents": [], "logits": [], "short": 0}
-        for item in training_lists(pools, options, samples, epoch):
+        for item in training_lists(pools, training.candidates.lists, samples, seed=training.loop.seed, epoch=epoch):
             logit_of = dict(zip(item.documents, item.logits.tolist(), strict=True))
             update["queries"].append(dataset.queries[item.query_id])
             negatives = itertools.islice(itertools.cycle(item.documents[1:]), options.K - 1)

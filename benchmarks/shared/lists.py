@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bistill.app.assembling import student_training, taught_by, version
 from bistill.app.config import DistillationOptions
 from bistill.candidates.scores.teachers import Teachers
 from bistill.data.queries import choice
+from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.models.bi_encoder import BiEncoder
+from bistill.training.student.list_task import ListTask
 from bistill.training.student.train import task_of
 
 
-def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[Any, Any]:
+def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[ListTask, Corpus]:
     """The task of ``bistill distill`` under these options, and its documents."""
     collection, training, taught = version(options).collection(dataset), student_training(options), taught_by(options)
     query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)

@@ -15,7 +15,7 @@ from bistill.data.read.sources import open_source
 from bistill.data.settings import BadRows, Columns, RowReading, Splitting
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset as Split
-from bistill.data.store.opening import load_documents, load_rows, load_split
+from bistill.data.store.opening import load_rows, load_split
 from bistill.data.store.version import Version
 from bistill.errors import DataError, OptionError
 
@@ -195,13 +195,7 @@ class Dataset:
         Raises:
             OptionError: the data are not prepared.
         """
-        splits = [self._split(name).documents for name in artifacts.SPLITS if self.version.path(name).is_file()]
-        further = self.version.folder / artifacts.CORPUS_FILE
-        parts: list[Sequence[str]] = [*splits, *([load_documents(further)] if further.is_file() else [])]
-        corpus = Corpus(parts[0])
-        for part in parts[1:]:
-            corpus = Corpus(corpus, part)
-        return corpus
+        return self.version.documents(on_bad_rows=self._on_bad_rows)
 
     @property
     def report(self) -> Mapping[str, int]:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from bistill.api.dataset import Dataset
-from bistill.data.store.dataset import Dataset as Split
-from bistill.data.store.version import Version
 from bistill.errors import OptionError
 from bistill.evaluation.evaluate import evaluate as measure
-from bistill.evaluation.questions import MoreDocuments, TestData
+from bistill.evaluation.ranked import MoreDocuments, TestData
 from bistill.evaluation.report.report import Report
 from bistill.evaluation.settings import Asking, Beside
 from bistill.models.settings import Inference, Precision
@@ -44,8 +42,8 @@ def evaluate(
         student: or its folder or hub name.
         test: ``data.test``, labelled rows (``Dataset.from_rows``), or a file of them.
         beside: any of "base" (the base model), "teacher" and "bm25".
-        documents: more to rank among, texts or a file; None: with ``data.test`` all documents of the data, else those
-            of ``test`` alone; (): those of ``test`` alone.
+        documents: more to rank among, texts or a file; "version": all of the data version that ``test`` is of; "test":
+            those of ``test`` alone; None: the first where ``test`` is of a data version, as ``data.test`` is.
         base: the base model; None: the one of the student's own record.
         teacher: likewise, the re-ranker that re-ranks the best documents.
         compare_with: a second student.
@@ -78,20 +76,12 @@ def evaluate(
     return measure(
         str(_name(student)),
         test,
-        documents=_beside(test) if documents is None else documents,
+        documents=documents,
         forgetting=forgetting,
         beside=settings,
         asking=Asking(max_queries, seed),
         inference=Inference(precision=precision, batch_size=batch_size, trust_remote_code=trust_remote_code),
     )
-
-
-def _beside(test: TestData) -> MoreDocuments:
-    """All documents of the data version that a split is of."""
-    version = Version.of_file(test.path) if isinstance(test, Split) else None
-    if version is None:
-        return None
-    return Dataset.from_version(version.name, root=version.root, on_bad_rows="skip").documents
 
 
 def _name(model: Any) -> str | None:

@@ -200,7 +200,10 @@ def evaluation_fingerprint(options: EvaluationOptions) -> str:
     """Fingerprint of what an evaluation reads beside the test file: other files, and models named by option."""
     models = (options.base_model, options.teacher_path, options.compare_with)
     named = [loading.model_fingerprint(loading.resolve(name)) for name in models if name]
-    paths = [Path(name) for name in (options.corpus_data, *options.forgetting_data) if name]
+    paths = [Path(name) for name in (options.documents, *options.forgetting_data) if name]
+    for name in (options.test_data, *options.forgetting_data):
+        if version := Version.of_file(Path(name)):
+            paths += version.files()
     files = [artifacts.sha256_of_file(path) if path.is_file() else "" for path in paths]
     return artifacts.fingerprint({"models": named, "files": files})
 

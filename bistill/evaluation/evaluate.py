@@ -9,7 +9,8 @@ from bistill import console
 from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.evaluation import models, questions, scores
 from bistill.evaluation.models import Companion
-from bistill.evaluation.questions import MoreDocuments, Questions, TestData
+from bistill.evaluation.questions import Questions
+from bistill.evaluation.ranked import MoreDocuments, TestData
 from bistill.evaluation.report import composing, examples
 from bistill.evaluation.report.examples import Example
 from bistill.evaluation.report.report import Report
@@ -37,7 +38,8 @@ def evaluate(
     Args:
         student: folder or hub name.
         test: a file of labelled rows, or one that is open already.
-        documents: more to rank among: a file with a document column, or texts.
+        documents: more to rank among, see ``ranked.further``; None: all of the data version that the file lies in, if
+            it lies in one.
         forgetting: data that the student was not trained on, each with queries and documents of its own.
         beside: what is measured beside the student.
         asking: which queries are asked.

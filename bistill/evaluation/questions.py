@@ -18,12 +18,10 @@ from bistill.data.records import Record
 from bistill.data.sampling import generator
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
-from bistill.data.store.opening import load_documents, load_split
+from bistill.data.store.opening import load_split
 from bistill.evaluation.measures import ranking
+from bistill.evaluation.ranked import Further, MoreDocuments, TestData, further
 from bistill.evaluation.settings import Asking
-
-TestData = str | Path | Dataset
-MoreDocuments = str | Path | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Questions:
         copies: documents that are left out since they are the same text as an earlier one.
         of_test_data: documents of the corpus that are of the test file.
         name: of the test file, as the user gave it.
-        more_documents: file of the further documents, as the user gave it; None where there is none.
+        more: the further documents.
     """
 
     dataset: Dataset
@@ -82,7 +80,7 @@ class Questions:
     copies: int = 0
     of_test_data: int = 0
     name: str = ""
-    more_documents: str | None = None
+    more: Further = Further((), "test")
 
     @cached_property
     def ranked(self) -> int:
@@ -157,7 +155,7 @@ def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = A
 
     Args:
         test: a file of labelled rows, or one that is open already.
-        documents: more to rank among: a file with a document column, or texts.
+        documents: more to rank among, see ``ranked.further``.
         asking: which queries.
 
     Raises:
@@ -166,9 +164,8 @@ def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = A
     dataset = test if isinstance(test, Dataset) else _opened(test, asking)
     ranked = choice.with_positive(dataset, asking.seed, "evaluation", asking.max_queries)
     others = choice.without_positive(dataset, asking.seed, "evaluation", asking.max_queries)
-    file = str(documents) if isinstance(documents, str | Path) else None
-    more = load_documents(file) if file else documents or ()
-    both = Corpus(dataset.documents, more)  # type: ignore[arg-type]  # a file's name is no longer among them
+    more = further(test, documents)
+    both = Corpus(dataset.documents, more.texts)
     corpus = both.different()
     records = [_renumbered(dataset[int(row)], both) for row in (*ranked, *others)]
     chosen = (random_negatives(record, corpus, asking.seed) for record in records[: len(ranked)])
@@ -184,7 +181,7 @@ def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = A
         copies=both.copies.count,
         of_test_data=int(np.searchsorted(both.copies.different, len(dataset.documents))),
         name=str(dataset.path if isinstance(test, Dataset) else test),
-        more_documents=file,
+        more=more,
     )
 
 

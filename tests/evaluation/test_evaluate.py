@@ -181,7 +181,7 @@ def test_more_documents_are_ranked_but_none_twice(options: dict, tmp_path: Path,
     with corpus.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["document"], [known], ["another tree"], ["another graph"]])
     before = evaluate(EvaluationOptions(**options))
-    after = evaluate(EvaluationOptions(**options, corpus_data=str(corpus)))
+    after = evaluate(EvaluationOptions(**options, documents=str(corpus)))
     assert after["counts"]["documents_of_corpus_data"] == 2
     assert after["counts"]["documents"] == before["counts"]["documents"] + 2
     assert after["ranking"]["student"]["map"] <= before["ranking"]["student"]["map"]

@@ -32,14 +32,14 @@ def write_rows(path: Path, lines: list[list[str]]) -> str:
     return str(path)
 
 
-def options(everything: Evaluated, test_data: str, corpus_data: str | None, folder: Path) -> EvaluationOptions:
+def options(everything: Evaluated, test_data: str, documents: str | None, folder: Path) -> EvaluationOptions:
     given = everything.options
     return EvaluationOptions(
         model_path=given.model_path,
         base_model=given.base_model,
         teacher_path=given.teacher_path,
         test_data=test_data,
-        corpus_data=corpus_data,
+        documents=documents,
         output_dir=str(folder / "results"),
         rerank_depth=5,
     )

@@ -6,9 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bistill import artifacts, console
+from bistill import artifacts
 from bistill.app.config import EvaluationOptions
-from bistill.data.store.version import Version
 from bistill.evaluation.evaluate import evaluate as measure
 from bistill.evaluation.settings import Asking, Beside
 from bistill.models.settings import Inference
@@ -28,12 +27,10 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     output = Path(options.output_dir)
     with artifacts.probe(output):
         pass  # what is found now is not lost at the end
-    if options.corpus_data is None and (hint := few_documents(Path(options.test_data))):
-        console.say(hint)
     report = measure(
         options.model_path,
         options.test_data,
-        documents=options.corpus_data,
+        documents=options.documents,
         forgetting=options.forgetting_data,
         beside=Beside(
             options.base_model, options.teacher_path, options.compare_with, options.bm25, options.rerank_depth
@@ -47,16 +44,3 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
     for path in written:
         print(path)
     return report.result
-
-
-def few_documents(test_data: Path) -> str:
-    """What is said where a split of a data version is ranked alone; "" elsewhere.
-
-    The documents of its other splits are left out then, and every figure is higher than in a search over all of them.
-    """
-    if Version.of_file(test_data) is None:
-        return ""
-    return (
-        f"ranked are the documents of {test_data} alone; for all documents of your data give the file that they came "
-        "from as --corpus_data"
-    )

@@ -38,8 +38,13 @@ class EvaluationOptions(ModelOptions, group="evaluation", common=True):
         ),
     ] = None
     bm25: Annotated[bool, Option("Rank by BM25 beside the models; --no_bm25 leaves it out.")] = True
-    corpus_data: Annotated[
-        str | None, Option("File with a document column: more documents to rank among.", group="data")
+    documents: Annotated[
+        str | None,
+        Option(
+            "Documents to rank among: test: those of the test file alone; version: all of its data version; or a file "
+            "with a document column, beside those of the test file. Unset: version where there is one, else test.",
+            group="data",
+        ),
     ] = None
     forgetting_data: Annotated[
         tuple[str, ...],

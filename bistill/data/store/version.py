@@ -44,9 +44,12 @@ class Version:
 
     @classmethod
     def of_file(cls, path: Path) -> Version | None:
-        """The prepared data version that a file lies in; None of any other file."""
-        folder = path.parent
-        return cls(folder.parent, folder.name) if (folder / artifacts.PREPARE_RECORD).is_file() else None
+        """The data version that a file lies in: one that was prepared, or a split with another beside it; None of any
+        other file."""
+        version = cls(path.parent.parent, path.parent.name)
+        splits = [split for split in artifacts.SPLITS if version.path(split).is_file()]
+        own = path.name in artifacts.SPLIT_FILES.values() and len(splits) > 1
+        return version if own or (version.folder / artifacts.PREPARE_RECORD).is_file() else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,6 +69,11 @@ class Version:
     def path(self, split: str) -> Path:
         """File of a split: train, valid or test."""
         return self.folder / artifacts.SPLIT_FILES[split]
+
+    def files(self) -> list[Path]:
+        """The splits and ``corpus.csv``, those that are there."""
+        named = [*(self.path(split) for split in artifacts.SPLITS), self.folder / artifacts.CORPUS_FILE]
+        return [path for path in named if path.is_file()]
 
     def training(self, *, on_bad_rows: BadRows = "stop", rejected_to: Path) -> tuple[Dataset, Dataset]:
         """Training and validation data: of several versions the rows of all.
@@ -106,6 +114,21 @@ class Version:
             DataError: ``corpus.csv`` cannot be used.
         """
         return Collection(dataset, self.corpus(dataset))
+
+    def documents(self, *, on_bad_rows: BadRows = "stop") -> Corpus:
+        """The documents of all splits, then those of ``corpus.csv``: each text once.
+
+        Raises:
+            DataError: there is no split, or a file cannot be used; RowError names the row.
+        """
+        there = [path for split in artifacts.SPLITS if (path := self.path(split)).is_file()]
+        if not there:
+            raise DataError("no such data version", where=str(self.folder), todo="check name and root")
+        corpus = Corpus(load_split(there[0], on_bad_rows=on_bad_rows).documents)
+        for path in there[1:]:
+            corpus = Corpus(corpus, load_split(path, on_bad_rows=on_bad_rows).documents)
+        further = self.folder / artifacts.CORPUS_FILE
+        return Corpus(corpus, load_documents(further)) if further.is_file() else corpus
 
     def content(self) -> str:
         """SHA-256 of what training reads, wherever the version lies; the same in every version of bistill.

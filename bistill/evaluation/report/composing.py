@@ -109,7 +109,7 @@ def _data(asked: Questions) -> dict[str, Any]:
             "fingerprint": asked.dataset.fingerprint,
             "notes": list(asked.dataset.notes),
         },
-        "corpus": {"path": asked.more_documents} if asked.more_documents else None,
+        "corpus": asked.more.record(),
         "documents_fingerprint": asked.corpus.fingerprint(),
     }
 

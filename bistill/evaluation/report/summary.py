@@ -28,6 +28,13 @@ UNTOUCHED: Final = (
     "The student is the base model: on {queries} validation queries the training gained nothing "
     "(nDCG@10 trained {trained}, base model {start})."
 )
+# Which documents were ranked, by ``data.corpus.which`` of the report.
+AMONG: Final = {
+    "test": "Ranked among {documents} documents: those of the test file alone.",
+    "version": "Ranked among {documents} documents: all of the data version {path}.",
+    "file": "Ranked among {documents} documents: those of the test file and of {path}.",
+    "texts": "Ranked among {documents} documents: those of the test file and the further ones that were given.",
+}
 GATE: Final = (
     "Before distilling, nDCG@10 on the lists of {queries} validation queries: teacher {teacher}, base model {student}."
 )
@@ -39,7 +46,7 @@ CUT_TITLES: Final = {
 
 
 def print_summary(result: Mapping[str, Any], language: Language | None = None) -> None:
-    """Print the verdict, the figures of a report, one column a model, then what they are worth.
+    """Print which documents were ranked, the verdict, the figures, one column a model, then what they are worth.
 
     Where the queries are too few to tell, no difference, threshold or share is printed, and nowhere a row of no figure.
 
@@ -51,14 +58,15 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
         terminal = sys.stdout.isatty()
         language = languages.of_locale(os.environ, sys.stdout.encoding or "") if terminal else "en"
     say = partial(said, language)
+    console.paragraph(ranked_among(result, language))
     console.paragraph(verdict.verdict(result, language))
     roles, few = shown_roles(result), verdict.too_few(result)
     there = {title: values for title, values in figures(result, roles).items() if any(v is not None for v in values)}
     rows = [[say(title), *map(number, values)] for title, values in there.items()]
     bold = {(row, 1 + place) for row, item in enumerate(there.items()) for place in verdict.best(*item)}
-    counts = {name: f"{result['counts'][name]:,}" for name in ("queries", "documents")}
     title = say(
-        "{counts}; scores are (cosine + 1) / 2", counts=say("{queries} queries, {documents} documents", **counts)
+        "{counts}; scores are (cosine + 1) / 2",
+        counts=say("{queries} queries", queries=f"{result['counts']['queries']:,}"),
     )
     console.table(["", *map(say, roles)], rows, title=title, bold=bold)
     if not few:
@@ -69,6 +77,13 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
         *_failures(result, language),
     ):
         console.paragraph(line)
+
+
+def ranked_among(result: Mapping[str, Any], language: Language = "en") -> str:
+    """How many documents each query was ranked among, and which: a rank among few looks better than one among all."""
+    corpus = result["data"]["corpus"] or {}
+    values = {"documents": f"{result['counts']['documents']:,}", "path": corpus.get("path")}
+    return said(language, AMONG[corpus.get("which", "file" if corpus else "test")], **values)
 
 
 def figures(result: Mapping[str, Any], roles: Sequence[str]) -> dict[str, list[float | None]]:

@@ -13,6 +13,19 @@ NAMES: Final[dict[Language, str]] = {"en": "English", "ko": "한국어"}
 
 FIRST_OF_DRAWINGS: Final = "Scores of positive and negative pairs"
 KOREAN: Final = {
+    # which documents were ranked
+    "Ranked among {documents} documents: those of the test file alone.": (
+        "테스트 파일의 문서 {documents}개 중에서 순위를 매겼습니다."
+    ),
+    "Ranked among {documents} documents: all of the data version {path}.": (
+        "데이터 버전 {path}의 전체 문서 {documents}개 중에서 순위를 매겼습니다."
+    ),
+    "Ranked among {documents} documents: those of the test file and of {path}.": (
+        "테스트 파일과 {path}의 문서 {documents}개 중에서 순위를 매겼습니다."
+    ),
+    "Ranked among {documents} documents: those of the test file and the further ones that were given.": (
+        "테스트 파일과 추가로 지정한 문서를 합한 {documents}개 중에서 순위를 매겼습니다."
+    ),
     # the verdict and what limits it
     "The student ranks better than the base model: {figures}, over {queries} queries.": (
         "학생 모델이 베이스 모델보다 순위를 더 잘 매깁니다: {figures}, 쿼리 {queries}개."
@@ -107,7 +120,7 @@ KOREAN: Final = {
     "rank {rank}": "{rank}위",
     "expected": "정답",
     # titles of tables
-    "{queries} queries, {documents} documents": "쿼리 {queries}개, 문서 {documents}개",
+    "{queries} queries": "쿼리 {queries}개",
     "{counts}; scores are (cosine + 1) / 2": "{counts}, 점수는 (코사인 + 1) / 2",
     "differences and their {confidence} intervals over queries, paired": (
         "쿼리별로 짝지은 차이와 {confidence} 신뢰구간"

@@ -9,19 +9,7 @@ from typing import Any
 import pytest
 
 from bistill.app.commands import evaluate as command
-from bistill.app.commands.evaluate import few_documents
 from bistill.app.config import EvaluationOptions
-
-
-def test_a_split_that_is_ranked_alone_is_said(tmp_path: Path) -> None:
-    test = tmp_path / "mine" / "test.csv"
-    test.parent.mkdir()
-    assert few_documents(test) == ""  # a file of the user's own
-    (test.parent / "prepare.json").write_text("{}")
-    assert few_documents(test) == (
-        f"ranked are the documents of {test} alone; "
-        "for all documents of your data give the file that they came from as --corpus_data"
-    )
 
 
 @pytest.mark.parametrize("language", [None, "en", "ko"])

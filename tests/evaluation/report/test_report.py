@@ -33,7 +33,7 @@ def test_an_open_file_and_texts_are_asked_and_what_was_given_is_not_made_up(repo
     assert result["options"] == {}
     assert result["data"]["test"]["path"] == str(tmp_path / "test.csv")
     assert result["data"]["test"]["sha256"] == artifacts.sha256_of_file(tmp_path / "test.csv")
-    assert result["data"]["corpus"] is None
+    assert result["data"]["corpus"] == {"which": "texts", "path": None}
     assert result["counts"]["documents_of_corpus_data"] == 2  # a text that is given twice is ranked once
 
 

@@ -86,9 +86,10 @@ def test_thresholds_of_no_use_are_said(everything: Evaluated) -> None:
     ]
 
 
-def test_the_verdict_comes_first(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documents_and_verdict_come_first(everything: Evaluated, capsys: pytest.CaptureFixture[str]) -> None:
     summary.print_summary(everything.result)
-    assert capsys.readouterr().out.splitlines()[0] == verdict.verdict(everything.result)
+    first = [summary.ranked_among(everything.result), verdict.verdict(everything.result)]
+    assert capsys.readouterr().out.splitlines()[:2] == first
 
 
 def test_what_a_handful_of_queries_cannot_tell_is_not_printed(
