@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from bistill.api.dataset import Dataset
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, Random, TeacherReading
 from bistill.errors import OptionError
-from bistill.losses import InfoNCE, ListwiseKL, Loss
+from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
 from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.serving.student import Student
 from bistill.serving.teacher import Teacher
@@ -114,6 +114,8 @@ def distill(
     score: Score = "linear",
     in_batch: InBatch = "floor",
     matryoshka: Sequence[int] = (),
+    embedding: EmbeddingKL = EmbeddingKL(),
+    embedding_teachers: Sequence[str] = (),
     merging: Merging = Merging(),
     weights: Sequence[float] = (),
     weak_teacher: WeakTeacher = "labels",
@@ -132,7 +134,8 @@ def distill(
 
     Args:
         teacher: of ``train_teacher`` or ``load_teacher``, its folder or hub name, ``scores:NAME`` for imported scores,
-            or several of these, whose calibrated scores are averaged.
+            or several of these, whose calibrated scores are averaged. A Bi-Encoder, by its folder or hub name, speaks
+            of all pairs of a batch.
         data: prepared.
         start: folder or hub name, or with its settings (then ``max_len``, ``precision`` and ``trust_remote_code`` are
             those of the object).
@@ -145,6 +148,8 @@ def distill(
         score: scale of the student on which the losses act: linear or calibrated.
         in_batch: whether the documents of a batch serve all its queries.
         matryoshka: numbers of vectors' prefixes that are learned, too, falling.
+        embedding: the term by which Bi-Encoders teach.
+        embedding_teachers: folders or hub names of Bi-Encoders that teach beside ``teacher``.
         merging: how far the best weights are brought back towards the start.
         weights: of several teachers; (): equal.
         weak_teacher: what happens where the teacher ranks lower than the base model.
@@ -167,9 +172,9 @@ def distill(
         start = EncoderStart(start, max_len, precision=precision, trust_remote_code=trust_remote_code)
     loop, place = _split(training, output_dir)
     candidates = Candidates(tuple(miners), lists, limits, lexical)
-    objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka))
+    objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka), embedding)
     how = StudentTraining(start, lora, candidates, objective, loop, validation, merging)
-    taught = TaughtBy(_names(teacher), tuple(weights), reading, weak_teacher)
+    taught = TaughtBy(_names(teacher), tuple(weights), reading, weak_teacher, tuple(embedding_teachers))
     train_student(taught, _data(data, max_samples), how, place=place, checkpointing=checkpointing)
     return Student(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
 

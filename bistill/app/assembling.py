@@ -21,7 +21,7 @@ from bistill.candidates.settings import (
 )
 from bistill.data.store.version import Version
 from bistill.errors import OptionError
-from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, NegativePenalty
+from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty
 from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.training.run.data import TrainingData
 from bistill.training.settings import Checkpointing, Loop, Merging, Place, Validation
@@ -216,7 +216,8 @@ def taught_by(options: DistillationOptions) -> TaughtBy:
             todo="give one of them",
         )
     names = (options.teacher_path, *options.more_teachers)
-    return TaughtBy(names, options.teacher_weights, teacher_reading(options, options.precision), options.weak_teacher)
+    reading = teacher_reading(options, options.precision)
+    return TaughtBy(names, options.teacher_weights, reading, options.weak_teacher, options.embedding_teacher)
 
 
 def objective(options: DistillationOptions) -> Objective:
@@ -227,4 +228,5 @@ def objective(options: DistillationOptions) -> Objective:
         NegativePenalty(weight=options.negative_penalty_weight),
         InfoNCE(options.info_nce_tau, options.info_nce_weight),
     )
-    return Objective(losses, options.score, options.in_batch, options.matryoshka)
+    embedding = EmbeddingKL(options.embedding_tau, options.embedding_teacher_tau, options.embedding_weight)
+    return Objective(losses, options.score, options.in_batch, options.matryoshka, embedding)

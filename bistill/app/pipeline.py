@@ -101,7 +101,9 @@ def run(options: PipelineOptions) -> None:
         ),
     )
     known = data_fingerprints(options, evaluation.test_data) | {
-        "miners": models_fingerprint(distillation.more_teachers, distillation.miner_model),
+        "miners": models_fingerprint(
+            (*distillation.more_teachers, *distillation.embedding_teacher), distillation.miner_model
+        ),
         "beside": evaluation_fingerprint(evaluation),
     }
     for stage in stages:

@@ -73,7 +73,8 @@ class Dense(MinerSettings):
     """What a Bi-Encoder ranks highest; without a depth four for every three that the lists take.
 
     Attributes:
-        model: the Bi-Encoder; None: the student as it starts, with all its layers.
+        model: the Bi-Encoder; None: the one that teaches, where no re-ranker does, else the student as it starts, with
+            all its layers.
     """
 
     model: EncoderStart | None = None

@@ -6,6 +6,7 @@ shape as ``Loss`` (``docs/extending.md``).
 """
 
 from bistill.losses.contrastive import InfoNCE, info_nce
+from bistill.losses.embedding import EmbeddingKL, embedding_kl
 from bistill.losses.hinge import ContrastiveHinge, contrastive_hinge
 from bistill.losses.listwise import ListwiseKL, listwise_kl
 from bistill.losses.penalty import NegativePenalty, negative_penalty
@@ -14,12 +15,14 @@ from bistill.losses.scores import ListScores, Loss, linear_score, weighted_sum
 
 __all__ = [
     "ContrastiveHinge",
+    "EmbeddingKL",
     "InfoNCE",
     "ListScores",
     "ListwiseKL",
     "Loss",
     "NegativePenalty",
     "contrastive_hinge",
+    "embedding_kl",
     "info_nce",
     "linear_score",
     "listwise_kl",

@@ -18,8 +18,11 @@ class ListScores:
         teacher: relevance in 0..1, shape (queries, documents).
         cosine: of the student, in -1..1, likewise.
         score: of the student, in 0..1, likewise: ``linear_score`` of the cosine, or the calibrated one.
-        positive: bool, likewise: where a document is relevant, exactly one True in each row.
+        positive: bool, likewise: where a document is relevant, exactly one True in each row; none in that of a query
+            without a label, from which ``EmbeddingKL`` alone learns.
         mask: bool, likewise: where a document is a candidate of the query, also where ``positive`` is.
+        teacher_cosines: of each embedding teacher its cosines of all pairs of the batch, likewise: float in -1..1, nan
+            where a document is the query's own text.
     """
 
     teacher: Tensor
@@ -27,6 +30,7 @@ class ListScores:
     score: Tensor
     positive: Tensor
     mask: Tensor
+    teacher_cosines: tuple[Tensor, ...] = ()
 
     @property
     def negative(self) -> Tensor:

@@ -13,13 +13,12 @@ from bistill.data.store.texts import Texts, fingerprint_of_texts
 from bistill.errors import ArtifactError, OptionError
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.unfinished import alone, inputs_of
-from bistill.models.compute.vectors import write_vectors
+from bistill.models.compute.vectors import NAMES, write_vectors
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
 
 SCHEMA: Final = "bistill.vectors/1"
 TEXT_FILES: Final[dict[TextKind, str]] = {"document": artifacts.DOCUMENTS_FILE, "query": artifacts.QUERIES_FILE}
-NAMES: Final[dict[TextKind, str]] = {"document": "documents", "query": "queries"}
 
 
 class Encoded(NamedTuple):

@@ -16,7 +16,7 @@ from bistill.app.config import (
 )
 from bistill.app.options import from_mapping, notes
 from bistill.errors import OptionError
-from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, NegativePenalty
+from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty
 from bistill.settings import range_of
 
 
@@ -101,5 +101,11 @@ def test_an_option_has_the_range_and_the_default_of_what_it_becomes() -> None:
     found = notes(DistillationOptions)
     for loss, tau, weight in ((InfoNCE, "info_nce_tau", "info_nce_weight"), (ListwiseKL, "tau", "listwise_weight")):
         assert (found[tau].within, found[weight].within) == (range_of(loss, "tau"), range_of(loss, "weight"))
+    for name, setting in (
+        ("embedding_weight", "weight"),
+        ("embedding_tau", "tau"),
+        ("embedding_teacher_tau", "teacher_tau"),
+    ):
+        assert found[name].within == range_of(EmbeddingKL, setting)
     for loss, weight in ((ContrastiveHinge, "contrastive_weight"), (NegativePenalty, "negative_penalty_weight")):
         assert found[weight].within == range_of(loss, "weight")

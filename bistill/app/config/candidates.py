@@ -102,7 +102,10 @@ class ListOptions(LexicalOptions, group="candidates"):
         ),
     ] = None
     miner_model: Annotated[
-        str | None, Option("Bi-Encoder of the dense miner; unset: the student.", of=(Dense, "model"))
+        str | None,
+        Option(
+            "Bi-Encoder of the dense miner; unset: the one that teaches alone, else the student.", of=(Dense, "model")
+        ),
     ] = None
     cross_encoder_reads: Annotated[
         int,

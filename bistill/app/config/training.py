@@ -226,6 +226,26 @@ class DistillationOptions(
     info_nce_tau: Annotated[
         float, Option("Temperature of that cross-entropy, in units of cosine.", within=Within(1e-4))
     ] = 0.05
+    embedding_teacher: Annotated[
+        tuple[str, ...],
+        Option(
+            "Bi-Encoders that teach beside --teacher_path: their cosines of all pairs of a batch are learned. One that "
+            "is --teacher_path itself teaches so without being named here.",
+            group="models",
+        ),
+    ] = ()
+    embedding_weight: Annotated[
+        float,
+        Option(
+            "Weight of the divergence from a Bi-Encoder teacher over all pairs of a batch; 0: it teaches over lists, "
+            "as a re-ranker does.",
+            within=Within(0),
+        ),
+    ] = 1.0
+    embedding_tau: Annotated[float, Option("Temperature of the student's cosine in it.", within=Within(1e-4))] = 0.05
+    embedding_teacher_tau: Annotated[
+        float, Option("Temperature of the teacher's cosine in it.", within=Within(1e-4))
+    ] = 0.05
     in_batch: Annotated[
         InBatch,
         Option(

@@ -35,12 +35,15 @@ class DenseMiner:
         pool: documents by id.
         model: the Bi-Encoder, and how it reads texts.
         batch_size: texts encoded at once.
+
+    Attributes:
+        model: as above.
     """
 
     name = Dense.name
 
     def __init__(self, queries: Sequence[str], pool: Sequence[str], model: EncoderStart, *, batch_size: int) -> None:
-        self._queries, self._pool, self._model, self._batch_size = queries, pool, model, batch_size
+        self._queries, self._pool, self.model, self._batch_size = queries, pool, model, batch_size
 
     def fingerprint(self) -> str:
         """SHA-256 of model, settings and the way of searching; the model is not loaded for it.
@@ -48,7 +51,7 @@ class DenseMiner:
         Raises:
             ModelError: there is no such model folder.
         """
-        model = self._model
+        model = self.model
         path = loading.local_folder(model.name, "bi-encoder")
         texts: dict[str, Any] = {
             "query_prompt": model.query_prompt,
@@ -78,7 +81,7 @@ class DenseMiner:
         return nearest.nearest(queries, documents, depth)
 
     def _encoded(self, query_ids: Ints) -> tuple[Floats, Floats]:
-        model = self._model
+        model = self.model
         encoder = BiEncoder.load(
             model.name,
             max_len=model.max_len,
@@ -99,8 +102,10 @@ class DenseMiner:
 
 
 def made(settings: Dense, search: Search) -> DenseMiner:
-    """The miner of the settings; the student's start with all its layers where they name no model."""
-    model = settings.model or dataclasses.replace(search.start, layers=None)
+    """The miner of the settings; where they name no model that of the Bi-Encoder that teaches alone, else the student's
+    start with all its layers."""
+    teacher = search.teachers.encoders[0] if search.teachers.all_encoders else None
+    model = settings.model or teacher or dataclasses.replace(search.start, layers=None)
     return DenseMiner(search.collection.dataset.queries, search.pool, model, batch_size=TEXTS_AT_ONCE)
 
 

@@ -26,6 +26,7 @@ from bistill.errors import DataError, OptionError, Told
 from bistill.evaluation.measures import margins
 from bistill.models import calibration
 from bistill.models.calibration import Calibration
+from bistill.models.settings import EncoderStart
 
 IMPORTED: Final = "scores:"
 CALIBRATION_QUERIES: Final = 500
@@ -38,7 +39,7 @@ SMALLEST: Final = 1e-12
 # CachedTeacher. The first that fits is taken. A new kind is a file and a line here.
 KINDS: Final = {
     IMPORTED: "bistill.candidates.scores.imported:open_teacher",
-    "": "bistill.candidates.scores.reranker:open_teacher",
+    "": "bistill.candidates.scores.model:open_teacher",
 }
 
 
@@ -65,7 +66,10 @@ class CachedTeacher:
         name: as above.
         identity: as above.
         cache: its scores so far.
+        encoder: the Bi-Encoder that it is, and how it reads texts; None: it reads pairs.
     """
+
+    encoder: EncoderStart | None = None
 
     def __init__(
         self, name: str, identity: dict[str, Any], reading: TeacherReading, load: Callable[[], Scorer] | None
@@ -79,7 +83,7 @@ class CachedTeacher:
         """Find a teacher; its weights stay on disk until a pair must be scored.
 
         Raises:
-            ModelError: it is no re-ranker, or is not there.
+            ModelError: it is neither a re-ranker nor a Bi-Encoder, or is not there.
             ArtifactError: no scores were imported under the name, or their cache is damaged.
         """
         kind = next(kind for kind in KINDS if name.startswith(kind))
@@ -193,6 +197,16 @@ class Teachers:
         found = [member.logits(queries, documents, pairs, description) for member in self.members]
         logits = self._mean([scored.logits for scored in found])
         return Scored(logits, sum(scored.requested for scored in found), sum(scored.scored for scored in found))
+
+    @property
+    def encoders(self) -> list[EncoderStart]:
+        """Those members that are Bi-Encoders, which speak of every pair of a batch."""
+        return [member.encoder for member in self.members if member.encoder is not None]
+
+    @property
+    def all_encoders(self) -> bool:
+        """Whether there are members, and no re-ranker or imported scores among them."""
+        return 0 < len(self.members) == len(self.encoders)
 
     def identities(self) -> list[dict[str, Any]]:
         """What decides the scores, of each member with its weight and calibration."""

@@ -1,4 +1,4 @@
-"""Unit vectors of documents: written window by window into one file, and kept in the cache a model and text."""
+"""Unit vectors of texts: written window by window into one file, and kept in the cache by model and texts."""
 
 from __future__ import annotations
 
@@ -18,31 +18,38 @@ from bistill.models.compute.unfinished import UnfinishedVectors, alone
 from bistill.models.files import loading
 
 FORMAT: Final = "bistill.index/1"
+NAMES: Final[dict[TextKind, str]] = {"document": "documents", "query": "queries"}
 
 
 def cached_vectors(
-    encoder: BiEncoder, documents: Sequence[str], *, batch_size: int = 64, description: str = "documents"
+    encoder: BiEncoder,
+    texts: Sequence[str],
+    *,
+    kind: TextKind = "document",
+    batch_size: int = 64,
+    description: str = "documents",
 ) -> Floats:
-    """The unit vectors of documents by a model: from the cache, or encoded straight into it.
+    """The unit vectors of texts by a model: from the cache, or encoded straight into it.
 
     A cache entry that is torn or was changed does not match its own checksum and is made again, which is said. Encoding
     that was broken off goes on. Of several processes that ask at once one encodes, the others wait and use the result.
 
     Args:
         encoder: the model.
-        documents: texts by id, read once or twice from the first to the last.
+        texts: by id, read once or twice from the first to the last.
+        kind: whose prompt goes in front of them.
         batch_size: texts encoded at once.
         description: shown with the progress of encoding.
 
     Returns:
-        float32 of shape (documents, dim), memory-mapped.
+        float32 of shape (texts, dim), memory-mapped.
 
     Raises:
         ArtifactError: the cache cannot be written, or what was written cannot be read back.
     """
-    key = vectors_key(encoder, documents)
+    key = vectors_key(encoder, texts, kind)
     folder = cache_folder.cache_dir() / "index" / key
-    shape = (len(documents), encoder.dim)
+    shape = (len(texts), encoder.dim)
 
     def conclude(checksum: str) -> None:
         manifest = {"format": FORMAT, "shape": list(shape), "sha256": checksum}
@@ -60,9 +67,10 @@ def cached_vectors(
             write_vectors(
                 folder / artifacts.VECTORS_FILE,
                 encoder,
-                documents,
+                texts,
                 inputs={"key": key},
                 conclude=conclude,
+                kind=kind,
                 batch_size=batch_size,
                 description=description,
             )
@@ -118,7 +126,7 @@ def write_vectors(
         unfinished.publish()
 
 
-def vectors_key(encoder: BiEncoder, documents: Sequence[str]) -> str:
+def vectors_key(encoder: BiEncoder, texts: Sequence[str], kind: TextKind = "document") -> str:
     """Key of everything that decides the vectors: model, length, prompt, arithmetic and texts."""
     return artifacts.fingerprint(
         {
@@ -126,9 +134,9 @@ def vectors_key(encoder: BiEncoder, documents: Sequence[str]) -> str:
             "model": loading.model_fingerprint(encoder.source),
             "pooling": encoder.mode,
             "max_len": encoder.max_len,
-            "document_prompt": encoder.prompts.document,
+            f"{kind}_prompt": encoder.prompts.query if kind == "query" else encoder.prompts.document,
             "precision": encoder.precision,
-            "documents": fingerprint_of_texts(documents),
+            NAMES[kind]: fingerprint_of_texts(texts),
         }
     )
 

@@ -80,7 +80,10 @@ def kinds(folder: Path) -> frozenset[Wanted]:
     """What a model folder can be used as, by its configuration and what lies beside it."""
     config, record = _json(folder / artifacts.CONFIG_FILE), _json(folder / artifacts.MODEL_RECORD)
     architectures = [str(name) for name in config.get("architectures") or [config.get("model_type", "")]]
-    students = (folder / artifacts.MODULES_FILE).is_file() or record.get("stage") == "student"
+    made_by = _json(folder / artifacts.SENTENCE_TRANSFORMERS_CONFIG).get("model_type")
+    # sentence-transformers writes modules.json for a CrossEncoder, too, since 5.4.
+    modules = (folder / artifacts.MODULES_FILE).is_file() and made_by != "CrossEncoder"
+    students = modules or record.get("stage") == "student"
     if not config:
         return frozenset()
     if students:

@@ -132,38 +132,44 @@ def judged(asked: ValidationLists, teacher: list[Floats], student: list[Floats],
     return Found(verdict, difference, confidence, *sides)
 
 
-def teaches(figures: dict[str, Any], weak_teacher: WeakTeacher) -> bool:
+def teaches(figures: dict[str, Any], weak_teacher: WeakTeacher, *, who: str = "teacher", others: bool = False) -> bool:
     """Say the figures, and what follows from them.
 
     Args:
         figures: of ``measure``.
         weak_teacher: what happens where the teacher is weak.
+        who: was measured: "teacher", or "embedding teacher" beside one.
+        others: whether embedding teachers beside it are still to be measured.
 
     Returns:
-        Whether the teacher's scores are learned; else the labels alone teach.
+        Whether the teacher is learned from; else the labels teach, and what other teachers there are.
 
     Raises:
         ModelError: the teacher is weak, and the run is to stop then.
     """
-    said = f"teacher gate, {figures['queries']} validation queries: {_said(figures)}"
+    said = f"{who} gate, {figures['queries']} validation queries: {_said(figures)}"
     if figures["verdict"] == "leads":
-        console.say(f"{said}: the teacher leads")
+        console.say(f"{said}: the {who} leads")
     elif figures["verdict"] == "undecided":
-        console.say(f"{said}: undecided; the teacher counts as leading")
+        console.say(f"{said}: undecided; the {who} counts as leading")
     if figures["verdict"] != "weak":
         return True
     if weak_teacher == "stop":
         raise ModelError(
-            f"the teacher ranks lower than the base model: {_said(figures)}",
-            where="teacher gate",
+            f"the {who} ranks lower than the base model: {_said(figures)}",
+            where=f"{who} gate",
             todo=f"{WHAT_WOULD_HELP}; or go on with the labels alone: leave out `weak_teacher` stop",
         )
-    console.say(f"{said}: the teacher ranks lower")
+    console.say(f"{said}: the {who} ranks lower")
     if weak_teacher == "teacher":
         console.say("the student learns from it all the same, and may end up worse than it starts")
         return True
+    if who != "teacher":
+        console.say("so its cosines are left out of the loss. For one that helps, give a larger Bi-Encoder")
+        return False
+    alone = "" if others else "the labels alone teach: "
     console.say(
-        "so the labels alone teach: the teacher's scores are left out of the loss and remove no candidate. "
+        f"so {alone}the teacher's scores are left out of the loss and remove no candidate. "
         f"For a teacher that helps, {WHAT_WOULD_HELP}"
     )
     return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.settings import Lists
 from bistill.candidates.shared_negatives import SharedNegatives
+from bistill.candidates.teacher_vectors import TeacherVectors
 from bistill.data.queries.turns import Turns
 from bistill.data.store.collection import Collection
 from bistill.errors import shown
@@ -40,6 +43,7 @@ class ListTask:
         shared: what fills lists of ``own_documents``.
         line: from cosines to the scores that the losses see, trained, too; None: they see the linear score.
         turns: those of the pools in an epoch, one sample each; None: one of each.
+        vectors: of each embedding teacher.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class ListTask:
         shared: SharedNegatives | None = None,
         line: ScoreLine | None = None,
         turns: Turns | None = None,
+        vectors: Sequence[TeacherVectors] = (),
     ) -> None:
         self._encoder, self._collection, self._line = encoder, collection, line
+        self._vectors = tuple(vectors)
         self._lists, self._objective, self._seed = lists, objective, seed
         self._model: nn.Module = encoder.model
         if line is not None:
@@ -104,7 +110,8 @@ class ListTask:
     def fingerprints(self) -> dict[str, str]:
         """What the lists are made from: an interrupted run goes on only with the same."""
         shared = {} if self._shared is None else {"shared": self._shared.fingerprint()}
-        return {"pools": self._pools.fingerprint(), **shared}
+        vectors = {"vectors": " ".join(item.fingerprint() for item in self._vectors)} if self._vectors else {}
+        return {"pools": self._pools.fingerprint(), **shared, **vectors}
 
     def lists(self, samples: Ints, epoch: int) -> list[CandidateList]:
         """The candidate lists of a batch: each query's own documents, then those that others of the batch brought."""
@@ -125,13 +132,16 @@ class ListTask:
         queries = [item.query_id for item in lists]
         encodings = self._queries.encodings(queries) + self._documents.encodings(documents)
         targets = self.targets(lists, documents)
+        rows = self._turns.of(samples, epoch)[0]
+        teacher_cosines = [torch.from_numpy(item.cosines(rows, documents)) for item in self._vectors]
 
         def terms(vectors: Tensor, _places: Ints) -> Terms:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
+            cosines = tuple(value.to(vectors.device) for value in teacher_cosines)
 
             def of_vectors(vectors: Tensor) -> Terms:
                 cosine = vectors[: len(lists)] @ vectors[len(lists) :].T
-                scores = ListScores(teacher, cosine, self._score(cosine), positive, mask)
+                scores = ListScores(teacher, cosine, self._score(cosine), positive, mask, cosines)
                 return weighted_sum(self._objective.losses, scores)
 
             sizes = self._objective.matryoshka
@@ -162,7 +172,7 @@ class ListTask:
         for row, item in enumerate(lists):
             own = np.searchsorted(documents, item.documents)
             teacher[row, own] = item.relevance
-            positive[row, own[0]] = True
+            positive[row, own[: item.positives]] = True
         mask = ~np.isnan(teacher)
         return torch.from_numpy(np.nan_to_num(teacher)), torch.from_numpy(positive), torch.from_numpy(mask)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from bistill.errors import OptionError
-from bistill.losses import InfoNCE, ListwiseKL, Loss
+from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
 from bistill.settings import Settings, Within
 from bistill.training.settings import InBatch, Score
 
@@ -25,12 +25,14 @@ class Objective(Settings):
         in_batch: floor: the documents of a batch serve all its queries as negatives; those that are no candidates of a
             query have its lowest score. never: lists hold own documents alone.
         matryoshka: numbers of vectors' prefixes that are learned, too, falling.
+        embedding: the further term where a Bi-Encoder teaches: its cosines of all pairs of a batch.
     """
 
     losses: tuple[Loss, ...] = (ListwiseKL(), InfoNCE())
     score: Score = "linear"
     in_batch: InBatch = "floor"
     matryoshka: tuple[Annotated[int, Within(MATRYOSHKA_LEAST)], ...] = ()
+    embedding: EmbeddingKL = EmbeddingKL()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,13 +72,19 @@ class Objective(Settings):
                 todo="give numbers such as 256 128 64",
             )
 
-    def without_teacher(self) -> Objective:
-        """The same without the terms that read the teacher's scores.
+    def heard(self, *, lists: bool, pairs: bool) -> Objective:
+        """The same as far as its teachers are heard; ``losses`` are then all terms.
 
         Where none is left the labels' cross-entropy takes their place, with their weight, and where none acts on the
         score any more the score's line has nothing to learn.
+
+        Args:
+            lists: whether the terms are learned that read a teacher's scores of a query's list.
+            pairs: whether ``embedding`` is learned, an embedding teacher's cosines of all pairs of a batch.
         """
-        kept = tuple(loss for loss in self.losses if not loss.reads_teacher)
+        kept = tuple(loss for loss in self.losses if lists or not loss.reads_teacher)
+        if pairs and self.embedding.weight > 0:
+            kept = (*kept, self.embedding)
         if not kept:
             kept = (InfoNCE(weight=max(loss.weight for loss in self.losses)),)
         on_score = any(loss.on_score for loss in kept)

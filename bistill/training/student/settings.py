@@ -20,17 +20,20 @@ class TaughtBy(Settings):
 
     Attributes:
         names: folders or hub names of re-rankers, or ``scores:NAME`` for imported scores; the calibrated scores of
-            several are averaged.
+            several are averaged. A Bi-Encoder among them speaks of all pairs of a batch, too, and where all are
+            Bi-Encoders of these alone.
         weights: of each; (): equal.
         reading: how they read pairs.
         weak: what happens where they rank lower than the base model, beyond chance: labels: the labels alone
             teach; teacher: they teach all the same; stop: the run ends.
+        embedding: folders or hub names of Bi-Encoders that speak of all pairs of a batch beside them.
     """
 
     names: tuple[str, ...]
     weights: tuple[float, ...] = ()
     reading: TeacherReading = TeacherReading()
     weak: WeakTeacher = "labels"
+    embedding: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,15 @@ class StudentTraining(Settings):
                 todo=f"give `Loop.batch_size` {-(-size // own)}, more `Lists.own_documents`, or a lower `Lists.size`",
             )
 
-    def without_teacher(self) -> StudentTraining:
-        """The same without what a teacher says: neither its terms of the loss nor its limits on candidates."""
-        candidates = replace(self.candidates, limits=replace(self.candidates.limits, max_ratio=None, max_score=None))
-        return replace(self, objective=self.objective.without_teacher(), candidates=candidates)
+    def heard(self, *, lists: bool, pairs: bool, limits: bool) -> StudentTraining:
+        """The same as far as its teachers are heard; see ``Objective.heard``.
+
+        Args:
+            lists: whether terms of the loss read a teacher's scores of a query's list.
+            pairs: whether an embedding teacher's cosines of all pairs of a batch are learned.
+            limits: whether candidates are removed by a teacher's scores.
+        """
+        candidates = self.candidates
+        if not limits:
+            candidates = replace(candidates, limits=replace(candidates.limits, max_ratio=None, max_score=None))
+        return replace(self, objective=self.objective.heard(lists=lists, pairs=pairs), candidates=candidates)

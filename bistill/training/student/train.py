@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from bistill.arrays import Ints
 from bistill.candidates.building import build
 from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.candidates.shared_negatives import SharedNegatives
+from bistill.candidates.teacher_vectors import TeacherVectors
 from bistill.data.queries import choice
 from bistill.data.queries.turns import turns_of
 from bistill.data.settings import Balance
@@ -22,6 +23,7 @@ from bistill.data.store.collection import Collection
 from bistill.models import lora, sizes
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import calibration_file, loading
+from bistill.models.settings import EncoderStart
 from bistill.training.hard_lists import affordable, hard_lists
 from bistill.training.loop.optimizer import Rates, peak_lr
 from bistill.training.loop.shortage import Held
@@ -31,7 +33,7 @@ from bistill.training.run.data import TrainingData
 from bistill.training.run.hooks import Validate
 from bistill.training.run.stage import Run, Training
 from bistill.training.settings import Checkpointing, Place
-from bistill.training.student import gate, matryoshka, merging, recorded
+from bistill.training.student import gate, matryoshka, merging, recorded, teaching
 from bistill.training.student.calibrated import LINE_LR, LabelledPairs, ScoreLine, first_line, fitted
 from bistill.training.student.list_task import ListTask, training_lists
 from bistill.training.student.settings import StudentTraining, TaughtBy
@@ -71,7 +73,7 @@ def train(
         BistillError: data or a model cannot be used.
     """
     output, given = place.output_dir, recorded.given(taught, data, training, place, checkpointing)
-    teachers = [name for name in taught.names if is_model(name)]
+    teachers = [name for name in (*taught.names, *taught.embedding) if is_model(name)]
     stage.refuse_overwriting(output, teachers, "the student would overwrite its teacher")
     stage.refuse_overwriting(output, [training.start.name], "the student would overwrite its start")
     stage.refuse_overwriting(
@@ -96,6 +98,8 @@ def inputs(taught: TaughtBy, data: TrainingData, training: StudentTraining) -> d
         "more_teachers": taught.names[1:],
         "miner_model": recorded.miner_models(training.candidates),
     }
+    if taught.embedding:  # a record that is older than the option names none
+        models["embedding_teacher"] = taught.embedding
     content = {name: finished.content_of(names) for name, names in models.items()}
     return {"data_version": data.version.content()} | content
 
@@ -135,21 +139,22 @@ def trained(
     query_ids = choice.with_positive(collection.dataset, seed, "train", data.max_samples)
     console.say(f"student: {choice.chosen_for_lists(collection.dataset, query_ids)}")
     encoder = start(training)
-    for name in filter(is_model, taught.names):
-        console.say(f"teacher: {name}, {sizes.of_folder(Path(loading.resolve(name)))}".removesuffix(", "))
     if opening:
         console.say(opening)
     console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
-    with Teachers.open(taught.names, taught.weights, taught.reading) as teachers:
-        teachers.calibrate(valid.dataset, seed=seed)
+    with teaching.opened(taught) as teachers:
+        teachers.scoring.calibrate(valid.dataset, seed=seed)
         hard = hard_lists(valid, count=count, seed=seed, lexical=training.candidates.lexical)
         most = affordable(hard, len(query_ids) * training.candidates.lists.size)
-        figures = gate.measure(teachers, encoder, valid, hard, most=most, seed=seed)
-        if figures is not None:
-            run.journal.write("gate", figures=figures)
-        learned = training
-        if weak := figures is not None and not gate.teaches(figures, taught.weak):
-            learned = training.without_teacher()
+
+        def measure(some: Teachers) -> dict[str, Any] | None:
+            figures = gate.measure(some, encoder, valid, hard, most=most, seed=seed)
+            if figures is not None and some is teachers.scoring:
+                run.journal.write("gate", figures=figures)
+            return figures
+
+        heard = teaching.heard(teachers, training, measure, taught.weak)
+        learned = heard.training
         labelled = LabelledPairs.of(valid, count=count, seed=seed)
         calibrated = learned.objective.score == "calibrated"
         line = first_line(labelled.cosines(encoder), labelled.relevant) if calibrated else None
@@ -159,13 +164,14 @@ def trained(
             encoder,
             collection,
             query_ids,
-            teachers,
+            teachers.scoring,
             line=line,
             shared_scores=kept,
+            encoders=heard.encoders,
             balance=data.balance,
         )
         run.journal.write("candidates", **counts)
-        identities = teachers.identities()
+        of_teachers = teachers.facts(heard)
     lists = ValidationLists.of(valid.dataset, count=count, seed=seed).among(valid.corpus, hard)
     validation = Validate(
         task.model,
@@ -201,9 +207,7 @@ def trained(
                 "start_layers": encoder.start_layers,
                 "matryoshka": list(training.objective.matryoshka) or None,
                 "teacher_path": _portable(taught.names[0]),
-                "teachers": identities,
-                "teacher_gate": figures,
-                "learned_from": "labels" if weak else "teacher",
+                **of_teachers,
             },
         ),
     )
@@ -219,6 +223,7 @@ def task_of(
     line: ScoreLine | None = None,
     shared_scores: Path | None = None,
     balance: Balance = "rows",
+    encoders: Sequence[EncoderStart] = (),
 ) -> tuple[ListTask, dict[str, Any]]:
     """Scored candidates of all epochs, as a task, and how many there are; afterwards no teacher is needed any more.
 
@@ -231,6 +236,7 @@ def task_of(
         line: from cosines to the scores that the losses see, trained, too.
         shared_scores: file in which the scores of documents of other queries lie for a run that goes on.
         balance: how often an epoch comes to the queries of each data version; see ``Turns``.
+        encoders: embedding teachers.
     """
     loop, lists, limits = training.loop, training.candidates.lists, training.candidates.limits
     dataset, once = collection.dataset, np.ones(len(query_ids), dtype=np.int64)
@@ -259,8 +265,18 @@ def task_of(
             collection, pools, lists, limits, planned, teachers, seed=loop.seed, kept=shared_scores
         )
         counts["shared"] = shared.counts
+    vectors = [TeacherVectors(model, collection, pools) for model in encoders]
     task = ListTask(
-        encoder, collection, pools, lists, training.objective, seed=loop.seed, shared=shared, line=line, turns=turns
+        encoder,
+        collection,
+        pools,
+        lists,
+        training.objective,
+        seed=loop.seed,
+        shared=shared,
+        line=line,
+        vectors=vectors,
+        turns=turns,
     )
     return task, counts
 

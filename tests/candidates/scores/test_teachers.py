@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from bistill import cache_folder
 from bistill.candidates.lists import for_validation
@@ -176,13 +177,17 @@ def test_an_instruction_for_a_teacher_that_reads_none_is_an_error(tiny_teacher: 
         Teachers.open([str(tiny_teacher)], (), TeacherReading(instruction="Find code", precision="fp32"))
 
 
-def test_a_teacher_that_is_not_there_or_has_no_head_is_an_error(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_teacher_that_is_not_there_or_has_no_head_is_an_error(tiny_teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         Teachers.open([str(tmp_path / "nowhere")], (), TeacherReading(precision="fp32"))
-    message = "its head is missing"
+    headless = tmp_path / "headless"
+    shutil.copytree(tiny_teacher, headless)
+    weights = load_file(headless / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("classifier")}
+    save_file(kept, headless / "model.safetensors", metadata={"format": "pt"})
     with (
-        Teachers.open([str(tiny_encoder)], (), TeacherReading(precision="fp32")) as teachers,
-        pytest.raises(ModelError, match=message),
+        Teachers.open([str(headless)], (), TeacherReading(precision="fp32")) as teachers,
+        pytest.raises(ModelError, match="its head is missing"),
     ):
         teachers.logits(QUERIES, DOCUMENTS, PAIRS)
 

@@ -131,6 +131,10 @@ def test_what_is_suggested_is_of_the_kind_asked_for(
         CrossEncoder.start("nobody/no-such-model", max_len=None, precision="fp32", seed=0)
 
 
+# sentence-transformers writes modules.json for these, too, since 5.4.
+NEWER_CROSS_ENCODER = {"config_sentence_transformers.json": {"model_type": "CrossEncoder"}}
+
+
 @pytest.mark.parametrize(
     ("config", "files", "expected"),
     [
@@ -138,6 +142,7 @@ def test_what_is_suggested_is_of_the_kind_asked_for(
         ({"architectures": ["BertForMaskedLM"]}, {}, {"bi-encoder", "start"}),
         ({"architectures": ["Qwen3ForCausalLM"]}, {}, {"re-ranker"}),
         ({"architectures": ["Qwen3ForCausalLM"]}, {"modules.json": []}, {"bi-encoder", "start"}),
+        ({"architectures": ["Qwen3ForCausalLM"]}, {"modules.json": [], **NEWER_CROSS_ENCODER}, {"re-ranker"}),
         ({"architectures": ["BertForSequenceClassification"], "id2label": {"0": "x"}}, {}, {"re-ranker", "start"}),
         ({"architectures": ["BertForSequenceClassification"]}, {}, set()),
         ({"architectures": ["BertForTokenClassification"]}, {}, set()),

@@ -67,6 +67,6 @@ def test_the_loss_of_the_document_is_left_out_where_its_weight_is_0_or_the_teach
     module = documented("bistill/losses/margin_mse.py", tmp_path, monkeypatch)
     objective = Objective(losses=(ListwiseKL(weight=0), module.MarginMSE(weight=2)))
     assert [loss.name for loss in objective.losses] == ["margin_mse"]
-    assert [(loss.name, loss.weight) for loss in objective.without_teacher().losses] == [("info_nce", 2)]
+    assert [(loss.name, loss.weight) for loss in objective.heard(lists=False, pairs=False).losses] == [("info_nce", 2)]
     with pytest.raises(OptionError, match=r"`MarginMSE\.weight`: the value is out of range"):
         module.MarginMSE(weight=-1)

@@ -1,0 +1,167 @@
+"""The kind of teacher that encodes queries and documents apart: a Bi-Encoder, whose relevance is its cosine.
+
+Its vectors lie where those of the dense miner, of search and of evaluation do, by model and texts
+(``models.compute.vectors``): what one of them encoded the others find. There is no cache of its scores beside that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from bistill.arrays import Floats, Ints
+from bistill.candidates.scores.scoring import Scored
+from bistill.candidates.scores.teachers import CachedTeacher
+from bistill.candidates.settings import TeacherReading
+from bistill.data.queries.copies import Selection
+from bistill.data.store.corpus import Corpus
+from bistill.errors import OptionError
+from bistill.models import reading as reading_of_texts
+from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute.precision import default_device, resolve_precision
+from bistill.models.compute.vectors import cached_vectors
+from bistill.models.files import loading
+from bistill.models.settings import EncoderStart
+
+# Between these two the relevance of a pair, the sigmoid of its logit, is its cosine.
+LOWEST: Final = 0.01
+HIGHEST: Final = 1 - 1e-6
+# Where at least this share of all documents is asked for, all are encoded: other lists and the miner want them, too.
+WHOLE_FROM: Final = 0.5
+PAIRS_AT_ONCE: Final = 65_536
+
+
+class Rows(NamedTuple):
+    """Vectors of some texts, in a memory-mapped file that may hold those of others.
+
+    Attributes:
+        vectors: unit vectors, float32 of shape (texts, dim).
+        rows: which of them belong to the ids asked for, int64 of shape (ids,).
+    """
+
+    vectors: Floats
+    rows: Ints
+
+
+class EmbeddingTeacher(CachedTeacher):
+    """A Bi-Encoder as a teacher of pairs; its weights stay on disk until a pair is asked for.
+
+    Args:
+        name: as the user gave it.
+        model: the same, and how it reads texts.
+        batch_size: texts encoded at once.
+    """
+
+    def __init__(self, name: str, model: EncoderStart, *, batch_size: int) -> None:
+        self.name, self.identity, self.encoder = name, identity(model), model
+        self._model, self._batch_size = model, batch_size
+        self._loaded_encoder: BiEncoder | None = None
+
+    @property
+    def imported(self) -> bool:
+        """False: it can score any pair."""
+        return False
+
+    def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: Ints, description: str) -> Scored:
+        """``logits_of`` the cosines of (query id, document id) pairs; it reads texts, so no pair counts as read."""
+        if not len(pairs):
+            return Scored(np.empty(0, dtype=np.float32), 0, 0)
+        encoder = self._loaded_encoder = self._loaded_encoder or BiEncoder.start(self._model)
+        asked = query_rows(encoder, queries, pairs[:, 0], self._batch_size, description)
+        found = document_rows(encoder, documents, pairs[:, 1], self._batch_size, description)
+        cosines = np.empty(len(pairs), dtype=np.float32)
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            sides = (side.vectors[side.rows[part]] for side in (asked, found))
+            cosines[part] = np.einsum("ij,ij->i", *sides)
+        return Scored(logits_of(cosines), len(pairs), 0)
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._loaded_encoder = None
+
+
+def open_teacher(name: str, reading: TeacherReading) -> EmbeddingTeacher:
+    """The Bi-Encoder of a name.
+
+    Raises:
+        ModelError: it is not there, or has modules that a Bi-Encoder cannot have.
+        OptionError: an instruction, which it does not take.
+    """
+    if reading.instruction is not None:
+        raise OptionError(
+            f"{name} is a Bi-Encoder, which reads query and document alone, without an instruction",
+            where="`TeacherReading.instruction`",
+            found=reading.instruction,
+            todo="leave it out; a Bi-Encoder's prompts are those of its own files",
+        )
+    trusted = reading.trust_remote_code
+    model = EncoderStart(name, reading.max_len, precision=reading.precision, trust_remote_code=trusted)
+    return EmbeddingTeacher(name, model, batch_size=reading.batch_size)
+
+
+def identity(model: EncoderStart) -> dict[str, Any]:
+    """Everything that decides a Bi-Encoder's cosines, without building the model: fingerprint, length, prompts, pooling
+    and precision as the loaded model has them.
+
+    Raises:
+        ModelError: the model is not at hand, or its configuration or tokenizer cannot be loaded.
+    """
+    folder, trusted = loading.local_folder(model.name, "bi-encoder"), model.trust_remote_code
+    config = loading.load_config(folder, trust_remote_code=trusted)
+    tokenizer = loading.load_tokenizer(folder, trust_remote_code=trusted)
+    reads = reading_of_texts.decide(model.name, folder)
+    return {
+        "fingerprint": loading.model_fingerprint(folder),
+        "kind": "bi_encoder",
+        "max_len": loading.input_length(model.name, model.max_len, tokenizer, config, reads.max_len),
+        "query_prompt": reads.prompts.query,
+        "document_prompt": reads.prompts.document,
+        "pooling": reads.mode,
+        "precision": resolve_precision(model.precision, default_device()),
+    }
+
+
+def query_rows(encoder: BiEncoder, queries: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
+    """Vectors of queries by id; ids of shape (n,), also repeated."""
+    unique, rows = np.unique(ids, return_inverse=True)
+    texts = Selection(queries, unique)
+    said = f"{description}: queries" if description else ""
+    return Rows(cached_vectors(encoder, texts, kind="query", batch_size=batch_size, description=said), rows)
+
+
+def document_rows(encoder: BiEncoder, documents: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
+    """Vectors of documents by id, each text once; ids of shape (n,), also repeated."""
+    pool: Sequence[str] = documents
+    if isinstance(documents, Corpus):
+        pool = documents.different()
+        ids = documents.copies.numbers(ids) if isinstance(pool, Selection) else ids
+    unique, rows = np.unique(ids, return_inverse=True)
+    said = f"{description}: documents" if description else ""
+    if len(unique) >= WHOLE_FROM * len(pool):
+        return Rows(cached_vectors(encoder, pool, batch_size=batch_size, description=said), np.asarray(ids))
+    return Rows(cached_vectors(encoder, Selection(pool, unique), batch_size=batch_size, description=said), rows)
+
+
+def logits_of(cosines: Floats) -> Floats:
+    """Logits whose sigmoid, the relevance, is the cosine.
+
+    A limit that is a share of the positive's relevance is then one of its cosine (TopK-PercPos of NV-Retriever, arXiv
+    2407.15831).
+
+    A cosine below ``LOWEST`` has no such logit, or hardly; there they fall on along the tangent, so that the order of
+    all cosines is kept and none is infinite. From ``HIGHEST`` on all are one: texts that are the same.
+
+    Args:
+        cosines: in -1..1, of any shape.
+
+    Returns:
+        float32 of the same shape.
+    """
+    values = np.minimum(cosines.astype(np.float64), HIGHEST)
+    inside = np.maximum(values, LOWEST)
+    tangent = (values - inside) / (LOWEST * (1 - LOWEST))
+    logits: Floats = (np.log(inside) - np.log1p(-inside) + tangent).astype(np.float32)
+    return logits
