@@ -22,6 +22,7 @@ from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
 from bistill.data.store.version import Version
+from bistill.models.settings import EncoderStart
 
 
 def recall(dataset: Dataset, answers: np.ndarray) -> float:
@@ -42,7 +43,7 @@ def miners(dataset: Dataset, corpus: Corpus, models: list[str], length: int) -> 
     dense = [
         (
             f"dense, {model.rsplit('/', 1)[-1]}",
-            DenseMiner(dataset.queries, corpus, model, precision="auto", batch_size=64, max_len=length),
+            DenseMiner(dataset.queries, corpus, EncoderStart(model, max_len=length), batch_size=64),
         )
         for model in models
     ]

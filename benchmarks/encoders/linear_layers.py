@@ -41,7 +41,7 @@ def layers() -> None:
             x, weight, bias = torch.randn(tokens, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
             work = 2e-9 * tokens * inputs * outputs
             own = work / seconds(lambda x=x, weight=weight, bias=bias: functional.linear(x, weight, bias))
-            other = work / seconds(lambda x=x, weight=weight, bias=bias: products._linear(x, weight, bias))
+            other = work / seconds(lambda x=x, weight=weight, bias=bias: products.onednn_linear(x, weight, bias))
             print(f"| {tokens} | {inputs} x {outputs} | {own:.0f} | {other:.0f} | {other / own:.2f} |", flush=True)
 
 

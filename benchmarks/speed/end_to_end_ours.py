@@ -68,17 +68,16 @@ def write_lists(target: Path, options: Any) -> None:
     from bistill.models.bi_encoder import BiEncoder
     from bistill.training.loop.updates import Updates
 
+    loop = assembling.student_training(options).loop
     dataset = load_split(assembling.version(options).path("train"))
     encoder = BiEncoder.load(options.student_name, max_len=options.max_len)
     task, corpus = list_task(options, encoder, dataset)
     pairs = [
-        (dataset.queries[pool.query_id], corpus[int(document)])
-        for pool in task._pools
-        for document in (*pool.positives, *pool.documents)
+        (dataset.queries[pool.query_id], corpus[int(document)]) for pool in task._pools for document in pool.documents
     ]
     updates = [
         [(dataset.queries[item.query_id], [corpus[document] for document in item.documents]) for item in lists]
-        for lists in (task.lists(samples, epoch) for epoch, samples in Updates(task.order, task.samples, options))
+        for lists in (task.lists(samples, epoch) for epoch, samples in Updates(task.order, task.samples, loop))
     ]
     target.write_text(json.dumps({"pairs": pairs, "updates": updates}), encoding="utf-8")
 

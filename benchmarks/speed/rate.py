@@ -44,7 +44,7 @@ def best_rate(dtype: torch.dtype) -> float:
         weight = torch.randn(outputs, inputs, device=x.device, dtype=dtype)
         kinds: list[Callable[[], object]] = [lambda x=x, weight=weight: functional.linear(x, weight)]
         if not cuda and dtype == torch.float32 and torch.backends.mkldnn.is_available():
-            kinds.append(lambda x=x, weight=weight: products._linear(x, weight, None))
+            kinds.append(lambda x=x, weight=weight: products.onednn_linear(x, weight, None))
         for run in kinds:
             best = max(best, 2 * tokens * inputs * outputs / min(seconds(run) for _ in range(REPETITIONS)))
     return best
