@@ -189,13 +189,19 @@ def list_figures(lists: ValidationLists, scores: Sequence[Reals]) -> Measured:
     return Measured({"rerank_ndcg_at_10": ndcg, "auc": _auc(lists, scores)}, by_query=by_query)
 
 
-def measure_student(encoder: BiEncoder, lists: ValidationLists) -> Measured:
+def measure_student(encoder: BiEncoder, lists: ValidationLists, *, description: str = "validation") -> Measured:
     """nDCG@10 over the documents of all lists and the further ones together (each text once, no query's own text), AUC
-    of each query's positives against its negatives, and ``separated`` by the linear score."""
+    of each query's positives against its negatives, and ``separated`` by the linear score.
+
+    Args:
+        encoder: the student.
+        lists: queries and documents.
+        description: of the work, whose progress is shown; "" shows nothing.
+    """
     pool = lists.pool
     queries = encoder.encode_queries([lists.queries[item.query_id] for item in lists.lists])
     texts = [lists.documents[document] for document in pool.documents]
-    documents = encoder.encode_documents(texts, description="validation")
+    documents = encoder.encode_documents(texts, description=description)
     ids, scores = ranked_without_own(partial(exact.top_documents, queries, documents), pool.own, RANKING_DEPTH)
     found = np.where(ids >= 0, pool.documents[ids], -1)
     run = ranking.Rankings((item.query_id for item in lists.lists), found, scores)

@@ -18,7 +18,7 @@ RISING: Final = ("margin, labelled", "margin, random", "AUC, labelled", "AUC, ra
 DECIMALS: Final = 4
 VERDICTS: Final = {
     "few": (
-        "{queries} queries are too few to tell student and base model apart: {measure} {student} against {base}; "
+        "Too few queries to tell student and base model apart: {measure} {student} against {base} over {queries}; "
         "at least {fewest} are needed."
     ),
     "better": "The student ranks better than the base model: {figures}, over {queries} queries.",

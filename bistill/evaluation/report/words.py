@@ -40,7 +40,7 @@ KOREAN: Final = {
     "over {queries} queries.": (
         "학생 모델과 베이스 모델의 결과가 모든 쿼리에서 같습니다: 둘 다 {measure} {student}, 쿼리 {queries}개."
     ),
-    "{queries} queries are too few to tell student and base model apart: {measure} {student} against {base}; "
+    "Too few queries to tell student and base model apart: {measure} {student} against {base} over {queries}; "
     "at least {fewest} are needed.": (
         "쿼리 {queries}개로는 학생 모델과 베이스 모델의 차이를 알 수 없습니다: {measure} {student}, 베이스 {base}. "
         "쿼리가 {fewest}개 이상 있어야 합니다."

@@ -181,9 +181,10 @@ def _said(figures: dict[str, Any]) -> str:
         for role in ("teacher", "student")
     }
     value, low, high = figures["difference"].values()
+    interval = f"{figures['confidence']:.1%}: {low:+.4f} to {high:+.4f}"
     return (
         f"teacher {shown['teacher']}; base model {shown['student']}; difference of nDCG@10 "
-        f"{value:+.4f} ({figures['confidence']:.1%}: {low:+.4f} to {high:+.4f})"
+        f"{value:+.4f} ({interval if figures['queries'] >= FEWEST else 'too few queries to tell'})"
     )
 
 

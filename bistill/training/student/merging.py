@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from bistill import console
+from bistill.evaluation.measures.bootstrap import FEWEST
 from bistill.journal import Journal, finite
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
+from bistill.progress import progress
 from bistill.training.validation import STUDENT_CRITERIA, Measured, difference
 
 # nDCG@10 that a smaller share may cost: less than what the choice of some hundred validation queries decides by chance.
@@ -84,8 +86,10 @@ def merge(
         return measure()
 
     measured = {1.0: trained or measure()}
-    for share in sorted(shares, reverse=True):
-        measured[share] = at(share)
+    with progress("validation of shares of the training" if shares else "", len(shares), "shares") as advance:
+        for share in sorted(shares, reverse=True):
+            measured[share] = at(share)
+            advance(1)
     if shares:
         tried = ", ".join(f"{share:g}: {found.figures[STUDENT_CRITERIA[0]]:.4f}" for share, found in measured.items())
         console.say(f"nDCG@10 on validation by the share of the training that is kept: {tried}")
@@ -122,9 +126,10 @@ def _beside(trained: Measured, start: Measured, share: float, *, keep_start: boo
     found = difference(trained, start, seed=seed)
     after, before = (measured.figures[STUDENT_CRITERIA[0]] for measured in (trained, start))
     gained = better(trained.figures, start.figures)
+    interval = f"95 %: {found.low:+.4f} to {found.high:+.4f}"
     said = (
         f"nDCG@10 on {len(start.by_query)} validation queries: trained {after:.4f}, base model {before:.4f}, "
-        f"difference {found.value:+.4f} (95 %: {found.low:+.4f} to {found.high:+.4f})"
+        f"difference {found.value:+.4f} ({interval if len(start.by_query) >= FEWEST else 'too few queries to tell'})"
     )
     if gained:
         console.say(f"the student keeps {share:g} of what the training changed; {said}")

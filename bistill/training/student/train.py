@@ -114,7 +114,8 @@ def start(training: StudentTraining) -> BiEncoder:
     encoder = BiEncoder.start(training.start)
     if training.lora is not None:
         encoder.model = lora.apply(encoder.model, training.lora, new_keys=[], seed=training.loop.seed)
-    console.say(f"student: {training.start.name}, {sizes.of_model(encoder.model)}; prompts {tuple(encoder.prompts)}")
+    prompts = f"prompts {tuple(encoder.prompts)}" if any(encoder.prompts) else "no prompts"
+    console.say(f"student: {training.start.name}, {sizes.of_model(encoder.model)}; {prompts}")
     matryoshka.prepare(encoder, training.objective.matryoshka)
     return encoder
 
@@ -290,7 +291,7 @@ def _merge(
         encoder,
         lambda: BiEncoder.start(training.start),
         training.merging.shares,
-        lambda: measure_student(encoder, lists),
+        lambda: measure_student(encoder, lists, description=""),
         validation.measured_best,
         validation.measured_first,
         run.journal,

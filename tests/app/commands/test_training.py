@@ -53,7 +53,8 @@ def test_start_and_end_are_said(
     assert said.count("recipe: best (--recipe contract is the other one)\n") == 1
     (shares,) = re.findall(r"^nDCG@10 on validation by the share of the training that is kept: (.*)$", said, re.M)
     assert re.fullmatch(r"1: 0\.\d{4}, 0\.8: 0\.\d{4}, 0\.6: 0\.\d{4}, 0\.4: 0\.\d{4}, 0\.2: 0\.\d{4}", shares)
-    assert re.search(rf"^student: {re.escape(str(tiny_encoder))}, {size}, all trained; prompts ", said, re.MULTILINE)
+    assert re.search(rf"^student: {re.escape(str(tiny_encoder))}, {size}, all trained; no prompts$", said, re.MULTILINE)
+    assert said.count("validation: ") == 2 and said.count("validation of shares of the training: 4/4 shares") == 1
     assert re.search(rf"^teacher: {re.escape(taught)}, {size}$", said, re.MULTILINE)
     assert re.search(r"^running on cpu, ", said, re.MULTILINE)
     gained, written, following = said.splitlines()[-3:]

@@ -98,7 +98,7 @@ def test_a_handful_of_queries_tells_nothing() -> None:
     found = report((0.04, 0.01, 0.07), bm25=(-0.1, -0.2, -0.05), closed=(0.62, 0.41, 1.1))
     few = {**found, "counts": {"queries": 5}}
     assert verdict.verdict(few) == (
-        "5 queries are too few to tell student and base model apart: nDCG@10 0.7400 against 0.7000; "
+        "Too few queries to tell student and base model apart: nDCG@10 0.7400 against 0.7000 over 5; "
         "at least 6 are needed."
     )
     assert verdict.verdict(few, "ko") == (

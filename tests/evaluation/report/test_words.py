@@ -73,7 +73,7 @@ def test_the_korean_summary_is_printed_on_a_terminal_whose_locale_is_korean(
     assert "mean random negative" in capsys.readouterr().out  # programs read it
     summary.print_summary(everything.result, "ko")
     korean = capsys.readouterr().out
-    assert korean.splitlines()[0] == verdict.verdict(everything.result, "ko")
+    assert korean.splitlines()[1] == verdict.verdict(everything.result, "ko")
     assert "무작위 네거티브 평균" in korean and "mean random negative" not in korean
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for locale, said in (("ko_KR.UTF-8", "무작위 네거티브 평균"), ("C.UTF-8", "mean random negative")):
