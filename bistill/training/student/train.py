@@ -140,10 +140,10 @@ def trained(
     query_ids = choice.with_positive(collection.dataset, seed, "train", data.max_samples)
     console.say(f"student: {choice.chosen_for_lists(collection.dataset, query_ids)}")
     encoder = start(training)
-    if opening:
-        console.say(opening)
     console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
     with teaching.opened(taught) as teachers:
+        if opening:  # data and models are there
+            console.say(opening)
         teachers.scoring.calibrate(valid.dataset, seed=seed)
         hard = hard_lists(valid, count=count, seed=seed, lexical=training.candidates.lexical)
         most = affordable(hard, len(query_ids) * training.candidates.lists.size)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import signal
@@ -14,7 +15,7 @@ import torch
 from bistill import console
 from bistill.app import assembling, flags
 from bistill.app.commands import distill
-from bistill.errors import DataError, MemoryShortageError, TrainingError
+from bistill.errors import BistillError, DataError, MemoryShortageError, TrainingError
 from bistill.journal import read
 from bistill.training.run import stage, watched
 from bistill.training.run.given import Given
@@ -88,6 +89,18 @@ def test_a_command_that_is_refused_leaves_no_folder(data_root: Path, tiny_teache
     with pytest.raises(DataError, match="the file does not exist"):
         distill.train(absent)
     assert not folder.parent.exists()
+
+
+def test_the_recipe_is_not_said_of_what_does_not_begin(
+    data_root: Path, tiny_teacher: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = str(data_root.parent / "absent")
+    for changes in ({"data_version": "absent"}, {"teacher_path": absent}, {"student_name": absent}):
+        given = distillation_options(data_root, tiny_teacher, tiny_encoder, recipe="contract")
+        with pytest.raises(BistillError):
+            distill.train(dataclasses.replace(given, **changes))
+        assert "recipe" not in capsys.readouterr().err
+        assert not Path(given.output_dir).exists()
 
 
 def test_only_what_a_refused_run_has_made_itself_is_removed(tmp_path: Path) -> None:
