@@ -110,6 +110,24 @@ def test_teacher_reorders_the_head_of_the_base_ranking(
 
 
 @pytest.mark.slow
+def test_a_bi_encoder_as_the_teacher_reorders_by_its_cosines(
+    options: dict, tiny_encoder: Path, other_encoder: Path, test_file: Path
+) -> None:
+    result = evaluate(EvaluationOptions(**{**options, "teacher_path": str(tiny_encoder)}))
+    own, _ = brute_force(tiny_encoder, test_file)
+    base, dataset = brute_force(other_encoder, test_file)
+    reranked = np.zeros_like(base)
+    for row in range(len(base)):
+        order = np.argsort(-base[row], kind="stable")
+        order[:5] = sorted(order[:5], key=lambda document: -own[row, document])
+        reranked[row, order] = -np.arange(len(order))
+    found = result["models"]["teacher"]
+    expected = ranking(reranked, dataset)
+    assert {name: result["ranking"]["teacher"][name] for name in expected} == pytest.approx(expected)
+    assert (found["kind"], found["query_prompt"], found["depth"]) == ("bi_encoder", "", 5)
+
+
+@pytest.mark.slow
 def test_separation_equals_brute_force(options: dict, tiny_encoder: Path, test_file: Path) -> None:
     result = evaluate(EvaluationOptions(**options))
     cosines, dataset = brute_force(tiny_encoder, test_file)
