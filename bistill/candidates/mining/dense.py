@@ -14,6 +14,7 @@ from bistill.arrays import Floats, Ints
 from bistill.candidates.mining import nearest
 from bistill.candidates.mining.miner import Search
 from bistill.candidates.settings import Dense
+from bistill.data.queries.copies import Selection
 from bistill.models import reading
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.precision import default_device, resolve_precision
@@ -27,8 +28,8 @@ TEXTS_AT_ONCE: Final = 64
 class DenseMiner:
     """The documents of highest cosine for each query.
 
-    The model is in memory only while it encodes; the vectors of the pool stay in a memory-mapped file of the cache,
-    where search and evaluation of the same model over the same texts find them, too.
+    The model is in memory only while it encodes; the vectors of the pool and the queries stay in memory-mapped files of
+    the cache, where search, evaluation and an embedding teacher find those of the same model and texts, too.
 
     Args:
         queries: texts by id.
@@ -94,8 +95,8 @@ class DenseMiner:
         )
         size = self._batch_size
         documents = cached_vectors(encoder, self._pool, batch_size=size, description="dense index")
-        asked = [self._queries[int(query)] for query in query_ids]
-        queries = encoder.encode_queries(asked, batch_size=size, description="dense queries")
+        asked = Selection(self._queries, query_ids)  # where an embedding teacher finds them, too
+        queries = cached_vectors(encoder, asked, kind="query", batch_size=size, description="dense queries")
         del encoder
         release_memory()
         return queries, documents
