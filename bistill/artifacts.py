@@ -19,7 +19,10 @@ from bistill.errors import ArtifactError
 SPLITS: Final = ("train", "valid", "test")
 SPLIT_FILES: Final = {split: f"{split}.csv" for split in SPLITS}
 CORPUS_FILE: Final = "corpus.csv"
+# Queries without labels: those to learn from, and those held out to choose the best weights by.
+LOG_FILES: Final = {"train": "queries.csv", "valid": "valid_queries.csv"}
 REJECTED_FILE: Final = "rejected.csv"
+DATA_FILES: Final = (*SPLIT_FILES.values(), CORPUS_FILE, *LOG_FILES.values(), REJECTED_FILE)
 PREPARE_RECORD: Final = "prepare.json"
 UNFINISHED_DATA: Final = ".unfinished-data"
 
@@ -124,6 +127,7 @@ DOCUMENTS_FILE: Final = "documents.arrow"
 QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
 PARTS_FILE: Final = "parts.npy"  # of several files joined
+UNLABELLED_FILE: Final = "unlabelled.npy"
 # Beside a file of texts: what each text is the same as (data/queries/copies.py).
 KEYS_SUFFIX: Final = ".keys.npy"
 # Likewise, of a file of documents alone: how many of its rows hold each text.

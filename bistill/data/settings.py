@@ -12,6 +12,9 @@ from bistill.settings import Settings, Within
 BadRows = Literal["stop", "skip"]
 TextKind = Literal["document", "query"]
 Balance = Literal["rows", "versions"]
+# What is read of a file alone: its documents or queries; documents with their ids and titles; queries with how often
+# they were asked and what they were made from.
+ReadAlone = Literal["document", "query", "identified", "log"]
 Share = Annotated[float, Within(0, 0.5)]
 
 

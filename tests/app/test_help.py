@@ -109,8 +109,8 @@ def test_no_name_of_a_class_of_ours_is_shown(capsys: pytest.CaptureFixture[str])
     with pytest.raises(OptionError, match=r"^--epochs: the value is out of range"):
         cli.parse("pipeline", ["--teacher.epochs", "0"], "prog")
     with pytest.raises(SystemExit):  # what the parser itself says is still said
-        cli.parse("prepare", ["--data_version", "v"], "prog")
-    assert "File, folder, Hugging Face data set id, or python-docs." in capsys.readouterr().err
+        cli.parse("prepare", ["a.csv", "b.csv", "--data_version", "v"], "prog")
+    assert "b.csv" in capsys.readouterr().err
 
 
 def test_two_options_of_one_text_keep_their_own_notes() -> None:

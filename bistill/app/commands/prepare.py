@@ -9,6 +9,7 @@ from typing import Final
 from bistill import console
 from bistill.app.config import PrepareOptions
 from bistill.data.prepare import preparing
+from bistill.data.prepare.loading import FurtherFiles
 from bistill.data.prepare.preparing import PreparedData
 from bistill.data.settings import Columns, RowReading, Splitting
 from bistill.data.store.version import Version
@@ -34,6 +35,7 @@ def prepare(options: PrepareOptions) -> PreparedData:
         numbers_are_texts=options.numbers_are_texts,
         max_pairs=options.max_pairs,
         overwrite=options.overwrite,
+        further=FurtherFiles(options.documents, options.queries),
     )
     if said := few_queries(made.queries):
         console.say(said)

@@ -15,9 +15,18 @@ from bistill.settings import Within
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions(Options, group="data", common=True):
-    """Turn labelled data of any accepted form into train.csv, valid.csv and test.csv."""
+    """Turn labelled data of any accepted form into train.csv, valid.csv and test.csv; documents and queries without
+    labels into corpus.csv and queries.csv."""
 
-    source: Annotated[Positional[str], Option("File, folder, Hugging Face data set id, or python-docs.")]
+    source: Annotated[
+        Positional[str | None],
+        Option("File, folder, Hugging Face data set id, or python-docs; not given: there are no labels."),
+    ] = None
+    documents: Annotated[str | None, Option("File of documents: a column of texts, ids and titles beside it.")] = None
+    queries: Annotated[
+        str | None,
+        Option("File of queries without labels: a column of texts, or .txt; beside it count, and source (id or text)."),
+    ] = None
     data_version: Annotated[str, Option("Name of the folder to write below --data_root.")]
     data_root: DataRoot = "preprocessed"
     query_column: Annotated[

@@ -15,10 +15,20 @@ from bistill import artifacts, cache_folder
 from bistill.console import say
 from bistill.data.prepare import merging
 from bistill.data.prepare.duplicates import Duplicates, find_duplicates, normalised_text
-from bistill.data.prepare.loading import CORPUS, Chain, LoadedSource, Loader, open_prepared_source
+from bistill.data.prepare.loading import (
+    CORPUS,
+    LOG,
+    Chain,
+    FurtherFiles,
+    LoadedSource,
+    Loader,
+    open_prepared_source,
+)
 from bistill.data.prepare.python_docs import SOURCE_NAME, python_docs
 from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, made_from, of_earlier_version, own_record
-from bistill.data.prepare.writing import show, whole, write_record, write_rejected_rows, write_splits
+from bistill.data.prepare.unlabelled import Unlabelled, resolve
+from bistill.data.prepare.writing import show, whole, write_logs, write_record, write_rejected_rows, write_splits
+from bistill.data.queries.copies import Copies
 from bistill.data.read.files import RowReader
 from bistill.data.read.sources import UNSPLIT
 from bistill.data.settings import BadRows, RowReading, Splitting
@@ -55,15 +65,18 @@ def prepare(
     numbers_are_texts: bool = False,
     max_pairs: int = MAX_PAIRS,
     overwrite: bool = False,
+    further: FurtherFiles = FurtherFiles(),
 ) -> PreparedData:
     """Write the folder of a data version: train.csv, valid.csv, test.csv and what belongs to them.
 
     The rows have the columns query, passage, label (1, 0 or graded between). corpus.csv (passage) holds documents
-    that no written row names, rejected.csv the rows set aside, prepare.json settings, fingerprints and counts. A second
-    run with the same source and settings, and the files intact, changes nothing.
+    that no written row names, queries.csv and valid_queries.csv (query, count, source) queries without labels,
+    rejected.csv the rows set aside, prepare.json settings, fingerprints and counts. A second run with the same source
+    and settings, and the files intact, changes nothing.
 
     Args:
-        source: file, folder, Hugging Face data set id, rows that a program holds (``open_rows``), or "python-docs".
+        source: file, folder, Hugging Face data set id, rows that a program holds (``open_rows``), or "python-docs";
+            None: there are no labels.
         version: what is written.
         reading: how columns and labels are understood.
         splitting: what becomes of which split, and which texts count as one.
@@ -72,10 +85,11 @@ def prepare(
         max_pairs: of python-docs, at least 100.
         overwrite: a data version of that name that was made otherwise is replaced, once the new one is whole; else it
             stays.
+        further: documents and queries without labels.
 
     Raises:
         RowError: the first bad row, where the policy is "stop".
-        DataError: the source cannot be read, nothing is left for training, or no query has a positive.
+        DataError: the source cannot be read, nothing is left, or no query of a source has a positive.
         OptionError: the data version is no plain folder name, its folder is the source, holds files that prepare did
             not write or a data version that was made otherwise, or a value is of another type or out of range.
     """
@@ -86,15 +100,16 @@ def prepare(
     max_pairs = checked(max_pairs, Annotated[int, Within(100)], "`max_pairs`")
     _check_target(source, version)
     record = own_record(folder)
-    opened = open_prepared_source(source, reading)
+    opened = open_prepared_source(source, reading, further)
     chosen = made_from(
-        opened.name,
+        None if source is None else opened.name,
         version,
         reading,
         splitting,
         on_bad_rows=on_bad_rows,
         numbers_are_texts=numbers_are_texts,
         max_pairs=max_pairs,
+        further=further,
     )
     identity = {"version": RECORD_VERSION, "options": chosen, "source": opened.fingerprint}
     if (done := _already_done(folder, record, identity, overwrite, opened.readers.values())) is not None:
@@ -102,7 +117,7 @@ def prepare(
     with cache_folder.scratch(folder.parent) as scratch:
         readers = python_docs(splitting, max_pairs) if opened.name == SOURCE_NAME else opened.readers
         loader = Loader(scratch, reading, on_bad_rows, numbers_are_texts)
-        loaded = loader.load(opened, readers)
+        loaded = loader.load(opened, readers, further)
         return _resolve_and_write(opened.name, loaded, splitting, folder, identity)
 
 
@@ -163,14 +178,18 @@ def _resolve_and_write(
     order = sorted(loaded.splits, key=merging.KEPT_FIRST.index)
     queries = Chain({split: loaded.splits[split].queries for split in order})
     parts: dict[str, Sequence[str]] = {split: loaded.splits[split].documents for split in order}
-    documents = Chain(parts | ({CORPUS: loaded.corpus} if loaded.corpus is not None else {}))
+    if loaded.corpus is not None:
+        parts[CORPUS] = loaded.corpus
+    if loaded.log is not None and identity["options"]["documents"] is None:
+        parts[LOG] = loaded.log.sources  # where no other documents are named, what queries were made from are some
+    documents = Chain(parts)
     same_queries = _compare("queries", queries, splitting.near_duplicates)
     same_documents = _compare("documents", documents, splitting.near_duplicates)
     merged = merging.merge(loaded.splits, queries.offsets, documents.offsets, same_queries, same_documents)
-    splits = _split(merged.splits, queries, same_queries, source, splitting)
+    splits = _split(merged.splits, queries, same_queries, source, splitting) if loaded.splits else {}
     if not splits.get("train") and loaded.splits.keys() & {UNSPLIT, "train"}:
         raise DataError("no query is left for training", where=source, todo="give more rows or smaller shares")
-    if not any(judged.positives for own in splits.values() for judged in own):
+    if splits and not any(judged.positives for own in splits.values() for judged in own):
         raise DataError(
             "no query has a relevant document",
             where=source,
@@ -178,17 +197,50 @@ def _resolve_and_write(
             todo="see whether `Columns.label`, `label_maximum` and `positive_from` are what the labels mean",
         )
     unjudged = _unjudged(splits, same_documents)
+    unlabelled = _unlabelled(loaded, splits, queries, documents, same_documents, splitting)
+    if not (splits or unjudged or any(unlabelled.rows.values())):
+        raise DataError("no query is left", where=source, found=unlabelled.report, todo="see what was dropped, and why")
     repeated = _repeated_texts(same_documents, documents)
     alone = sum(not judged.positives for own in splits.values() for judged in own)
     counts: dict[str, int] = {split: len(splits[split]) for split in artifacts.SPLITS if split in splits}
     with whole(folder) as unfinished:
         write_splits(unfinished, splits, unjudged, queries, documents)
+        write_logs(unfinished, unlabelled.rows)
         rejected = write_rejected_rows(unfinished, loaded.rejected, folder)
         report = _report(merged, repeated, same_documents.near_count, alone, len(unjudged), rejected)
+        report |= unlabelled.report
         record = identity | {"queries": counts, "report": report, "notes": loaded.notes}
         write_record(unfinished, record)
     show(folder, splits, report)
     return PreparedData(folder, counts, report, reused=False)
+
+
+def _unlabelled(
+    loaded: LoadedSource,
+    splits: Mapping[str, list[merging.JudgedQuery]],
+    queries: Chain,
+    documents: Chain,
+    same: Duplicates,
+    splitting: Splitting,
+) -> Unlabelled:
+    """What of the queries without labels is kept; nothing where there are none."""
+    if loaded.log is None:
+        return Unlabelled({}, {})
+    known = Copies(documents)
+
+    def source_of(text: str) -> str:
+        (place,) = known.find([loaded.ids.get(text, text)])
+        return documents[int(same.near[place])] if place >= 0 else ""
+
+    labelled = {split: [queries[judged.query] for judged in own] for split, own in splits.items()}
+    return resolve(
+        loaded.log,
+        loaded.dropped,
+        labelled,
+        source_of,
+        splitting,
+        lambda texts: _compare("queries without labels", texts, splitting.near_duplicates),
+    )
 
 
 def _report(
@@ -220,7 +272,7 @@ def _repeated_texts(found: Duplicates, texts: Sequence[str]) -> int:
 
 
 def _compare(what: str, texts: Sequence[str], threshold: float) -> Duplicates:
-    with progress(f"comparing {what}", len(texts), what) as advance:
+    with progress(f"comparing {what}" if len(texts) else "", len(texts), what) as advance:
         return find_duplicates(texts, threshold, advance)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts
+from bistill.data.prepare.loading import FurtherFiles
 from bistill.data.settings import BadRows, RowReading, Splitting
 from bistill.data.store.version import Version
 from bistill.errors import ArtifactError, OptionError
@@ -15,11 +16,12 @@ from bistill.settings import differences
 RECORD_VERSION: Final = 2
 MAX_PAIRS: Final = 10_000
 # What says where something lies: what lies there is known by its content.
-PLACES: Final = ("source", "data_version", "data_root")
+READ: Final = ("source", "documents", "queries")
+PLACES: Final = (*READ, "data_version", "data_root")
 
 
 def made_from(
-    source: str,
+    source: str | None,
     version: Version,
     reading: RowReading,
     splitting: Splitting,
@@ -27,10 +29,13 @@ def made_from(
     on_bad_rows: BadRows = "stop",
     numbers_are_texts: bool = False,
     max_pairs: int = MAX_PAIRS,
+    further: FurtherFiles = FurtherFiles(),
 ) -> dict[str, Any]:
     """Everything that a data version is made from, by the names that the record has for it."""
     return {
         "source": source,
+        "documents": None if further.documents is None else str(further.documents),
+        "queries": None if further.queries is None else str(further.queries),
         "data_version": version.name,
         "data_root": str(version.root),
         "query_column": reading.columns.query,
@@ -66,7 +71,7 @@ def own_record(folder: Path) -> dict[str, Any]:
     if record.get("complete") is False:
         return record
     written = record.get("files", {})
-    for name in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
+    for name in artifacts.DATA_FILES:
         file = folder / name
         if not file.exists() or written.get(name) == artifacts.sha256_of_file(file):
             continue
@@ -90,9 +95,14 @@ def changes(record: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]
     now = {f"`{name}`": identity["options"][name] for name in names}
     found = [differences(then, now)]
     if record["source"] != identity["source"]:
-        before, after = record["options"]["source"], identity["options"]["source"]
+        before, after = _named(record["options"]), _named(identity["options"])
         found.insert(0, f"the source was {before!r}, is {after!r}" if before != after else f"{after} has changed since")
     return [item for item in found if item]
+
+
+def _named(options: Mapping[str, Any]) -> str:
+    """The files that a data version was made from, as they were named."""
+    return ", ".join(str(options[name]) for name in READ if options.get(name))
 
 
 def of_earlier_version(record: Mapping[str, Any]) -> str:

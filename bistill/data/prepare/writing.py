@@ -29,7 +29,7 @@ def whole(folder: Path) -> Iterator[Path]:
     try:
         yield unfinished
         artifacts.write_json(folder / artifacts.PREPARE_RECORD, {"complete": False})
-        for file in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE, artifacts.REJECTED_FILE):
+        for file in artifacts.DATA_FILES:
             if (unfinished / file).exists():
                 (unfinished / file).replace(folder / file)
             else:
@@ -60,6 +60,14 @@ def write_splits(
         write_csv(folder / name, ("query", "passage", "label"), rows)
     if unjudged:
         write_csv(folder / artifacts.CORPUS_FILE, ("passage",), ((documents[number],) for number in unjudged))
+
+
+def write_logs(folder: Path, logs: Mapping[str, list[tuple[str, int, str]]]) -> None:
+    """Write text, count and source of the queries without labels of each split that has such."""
+    for split, rows in logs.items():
+        if rows:
+            written = ((query, str(count), source) for query, count, source in rows)
+            write_csv(folder / artifacts.LOG_FILES[split], ("query", "count", "source"), written)
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -103,6 +111,7 @@ def show(folder: Path, splits: Mapping[str, list[JudgedQuery]], report: Mapping[
             positives = sum(len(judged.positives) for judged in queries)
             negatives = sum(len(judged.negatives) for judged in queries)
             rows.append([split, *map(str, (len(queries), alone, positives, negatives))])
-    table(("split", "queries", "without a positive", "positives", "negatives"), rows, title=str(folder))
+    if rows:
+        table(("split", "queries", "without a positive", "positives", "negatives"), rows, title=str(folder))
     if found := [[name, str(count)] for name, count in report.items() if count]:
-        table(("found and resolved", "count"), found)
+        table(("found and resolved", "count"), found, title="" if rows else str(folder))

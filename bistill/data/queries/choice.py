@@ -20,7 +20,7 @@ def answered(dataset: Dataset) -> Ints:
         raise DataError(
             "no query has a relevant document",
             where=str(dataset.path),
-            found=Told(f"{len(dataset):,} queries, all of whose documents are labelled irrelevant"),
+            found=Told(f"{dataset.labelled:,} queries, all of whose documents are labelled irrelevant"),
             todo="add rows with relevant documents, or see with which `positive_from` the labels were read",
         )
     return dataset.with_positive
@@ -40,13 +40,13 @@ def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> Ints:
         OptionError: none of those chosen has one.
     """
     known = answered(dataset)
-    ids = subset(seed, name, len(dataset), count)
+    ids = subset(seed, name, dataset.labelled, count)
     if not np.isin(ids, known, assume_unique=True).any():
         raise OptionError(
             "none of the queries chosen has a relevant document",
             where="`max_samples`",
             found=count,
-            todo=f"give more: {len(known):,} of {len(dataset):,} queries have one",
+            todo=f"give more: {len(known):,} of {dataset.labelled:,} queries have one",
         )
     return ids
 
@@ -79,7 +79,7 @@ def without_positive(dataset: Dataset, seed: int, name: str, count: int | None) 
 
 def chosen_for_lists(dataset: Dataset, query_ids: Ints) -> str:
     """As ``chosen``, and what becomes of the queries without a positive, where there are any."""
-    without = len(dataset) - len(dataset.with_positive)
+    without = dataset.labelled - len(dataset.with_positive)
     if not without:
         return chosen(dataset, query_ids)
     return (
@@ -91,4 +91,5 @@ def chosen_for_lists(dataset: Dataset, query_ids: Ints) -> str:
 def chosen(dataset: Dataset, query_ids: Ints) -> str:
     """How many of the queries and of the rows of a file are used: "2,000 of 9,120 queries, 3,153 of 14,379 rows"."""
     rows = dataset.rows()
-    return f"{len(query_ids):,} of {len(dataset):,} queries, {int(rows[query_ids].sum()):,} of {int(rows.sum()):,} rows"
+    used, there = int(rows[query_ids].sum()), int(rows.sum())
+    return f"{len(query_ids):,} of {dataset.labelled:,} queries, {used:,} of {there:,} rows"

@@ -6,17 +6,17 @@ import difflib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from bistill.data.queries.same_text import without_invisible
 from bistill.data.read.ids import JOIN
-from bistill.data.settings import Columns, TextKind
+from bistill.data.settings import Columns
 from bistill.errors import DataError
 
-Form = Literal["triplets", "pairs", "texts"]
+Form = Literal["triplets", "pairs", "texts", "identified", "log"]
 
 # Names after `normalised_name`: case, surrounding blanks and the choice of "_", "-" or a space make no difference.
 # docs/data.md repeats this table for users.
@@ -75,8 +75,9 @@ class ColumnMap:
     """The columns that are read, by the names they have in the file.
 
     Attributes:
-        form: "triplets" (positive, negatives), "pairs" (passage, label) or "texts" (passage alone, of either kind).
-        title: of "texts", the column of titles; they may be missing.
+        form: "triplets" (positive, negatives), "pairs" (passage, label), "texts" (passage alone, of either kind),
+            "identified" (passage, its id as query) or "log" (query, its source as passage, its count as label).
+        title: of "texts" and "identified", the column of titles; they may be missing.
         ignored: columns of the file that are not read.
     """
 
@@ -93,7 +94,14 @@ class ColumnMap:
     def used(self) -> tuple[str, ...]:
         """All columns whose cells must be there, query first."""
         named = (self.query, self.positive, *self.negatives, self.passage, self.label)
+        named = {"identified": (self.passage,), "log": (self.query,)}.get(self.form, named)
         return tuple(name for name in named if name)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Columns whose cells are read where a row has them."""
+        further = {"identified": (self.query,), "log": (self.passage, self.label)}.get(self.form, ())
+        return tuple(name for name in (self.title, *further) if name)
 
     @property
     def documents(self) -> tuple[str, ...]:
@@ -139,15 +147,15 @@ def resolve_columns(header: Sequence[str], file: str | Path, overrides: Columns)
     Raises:
         DataError: a name occurs twice, an override names no column, a role is missing, or a choice is not unique.
     """
-    _refuse_repeated(header, file)
-    named = _overridden(header, file, overrides)
-    found = _recognised(header, named)
+    refuse_repeated(header, file)
+    named = overridden(header, file, overrides)
+    found = recognised(header, named)
     form = _form(header, file, overrides, {**found, **{role: names for role, names in named.items() if names}})
     roles = ("query", "positive", "negative") if form == "triplets" else ("query", "passage", "label")
     chosen = {role: named.get(role) or found.get(role, ()) for role in roles}
     for role in roles:
         if role != "negative":
-            _require_one(role, chosen[role], header, file)
+            require_one(role, chosen[role], header, file)
     negatives = tuple(chosen.get("negative", ()))
     if not named.get("negative"):
         negatives = _ordered_negatives(negatives, header, file)
@@ -163,54 +171,8 @@ def resolve_columns(header: Sequence[str], file: str | Path, overrides: Columns)
     )
 
 
-def resolve_document_columns(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
-    """The document columns of labelled rows, or the one document column of a file without queries, and that of titles
-    where it has one.
-
-    Raises:
-        DataError: as ``resolve_columns``, where the file has no unique document column, or two columns of titles.
-    """
-    has_query = overrides.query is not None or any(role_of(name) == "query" for name in header)
-    if has_query:
-        return resolve_columns(header, file, overrides)
-    _refuse_repeated(header, file)
-    named = _overridden(header, file, overrides)
-    names = named["passage"] or _recognised(header, named).get("passage", ())
-    _require_one("passage", names, header, file)
-    titles = [name for name in header if is_title(name) and name not in names]
-    if len(titles) > 1:
-        raise DataError(
-            f"more than one column can be the title: {', '.join(map(repr, titles))}",
-            where=str(file),
-            found=list(header),
-            todo="rename those that are not meant",
-        )
-    used = {names[0], *titles}
-    ignored = tuple(name for name in header if name not in used)
-    return ColumnMap(form="texts", passage=names[0], title="".join(titles), ignored=ignored)
-
-
-def resolve_query_column(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
-    """The query column of a file alone, whatever else it has.
-
-    Raises:
-        DataError: a name occurs twice, an override names no column, or there is no unique query column.
-    """
-    _refuse_repeated(header, file)
-    named = _overridden(header, file, overrides)
-    names = named["query"] or _recognised(header, named).get("query", ())
-    _require_one("query", names, header, file)
-    return ColumnMap(form="texts", passage=names[0], ignored=tuple(name for name in header if name not in names))
-
-
-RESOLVERS: Final[dict[TextKind | None, Callable[[Sequence[str], str | Path, Columns], ColumnMap]]] = {
-    None: resolve_columns,
-    "document": resolve_document_columns,
-    "query": resolve_query_column,
-}
-
-
-def _refuse_repeated(header: Sequence[str], file: str | Path) -> None:
+def refuse_repeated(header: Sequence[str], file: str | Path) -> None:
+    """Raise DataError where a header names a column twice."""
     repeated = [name for name, count in Counter(map(visible_name, header)).items() if count > 1]
     if repeated:
         raise DataError(
@@ -221,7 +183,8 @@ def _refuse_repeated(header: Sequence[str], file: str | Path) -> None:
         )
 
 
-def _overridden(header: Sequence[str], file: str | Path, overrides: Columns) -> dict[str, tuple[str, ...]]:
+def overridden(header: Sequence[str], file: str | Path, overrides: Columns) -> dict[str, tuple[str, ...]]:
+    """The columns of a header that are named for each role, () where none is; DataError where one is not there."""
     single = {"query": overrides.query, "positive": overrides.positive}
     single |= {"passage": overrides.passage, "label": overrides.label}
     wanted: dict[str, tuple[str, ...]] = {role: (name,) if name is not None else () for role, name in single.items()}
@@ -240,7 +203,8 @@ def _overridden(header: Sequence[str], file: str | Path, overrides: Columns) -> 
     return {role: tuple(by_name[visible_name(name)] for name in names) for role, names in wanted.items()}
 
 
-def _recognised(header: Sequence[str], named: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def recognised(header: Sequence[str], named: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The columns of a header by the role that their names say, without those that are named for one."""
     taken = {name for names in named.values() for name in names}
     found: dict[str, tuple[str, ...]] = {}
     for name in header:
@@ -281,7 +245,8 @@ def _form(header: Sequence[str], file: str | Path, overrides: Columns, found: di
     return "triplets" if triplets else "pairs"
 
 
-def _require_one(role: str, names: Sequence[str], header: Sequence[str], file: str | Path) -> None:
+def require_one(role: str, names: Sequence[str], header: Sequence[str], file: str | Path) -> None:
+    """Raise DataError unless there is one column of a role."""
     if len(names) == 1:
         return
     if names:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from bistill.data.read.jsonl import ENDINGS
+from bistill.data.read.lines import TEXT_ENDING, LineReader
 from bistill.data.read.spreadsheet import SpreadsheetReader, is_spreadsheet
 from bistill.data.records import Row
-from bistill.data.settings import RowReading, TextKind
+from bistill.data.settings import ReadAlone, RowReading
 from bistill.errors import DataError, RowError
 
 
@@ -57,14 +58,15 @@ def ending_of(file: Path) -> str | None:
     return next((ending for ending in FORMATS if file.name.lower().endswith(ending)), None)
 
 
-def open_file(file: Path, reading: RowReading, *, only: TextKind | None = None) -> RowReader:
+def open_file(file: Path, reading: RowReading, *, only: ReadAlone | None = None) -> RowReader:
     """The reader of a single file, by the end of its name.
 
     Args:
         file: path.
         reading: how rows are understood.
-        only: the kind of texts that is read alone, as the documents of the rows; None: whole rows. Documents are also
-            found in labelled rows, where the cells around them are checked, too.
+        only: what is read alone, as the documents of the rows; None: whole rows. Documents are also found in labelled
+            rows, where the cells around them are checked, too. A .txt file, with a text on each line, can only be read
+            so.
 
     Raises:
         DataError: the file is missing or its format unknown.
@@ -73,6 +75,8 @@ def open_file(file: Path, reading: RowReading, *, only: TextKind | None = None) 
         raise DataError("a folder where a file is expected", where=str(file), todo="bring it in with `bistill prepare`")
     if not file.exists():
         raise DataError("the file does not exist", where=str(file), todo="check the path")
+    if only is not None and file.name.lower().endswith(TEXT_ENDING):
+        return LineReader(file, reading, only=only)
     if ending := ending_of(file):
         name = FORMATS[ending]
         if name == CSV:

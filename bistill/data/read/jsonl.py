@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from bistill.data.read.columns import RESOLVERS, ColumnMap, is_title, role_of
+from bistill.data.read.alone import RESOLVERS
+from bistill.data.read.columns import ColumnMap, is_title, role_of
 from bistill.data.read.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.read.json_document import described, objects_of, texts_of
 from bistill.data.read.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
@@ -18,7 +19,7 @@ from bistill.data.read.reader import FileReader
 from bistill.data.read.structured import label_inside, labels_inside, plain, without_nothing
 from bistill.data.read.validation import ASIDE, EDIT, checked_text, refuse_bad_characters, row_from_cells
 from bistill.data.records import Judgement, Row
-from bistill.data.settings import RowReading, TextKind
+from bistill.data.settings import ReadAlone, RowReading
 from bistill.errors import DataError, EmptyFileError, RowError
 
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
@@ -36,7 +37,8 @@ class JsonlReader(FileReader):
         self.notes.clear()
         if self.only is not None and (texts := _texts_by_id(self.file, self.only)) is not None:
             for number, (key, text) in enumerate(texts, start=1):
-                yield _row_of_text(text, self.file, number, key)
+                row = _row_of_text(text, self.file, number, key)
+                yield row if isinstance(row, RowError) else _as_read_alone(row, self.only)
             return
         rows = ObjectRows(self.file, self.reading, self.notes, only=self.only)
         any_object = False
@@ -72,7 +74,7 @@ class ObjectRows:
         notes: list[str],
         *,
         example: Sequence[tuple[str, object]] | None = None,
-        only: TextKind | None = None,
+        only: ReadAlone | None = None,
     ) -> None:
         self.file, self.reading, self.notes = file, reading, notes
         self.only = only
@@ -87,12 +89,13 @@ class ObjectRows:
     def read(self) -> list[str]:
         """Names of the cells that are read."""
         assert self.columns is not None
-        return [name for name in (*self.columns.used, self.columns.title) if name and name in self.known]
+        return [name for name in (*self.columns.used, *self.columns.optional) if name in self.known]
 
     @property
     def titled(self) -> bool:
         """Whether titles that stand beside the documents are read."""
-        return self.only == "document" and self.columns is not None and self.columns.form == "texts"
+        alone = {"document": "texts", "identified": "identified"}
+        return self.columns is not None and alone.get(self.only or "") == self.columns.form
 
     def row(self, number: int, cells: Mapping[str, Any]) -> Row | RowError:
         """The checked row of a mapping, or what is wrong with it."""
@@ -141,7 +144,7 @@ class ObjectRows:
 
     def _resolve(self, example: Sequence[tuple[str, object]]) -> None:
         asked = self.reading.columns
-        self.inside = None if self.only == "query" else label_inside(example, asked)
+        self.inside = None if self.only in ("query", "identified", "log") else label_inside(example, asked)
         header = [name for name, _ in example]
         if self.inside is not None:
             name = ".".join(self.inside)
@@ -250,7 +253,7 @@ def _texts_in(cell: Any) -> Iterator[str]:
             yield from _texts_in(item)
 
 
-def _texts_by_id(file: Path, kind: TextKind) -> list[tuple[str, Any]] | None:
+def _texts_by_id(file: Path, kind: ReadAlone) -> list[tuple[str, Any]] | None:
     """Id and text of all documents or queries of a file that holds them by id; None of any other file."""
     try:
         with open_text(file, detect_encoding(file), newline="\n") as text:
@@ -259,7 +262,17 @@ def _texts_by_id(file: Path, kind: TextKind) -> list[tuple[str, Any]] | None:
             _, document = next(values(text, file))
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return None  # whoever reads the rows says what is wrong
-    return texts_of(document, kind)
+    return texts_of(document, "document" if kind in ("document", "identified") else "query")
+
+
+def _as_read_alone(row: Row, kind: ReadAlone) -> Row:
+    """The row of a text by id, which names its column, as other files give such rows."""
+    (judgement,) = row.judgements
+    if kind == "identified":
+        return row._replace(query=judgement.column)
+    if kind == "log":
+        return Row(row.number, judgement.document, (Judgement("", 1.0, None, judgement.column),))
+    return row
 
 
 def _row_of_text(text: object, file: Path, number: int, key: str) -> Row | RowError:

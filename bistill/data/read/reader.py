@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bistill.data.settings import RowReading, TextKind
+from bistill.data.settings import ReadAlone, RowReading
 
 
 class FileReader:
@@ -16,6 +16,6 @@ class FileReader:
         only: the kind of texts that is read alone; None: whole rows.
     """
 
-    def __init__(self, file: Path, reading: RowReading, *, only: TextKind | None = None) -> None:
+    def __init__(self, file: Path, reading: RowReading, *, only: ReadAlone | None = None) -> None:
         self.file, self.reading, self.only = file, reading, only
         self.notes: list[str] = []

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill.data.queries.same_text import is_blank
-from bistill.data.read.columns import RESOLVERS, ColumnMap, role_of, visible_name
+from bistill.data.read.alone import RESOLVERS
+from bistill.data.read.columns import ColumnMap, role_of, visible_name
 from bistill.data.read.csv_records import TableRow
 from bistill.data.read.encoding import UTF8, TextEncoding
 from bistill.data.read.list_cells import ListCells, read_lists
 from bistill.data.read.structured import plain, without_nothing
 from bistill.data.read.validation import ASIDE, EDIT, refuse_bad_characters, row_from_cells
 from bistill.data.records import Row
-from bistill.data.settings import RowReading, TextKind
+from bistill.data.settings import ReadAlone, RowReading
 from bistill.errors import DataError, EmptyFileError, RowError
 
 # A cell that is longer is no name of a column, and is not compared with names.
@@ -156,7 +157,7 @@ class Table:
         )
 
 
-def table_rows(table: Table, reading: RowReading, only: TextKind | None = None) -> Iterator[Row | RowError]:
+def table_rows(table: Table, reading: RowReading, only: ReadAlone | None = None) -> Iterator[Row | RowError]:
     """Every row of a table, or what is wrong with it; notes go to those of the table.
 
     Raises:

@@ -170,6 +170,10 @@ def row_from_cells(
             raise RowError("missing column", file=file, row=number, column=column, found=list(cells), todo=EDIT)
     if columns.form == "texts":
         return Row(number, "", _documents(cells, columns, file, number))
+    if columns.form == "identified":
+        return _identified(cells, columns, file, number)
+    if columns.form == "log":
+        return _logged(cells, columns, file, number)
     query = checked_text(cells[columns.query], file=file, row=number, column=columns.query)
     if columns.form == "pairs":
         return Row(number, query, _labelled(cells, columns, reading, file, number))
@@ -197,6 +201,30 @@ def _documents(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, n
         return tuple(Judgement(text, None, True, column) for text in texts)
     text = titled_text(title, value, file=file, row=number, names=(columns.title, column))
     return (Judgement(text, None, True, column, str(title)),)
+
+
+def _identified(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, number: int) -> Row:
+    """A document with its id in the place of the query, "" where it has none."""
+    key = cells.get(columns.query)
+    return Row(number, "" if is_nothing(key) else str(key), _documents(cells, columns, file, number))
+
+
+def _logged(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, number: int) -> Row:
+    """A query, "" where it is blank, with its source ("" where it has none) as document and its count (1 where it has
+    none) as label.
+
+    Raises:
+        RowError: a cell is no text, or a count is no whole number above 0.
+    """
+    text, source, count = (cells.get(name) for name in (columns.query, columns.passage, columns.label))
+    query = "" if is_nothing(text) else checked_text(text, file=file, row=number, column=columns.query)
+    if not is_nothing(source):  # ids may be numbers
+        source = checked_text(str(source), file=file, row=number, column=columns.passage)
+    times, what = (1.0, "") if is_nothing(count) else _number(count)
+    if what or not (times >= 1 and times.is_integer()):
+        what = "the count is no whole number above 0"
+        raise RowError(what, file=file, row=number, column=columns.label, found=count, todo=EDIT)
+    return Row(number, query, (Judgement("" if is_nothing(source) else str(source), times, None, columns.query),))
 
 
 def _labelled(

@@ -57,21 +57,50 @@ class Dataset(Sequence[Record]):
         return (self._record(item) for item in range(len(self)))
 
     @cached_property
+    def _asked(self) -> Ints:
+        stored = self.folder / artifacts.UNLABELLED_FILE
+        found: Ints = np.load(stored, allow_pickle=False) if stored.exists() else np.empty((2, 0), dtype=np.int64)
+        return found
+
+    @property
+    def labelled(self) -> int:
+        """How many queries have labels. Those behind them come from logs: their records name no document."""
+        return len(self) - len(self.counts)
+
+    @property
+    def unlabelled(self) -> Ints:
+        """Rising ids of the queries without labels, int64 of shape (n,): the last ones."""
+        return np.arange(self.labelled, len(self))
+
+    @property
+    def counts(self) -> Ints:
+        """How often each of these was asked, int64 of shape (n,)."""
+        counts: Ints = self._asked[0]
+        return counts
+
+    @property
+    def sources(self) -> Ints:
+        """The document that each of these was made from, int64 of shape (n,); -1 where that is not known. It is no
+        label: who reads it may take it for a candidate."""
+        sources: Ints = self._asked[1]
+        return sources
+
+    @cached_property
     def with_positive(self) -> Ints:
         """Rising ids of the queries with a positive, int64: those that lists and rankings are made of."""
         return np.flatnonzero(self._columns[0].lengths())
 
     @property
     def without_positive(self) -> Ints:
-        """Rising ids of the other queries, int64."""
-        return np.setdiff1d(np.arange(len(self)), self.with_positive, assume_unique=True)
+        """Rising ids of the other queries with labels, int64."""
+        return np.setdiff1d(np.arange(self.labelled), self.with_positive, assume_unique=True)
 
     @cached_property
     def ends(self) -> Ints:
-        """Of each file that the queries come from one after the other the id behind its last one: int64 of shape
-        (files,). A query of several files belongs to the first of them."""
+        """Of each file that the labelled queries come from one after the other the id behind its last one: int64 of
+        shape (files,). A query of several files belongs to the first of them."""
         stored = self.folder / artifacts.PARTS_FILE
-        return np.load(stored, allow_pickle=False) if stored.exists() else np.array([len(self)], dtype=np.int64)
+        return np.load(stored, allow_pickle=False) if stored.exists() else np.array([self.labelled], dtype=np.int64)
 
     def rows(self) -> Ints:
         """How many rows of the file each query has, those set aside not counted: int64 of shape (queries,)."""

@@ -1,5 +1,5 @@
-"""Several data sets read one after the other as one: the same query text is one query, the same document text one
-document."""
+"""Several data sets read one after the other as one, and queries without labels behind them: the same query text is one
+query, the same document text one document."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bistill.console import say
 from bistill.data.store import cache
 from bistill.data.store.building import RECORD_SCHEMA
 from bistill.data.store.dataset import Dataset
+from bistill.data.store.logs import Log
 from bistill.data.store.opening import label_maximum
 from bistill.data.store.repeated import LeftOut, judged_once
 from bistill.data.store.scratch import Ids, scratch, write_keys
@@ -29,26 +30,32 @@ from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter
 JOINED_VERSION: Final = 1
 
 
-def join(parts: Sequence[Dataset], kept: Sequence[Ints]) -> Dataset:
-    """One data set of several, in the cache under the content of all.
+def join(
+    parts: Sequence[Dataset], kept: Sequence[Ints], logs: Sequence[Log] = (), asked: Sequence[Ints] = ()
+) -> Dataset:
+    """One data set of several, and of queries without labels behind them; in the cache under the content of all.
 
     Queries and documents have their ids in order of appearance, so those of the first part keep theirs. A query of
     several parts has the judgements of all: of a document judged twice alike the highest label counts, and one that is
     a positive in one part and a negative in another is a positive. Documents of queries that are not taken stay among
-    the documents.
+    the documents. A query of a log that has labels is no unlabelled one; the others have records without
+    documents, and what they were made from is among the documents.
 
     Args:
         parts: data sets, their labels on one scale.
         kept: of each part the rising ids of the queries taken, int64.
+        logs: queries without labels.
+        asked: of each log the rising places of the queries taken, int64.
 
     Raises:
         ArtifactError: the cache cannot be written.
     """
-    own = [part.fingerprint for part in parts]
-    taken = [hashlib.sha256(np.ascontiguousarray(ids).data).hexdigest() for ids in kept]
-    key = artifacts.fingerprint({"version": JOINED_VERSION, "kind": "joined", "parts": own, "kept": taken})
-    folder, manifest = cache.obtain(key, lambda folder: _fill(folder, parts, kept))
-    path = Path(", ".join(str(part.path) for part in parts))
+    own = [part.fingerprint for part in parts] + [log.fingerprint for log in logs]
+    taken = [hashlib.sha256(np.ascontiguousarray(ids).data).hexdigest() for ids in (*kept, *asked)]
+    content = {"parts": own, "kept": taken} | ({"labelled": len(parts)} if logs else {})
+    key = artifacts.fingerprint({"version": JOINED_VERSION, "kind": "joined", **content})
+    folder, manifest = cache.obtain(key, lambda folder: _fill(folder, parts, kept, logs, asked))
+    path = Path(", ".join(str(path) for path in [part.path for part in parts] + [log.path for log in logs]))
     notes = tuple(str(note) for note in manifest["notes"])
     for note in notes:
         say(f"{path}: {note}")
@@ -64,7 +71,9 @@ class _Judgement(NamedTuple):
     positive: int
 
 
-def _fill(folder: Path, parts: Sequence[Dataset], kept: Sequence[Ints]) -> dict[str, Any]:
+def _fill(
+    folder: Path, parts: Sequence[Dataset], kept: Sequence[Ints], logs: Sequence[Log], asked: Sequence[Ints]
+) -> dict[str, Any]:
     ends: list[int] = []
     rows = array("q")
     with scratch(folder) as database:
@@ -74,8 +83,8 @@ def _fill(folder: Path, parts: Sequence[Dataset], kept: Sequence[Ints]) -> dict[
         ):
             query_ids, document_ids = Ids(database, "query", queries), Ids(database, "document", documents)
             for part, own in zip(parts, kept, strict=True):
-                _collect(database, part, own, query_ids, document_ids, rows)
-                ends.append(queries.rows)
+                ends += _collect(database, part, own, query_ids, document_ids, rows)
+            unlabelled = _unlabelled(logs, asked, query_ids, document_ids)
         left_out, conflicts = LeftOut(), 0
         keys = (query_ids.keys, document_ids.keys)
         with ArrowWriter(folder / artifacts.RECORDS_FILE, RECORD_SCHEMA) as records:
@@ -84,25 +93,34 @@ def _fill(folder: Path, parts: Sequence[Dataset], kept: Sequence[Ints]) -> dict[
                 conflicts += both
                 negatives = judged_once(int(keys[0][query]), positives, negatives, keys[1], left_out)
                 labels = (list(positives), list(positives.values()), list(negatives), list(negatives.values()))
-                records.append(*labels, rows[query])
+                records.append(*labels, rows[query] if query < len(rows) else 0)
     write_keys(folder / artifacts.QUERIES_FILE, keys[0])
     write_keys(folder / artifacts.DOCUMENTS_FILE, keys[1])
     np.save(folder / artifacts.PARTS_FILE, np.array(ends, dtype=np.int64), allow_pickle=False)
+    np.save(folder / artifacts.UNLABELLED_FILE, unlabelled, allow_pickle=False)
     notes = left_out.notes()
     if conflicts:
         notes.append(f"{conflicts} negatives left out: positives of the same query in another of the files")
-    scale = max(map(label_maximum, parts))
-    return {"records": len(rows), "label_maximum": scale, "notes": notes, "left_out": asdict(left_out)}
+    scale = max(map(label_maximum, parts), default=1.0)
+    return {
+        "records": len(rows) + unlabelled.shape[1],
+        "label_maximum": scale,
+        "notes": notes,
+        "left_out": asdict(left_out),
+    }
 
 
 def _collect(
     database: sqlite3.Connection, part: Dataset, kept: Ints, query_ids: Ids, document_ids: Ids, rows: array[int]
-) -> None:
-    """Give the texts of a part their ids, its judgements to the database, and its rows of each query to ``rows``."""
+) -> list[int]:
+    """Give the texts of a part their ids, its judgements to the database, and its rows of each query to ``rows``; how
+    many queries there are behind each of the files that it comes from."""
     documents = np.fromiter(map(document_ids.of, part.documents), dtype=np.int64, count=len(part.documents))
     own_rows = part.rows()
     insert = "INSERT INTO judgement (query, document, label, positive) VALUES (?, ?, ?, ?)"
+    ends: list[int] = []
     for number in kept:
+        ends += [len(rows)] * (int(np.searchsorted(part.ends, number, side="right")) - len(ends))
         record = part[int(number)]
         query = query_ids.of(record.query)
         if query == len(rows):
@@ -114,6 +132,26 @@ def _collect(
         ):
             judged = zip(ids, labels, strict=True)
             database.executemany(insert, [(query, int(documents[one]), label, kind) for one, label in judged])
+    return ends + [len(rows)] * (len(part.ends) - len(ends))
+
+
+def _unlabelled(logs: Sequence[Log], asked: Sequence[Ints], query_ids: Ids, document_ids: Ids) -> Ints:
+    """Give the queries of logs their ids; how often each that is new was asked, and the document that it was made from
+    (-1: not known), int64 of shape (2, queries)."""
+    labelled = query_ids.writer.rows
+    counts, sources = array("q"), array("q")
+    for log, own in zip(logs, asked, strict=True):
+        for number in own:
+            place = query_ids.of(log.queries[int(number)]) - labelled
+            if place < 0:
+                continue
+            if place == len(counts):
+                counts.append(0)
+                sources.append(-1)
+            counts[place] += int(log.counts[number])
+            if log.source[number] >= 0 and sources[place] < 0:
+                sources[place] = document_ids.of(log.sources[int(log.source[number])])
+    return np.array([counts, sources], dtype=np.int64)
 
 
 def _by_query(database: sqlite3.Connection, count: int) -> Iterator[tuple[int, Iterable[_Judgement]]]:

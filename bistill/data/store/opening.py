@@ -16,6 +16,7 @@ from bistill.data.read.rejections import Rejections, read_rejections, set_aside,
 from bistill.data.settings import BadRows, RowReading, TextKind
 from bistill.data.store import building, cache
 from bistill.data.store.dataset import Dataset
+from bistill.data.store.logs import Log, build_log
 from bistill.data.store.texts import Texts
 from bistill.errors import ArtifactError, DataError
 
@@ -82,10 +83,7 @@ def _load(reader: RowReader, key: str, reading: RowReading, on_bad_rows: BadRows
     notes = tuple(str(note) for note in manifest["notes"])
     for note in notes:
         say(f"{path}: {note}")
-    if manifest["rejected"]:
-        _report_rejected(folder, path, int(manifest["rejected"]), rejected_to)
-    elif rejected_to is not None and rejected_to.exists():  # rows of this file that were mended since
-        write_rejected(rejected_to, (), files=[str(path)])
+    _report_rejected(folder, path, int(manifest["rejected"]), rejected_to)
     return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
 
 
@@ -107,6 +105,37 @@ def load_queries(path: str | Path, *, reading: RowReading | None = None) -> Text
         DataError: the file is missing or empty, or has no unique query column.
     """
     return _load_texts(path, "query", reading or RowReading())
+
+
+def load_log(path: Path, *, on_bad_rows: BadRows = "stop", rejected_to: Path | None = None) -> Log:
+    """The queries of a file without labels, parsed once, then memory-mapped from the cache; blank ones are passed over.
+
+    Args:
+        path: a file with a query column, and with counts and sources where it has them; or with a query on each line.
+        on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
+        rejected_to: rejected.csv of "skip".
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+        DataError: the file is missing or empty, or has no unique query column.
+    """
+    _prepare_record(path)
+    reader = open_file(path, RowReading(), only="log")
+    key = _key(path, RowReading(), "log")
+
+    def fill(folder: Path) -> dict[str, Any]:
+        rejections = Rejections(on_bad_rows, folder / artifacts.REJECTIONS_FILE)
+        try:
+            queries = build_log(reader.rows(), folder, rejections)
+        finally:
+            rejections.close()
+        return {"queries": queries, "rejected": rejections.count, "notes": list(reader.notes)}
+
+    folder, manifest = cache.obtain(key, fill, accept=lambda stored: on_bad_rows == "skip" or not stored["rejected"])
+    for note in manifest["notes"]:
+        say(f"{path}: {note}")
+    _report_rejected(folder, path, int(manifest["rejected"]), rejected_to)
+    return Log(folder, path=path, fingerprint=key)
 
 
 def _load_texts(path: str | Path, kind: TextKind, reading: RowReading) -> Texts:
@@ -180,7 +209,7 @@ def _prepare_record(path: Path) -> dict[str, Any]:
     Raises:
         DataError: it did not write the data version to its end: the file may be another's.
     """
-    if path.name not in (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE):
+    if path.name not in artifacts.DATA_FILES:
         return {}
     try:
         record = artifacts.read_json(path.parent / artifacts.PREPARE_RECORD)
@@ -203,6 +232,11 @@ def _reading_of_prepared(record: Mapping[str, Any]) -> RowReading:
 
 
 def _report_rejected(folder: Path, path: Path, count: int, rejected_to: Path | None) -> None:
+    """Say how many rows of a file were set aside, and write them down; nothing where there are none."""
+    if not count:
+        if rejected_to is not None and rejected_to.exists():  # rows of this file that were mended since
+            write_rejected(rejected_to, (), files=[str(path)])
+        return
     target = rejected_to or folder.parent / f"{folder.name}.{artifacts.REJECTED_FILE}"
     stored = folder / artifacts.REJECTIONS_FILE
     # The same content may have been parsed under another path: the file is named as it is named now.

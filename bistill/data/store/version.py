@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from bistill import artifacts, console
 from bistill.data.queries import choice, held_out
@@ -13,7 +16,8 @@ from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.joining import join
-from bistill.data.store.opening import label_maximum, load_documents, load_split, positive_from
+from bistill.data.store.logs import Log
+from bistill.data.store.opening import label_maximum, load_documents, load_log, load_split, positive_from
 from bistill.data.store.texts import Texts
 from bistill.errors import DataError, OptionError, Told
 
@@ -94,6 +98,64 @@ class Version:
         )
         _refuse_two_scales(*train, *valid)
         return self._joined(train, valid, on_bad_rows) if self.further else (train[0], valid[0])
+
+    def unlabelled(
+        self,
+        labelled: Dataset | None = None,
+        split: Literal["train", "valid"] = "train",
+        *,
+        on_bad_rows: BadRows = "stop",
+        rejected_to: Path,
+    ) -> Dataset:
+        """A data set with queries without labels behind the labelled ones, whose ids and documents stay.
+
+        "train" are those of queries.csv, without what comes again among labelled validation and test queries or in
+        valid_queries.csv; "valid" are those of valid_queries.csv, held out to choose the best weights by, without what
+        comes again among labelled training and test queries. See ``Dataset.unlabelled``.
+
+        Args:
+            labelled: training data as ``training`` gave them, or validation data; None: there are none.
+            split: which queries.
+            on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
+            rejected_to: folder that the rows set aside go to.
+
+        Returns:
+            ``labelled`` itself where no version has such queries.
+
+        Raises:
+            DataError: a row is bad, or there are neither labelled queries nor others.
+        """
+        logs = list(self._logs(split, on_bad_rows, rejected_to))
+        if not logs and labelled is not None:
+            return labelled
+        if not logs:
+            raise self._missing(self.folder / artifacts.LOG_FILES[split])
+        others = [
+            path
+            for version in self.each
+            for name in artifacts.SPLITS
+            if name != split and (path := version.path(name)).is_file()
+        ]
+        held = [load_split(path, on_bad_rows=on_bad_rows).queries for path in others]
+        if split == "train":
+            held += [log.queries for log in self._logs("valid", on_bad_rows, rejected_to)]
+        asked = held_out.apart([log.queries for log in logs], held)
+        parts = [] if labelled is None else [labelled]
+        found = join(parts, [np.arange(len(part)) for part in parts], logs, asked)
+        left_out = sum(map(len, logs)) - sum(map(len, asked))
+        end = f"; {left_out} left out: the same as, or nearly equal to, one held out" if left_out else ""
+        console.say(
+            f"{', '.join(str(log.path) for log in logs)}: {len(found.unlabelled):,} queries without labels{end}"
+        )
+        return found
+
+    def _logs(self, split: Literal["train", "valid"], on_bad_rows: BadRows, rejected_to: Path) -> Iterator[Log]:
+        """The queries without labels of each version that has such."""
+        name = artifacts.LOG_FILES[split]
+        rejected = rejected_to / f"{Path(name).stem}_{artifacts.REJECTED_FILE}"
+        for version in self.each:
+            if (path := version.folder / name).is_file():
+                yield load_log(path, on_bad_rows=on_bad_rows, rejected_to=rejected)
 
     def corpus(self, dataset: Dataset) -> Corpus:
         """The documents of a data set, then those of each version's ``corpus.csv`` where it has one.

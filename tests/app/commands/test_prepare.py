@@ -22,8 +22,12 @@ def source(folder: Path) -> str:
 
 
 def test_the_record_holds_every_option_that_decides(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("anything else\n12\n", encoding="utf-8")
+    (tmp_path / "more.txt").write_text("a further document\n", encoding="utf-8")
     options = PrepareOptions(
         source=source(tmp_path),
+        documents=str(tmp_path / "more.txt"),
+        queries=str(tmp_path / "log.txt"),
         data_version="v",
         data_root=str(tmp_path / "out"),
         query_column="frage",
@@ -46,6 +50,7 @@ def test_the_record_holds_every_option_that_decides(tmp_path: Path) -> None:
     expected = altering(options) | {"data_version": "v", "data_root": str(tmp_path / "out"), "negative_columns": []}
     assert record["options"] == expected
     assert made.queries == {"train": 22, "valid": 8, "test": 10}
+    assert record["files"].keys() == {"train.csv", "valid.csv", "test.csv", "corpus.csv", "queries.csv"}
 
 
 def test_what_did_not_happen_is_left_out_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

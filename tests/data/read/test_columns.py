@@ -7,8 +7,6 @@ from bistill.data.read.columns import (
     ColumnMap,
     normalised_name,
     resolve_columns,
-    resolve_document_columns,
-    resolve_query_column,
     role_of,
 )
 from bistill.data.settings import Columns
@@ -98,21 +96,3 @@ def test_headers_that_are_refused(header: list[str], overrides: Columns, parts: 
         resolve_columns(header, "f.csv", overrides)
     for part in parts:
         assert part in str(caught.value)
-
-
-def test_documents_of_labelled_rows_and_of_a_corpus() -> None:
-    assert resolve_document_columns(["query", "positive"], "f.csv", NONE).form == "triplets"
-    corpus = resolve_document_columns(["id", "passage"], "f.csv", NONE)
-    assert (corpus.form, corpus.passage, corpus.ignored) == ("texts", "passage", ("id",))
-    with pytest.raises(DataError, match="missing column: passage"):
-        resolve_document_columns(["id"], "f.csv", NONE)
-
-
-def test_queries_of_labelled_rows_and_alone() -> None:
-    for header, others in ((["query", "positive"], ("positive",)), (["id", "질문"], ("id",))):
-        found = resolve_query_column(header, "f.csv", NONE)
-        assert (found.form, found.used, found.ignored) == ("texts", tuple({*header} - {*others}), others)
-    with pytest.raises(DataError, match="missing column: query"):
-        resolve_query_column(["passage"], "f.csv", NONE)
-    with pytest.raises(DataError, match="more than one column can be the query: 'q', 'question'"):
-        resolve_query_column(["q", "question"], "f.csv", NONE)

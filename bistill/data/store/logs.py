@@ -1,0 +1,73 @@
+"""Queries without labels: what was asked, how often, and from which document a query was made."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from bistill import artifacts
+from bistill.data.read.rejections import Rejections
+from bistill.data.records import Row
+from bistill.data.store.scratch import Ids, scratch, write_keys
+from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter, Texts
+from bistill.errors import RowError
+
+
+class Log:
+    """The queries of one file, each text once.
+
+    Args:
+        folder: folder with the Arrow files that ``build_log`` wrote.
+        path: the file as the user named it.
+        fingerprint: key of its content.
+
+    Attributes:
+        queries: their texts in order of appearance.
+        sources: texts of the documents that queries were made from, each once.
+        counts: how often each query was asked, int64 of shape (queries,).
+        source: place in ``sources`` of what each query was made from, -1 where that is not known: int64 of shape
+            (queries,).
+    """
+
+    def __init__(self, folder: Path, *, path: Path, fingerprint: str = "") -> None:
+        self.path, self.fingerprint = path, fingerprint
+        self.queries = Texts(folder / artifacts.QUERIES_FILE)
+        self.sources = Texts(folder / artifacts.DOCUMENTS_FILE)
+        self.counts, self.source = np.load(folder / artifacts.UNLABELLED_FILE, allow_pickle=False)
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def build_log(outcomes: Iterable[Row | RowError], folder: Path, rejections: Rejections) -> int:
+    """Write the files of a ``Log`` into an existing, empty folder; the number of its queries.
+
+    Raises:
+        RowError: the first bad row, where the policy is "stop".
+    """
+    counts, source = array("q"), array("q")
+    with (
+        scratch(folder) as database,
+        ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as queries,
+        ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as sources,
+    ):
+        query_ids, source_ids = Ids(database, "query", queries), Ids(database, "document", sources)
+        for outcome in outcomes:
+            if isinstance(outcome, RowError):
+                rejections.handle(outcome)
+            elif outcome.query:
+                (asked,) = outcome.judgements
+                number = query_ids.of(outcome.query)
+                if number == len(counts):
+                    counts.append(0)
+                    source.append(-1)
+                counts[number] += int(asked.label or 1)
+                if asked.document and source[number] < 0:
+                    source[number] = source_ids.of(asked.document)
+    write_keys(folder / artifacts.QUERIES_FILE, query_ids.keys)
+    write_keys(folder / artifacts.DOCUMENTS_FILE, source_ids.keys)
+    np.save(folder / artifacts.UNLABELLED_FILE, np.array([counts, source], dtype=np.int64), allow_pickle=False)
+    return len(counts)
