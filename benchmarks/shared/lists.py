@@ -10,7 +10,7 @@ from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.student.list_task import ListTask
-from bistill.training.student.train import task_of
+from bistill.training.student.making import task_of
 
 
 def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[ListTask, Corpus]:

@@ -31,8 +31,9 @@ from bistill.training.loop.gradients import Batch
 from bistill.training.settings import Loop
 from bistill.training.student import gate
 from bistill.training.student.list_task import ListTask
+from bistill.training.student.making import task_of
 from bistill.training.student.settings import StudentTraining
-from bistill.training.student.train import student_lr, task_of
+from bistill.training.student.train import student_lr
 from tests.assembled import built, list_task, opened
 from tests.losses.contract import CONTRACT, distillation
 from tests.training.conftest import as_pairs
