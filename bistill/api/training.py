@@ -14,7 +14,17 @@ from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.serving.student import Student
 from bistill.serving.teacher import Teacher
 from bistill.training.run.data import TrainingData
-from bistill.training.settings import Checkpointing, InBatch, Loop, Merging, Place, Score, Validation, WeakTeacher
+from bistill.training.settings import (
+    Checkpointing,
+    InBatch,
+    Loop,
+    Merging,
+    NewHead,
+    Place,
+    Score,
+    Validation,
+    WeakTeacher,
+)
 from bistill.training.student.objective import Objective
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 from bistill.training.student.train import train as train_student
@@ -58,6 +68,7 @@ def train_teacher(
     trust_remote_code: bool = False,
     negatives_per_positive: int = 4,
     head_lr_factor: float = 10.0,
+    head_pairs: int = 2500,
     max_samples: int | None = None,
     validation: Validation = Validation(),
     checkpointing: Checkpointing = Checkpointing(),
@@ -79,7 +90,8 @@ def train_teacher(
         precision: arithmetic.
         trust_remote_code: whether code that the start brings along may run.
         negatives_per_positive: of each positive and epoch: labelled ones first, then random documents.
-        head_lr_factor: a head that starts at random learns at this multiple of the learning rate.
+        head_lr_factor: a new head that starts at random learns at this multiple of the learning rate.
+        head_pairs: training pairs to which a new head is fitted before the first update; 0: it starts at random.
         max_samples: training queries used at most.
         validation: when the best weights are chosen.
         checkpointing: when checkpoints are written.
@@ -95,7 +107,8 @@ def train_teacher(
     if isinstance(start, str):
         start = RerankerStart(start, max_len, precision, trust_remote_code)
     loop, place = _split(training, output_dir)
-    how = TeacherTraining(start, lora, loop, validation, head_lr_factor, negatives_per_positive, lexical)
+    head = NewHead(head_pairs, head_lr_factor)
+    how = TeacherTraining(start, lora, loop, validation, head, negatives_per_positive, lexical)
     train_cross_encoder(_data(data, max_samples), how, place=place, checkpointing=checkpointing)
     return Teacher(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
 

@@ -24,7 +24,7 @@ from bistill.errors import OptionError
 from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty
 from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.training.run.data import TrainingData
-from bistill.training.settings import Checkpointing, Loop, Merging, Place, Validation
+from bistill.training.settings import Checkpointing, Loop, Merging, NewHead, Place, Validation
 from bistill.training.student.objective import Objective
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 from bistill.training.teacher.settings import TeacherTraining
@@ -182,7 +182,7 @@ def teacher_training(options: TeacherOptions) -> TeacherTraining:
         lora(options),
         loop(options),
         validation(options),
-        options.head_lr_factor,
+        NewHead(options.head_pairs, options.head_lr_factor),
         options.negatives_per_positive,
         lexical(options),
     )

@@ -24,6 +24,10 @@ TROUBLES: Final = {
     "rollback": "{step}스텝에서 {to_step}스텝으로 되돌아감",
     "damaged_checkpoint": "손상된 체크포인트를 쓰지 않음: {path}",
     "begun_anew": "온전한 체크포인트가 없어 처음부터 다시 시작",
+    "nothing_learned": (
+        "{step}스텝까지 손실({loss:.3f})이 관련 문서의 비율만 답하는 수준({entropy:.3f})에 머묾: 계속 그대로라면 "
+        "학습률을 높이거나, LoRA 없이 학습하거나, 에폭을 늘릴 것"
+    ),
     "not_saved": "{step}스텝 체크포인트를 저장하지 못함, 학습은 계속",
 }
 # What a monitor did. In English its record says so itself.
@@ -138,6 +142,14 @@ def _interval(difference: Mapping[str, float], confidence: float, language: Lang
     return words.said(language, **difference, confidence=100 * confidence)
 
 
+def _head(record: Mapping[str, Any], language: Language) -> str:
+    words = Words(
+        "the new head is fitted to {pairs} training pairs: loss {loss:.4f}",
+        "새 출력층을 학습 쌍 {pairs}개에 맞춤: 손실 {loss:.4f}",
+    )
+    return words.said(language, pairs=record["pairs"], loss=record["loss"])
+
+
 def _checkpoint(record: Mapping[str, Any], language: Language) -> str:
     words = Words(
         "checkpoint of step {step}: {size} in {seconds:.1f} s", "{step}스텝 체크포인트: {size}, {seconds:.1f}초"
@@ -182,6 +194,7 @@ _EVENTS: Final[dict[str, Told]] = {
         "candidates of {queries} queries: {pairs} pairs, {scored} of them scored anew",
         "쿼리 {queries}개의 후보 문서: {pairs}쌍, 그중 {scored}쌍을 새로 채점",
     ),
+    "head": _head,
     "memory": _plain("holds at most {micro_batch_tokens} tokens at once", "한 번에 최대 {micro_batch_tokens}토큰 처리"),
     "evaluation": _evaluation,
     "merge": _merge,

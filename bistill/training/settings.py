@@ -40,6 +40,19 @@ class Loop(Settings):
 
 
 @dataclass(frozen=True)
+class NewHead(Settings):
+    """How a Cross-Encoder's head begins where its start has none. A start that has one keeps it.
+
+    Attributes:
+        pairs: training pairs to which its last layer is fitted before the first update; 0: it starts at random.
+        lr_factor: one that starts at random learns at this multiple of the learning rate.
+    """
+
+    pairs: Annotated[int, Within(0)] = 2500
+    lr_factor: Annotated[float, Within(1)] = 10.0
+
+
+@dataclass(frozen=True)
 class Place(Settings):
     """Where a run is at work, and what becomes of what is there.
 

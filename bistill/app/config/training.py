@@ -23,7 +23,17 @@ from bistill.candidates.settings import Choice, Redraw
 from bistill.data.settings import Balance
 from bistill.models.settings import RerankerStart
 from bistill.settings import Within
-from bistill.training.settings import Checkpointing, InBatch, Loop, Merging, Score, Validation, WeakStudent, WeakTeacher
+from bistill.training.settings import (
+    Checkpointing,
+    InBatch,
+    Loop,
+    Merging,
+    NewHead,
+    Score,
+    Validation,
+    WeakStudent,
+    WeakTeacher,
+)
 from bistill.training.teacher.settings import TeacherTraining
 
 
@@ -162,12 +172,21 @@ class TeacherOptions(
     head_lr_factor: Annotated[
         float,
         Option(
-            "A head that starts at random learns at this multiple of --lr.",
-            of=(TeacherTraining, "head_lr_factor"),
+            "A new head that starts at random learns at this multiple of --lr.",
+            of=(NewHead, "lr_factor"),
             group="training",
             common=False,
         ),
     ] = 10.0
+    head_pairs: Annotated[
+        int,
+        Option(
+            "Training pairs to which a new head is fitted before the first update; 0: it starts at random.",
+            of=(NewHead, "pairs"),
+            group="training",
+            common=False,
+        ),
+    ] = 2500
     negatives_per_positive: Annotated[
         int,
         Option(

@@ -19,6 +19,7 @@ from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
 from bistill.models.settings import Lora
 from bistill.training.loop.engine import Engine, Task
+from bistill.training.loop.hook import Hook
 from bistill.training.loop.optimizer import Rates
 from bistill.training.loop.shortage import Held
 from bistill.training.run import saving
@@ -70,6 +71,7 @@ class Training:
         settle: may change the best weights before they are saved, and gives its part of the record.
         beside: writes what belongs into the model's folder beside the weights, and gives its part of the record.
         facts: further fields of the record.
+        hooks: act before the validation does.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Training:
     settle: Callable[[], dict[str, Any]] = dict
     beside: Callable[[Path], dict[str, Any]] = lambda _: {}
     facts: dict[str, Any] = field(default_factory=dict)
+    hooks: Sequence[Hook] = ()
 
 
 def refuse_overwriting(output_dir: str, models: Sequence[str], what: str) -> None:
@@ -211,6 +214,7 @@ def _engine(run: Run, training: Training, checkpoints: saving.Saving) -> Engine:
             ShowProgress(f"training {training.name}"),
             WriteJournal(run.journal),
             WatchLeaps(run.checkpointing.rollbacks),
+            *training.hooks,
             training.validation,
             *([Track(trackers, Path(run.place.output_dir), run.given.values)] if trackers else []),
         ],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bistill import losses
-from bistill.arrays import Ints
+from bistill.arrays import Doubles, Ints
 from bistill.candidates.lists import negatives_of
 from bistill.data.queries.turns import turns_of
 from bistill.data.records import Record
@@ -20,6 +21,9 @@ from bistill.errors import shown
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder, Pair
 from bistill.training.loop.gradients import Batch, Terms
+
+# The epoch from which pairs are drawn that no epoch of the training begins with.
+BEFORE: Final = -1
 
 
 class PairTask:
@@ -80,6 +84,20 @@ class PairTask:
         """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
         pairs, labels = zip(*(self.pair(int(sample), epoch) for sample in samples), strict=True)
         return pair_batch(self._encoder, pairs, labels, lambda place: f"pair {samples[place]}")
+
+    def drawn(self, count: int) -> tuple[list[Pair], Doubles]:
+        """So many pairs with their labels as an epoch before the first would begin: queries by chance, each with its
+        positives and its negatives.
+
+        Args:
+            count: of pairs; fewer where an epoch has fewer.
+
+        Returns:
+            (query, document) texts, and relevance in 0..1, float64 of shape (n,).
+        """
+        samples = self.order(self._seed, BEFORE)[:count]
+        pairs, labels = zip(*(self.pair(int(sample), BEFORE) for sample in samples), strict=True)
+        return list(pairs), np.array(labels)
 
     def pair(self, sample: int, epoch: int) -> tuple[tuple[str, str], float]:
         """((query, document), label) of one sample: first a query's positives, then its negatives."""

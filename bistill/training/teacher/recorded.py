@@ -32,7 +32,8 @@ def _values(
         "max_len": training.start.max_len,
         "precision": training.start.precision,
         "trust_remote_code": training.start.trust_remote_code,
-        "head_lr_factor": training.head_lr_factor,
+        "head_lr_factor": training.head.lr_factor,
+        "head_pairs": training.head.pairs,
         "negatives_per_positive": training.negatives_per_positive,
         "lexical_tokens": training.lexical.tokens,
     }

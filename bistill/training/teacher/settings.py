@@ -8,7 +8,7 @@ from typing import Annotated
 from bistill.candidates.settings import Lexical
 from bistill.models.settings import Lora, RerankerStart
 from bistill.settings import Settings, Within
-from bistill.training.settings import Loop, Validation
+from bistill.training.settings import Loop, NewHead, Validation
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TeacherTraining(Settings):
         lora: adapters instead of all weights; None: all weights.
         loop: epochs, batch size, learning rate, seed.
         validation: when the best weights are chosen.
-        head_lr_factor: a head that starts at random learns at this multiple of the learning rate.
+        head: how a head begins that is new.
         negatives_per_positive: negatives of each positive and epoch: labelled ones first, then random documents.
         lexical: BM25, by which the lists of the validation are found.
     """
@@ -29,6 +29,6 @@ class TeacherTraining(Settings):
     lora: Lora | None = None
     loop: Loop = Loop()
     validation: Validation = Validation()
-    head_lr_factor: Annotated[float, Within(1)] = 10.0
+    head: NewHead = NewHead()
     negatives_per_positive: Annotated[int, Within(1)] = 4
     lexical: Lexical = Lexical()

@@ -27,6 +27,7 @@ from bistill.training.run.hooks import Validate
 from bistill.training.run.stage import Run, Training
 from bistill.training.settings import Checkpointing, Place
 from bistill.training.teacher import recorded
+from bistill.training.teacher.head import FitHead
 from bistill.training.teacher.pairs import PairTask
 from bistill.training.teacher.settings import TeacherTraining
 from bistill.training.validation import TEACHER_CRITERIA, Measured, ValidationLists, measure_teacher
@@ -82,7 +83,7 @@ def start(training: TeacherTraining) -> CrossEncoder:
         own.name, max_len=own.max_len, precision=own.precision, seed=seed, trust_remote_code=own.trust_remote_code
     )
     if encoder.new_keys:
-        console.say(f"{own.name} has no relevance head yet: {', '.join(encoder.new_keys)} start at random")
+        console.say(f"{own.name} has no relevance head yet: {', '.join(encoder.new_keys)} are new")
     if training.lora is not None:
         encoder.model = lora.apply(encoder.model, training.lora, new_keys=encoder.new_keys, seed=seed)
     return encoder
@@ -97,18 +98,17 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
     encoder = start(training)
     own = training.negatives_per_positive
     task = PairTask(encoder, dataset, query_ids, negatives_per_positive=own, seed=loop.seed, balance=data.balance)
-    alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
-    console.say(f"teacher: {training.start.name}, {sizes.of_model(encoder.model)}")
-    console.say(f"teacher: {task.samples:,} pairs an epoch{alone}{task.turns.said()}")
-    console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
-    lists = _validation_lists(task, valid, training, at_first=not encoder.new_keys)
+    _say_what_is_trained(encoder, task, training)
+    head = FitHead(encoder, task, pairs=training.head.pairs, seed=loop.seed, journal=run.journal)
+    at_first = not encoder.new_keys or head.applies  # a random head ranks by chance
+    lists = _validation_lists(task, valid, training, at_first=at_first)
     validation = Validate(
         encoder.model,
         lambda: measure_teacher(encoder, lists),
         criteria=TEACHER_CRITERIA,
         settings=training.validation,
         journal=run.journal,
-        at_first=not encoder.new_keys,
+        at_first=at_first,
     )
     lr = peak_lr(loop.lr, lora=training.lora is not None)
     identity = {
@@ -125,15 +125,24 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
             loop,
             training.lora,
             validation,
-            rates=Rates(lr, training.head_lr_factor * lr, encoder.new_head()),
+            rates=Rates(lr, lr if head.applies else training.head.lr_factor * lr, encoder.new_head()),
             identity=identity,
             held=_held(training),
+            settle=head.record,
+            hooks=[head],
             facts={"base_model": loading.portable(training.start.name), "inputs": inputs(data, training)},
         ),
     )
     if validation.measured_best is not None:  # None in a run that went on behind its best weights
         _keep_scores(run.place.output_dir, training.start, lists, validation.measured_best)
     return record
+
+
+def _say_what_is_trained(encoder: CrossEncoder, task: PairTask, training: TeacherTraining) -> None:
+    alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
+    console.say(f"teacher: {training.start.name}, {sizes.of_model(encoder.model)}")
+    console.say(f"teacher: {task.samples:,} pairs an epoch{alone}{task.turns.said()}")
+    console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
 
 
 def _held(training: TeacherTraining) -> Held:

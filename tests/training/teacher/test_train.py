@@ -73,7 +73,8 @@ def test_a_teacher_is_measured_on_what_bm25_finds(wide: Path, tiny_encoder: Path
     lists = ValidationLists(valid.queries, documents, hard_lists_of(Collection(valid, documents), made))
     found = measure_teacher(CrossEncoder.load(made.output_dir, max_len=32), lists)
     assert record["validation"] == pytest.approx(found.figures, abs=1e-6)
-    (event,) = [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "evaluation"]
+    before, event = (item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "evaluation")
+    assert before["figures"] == record["validation_untouched"]
     assert event["histograms"]["mined_negative"] == found.histograms["mined_negative"]
     assert sum(found.histograms["mined_negative"]) == sum(int(item.mined.sum()) for item in lists.lists) > 0
 
@@ -106,11 +107,13 @@ def test_the_gate_reads_nothing_that_the_teacher_read_when_it_was_validated(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, 3),  # 12 queries of 20 pairs: 240, a quarter of them are three lists of 20
-        ({"epochs": 2}, 3),  # two validations share what two epochs read
-        ({"max_samples": 5}, 1),
-        ({"eval_steps": 1}, 3),  # more validations were asked for, and cost more
-        ({"trained": True}, 1),  # one epoch, and a validation before it
+        ({"head_pairs": 0}, 3),  # 12 queries of 20 pairs: 240, a quarter of them are three lists of 20
+        ({"head_pairs": 0, "epochs": 2}, 3),  # two validations share what two epochs read
+        ({"head_pairs": 0, "max_samples": 5}, 1),
+        ({"head_pairs": 0, "eval_steps": 1}, 3),  # more validations were asked for, and cost more
+        ({}, 1),  # one epoch, and a validation before it
+        ({"epochs": 2}, 2),
+        ({"trained": True}, 1),
     ],
 )
 def test_a_validation_reads_a_share_of_the_pairs_of_an_epoch(
@@ -288,7 +291,10 @@ def test_labels_of_0_alone_teach_and_change_nothing_for_the_lists(
     assert "teacher: 15 of 15 queries, 28 of 28 rows" in said
     assert "51 pairs an epoch, 3 of them of queries without a positive" in said
     assert (plain["updates"], made["updates"]) == (6, 7)  # 48 and 51 pairs, 8 an update
-    assert made["validation_untouched"] == plain["validation_untouched"]
+    folders = (data_root.parent / name for name in ("plain", "teacher"))
+    inputs = [next(item for item in read(folder / "journal.jsonl") if item["event"] == "inputs") for folder in folders]
+    assert inputs[0]["validation"] == inputs[1]["validation"]
+    assert inputs[0]["data"] != inputs[1]["data"]
 
 
 def test_max_samples_limits_queries(data_root: Path, tiny_encoder: Path) -> None:
