@@ -30,7 +30,7 @@ STATE_STYLES: Final = {
     RunState.STOPPED: "bold magenta",
     RunState.FINISHED: "bold green",
 }
-EVENT_STYLES: Final = {"trouble": "yellow", "evaluation": "cyan", "saved": "green"}
+EVENT_STYLES: Final = {"trouble": "yellow", "unlearned": "yellow", "evaluation": "cyan", "saved": "green"}
 ACT_STYLES: Final = {"give_up": "red", "watching": "dim", "evaluated": "green", "outcome": ""}
 HISTOGRAM_STYLES: Final = {
     "positive": "blue",

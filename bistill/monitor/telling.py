@@ -24,10 +24,6 @@ TROUBLES: Final = {
     "rollback": "{step}스텝에서 {to_step}스텝으로 되돌아감",
     "damaged_checkpoint": "손상된 체크포인트를 쓰지 않음: {path}",
     "begun_anew": "온전한 체크포인트가 없어 처음부터 다시 시작",
-    "nothing_learned": (
-        "{step}스텝까지 손실({loss:.3f})이 관련 문서의 비율만 답하는 수준({entropy:.3f})에 머묾: 계속 그대로라면 "
-        "학습률을 높이거나, LoRA 없이 학습하거나, 에폭을 늘릴 것"
-    ),
     "not_saved": "{step}스텝 체크포인트를 저장하지 못함, 학습은 계속",
 }
 # What a monitor did. In English its record says so itself.
@@ -150,6 +146,16 @@ def _head(record: Mapping[str, Any], language: Language) -> str:
     return words.said(language, pairs=record["pairs"], loss=record["loss"])
 
 
+def _unlearned(record: Mapping[str, Any], language: Language) -> str:
+    words = Words(
+        "nothing is learned after {step} updates: the loss is {loss:.3f}, giving every pair the share of relevant ones "
+        "has {entropy:.3f}; if it stays so, take a higher learning rate, no LoRA, or more epochs",
+        "{step}스텝까지 학습된 것이 없음: 손실 {loss:.3f}, 모든 쌍에 관련 비율만 답할 때의 손실 {entropy:.3f}. "
+        "계속 그대로라면 학습률을 높이거나, LoRA 없이 학습하거나, 에폭을 늘릴 것",
+    )
+    return words.said(language, step=record["step"], loss=record["loss"], entropy=record["entropy"])
+
+
 def _checkpoint(record: Mapping[str, Any], language: Language) -> str:
     words = Words(
         "checkpoint of step {step}: {size} in {seconds:.1f} s", "{step}스텝 체크포인트: {size}, {seconds:.1f}초"
@@ -200,6 +206,7 @@ _EVENTS: Final[dict[str, Told]] = {
     "merge": _merge,
     "checkpoint": _checkpoint,
     "trouble": _trouble,
+    "unlearned": _unlearned,
     "saved": _plain("model of step {step} written", "{step}스텝 모델 저장 완료"),
     "end": _end,
 }

@@ -14,14 +14,6 @@ DIFFERENCE = {"value": 0.05, "low": 0.01, "high": 0.09}
 JUDGED = GATE | {"difference": DIFFERENCE, "confidence": 0.975, "verdict": "leads"}
 BESIDE = {"ndcg_at_10": {"start": 0.75, "trained": 0.8}, "difference": DIFFERENCE, "queries": 50}
 SHORTAGE = {"kind": "out_of_memory", "message": "step 7: memory ran out\nmore", "step": 7, "micro_batch_tokens": 512}
-UNLEARNED = {
-    "kind": "nothing_learned",
-    "message": "after 8 of 80 updates the loss is 0.502",
-    "step": 8,
-    "loss": 0.502,
-    "entropy": 0.5004,
-    "share": 0.2,
-}
 ROLLBACK = {"kind": "rollback", "message": "the loss leapt; back at step 5", "step": 9, "to_step": 5}
 
 
@@ -72,10 +64,11 @@ ROLLBACK = {"kind": "rollback", "message": "the loss leapt; back at step 5", "st
             "새 출력층을 학습 쌍 2400개에 맞춤: 손실 0.4321",
         ),
         (
-            {"event": "trouble", **UNLEARNED},
-            "nothing learned: after 8 of 80 updates the loss is 0.502",
-            "8스텝까지 손실(0.502)이 관련 문서의 비율만 답하는 수준(0.500)에 머묾: 계속 그대로라면 학습률을 높이거나, LoRA 없이 "
-            "학습하거나, 에폭을 늘릴 것",
+            {"event": "unlearned", "message": "x", "step": 8, "loss": 0.502, "entropy": 0.5004, "share": 0.2},
+            "nothing is learned after 8 updates: the loss is 0.502, giving every pair the share of relevant ones has "
+            "0.500; if it stays so, take a higher learning rate, no LoRA, or more epochs",
+            "8스텝까지 학습된 것이 없음: 손실 0.502, 모든 쌍에 관련 비율만 답할 때의 손실 0.500. "
+            "계속 그대로라면 학습률을 높이거나, LoRA 없이 학습하거나, 에폭을 늘릴 것",
         ),
         (
             {"event": "memory", "micro_batch_tokens": 8192},

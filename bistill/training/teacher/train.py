@@ -30,6 +30,7 @@ from bistill.training.teacher import recorded
 from bistill.training.teacher.head import FitHead
 from bistill.training.teacher.pairs import PairTask
 from bistill.training.teacher.settings import TeacherTraining
+from bistill.training.teacher.unlearned import WatchUnlearned
 from bistill.training.validation import TEACHER_CRITERIA, Measured, ValidationLists, measure_teacher
 
 
@@ -129,7 +130,10 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
             identity=identity,
             held=_held(training),
             settle=head.record,
-            hooks=[head],
+            hooks=[
+                head,
+                WatchUnlearned(task, lr=lr, lora=training.lora is not None, journal=run.journal),
+            ],
             facts={"base_model": loading.portable(training.start.name), "inputs": inputs(data, training)},
         ),
     )

@@ -13,7 +13,7 @@ import { Legend, Tools } from "./tools.js";
 import { Zoom } from "./zoom.js";
 
 // Events in a colour of their own.
-const EVENT_COLOURS = { trouble: "bad", evaluation: "first", saved: "good", give_up: "bad" };
+const EVENT_COLOURS = { trouble: "bad", unlearned: "bad", evaluation: "first", saved: "good", give_up: "bad" };
 const stepOf = (step) => say("step", { step: number(step) });
 const FACTS = {
   best: (run) => (run.best.figures ? `${flat(run.best.figures)} (${stepOf(run.best.step)})` : ""),
