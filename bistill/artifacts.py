@@ -26,6 +26,11 @@ DATA_FILES: Final = (*SPLIT_FILES.values(), CORPUS_FILE, *LOG_FILES.values(), RE
 PREPARE_RECORD: Final = "prepare.json"
 UNFINISHED_DATA: Final = ".unfinished-data"
 
+# made_queries/
+MADE_FOLDER: Final = "made_queries"
+MADE_QUERIES: Final = "made.jsonl"  # in the making
+RECORD_SUFFIX: Final = ".json"  # of the name of a file of made queries: what it was made from
+
 # model directories
 BEST_MODEL: Final = "best_model.pt"
 LORA_CONFIG: Final = "lora_config.json"

@@ -32,6 +32,7 @@ from bistill.app.config import (
     MonitorOptions,
     PipelineOptions,
     PrepareOptions,
+    QueriesOptions,
     ScoresOptions,
     SearchOptions,
     TeacherOptions,
@@ -55,6 +56,9 @@ class Command(NamedTuple):
 COMMANDS: Final[dict[str, Command]] = {
     "prepare": Command(
         PrepareOptions, "bistill.app.commands.prepare:prepare", "labelled data of any form -> three CSV files"
+    ),
+    "queries": Command(
+        QueriesOptions, "bistill.app.commands.queries:queries", "make queries from a corpus without labels"
     ),
     "teacher": Command(TeacherOptions, "bistill.app.commands.teacher:run", "train a Cross-Encoder teacher"),
     "candidates": Command(

@@ -16,6 +16,7 @@ Balance = Literal["rows", "versions"]
 # they were asked and what they were made from.
 ReadAlone = Literal["document", "query", "identified", "log"]
 Share = Annotated[float, Within(0, 0.5)]
+MadeKind = Literal["titles", "questions", "sentences", "spans", "keyphrases"]
 
 
 @dataclass(frozen=True)
@@ -88,4 +89,44 @@ class Splitting(Settings):
                 where="`Splitting.valid`, `Splitting.test`",
                 found=(self.valid, self.test),
                 todo="give shares of together less than 1",
+            )
+
+
+@dataclass(frozen=True)
+class Making(Settings):
+    """Which queries are made from the documents of a corpus.
+
+    Attributes:
+        kinds: what of a document becomes a query.
+        shares: how often each kind is taken beside the others, where a document has several; (): equally often.
+        number: of queries, of all documents together; None: all that can be made.
+        each: queries of one document at most.
+        typed: share of the queries that are changed as people type.
+        taken_out: share of the queries that are taken out of their document.
+        seed: another seed makes other queries.
+    """
+
+    kinds: tuple[MadeKind, ...] = ("titles", "questions", "sentences", "spans", "keyphrases")
+    shares: tuple[Annotated[float, Within(0)], ...] = ()
+    number: Annotated[int, Within(1)] | None = None
+    each: Annotated[int, Within(1, 100)] = 1
+    typed: Annotated[float, Within(0, 1)] = 0.3
+    taken_out: Annotated[float, Within(0, 1)] = 0.5
+    seed: Annotated[int, Within(0)] = 42
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.kinds or len({*self.kinds}) < len(self.kinds):
+            raise OptionError(
+                "each kind of query is named once, and one at least",
+                where="`Making.kinds`",
+                found=self.kinds,
+                todo="name some of titles, questions, sentences, spans, keyphrases",
+            )
+        if self.shares and (len(self.shares) != len(self.kinds) or not sum(self.shares)):
+            raise OptionError(
+                f"{len(self.kinds)} kinds of queries need as many shares, not all of them 0",
+                where="`Making.shares`",
+                found=self.shares,
+                todo="give one number for each kind, or none",
             )

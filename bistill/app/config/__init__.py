@@ -20,6 +20,7 @@ from bistill.app.config.data import PrepareOptions
 from bistill.app.config.evaluation import EvaluationOptions
 from bistill.app.config.monitor import MonitorOptions
 from bistill.app.config.pipeline import PipelineOptions
+from bistill.app.config.queries import QueriesOptions
 from bistill.app.config.serving import EncodeOptions, SearchOptions
 from bistill.app.config.shared import (
     DEFAULT_STUDENT,
@@ -48,6 +49,7 @@ __all__ = [
     "MonitorOptions",
     "PipelineOptions",
     "PrepareOptions",
+    "QueriesOptions",
     "Recipe",
     "ScoresAction",
     "ScoresForm",

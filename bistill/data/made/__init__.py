@@ -1,0 +1,1 @@
+"""Queries made from the documents of a corpus alone, without labels and without a language model."""

@@ -1,0 +1,49 @@
+"""``bistill queries``: from a command line to the file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bistill.app import cli
+
+
+def test_a_command_makes_the_kinds_that_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "{} is a city by the sea. Old ships bring green tea to the harbour of {} in every winter of the year."
+    corpus, output = tmp_path / "corpus.csv", tmp_path / "made.csv"
+    names = ["Busan", "Ulsan", "Mokpo", "Yeosu"]
+    corpus.write_text(
+        "제목,본문\n" + "".join(f"{name},{text.format(name, name)}\n" for name in names), encoding="utf-8"
+    )
+    given = [
+        "--documents",
+        str(corpus),
+        "--output",
+        str(output),
+        "--kinds",
+        "titles",
+        "sentences",
+        "--shares",
+        "1",
+        "0",
+    ]
+    cli.run_command("queries", [*given, "--typed", "0", "--taken_out", "1", "--number", "3"])
+    with output.open(encoding="utf-8", newline="") as lines:
+        found = list(csv.DictReader(lines))
+    assert len(found) == 3 and {row["query"] for row in found} < {*names}
+    assert [row["document"] for row in found] == [text.format(row["query"], row["query"]) for row in found]
+    assert {row["kind"] for row in found} == {"titles"}
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.run_command("queries", [*given, "--number", "4"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "error: --output: the queries were made of other inputs" in said
+    assert "give --overwrite to replace it" in said
+
+
+def test_a_share_out_of_range_is_said_with_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run_command("queries", ["--documents", "corpus.csv", "--typed", "1.5"])
+    assert ended.value.code == 2 and "--typed: the value is out of range" in capsys.readouterr().err
