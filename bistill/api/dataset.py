@@ -75,15 +75,28 @@ class Dataset:
         return cls(rows, reading, on_bad_rows)
 
     @classmethod
-    def from_version(cls, name: str, *, root: str | Path = "preprocessed", on_bad_rows: BadRows = "stop") -> Dataset:
+    def from_version(
+        cls, name: str | Sequence[str], *, root: str | Path = "preprocessed", on_bad_rows: BadRows = "stop"
+    ) -> Dataset:
         """A data version that ``bistill prepare`` or ``prepared`` wrote.
+
+        Args:
+            name: of its folder; or several, which are read as one for training and validation. Their ``test``,
+                ``report`` and ``rejected`` are those of the first.
+            root: folder that holds them.
+            on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside.
 
         Raises:
             DataError: there is none of that name.
+            OptionError: a name is given twice, or none.
         """
-        version = Version(Path(root), name)
-        if not any(version.path(split).is_file() for split in artifacts.SPLITS):
-            raise DataError("no such data version", where=str(version.folder), todo="check name and root")
+        names = (name,) if isinstance(name, str) else tuple(name)
+        if not names:
+            raise OptionError("no data version is named", where="`name`", found=name, todo="name one, or several")
+        version = Version(Path(root), names[0], names[1:])
+        for one in version.each:
+            if not any(one.path(split).is_file() for split in artifacts.SPLITS):
+                raise DataError("no such data version", where=str(one.folder), todo="check name and root")
         return cls(None, RowReading(), on_bad_rows, version)
 
     def prepared(
@@ -221,7 +234,15 @@ class Dataset:
         counts = {name: len(self._split(name)) for name in artifacts.SPLITS if self._version.path(name).is_file()}
         return f"Dataset({', '.join(f'{name}={count}' for name, count in counts.items())}, {self._version.folder})"
 
+    @cached_property
+    def _joined(self) -> dict[str, Split]:
+        """Training and validation queries of several data versions."""
+        train, valid = self.version.training(on_bad_rows=self._on_bad_rows, rejected_to=None)
+        return {"train": train, "valid": valid}
+
     def _split(self, name: str) -> Split:
+        if self.version.further and name != "test":
+            return self._joined[name]
         path = self.version.path(name)
         if not path.is_file():
             raise DataError(f"the data have no {name} split", where=str(self.version.folder), todo="give rows for it")

@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from bistill.api.dataset import Dataset
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, Random, TeacherReading
+from bistill.data.settings import Balance
 from bistill.errors import OptionError
 from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
 from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
@@ -70,6 +71,7 @@ def train_teacher(
     head_lr_factor: float = 10.0,
     head_pairs: int = 2500,
     max_samples: int | None = None,
+    balance: Balance = "rows",
     validation: Validation = Validation(),
     checkpointing: Checkpointing = Checkpointing(),
     lexical: Lexical = Lexical(),
@@ -93,6 +95,7 @@ def train_teacher(
         head_lr_factor: a new head that starts at random learns at this multiple of the learning rate.
         head_pairs: training pairs to which a new head is fitted before the first update; 0: it starts at random.
         max_samples: training queries used at most.
+        balance: of several data versions: "rows": every query once an epoch; "versions": as many of each.
         validation: when the best weights are chosen.
         checkpointing: when checkpoints are written.
         lexical: BM25, by which the lists of the validation are found.
@@ -109,7 +112,7 @@ def train_teacher(
     loop, place = _split(training, output_dir)
     head = NewHead(head_pairs, head_lr_factor)
     how = TeacherTraining(start, lora, loop, validation, head, negatives_per_positive, lexical)
-    train_cross_encoder(_data(data, max_samples), how, place=place, checkpointing=checkpointing)
+    train_cross_encoder(_data(data, max_samples, balance), how, place=place, checkpointing=checkpointing)
     return Teacher(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
 
 
@@ -137,6 +140,7 @@ def distill(
     precision: Precision = "auto",
     trust_remote_code: bool = False,
     max_samples: int | None = None,
+    balance: Balance = "rows",
     validation: Validation = Validation(),
     checkpointing: Checkpointing = Checkpointing(),
     lexical: Lexical = Lexical(),
@@ -171,6 +175,7 @@ def distill(
         precision: arithmetic of the student.
         trust_remote_code: whether code that the start brings along may run.
         max_samples: training queries used at most.
+        balance: of several data versions: "rows": every query once an epoch; "versions": as many of each.
         validation: when the best weights are chosen.
         checkpointing: when checkpoints are written.
         lexical: BM25, by which the lists of gate and validation are found.
@@ -188,11 +193,11 @@ def distill(
     objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka), embedding)
     how = StudentTraining(start, lora, candidates, objective, loop, validation, merging)
     taught = TaughtBy(_names(teacher), tuple(weights), reading, weak_teacher, tuple(embedding_teachers))
-    train_student(taught, _data(data, max_samples), how, place=place, checkpointing=checkpointing)
+    train_student(taught, _data(data, max_samples, balance), how, place=place, checkpointing=checkpointing)
     return Student(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
 
 
-def _data(data: Dataset, max_samples: int | None) -> TrainingData:
+def _data(data: Dataset, max_samples: int | None, balance: Balance) -> TrainingData:
     if not isinstance(data, Dataset):
         raise OptionError(
             "a bistill.Dataset is expected",
@@ -200,7 +205,7 @@ def _data(data: Dataset, max_samples: int | None) -> TrainingData:
             found=type(data).__name__,
             todo="give bistill.Dataset.from_rows(rows).prepared(seed=42)",
         )
-    return TrainingData(data.version, data.on_bad_rows, max_samples)
+    return TrainingData(data.version, data.on_bad_rows, max_samples, balance)
 
 
 def _split(training: TrainingArguments, output_dir: str | Path) -> tuple[Loop, Place]:

@@ -60,6 +60,25 @@ def test_a_folder_is_a_data_version_of_the_commands(tmp_path: Path) -> None:
         bistill.Dataset.from_version("other", root=tmp_path / "preprocessed")
 
 
+def test_several_data_versions_are_one(tmp_path: Path) -> None:
+    root = tmp_path / "preprocessed"
+    one = bistill.Dataset.from_rows(ROWS, **COLUMNS).prepared(seed=1, valid=0.25, test=0.25, folder=root / "one")
+    rows = [{"query": f"also {number * 7919}", "positive": f"answer {number * 7919}"} for number in range(12)]
+    two = bistill.Dataset.from_rows(rows).prepared(valid=0.25, test=0.25, folder=root / "two")
+    found = bistill.Dataset.from_version(["one", "two"], root=root)
+    assert list(found.train.queries) == [*one.train.queries, *two.train.queries]
+    assert list(found.valid.queries) == [*one.valid.queries, *two.valid.queries]
+    assert list(found.test.queries) == list(one.test.queries)
+    assert sorted(found.documents) == sorted([*one.documents, *two.documents])
+    assert repr(found).startswith(f"Dataset(train={len(one.train) + len(two.train)}, valid=")
+    assert found.train.ends.tolist() == [len(one.train), len(one.train) + len(two.train)]
+    with pytest.raises(DataError, match="no such data version") as missing:
+        bistill.Dataset.from_version(["one", "other"], root=root)
+    assert missing.value.where == str(root / "other")
+    with pytest.raises(OptionError, match="no data version is named"):
+        bistill.Dataset.from_version([], root=root)
+
+
 def test_what_is_no_data_is_refused_by_name() -> None:
     with pytest.raises(OptionError, match="`data`: the data are not prepared"):
         bistill.train_teacher(bistill.Dataset.from_rows(ROWS, **COLUMNS), "nowhere", output_dir="out")

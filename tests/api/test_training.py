@@ -139,6 +139,7 @@ def test_wrong_values_fail_at_once_by_name(data: bistill.Dataset, tmp_path: Path
     refused("`epoch`: no such argument", epoch=1)
     refused(r"`EncoderStart\.precision`: 'auto' or", precision="fp8")
     refused("there is nothing to learn", losses=[])
+    refused(r"`TrainingData\.balance`: 'rows' or 'versions' is expected", balance="even")
     with pytest.raises(OptionError, match="`teacher`: a teacher, its name, or several are expected"):
         bistill.distill([], data, "s", output_dir=tmp_path / "out")
     with pytest.raises(OptionError, match="`beside`: no such model\n  found: 'bm52'"):

@@ -75,11 +75,11 @@ class Version:
         return self.folder / artifacts.SPLIT_FILES[split]
 
     def files(self) -> list[Path]:
-        """The splits and ``corpus.csv``, those that are there."""
-        named = [*(self.path(split) for split in artifacts.SPLITS), self.folder / artifacts.CORPUS_FILE]
-        return [path for path in named if path.is_file()]
+        """The splits and ``corpus.csv`` of each, those that are there."""
+        names = (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE)
+        return [path for one in self.each for name in names if (path := one.folder / name).is_file()]
 
-    def training(self, *, on_bad_rows: BadRows = "stop", rejected_to: Path) -> tuple[Dataset, Dataset]:
+    def training(self, *, on_bad_rows: BadRows = "stop", rejected_to: Path | None) -> tuple[Dataset, Dataset]:
         """Training and validation data: of several versions the rows of all.
 
         Of several, queries that are the same as or nearly equal to one of the test of any of them are in neither, and
@@ -87,7 +87,7 @@ class Version:
 
         Args:
             on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
-            rejected_to: folder that the rows set aside go to.
+            rejected_to: folder that the rows set aside go to; None: beside the parsed data.
 
         Raises:
             DataError: the folder or a file is missing, a row is bad, a file has no query with a positive, or files are
@@ -183,14 +183,15 @@ class Version:
         Raises:
             DataError: there is no split, or a file cannot be used; RowError names the row.
         """
-        there = [path for split in artifacts.SPLITS if (path := self.path(split)).is_file()]
+        there = [path for path in self.files() if path.name != artifacts.CORPUS_FILE]
         if not there:
             raise DataError("no such data version", where=str(self.folder), todo="check name and root")
-        corpus = Corpus(load_split(there[0], on_bad_rows=on_bad_rows).documents)
-        for path in there[1:]:
-            corpus = Corpus(corpus, load_split(path, on_bad_rows=on_bad_rows).documents)
-        further = self.folder / artifacts.CORPUS_FILE
-        return Corpus(corpus, load_documents(further)) if further.is_file() else corpus
+        parts = [load_split(path, on_bad_rows=on_bad_rows).documents for path in there]
+        parts += [load_documents(path) for path in self.files() if path.name == artifacts.CORPUS_FILE]
+        corpus = Corpus(parts[0])
+        for part in parts[1:]:
+            corpus = Corpus(corpus, part)
+        return corpus
 
     def content(self) -> str:
         """SHA-256 of what training reads, wherever the version lies; the same in every version of bistill.
@@ -212,12 +213,12 @@ class Version:
             for name, path in files.items()
         }
 
-    def _opened(self, split: str, on_bad_rows: BadRows, rejected_to: Path) -> Dataset:
+    def _opened(self, split: str, on_bad_rows: BadRows, rejected_to: Path | None) -> Dataset:
         """The queries of a split, which are said."""
         path = self.path(split)
         if not path.is_file():
             raise self._missing(path)
-        rejected = rejected_to / f"{split}_{artifacts.REJECTED_FILE}"
+        rejected = None if rejected_to is None else rejected_to / f"{split}_{artifacts.REJECTED_FILE}"
         found = load_split(path, on_bad_rows=on_bad_rows, rejected_to=rejected)
         choice.answered(found)  # said now, not when the first list is made
         console.say(f"{path}: {_queries(found)}, {len(found.documents)} documents")
@@ -240,6 +241,14 @@ class Version:
                 todo=f"bistill prepare SOURCE `data_version` {self.name}, from a source with rows for training (rows "
                 "for validation are taken from these by `valid_share` where it has none); what is there serves "
                 "evaluation and search",
+            )
+        if path.name != artifacts.LOG_FILES["train"] and (self.folder / artifacts.LOG_FILES["train"]).is_file():
+            return DataError(
+                f"the data version {self.name} has queries without labels alone, and this command learns from labels",
+                where=str(path),
+                found=artifacts.LOG_FILES["train"],
+                todo=f"bistill prepare SOURCE `data_version` {self.name}, with labelled text beside `documents` and "
+                "`queries`",
             )
         known = sorted(file.parent.name for file in self.root.glob(f"*/{path.name}"))
         return DataError(

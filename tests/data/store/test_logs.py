@@ -123,6 +123,10 @@ def test_a_version_without_labels_and_one_without_a_log(version: Version, write:
     labelled, _ = Version(tmp_path, "w").training(rejected_to=tmp_path)
     assert Version(tmp_path, "w").unlabelled(labelled, rejected_to=tmp_path) is labelled
     assert (labelled.labelled, labelled.unlabelled.tolist(), labelled.counts.tolist()) == (1, [], [])
+    with pytest.raises(
+        DataError, match="data version v has queries without labels alone, and this command learns from"
+    ):
+        version.training(rejected_to=tmp_path)
     with pytest.raises(DataError, match="the file does not exist"):
         Version(tmp_path, "nowhere").unlabelled(rejected_to=tmp_path)
 
