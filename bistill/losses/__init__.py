@@ -9,6 +9,7 @@ from bistill.losses.contrastive import InfoNCE, info_nce
 from bistill.losses.embedding import EmbeddingKL, embedding_kl
 from bistill.losses.hinge import ContrastiveHinge, contrastive_hinge
 from bistill.losses.listwise import ListwiseKL, listwise_kl
+from bistill.losses.localized import localized_contrast
 from bistill.losses.penalty import NegativePenalty, negative_penalty
 from bistill.losses.pointwise import pointwise_bce
 from bistill.losses.scores import ListScores, Loss, linear_score, weighted_sum
@@ -26,6 +27,7 @@ __all__ = [
     "info_nce",
     "linear_score",
     "listwise_kl",
+    "localized_contrast",
     "negative_penalty",
     "pointwise_bce",
     "weighted_sum",
