@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from bistill.candidates.settings import (
     CrossEncoderRanked,
     Dense,
     Lexical,
+    LexicalTokens,
     Limits,
     Lists,
     MinerSettings,
@@ -27,7 +29,7 @@ from bistill.training.run.data import TrainingData
 from bistill.training.settings import Checkpointing, Loop, Merging, NewHead, Place, Validation
 from bistill.training.student.objective import Objective
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
-from bistill.training.teacher.settings import TeacherTraining
+from bistill.training.teacher.settings import Hard, TeacherTraining
 
 # Miners by the name that --miners gives them.
 MINERS: Final = {kind.name: kind for kind in registry.MINERS}
@@ -116,29 +118,31 @@ def candidates(options: CandidatesOptions | DistillationOptions) -> Candidates:
     Raises:
         OptionError: an unknown or repeated miner, a depth that is no number above 0, or no miner at all.
     """
-    miners = tuple(_miner(given, options, options, options.precision) for given in options.miners)
+    dense = None
+    if options.miner_model is not None:
+        trusted = options.trust_remote_code
+        dense = EncoderStart(options.miner_model, precision=options.precision, trust_remote_code=trusted)
+    miners = tuple(
+        _miner(given, options.lexical_tokens, options.mining_depth, Dense(model=dense), options.cross_encoder_reads)
+        for given in options.miners
+    )
     return Candidates(miners, lists(options), limits(options), lexical(options))
 
 
-def _miner(given: str, options: ListOptions, student: StudentOptions, precision: Precision) -> MinerSettings:
+def _miner(given: str, tokens: LexicalTokens, depth: int | None, dense: Dense, reads: int) -> MinerSettings:
     name, colon, number = given.partition(":")
     if name not in MINERS:
         raise OptionError("unknown miner", where="--miners", found=given, todo=f"give any of {', '.join(MINERS)}")
     if colon and not (number.isdecimal() and int(number) > 0):
         raise OptionError("the depth is no number above 0", where="--miners", found=given, todo=f"give {name}:50")
-    depth = int(number) if colon else options.mining_depth
-    lexical_miner = Lexical(depth, options.lexical_tokens)
-    if options.miner_model is None:
-        dense = Dense(depth)
-    else:
-        own = EncoderStart(options.miner_model, precision=precision, trust_remote_code=student.trust_remote_code)
-        dense = Dense(depth, own)
+    depth = int(number) if colon else depth
+    lexical_miner, dense = Lexical(depth, tokens), replace(dense, depth=depth)
     if name == "lexical":
         return lexical_miner
     if name == "dense":
         return dense
     if name == "cross_encoder":
-        return CrossEncoderRanked(depth, options.cross_encoder_reads, lexical_miner, dense)
+        return CrossEncoderRanked(depth, reads, lexical_miner, dense)
     kind = MINERS[name]
     return kind(depth if kind.retrieval or colon else None)
 
@@ -185,7 +189,21 @@ def teacher_training(options: TeacherOptions) -> TeacherTraining:
         NewHead(options.head_pairs, options.head_lr_factor),
         options.negatives_per_positive,
         lexical(options),
+        hard(options),
     )
+
+
+def hard(options: TeacherOptions) -> Hard | None:
+    """The negatives of a teacher that are searched for; None where no miner is named that searches.
+
+    Raises:
+        OptionError: an unknown or repeated miner, or a depth that is no number above 0.
+    """
+    reads = CrossEncoderRanked().reads
+    miners = tuple(_miner(given, options.lexical_tokens, None, Dense(), reads) for given in options.miners)
+    if not any(miner.retrieval for miner in miners):
+        return None
+    return Hard(miners, list_weight=options.list_weight)
 
 
 def student_training(options: DistillationOptions) -> StudentTraining:

@@ -34,7 +34,7 @@ from bistill.training.settings import (
     WeakStudent,
     WeakTeacher,
 )
-from bistill.training.teacher.settings import TeacherTraining
+from bistill.training.teacher.settings import Hard, TeacherTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +190,28 @@ class TeacherOptions(
     negatives_per_positive: Annotated[
         int,
         Option(
-            "Negatives of each positive and epoch: labelled ones first, then random documents.",
+            "Negatives of each positive and epoch: labelled ones first, then what --miners found.",
             of=(TeacherTraining, "negatives_per_positive"),
             group="candidates",
         ),
     ] = 4
+    miners: Annotated[
+        tuple[str, ...],
+        Option(
+            "Where negatives come from: labelled, random, lexical, dense; with a number for another depth "
+            "(lexical:50). What the start itself takes for relevant is left out.",
+            group="candidates",
+        ),
+    ] = ("labelled", "random")
+    list_weight: Annotated[
+        float,
+        Option(
+            "With lexical or dense --miners: weight of the cross-entropy of each positive against the negatives of its "
+            "query, beside the binary one of every pair.",
+            of=(Hard, "list_weight"),
+            group="losses",
+        ),
+    ] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The kind of teacher that encodes queries and documents apart: a Bi-Encoder, whose relevance is its cosine.
+"""The kind of teacher that encodes queries and documents apart: a Bi-Encoder, whose relevance follows its cosine.
 
 Its vectors lie where those of the dense miner, of search and of evaluation do, by model and texts
 (``models.compute.vectors``): what one of them encoded the others find. There is no cache of its scores beside that.
@@ -16,6 +16,7 @@ from bistill.candidates.scores.scoring import Scored
 from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.data.queries.copies import Selection
+from bistill.data.sampling import subset
 from bistill.data.store.corpus import Corpus
 from bistill.errors import OptionError
 from bistill.models import reading as reading_of_texts
@@ -25,7 +26,11 @@ from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
 
-# Between these two the relevance of a pair, the sigmoid of its logit, is its cosine.
+# Queries and documents by whose mean cosine relevance 0 is set.
+SAMPLE: Final = 256
+# The highest cosine that counts as chance: a model whose texts are all alike still has a scale.
+HIGHEST_CHANCE: Final = 0.98
+# Between these two the relevance of a pair, the sigmoid of its logit, follows its cosine.
 LOWEST: Final = 0.01
 HIGHEST: Final = 1 - 1e-6
 # Where at least this share of all documents is asked for, all are encoded: other lists and the miner want them, too.
@@ -58,6 +63,7 @@ class EmbeddingTeacher(CachedTeacher):
         self.name, self.identity, self.encoder = name, identity(model), model
         self._model, self._batch_size = model, batch_size
         self._loaded_encoder: BiEncoder | None = None
+        self._chances: dict[tuple[int, int], float] = {}
 
     @property
     def imported(self) -> bool:
@@ -65,7 +71,8 @@ class EmbeddingTeacher(CachedTeacher):
         return False
 
     def logits(self, queries: Sequence[str], documents: Sequence[str], pairs: Ints, description: str) -> Scored:
-        """``logits_of`` the cosines of (query id, document id) pairs; it reads texts, so no pair counts as read."""
+        """Logits of (query id, document id) pairs whose sigmoid is ``relevance_of`` their cosines; it reads texts, so
+        no pair counts as read."""
         if not len(pairs):
             return Scored(np.empty(0, dtype=np.float32), 0, 0)
         encoder = self._loaded_encoder = self._loaded_encoder or BiEncoder.start(self._model)
@@ -76,7 +83,21 @@ class EmbeddingTeacher(CachedTeacher):
             part = slice(start, start + PAIRS_AT_ONCE)
             sides = (side.vectors[side.rows[part]] for side in (asked, found))
             cosines[part] = np.einsum("ij,ij->i", *sides)
-        return Scored(logits_of(cosines), len(pairs), 0)
+        chance = self._chance(encoder, queries, documents)
+        return Scored(logits_of(relevance_of(cosines, chance)), len(pairs), 0)
+
+    def _chance(self, encoder: BiEncoder, queries: Sequence[str], documents: Sequence[str]) -> float:
+        """Mean cosine of queries with documents that were drawn for none of them: a function of the texts alone."""
+        key = (id(queries), id(documents))
+        if key not in self._chances:
+            sides = (
+                (query_rows, queries, subset(0, "chance of queries", len(queries), SAMPLE)),
+                (document_rows, documents, subset(0, "chance of documents", len(documents), SAMPLE)),
+            )
+            found = (rows(encoder, texts, ids, self._batch_size, "") for rows, texts, ids in sides)
+            means = [side.vectors[side.rows].mean(axis=0, dtype=np.float64) for side in found]
+            self._chances[key] = float(means[0] @ means[1])
+        return self._chances[key]
 
     def close(self) -> None:
         """Free the weights."""
@@ -145,22 +166,38 @@ def document_rows(encoder: BiEncoder, documents: Sequence[str], ids: Ints, batch
     return Rows(cached_vectors(encoder, Selection(pool, unique), batch_size=batch_size, description=said), rows)
 
 
-def logits_of(cosines: Floats) -> Floats:
-    """Logits whose sigmoid, the relevance, is the cosine.
+def relevance_of(cosines: Floats, chance: float) -> Floats:
+    """How far cosines lie on the way from chance, 0, to the same text, 1: (cosine - chance) / (1 - chance).
 
-    A limit that is a share of the positive's relevance is then one of its cosine (TopK-PercPos of NV-Retriever, arXiv
-    2407.15831).
-
-    A cosine below ``LOWEST`` has no such logit, or hardly; there they fall on along the tangent, so that the order of
-    all cosines is kept and none is infinite. From ``HIGHEST`` on all are one: texts that are the same.
+    A limit that is a share of the positive's relevance is then one of its cosine, as TopK-PercPos of NV-Retriever has
+    it (arXiv 2407.15831), on a scale that begins where texts have nothing to do with each other: the cosines of an e5
+    lie between 0.7 and 1, and 95 % of a positive's 0.88 would leave no hard negative.
 
     Args:
         cosines: in -1..1, of any shape.
+        chance: mean cosine of unrelated texts; below 0 it counts as 0, above ``HIGHEST_CHANCE`` as that.
+
+    Returns:
+        float32 of the same shape, at most 1; below 0 where a cosine is less than chance.
+    """
+    chance = min(max(chance, 0.0), HIGHEST_CHANCE)
+    relevance: Floats = ((cosines - chance) / (1 - chance)).astype(np.float32)
+    return relevance
+
+
+def logits_of(relevance: Floats) -> Floats:
+    """Logits whose sigmoid is a relevance.
+
+    Below ``LOWEST`` there is no such logit, or hardly; there they fall on along the tangent, so that the order of all
+    is kept and none is infinite. From ``HIGHEST`` on all are one: texts that are the same.
+
+    Args:
+        relevance: at most 1, of any shape.
 
     Returns:
         float32 of the same shape.
     """
-    values = np.minimum(cosines.astype(np.float64), HIGHEST)
+    values = np.minimum(relevance.astype(np.float64), HIGHEST)
     inside = np.maximum(values, LOWEST)
     tangent = (values - inside) / (LOWEST * (1 - LOWEST))
     logits: Floats = (np.log(inside) - np.log1p(-inside) + tangent).astype(np.float32)

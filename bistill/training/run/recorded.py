@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from bistill.candidates.mining import registry
+from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
 from bistill.models.settings import Lora
+from bistill.own_classes import described
 from bistill.training.run.data import TrainingData
 from bistill.training.settings import Checkpointing, Loop, Place, Validation
 
+# Miners whose settings, but for the depth, have names of their own.
+FLAGGED: Final = (Labelled, Random, Lexical, Dense, CrossEncoderRanked)
 # They say where, when and how often something is written, and how memory is used, and decide nothing of the result.
 ASIDE: Final = frozenset(
     {
@@ -70,3 +75,12 @@ def of_loop(loop: Loop, validation: Validation, lora: Lora | None) -> dict[str, 
         "lora_alpha": adapters.alpha,
         "lora_dropout": adapters.dropout,
     }
+
+
+def miner_named(miner: Any) -> str:
+    """As the record names it under ``miners``; one that is not ours by what it is."""
+    if not isinstance(miner, MinerSettings):
+        return registry.recorded(miner)
+    if type(miner) not in FLAGGED:
+        return described(miner)
+    return miner.name if miner.depth is None else f"{miner.name}:{miner.depth}"

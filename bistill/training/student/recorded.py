@@ -6,22 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from bistill.candidates.mining import registry
-from bistill.candidates.settings import CrossEncoderRanked, Dense, Labelled, Lexical, MinerSettings, Random
+from bistill.candidates.settings import CrossEncoderRanked, Dense
 from bistill.data.store.version import Version
 from bistill.losses import ContrastiveHinge, InfoNCE, ListwiseKL, Loss, NegativePenalty, hinge, penalty
 from bistill.models.settings import EncoderStart
 from bistill.own_classes import described
 from bistill.training.run.data import TrainingData
 from bistill.training.run.given import Given
-from bistill.training.run.recorded import ASIDE, of_loop, of_run
+from bistill.training.run.recorded import ASIDE, miner_named, of_loop, of_run
 from bistill.training.settings import Checkpointing, Place
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 
 # Losses whose settings have names of their own; every other one is described by what it is.
 NAMED: Final = (ListwiseKL, ContrastiveHinge, NegativePenalty, InfoNCE)
-# Miners whose settings, but for the depth, have names of their own.
-FLAGGED: Final = (Labelled, Random, Lexical, Dense, CrossEncoderRanked)
 
 
 def given(
@@ -84,7 +81,7 @@ def _candidates(candidates: Candidates) -> dict[str, Any]:
         "max_negative_score": limits.max_score,
         "irrelevant_below": limits.irrelevant_below,
         "lexical_tokens": candidates.lexical.tokens,
-        "miners": tuple(map(_miner, candidates.miners)),
+        "miners": tuple(map(miner_named, candidates.miners)),
         "mining_depth": None,
         "miner_model": next(iter(miner_models(candidates)), None),
         "cross_encoder_reads": reads[0] if reads else CrossEncoderRanked().reads,
@@ -96,15 +93,6 @@ def miner_models(candidates: Candidates) -> tuple[str, ...]:
     miners = [getattr(miner, "dense", miner) for miner in candidates.miners]
     models = (miner.model for miner in miners if isinstance(miner, Dense))
     return tuple(dict.fromkeys(model.name for model in models if model is not None))
-
-
-def _miner(miner: Any) -> str:
-    """As the record names it under ``miners``; one that is not ours by what it is."""
-    if not isinstance(miner, MinerSettings):
-        return registry.recorded(miner)
-    if type(miner) not in FLAGGED:
-        return described(miner)
-    return miner.name if miner.depth is None else f"{miner.name}:{miner.depth}"
 
 
 def _losses(losses: Iterable[Loss]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from bistill.errors import shown
 from bistill.models.compute import batching
 from bistill.models.cross_encoder import CrossEncoder, Pair
 from bistill.training.loop.gradients import Batch, Terms
+from bistill.training.teacher.hard import HardNegatives
 
 # The epoch from which pairs are drawn that no epoch of the training begins with.
 BEFORE: Final = -1
@@ -30,6 +32,8 @@ class PairTask:
     """Labelled pairs: every positive of every query, and ``negatives_per_positive`` negatives for each, redrawn each
     epoch. Of a query without a positive these are its labelled negatives alone, as many as of one with a positive.
 
+    The loss is the binary cross-entropy of the pairs and, with hard negatives, that of the lists of a batch beside it.
+
     Args:
         encoder: the teacher in training.
         dataset: queries and documents.
@@ -37,6 +41,8 @@ class PairTask:
         negatives_per_positive: of each positive and epoch.
         seed: of their choice.
         balance: how often an epoch comes to the queries of each data version; see ``Turns``.
+        hard: negatives that were searched for, for the queries that it has; the others draw theirs by chance.
+        list_weight: of the cross-entropy of each positive against the negatives of its query in the batch.
     """
 
     def __init__(
@@ -48,9 +54,12 @@ class PairTask:
         negatives_per_positive: int,
         seed: int,
         balance: Balance = "rows",
+        hard: HardNegatives | None = None,
+        list_weight: float = 0.0,
     ) -> None:
         self._encoder, self._dataset, self._query_ids = encoder, dataset, query_ids
-        self._own, self._seed = negatives_per_positive, seed
+        self._own, self._seed, self._hard, self._list_weight = negatives_per_positive, seed, hard, list_weight
+        self._documents = dataset.documents if hard is None else hard.documents
         self._texts = len(np.unique(keys_of(dataset.documents)))
         self._drawn: tuple[tuple[int, int], tuple[tuple[int, ...], tuple[float, ...]]] | None = None
         sizes = np.array([self._size(int(query_id)) for query_id in query_ids], dtype=np.int64)
@@ -81,9 +90,15 @@ class PairTask:
         return self.turns.order(seed, epoch)
 
     def batch(self, samples: Ints, epoch: int) -> Batch:
-        """Binary cross-entropy of pairs: a mean, so each pair adds its share by itself."""
+        """The losses of the pairs at these samples; those of a query stand behind each other."""
         pairs, labels = zip(*(self.pair(int(sample), epoch) for sample in samples), strict=True)
-        return pair_batch(self._encoder, pairs, labels, lambda place: f"pair {samples[place]}")
+        lists = self._lists(samples, epoch) if self._list_weight else None
+        return pair_batch(self._encoder, pairs, labels, lambda place: f"pair {samples[place]}", lists)
+
+    def _lists(self, samples: Ints, epoch: int) -> Lists:
+        rows, places, _ = self.turns.of(samples, epoch)
+        positives = [len(self._dataset[int(self._query_ids[row])].positives) for row in rows]
+        return Lists(torch.from_numpy(rows), torch.from_numpy(places < np.array(positives)), self._list_weight)
 
     def drawn(self, count: int) -> tuple[list[Pair], Doubles]:
         """So many pairs with their labels as an epoch before the first would begin: queries by chance, each with its
@@ -104,10 +119,10 @@ class PairTask:
         row, place, turn = (int(found[0]) for found in self.turns.of(np.array([sample]), epoch))
         record = self._dataset[int(self._query_ids[row])]
         if place < len(record.positives):
-            return (record.query, self._dataset.documents[record.positives[place]]), record.positive_labels[place]
+            return (record.query, self._documents[record.positives[place]]), record.positive_labels[place]
         documents, labels = self._negatives(record, turn)
         number = place - len(record.positives)
-        return (record.query, self._dataset.documents[documents[number]]), labels[number]
+        return (record.query, self._documents[documents[number]]), labels[number]
 
     def _negatives(self, record: Record, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Negatives of a query; the last ones drawn are kept, since the pairs of a query follow each other.
@@ -118,7 +133,10 @@ class PairTask:
         if kept is not None and kept[0] == key:
             return kept[1]
         count = self._wanted(record)
-        drawn = negatives_of(record, self._dataset.documents, count=count, seed=self._seed, epoch=epoch)
+        if self._hard is not None and self._hard.size(record.query_id) is not None:
+            drawn = self._hard.of(record, count, epoch)
+        else:
+            drawn = negatives_of(record, self._dataset.documents, count=count, seed=self._seed, epoch=epoch)
         self._drawn = (key, drawn)
         return drawn
 
@@ -129,6 +147,8 @@ class PairTask:
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
         wanted = self._wanted(record)
+        if self._hard is not None and (there := self._hard.size(query_id)) is not None:
+            return len(record.positives) + min(wanted, there)
         if wanted < self._texts - len(record.positives):  # one of them may be the query's own text
             return len(record.positives) + wanted
         # A small data set may have fewer: as many in every epoch, whichever they are.
@@ -136,29 +156,57 @@ class PairTask:
         return len(record.positives) + len(negatives)
 
 
+@dataclass(frozen=True)
+class Lists:
+    """Which pairs of a batch are of one query.
+
+    Attributes:
+        queries: number of the query of each pair, int64 of shape (pairs,).
+        positive: bool, likewise.
+        weight: of the cross-entropy of each positive against the negatives of its query.
+    """
+
+    queries: Tensor
+    positive: Tensor
+    weight: float
+
+
 def pair_batch(
-    encoder: CrossEncoder, pairs: Sequence[Pair], labels: Sequence[float], name: Callable[[int], str]
+    encoder: CrossEncoder,
+    pairs: Sequence[Pair],
+    labels: Sequence[float],
+    name: Callable[[int], str],
+    lists: Lists | None = None,
 ) -> Batch:
-    """Binary cross-entropy of labelled pairs: a mean, so each pair adds its share by itself.
+    """Binary cross-entropy of labelled pairs: a mean, so each pair adds its share by itself; with lists that of these
+    beside it, ``loss = pointwise_bce + weight * localized_contrast``.
 
     Args:
         encoder: the teacher in training.
         pairs: (query, document) texts.
         labels: relevance in 0..1 of each.
         name: what a person calls the pair at a place.
+        lists: which pairs are of one query; None: pairs count by themselves.
     """
     encodings = encoder.tokenize(pairs)
     targets = torch.tensor(labels)
 
-    def terms(logits: Tensor, places: Ints) -> Terms:
+    def alone(logits: Tensor, places: Ints) -> Terms:
         own = targets[places].to(logits.device)
         return {"loss": losses.pointwise_bce(logits, own) * (len(places) / len(pairs))}
+
+    def together(logits: Tensor, _places: Ints) -> Terms:
+        assert lists is not None
+        positive, queries = lists.positive.to(logits.device), lists.queries.to(logits.device)
+        pointwise = losses.pointwise_bce(logits, targets.to(logits.device))
+        order = losses.localized_contrast(logits, positive, queries)
+        return {"loss": pointwise + lists.weight * order, "pointwise_bce": pointwise, "localized_contrast": order}
 
     return Batch(
         lengths=batching.lengths(encodings),
         forward=lambda places: encoder.forward([encodings[place] for place in places]),
-        terms=terms,
-        separable=True,
+        terms=alone if lists is None else together,
+        separable=lists is None,
         packed=encoder.packs,
         describe=lambda place: f"{name(place)} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
     )

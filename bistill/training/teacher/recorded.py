@@ -9,9 +9,9 @@ from bistill.data.store.version import Version
 from bistill.models.settings import RerankerStart
 from bistill.training.run.data import TrainingData
 from bistill.training.run.given import Given
-from bistill.training.run.recorded import ASIDE, of_loop, of_run
+from bistill.training.run.recorded import ASIDE, miner_named, of_loop, of_run
 from bistill.training.settings import Checkpointing, Place
-from bistill.training.teacher.settings import TeacherTraining
+from bistill.training.teacher.settings import Hard, TeacherTraining
 
 
 def given(data: TrainingData, training: TeacherTraining, place: Place, checkpointing: Checkpointing) -> Given:
@@ -25,6 +25,7 @@ def given(data: TrainingData, training: TeacherTraining, place: Place, checkpoin
 def _values(
     data: TrainingData, training: TeacherTraining, place: Place, checkpointing: Checkpointing
 ) -> dict[str, Any]:
+    hard = training.hard or Hard()
     return {
         **of_run(place, checkpointing, data),
         **of_loop(training.loop, training.validation, training.lora),
@@ -36,4 +37,6 @@ def _values(
         "head_pairs": training.head.pairs,
         "negatives_per_positive": training.negatives_per_positive,
         "lexical_tokens": training.lexical.tokens,
+        "miners": tuple(map(miner_named, hard.miners)) if training.hard else ("labelled", "random"),
+        "list_weight": hard.list_weight,
     }

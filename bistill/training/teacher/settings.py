@@ -5,10 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bistill.candidates.settings import Lexical
+from bistill.candidates.mining import registry
+from bistill.candidates.settings import Labelled, Lexical, Limits, MinerSettings, Random
 from bistill.models.settings import Lora, RerankerStart
 from bistill.settings import Settings, Within
 from bistill.training.settings import Loop, NewHead, Validation
+
+
+@dataclass(frozen=True)
+class Hard(Settings):
+    """Negatives that are searched for, and what is learned of their order.
+
+    Attributes:
+        miners: who finds them, beside the labelled ones.
+        limits: above which relevance a candidate is taken for an unlabelled positive; the start says how relevant.
+        list_weight: weight of the cross-entropy of each positive against the negatives of its query, beside the binary
+            one of every pair, which keeps the sigmoid a probability.
+    """
+
+    miners: tuple[MinerSettings, ...] = (Labelled(), Lexical(), Random())
+    limits: Limits = Limits()
+    list_weight: Annotated[float, Within(0)] = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        registry.names_of(self.miners)
 
 
 @dataclass(frozen=True)
@@ -21,8 +42,10 @@ class TeacherTraining(Settings):
         loop: epochs, batch size, learning rate, seed.
         validation: when the best weights are chosen.
         head: how a head begins that is new.
-        negatives_per_positive: negatives of each positive and epoch: labelled ones first, then random documents.
+        negatives_per_positive: negatives of each positive and epoch: labelled ones first, then random documents, or
+            with ``hard`` what was found.
         lexical: BM25, by which the lists of the validation are found.
+        hard: negatives that are searched for; None: labelled ones and random documents.
     """
 
     start: RerankerStart
@@ -32,3 +55,4 @@ class TeacherTraining(Settings):
     head: NewHead = NewHead()
     negatives_per_positive: Annotated[int, Within(1)] = 4
     lexical: Lexical = Lexical()
+    hard: Hard | None = None

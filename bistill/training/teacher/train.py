@@ -27,6 +27,7 @@ from bistill.training.run.hooks import Validate
 from bistill.training.run.stage import Run, Training
 from bistill.training.settings import Checkpointing, Place
 from bistill.training.teacher import recorded
+from bistill.training.teacher.hard import searched
 from bistill.training.teacher.head import FitHead
 from bistill.training.teacher.pairs import PairTask
 from bistill.training.teacher.settings import TeacherTraining
@@ -93,12 +94,22 @@ def start(training: TeacherTraining) -> CrossEncoder:
 def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str, Any]:
     """Train in a folder that is this run's own; the record of the model. Raises what ``train`` raises."""
     loop = training.loop
-    (dataset, _), valid = data.load(run.journal)
+    collection, valid = data.load(run.journal)
+    dataset = collection.dataset
     query_ids = choice.queries(dataset, loop.seed, "train", data.max_samples)
     console.say(f"teacher: {choice.chosen(dataset, query_ids)}")
     encoder = start(training)
-    own = training.negatives_per_positive
-    task = PairTask(encoder, dataset, query_ids, negatives_per_positive=own, seed=loop.seed, balance=data.balance)
+    hard = searched(collection, query_ids, training, balance=data.balance)
+    task = PairTask(
+        encoder,
+        dataset,
+        query_ids,
+        negatives_per_positive=training.negatives_per_positive,
+        seed=loop.seed,
+        balance=data.balance,
+        hard=hard,
+        list_weight=training.hard.list_weight if training.hard else 0.0,
+    )
     _say_what_is_trained(encoder, task, training)
     head = FitHead(encoder, task, pairs=training.head.pairs, seed=loop.seed, journal=run.journal)
     at_first = not encoder.new_keys or head.applies  # a random head ranks by chance
@@ -116,6 +127,7 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
         "data": {"train": dataset.fingerprint, "valid": valid.dataset.fingerprint},
         "models": {"start": loading.model_fingerprint(encoder.source)},
         "validation": {"lists": lists.fingerprint()},
+        **({"candidates": {"hard": hard.fingerprint()}} if hard else {}),
     }
     record = stage.fit(
         run,

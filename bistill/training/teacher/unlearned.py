@@ -44,7 +44,7 @@ class WatchUnlearned(Hook):
         if progress.step > due or due >= progress.total_steps or progress.go_back:
             return
         if progress.step > due // 2:
-            self._losses.append(progress.terms["loss"])
+            self._losses.append(progress.terms.get("pointwise_bce", progress.terms["loss"]))
         if progress.step == due:
             self._compare(progress, sum(self._losses) / len(self._losses))
 

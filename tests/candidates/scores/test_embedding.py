@@ -11,7 +11,7 @@ import pytest
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from bistill.candidates.scores import embedding
-from bistill.candidates.scores.embedding import EmbeddingTeacher, document_rows, logits_of
+from bistill.candidates.scores.embedding import EmbeddingTeacher, document_rows, logits_of, relevance_of
 from bistill.candidates.scores.teachers import CachedTeacher, Teachers, relevance
 from bistill.candidates.settings import TeacherReading
 from bistill.data.store.corpus import Corpus
@@ -33,20 +33,42 @@ def student_folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def expected_cosines(folder: Path) -> np.ndarray:
+    return all_cosines(folder)[PAIRS[:, 0], PAIRS[:, 1]]
+
+
+def all_cosines(folder: Path) -> np.ndarray:
     model = SentenceTransformer(str(folder), device="cpu")
     queries = model.encode_query(QUERIES, normalize_embeddings=True)
     documents = model.encode_document(DOCUMENTS, normalize_embeddings=True)
-    return np.array([queries[query] @ documents[document] for query, document in PAIRS])
+    return np.asarray(queries @ documents.T)
 
 
-def test_relevance_is_the_cosine_of_sentence_transformers(student_folder: Path) -> None:
+def test_relevance_lies_between_chance_and_the_same_text_by_the_cosine_of_sentence_transformers(
+    student_folder: Path,
+) -> None:
     with Teachers.open([str(student_folder)], (), FP32) as teachers:
         found = teachers.logits(QUERIES, DOCUMENTS, PAIRS)
         again = teachers.logits(QUERIES, DOCUMENTS, PAIRS[::-1])
         assert teachers.all_encoders and teachers.encoders[0].name == str(student_folder)
-    np.testing.assert_allclose(relevance(found.logits), expected_cosines(student_folder), atol=1e-5)
+    chance = all_cosines(student_folder).mean()  # of all pairs: there are fewer texts than the sample takes
+    expected = (expected_cosines(student_folder) - chance) / (1 - chance)
+    assert (expected > 0.02).any() and (expected < 0).any()
+    above = expected > 0.02
+    np.testing.assert_allclose(relevance(found.logits)[above], expected[above], atol=1e-4)
+    assert (relevance(found.logits)[expected < 0] < 0.01).all()
+    np.testing.assert_array_equal(np.argsort(found.logits), np.argsort(expected_cosines(student_folder)))
     np.testing.assert_array_equal(found.logits[::-1], again.logits)
     assert (found.requested, found.scored) == (6, 0)  # no pair is read
+
+
+def test_relevance_begins_where_texts_have_nothing_to_do_with_each_other() -> None:
+    cosines = np.array([0.7, 0.85, 1.0, 0.6], dtype=np.float32)
+    np.testing.assert_allclose(relevance_of(cosines, 0.7), [0, 0.5, 1, -1 / 3], atol=1e-6)
+    np.testing.assert_array_equal(relevance_of(cosines, -0.2), cosines)
+    assert np.isfinite(relevance_of(cosines, 1.0)).all()
+    # A hard negative of 0.86 beside a positive of 0.9: above 95 % of it by the bare cosine, and yet to be kept.
+    positive, hard = relevance_of(np.array([0.9, 0.86], dtype=np.float32), 0.7)
+    assert 0.86 > 0.95 * 0.9 and hard < 0.95 * positive
 
 
 def test_logits_keep_the_order_of_all_cosines() -> None:
