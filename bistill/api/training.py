@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from bistill.api.dataset import Dataset
-from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, Random, TeacherReading
+from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
 from bistill.data.settings import Balance
 from bistill.errors import OptionError
 from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
@@ -29,7 +29,7 @@ from bistill.training.settings import (
 from bistill.training.student.objective import Objective
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 from bistill.training.student.train import train as train_student
-from bistill.training.teacher.settings import TeacherTraining
+from bistill.training.teacher.settings import Hard, TeacherTraining
 from bistill.training.teacher.train import train as train_cross_encoder
 
 
@@ -75,6 +75,8 @@ def train_teacher(
     validation: Validation = Validation(),
     checkpointing: Checkpointing = Checkpointing(),
     lexical: Lexical = Lexical(),
+    miners: Sequence[MinerSettings] = (Labelled(), Random()),
+    list_weight: float = 1.0,
     **training: Unpack[TrainingArguments],
 ) -> Teacher:
     """Train a Cross-Encoder on labelled pairs, write its folder, and load it.
@@ -99,6 +101,10 @@ def train_teacher(
         validation: when the best weights are chosen.
         checkpointing: when checkpoints are written.
         lexical: BM25, by which the lists of the validation are found.
+        miners: where negatives come from; with one that searches, such as ``miners.Lexical(20)``, they are hard ones,
+            without those that the start itself takes for relevant.
+        list_weight: with such a miner, of the cross-entropy of each positive against the negatives of its query, beside
+            the binary one of every pair.
         **training: ``epochs``, ``batch_size``, ``lr``, ``seed`` and the others of ``Loop``; ``restart``, ``overwrite``
             and ``trackers`` of ``Place``.
 
@@ -111,7 +117,8 @@ def train_teacher(
         start = RerankerStart(start, max_len, precision, trust_remote_code)
     loop, place = _split(training, output_dir)
     head = NewHead(head_pairs, head_lr_factor)
-    how = TeacherTraining(start, lora, loop, validation, head, negatives_per_positive, lexical)
+    hard = Hard(tuple(miners), list_weight=list_weight) if any(miner.retrieval for miner in miners) else None
+    how = TeacherTraining(start, lora, loop, validation, head, negatives_per_positive, lexical, hard)
     train_cross_encoder(_data(data, max_samples, balance), how, place=place, checkpointing=checkpointing)
     return Teacher(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
 
