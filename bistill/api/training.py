@@ -94,7 +94,7 @@ def train_teacher(
         precision: arithmetic.
         trust_remote_code: whether code that the start brings along may run.
         negatives_per_positive: of each positive and epoch: labelled ones first, then random documents.
-        head_lr_factor: a new head that starts at random learns at this multiple of the learning rate.
+        head_lr_factor: a new head learns at this multiple of the learning rate.
         head_pairs: training pairs to which a new head is fitted before the first update; 0: it starts at random.
         max_samples: training queries used at most.
         balance: of several data versions: "rows": every query once an epoch; "versions": as many of each.

@@ -45,7 +45,7 @@ class NewHead(Settings):
 
     Attributes:
         pairs: training pairs to which its last layer is fitted before the first update; 0: it starts at random.
-        lr_factor: one that starts at random learns at this multiple of the learning rate.
+        lr_factor: it learns at this multiple of the learning rate.
     """
 
     pairs: Annotated[int, Within(0)] = 2500

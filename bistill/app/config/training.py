@@ -172,7 +172,7 @@ class TeacherOptions(
     head_lr_factor: Annotated[
         float,
         Option(
-            "A new head that starts at random learns at this multiple of --lr.",
+            "A new head learns at this multiple of --lr.",
             of=(NewHead, "lr_factor"),
             group="training",
             common=False,

@@ -138,7 +138,7 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
             loop,
             training.lora,
             validation,
-            rates=Rates(lr, lr if head.applies else training.head.lr_factor * lr, encoder.new_head()),
+            rates=Rates(lr, training.head.lr_factor * lr, encoder.new_head()),
             identity=identity,
             held=_held(training),
             settle=head.record,
