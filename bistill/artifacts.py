@@ -29,6 +29,8 @@ UNFINISHED_DATA: Final = ".unfinished-data"
 # made_queries/
 MADE_FOLDER: Final = "made_queries"
 MADE_QUERIES: Final = "made.jsonl"  # in the making
+ANSWERS_FOLDER: Final = "answers"  # in the cache
+ANSWERS_FILE: Final = "answers.sqlite"
 RECORD_SUFFIX: Final = ".json"  # of the name of a file of made queries: what it was made from
 
 # model directories

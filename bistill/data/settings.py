@@ -130,3 +130,34 @@ class Making(Settings):
                 found=self.shares,
                 todo="give one number for each kind, or none",
             )
+
+
+@dataclass(frozen=True)
+class Endpoint(Settings):
+    """A server with the chat completions of OpenAI's interface, and how it is asked.
+
+    Attributes:
+        url: up to and without ``/chat/completions``: ``http://127.0.0.1:8000/v1``.
+        model: as the server names it.
+        at_once: requests that wait for an answer at a time.
+        per_minute: requests started in a minute at most; None: no limit.
+        attempts: how often a document is asked for whose answer failed.
+        seconds: that an answer may take.
+    """
+
+    url: str
+    model: str
+    at_once: Annotated[int, Within(1, 256)] = 4
+    per_minute: Annotated[float, Within(0.01)] | None = None
+    attempts: Annotated[int, Within(1, 20)] = 4
+    seconds: Annotated[float, Within(0.01)] = 120.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.url.startswith(("http://", "https://")):
+            raise OptionError(
+                "an address of the web is expected",
+                where="`Endpoint.url`",
+                found=self.url,
+                todo="give one such as http://127.0.0.1:8000/v1",
+            )

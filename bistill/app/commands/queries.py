@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bistill.app.config import QueriesOptions
 from bistill.data.made.writing import MadeQueries, make
-from bistill.data.settings import Making
+from bistill.data.made.written import Writer
+from bistill.data.settings import Endpoint, Making
+from bistill.errors import OptionError
 
 
 def queries(options: QueriesOptions) -> MadeQueries:
@@ -22,4 +24,24 @@ def queries(options: QueriesOptions) -> MadeQueries:
         options.taken_out,
         options.seed,
     )
-    return make(options.documents, options.output, making, apart_from=options.apart_from, overwrite=options.overwrite)
+    writer = None
+    if options.llm_url is not None and options.llm_model is not None:
+        endpoint = Endpoint(
+            options.llm_url, options.llm_model, at_once=options.llm_at_once, per_minute=options.llm_per_minute
+        )
+        writer = Writer(endpoint, making, options.llm_examples)
+    elif options.llm_url is not None or options.llm_model is not None:
+        raise OptionError(
+            "a server and its model are named together",
+            where="--llm_url, --llm_model",
+            found=(options.llm_url, options.llm_model),
+            todo="give both",
+        )
+    return make(
+        options.documents,
+        options.output,
+        making,
+        apart_from=options.apart_from,
+        overwrite=options.overwrite,
+        writer=writer,
+    )

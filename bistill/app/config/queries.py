@@ -7,7 +7,7 @@ from typing import Annotated
 
 from bistill.app.config.shared import Seed
 from bistill.app.options import Option, Options
-from bistill.data.settings import MadeKind, Making
+from bistill.data.settings import Endpoint, MadeKind, Making
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,33 @@ class QueriesOptions(Options, group="data", common=True):
             of=(Making, "taken_out"),
         ),
     ] = 0.5
+    llm_url: Annotated[
+        str | None,
+        Option(
+            "Server with OpenAI's chat completions, such as http://127.0.0.1:8000/v1, whose model writes the queries "
+            "in place of --kinds; a key is read from OPENAI_API_KEY. Answers are kept, and never paid twice.",
+            of=(Endpoint, "url"),
+            group="models",
+        ),
+    ] = None
+    llm_model: Annotated[str | None, Option("Its model.", of=(Endpoint, "model"), group="models")] = None
+    llm_examples: Annotated[
+        str | None, Option("File of labelled rows: four of its queries are shown to the model.", group="models")
+    ] = None
+    llm_at_once: Annotated[
+        int,
+        Option("Requests at a time.", of=(Endpoint, "at_once"), alters_result=False, group="models", common=False),
+    ] = 4
+    llm_per_minute: Annotated[
+        float | None,
+        Option(
+            "Requests started in a minute at most; unset: no limit.",
+            of=(Endpoint, "per_minute"),
+            alters_result=False,
+            group="models",
+            common=False,
+        ),
+    ] = None
     apart_from: Annotated[
         tuple[str, ...],
         Option("Files made earlier: none of their queries comes again, none of their documents gives one."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,6 +22,9 @@ MOST_OF_DOCUMENT: Final = 0.6
 # A document without the query must still be one.
 MOST_TAKEN_OUT: Final = 0.5
 FEWEST_WORDS_LEFT: Final = 10
+
+# The kind of queries that a language model writes.
+WRITTEN: Final = "written"
 
 # What a kind finds in a document, in the order in which it is tried. A new kind is a file, a name in ``MadeKind`` and a
 # line here.
@@ -67,10 +70,10 @@ def made_from(source: Source, making: Making) -> Iterator[Made]:
         yield _finished(source, kind, found, making, chance)
 
 
-def order_of(made: Made, number: int, seed: int) -> int:
+def order_of(source: str, number: int, seed: int) -> int:
     """Where a query stands among those of all documents, of which the first are taken: by its number in its document,
     then by a hash of seed and document: 63 bits."""
-    digest = hashlib.blake2b(f"{seed}\x1f{_digest(made.source)}".encode(), digest_size=7).digest()
+    digest = hashlib.blake2b(f"{seed}\x1f{_digest(source)}".encode(), digest_size=7).digest()
     return number << 56 | int.from_bytes(digest)
 
 
@@ -91,20 +94,37 @@ def _drawn(
 
 
 def _will_do(text: str, found: Found) -> bool:
-    query = found.query
+    return is_query(found.query) and share_of(text, found.spans) <= MOST_OF_DOCUMENT
+
+
+def is_query(query: str) -> bool:
+    """Whether a text has the length and the letters of one that somebody types, and is no address."""
     if not 2 <= len(query) <= LONGEST or len(query.split()) > MOST_WORDS or "://" in query or "www." in query:
         return False
     letters = sum(sign.isalpha() for sign in query)
-    return letters * 2 >= len(query.replace(" ", "")) and share_of(text, found.spans) <= MOST_OF_DOCUMENT
+    return letters * 2 >= len(query.replace(" ", ""))
 
 
-def _finished(source: Source, kind: MadeKind, found: Found, making: Making, chance: np.random.Generator) -> Made:
+def _finished(source: Source, kind: str, found: Found, making: Making, chance: np.random.Generator) -> Made:
     """The query as it is typed, and its document without it."""
     changed, taken_out = chance.random() < making.typed, chance.random() < making.taken_out
     query, names = typed(found.query, chance) if changed else (found.query, "")
-    left = left_without(source.text, found.spans) if taken_out else ""
+    left = left_without(source.text, found.spans) if taken_out and found.spans else ""
     fits = share_of(source.text, found.spans) <= MOST_TAKEN_OUT and len(left.split()) >= FEWEST_WORDS_LEFT
     return Made(query, source.text, kind, names, left if fits else "")
+
+
+def written_for(source: Source, queries: Sequence[str], making: Making) -> list[Made]:
+    """What somebody wrote for a document as made queries, none of them twice: changed as people type like the others,
+    and taken out of no document, since they stand in none."""
+    known = {same_text(source.text)}
+    made = []
+    for number, query in enumerate(queries):
+        if is_query(query) and same_text(query) not in known:
+            known.add(same_text(query))
+            chance = generator(making.seed, "written", _digest(source.text), number)
+            made.append(_finished(source, WRITTEN, Found(query, ()), making, chance))
+    return made[: making.each]
 
 
 def _shuffled(found: list[Found], chance: np.random.Generator) -> list[Found]:

@@ -20,6 +20,10 @@ STOP_WORDS_DROPPED: Final = 0.8
 LETTERS_A_SLIP: Final = 60
 # How likely a change is beside the others.
 SLIPS: Final = 0.4
+# Without these nobody knows what a question asks for.
+ASKING: Final = frozenset(
+    ("what", "when", "where", "which", "who", "whom", "whose", "why", "how", "no", "not", "without")
+)
 _LATIN: Final = re.compile(r"[A-Za-z]{4,}")
 _SYLLABLE: Final = re.compile("[가-힣]")
 _HANGUL_GAP: Final = re.compile(r"(?<=[가-힣]) (?=[가-힣])")
@@ -54,7 +58,7 @@ def _plain(text: str) -> str:
 def _words(text: str, chance: np.random.Generator) -> str:
     """Most stop words left out; where there are none, one word of at least four."""
     found = text.split()
-    stop = [number for number, word in enumerate(found) if word.lower() in STOP_WORDS]
+    stop = [number for number, word in enumerate(found) if word.lower() in STOP_WORDS - ASKING]
     gone = {number for number in stop if chance.random() < STOP_WORDS_DROPPED}
     if not stop and len(found) >= 2 * FEWEST_WORDS:
         gone = {int(chance.integers(len(found)))}

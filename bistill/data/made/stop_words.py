@@ -28,6 +28,8 @@ shows start started starts state states study studies suggest suggested suggests
 think took try turn use used uses using want wants way well went work works abstract aim aims background
 conclusion conclusions evidence method methods objective objectives purpose data great good new many much
 several various different first second third last next another one two three four five
+something anything nothing everything someone anyone everyone
+somebody thing things people lot lots etc
 """
 STOP_WORDS: Final = frozenset(_STOP_WORDS.split())
 # And what a study says of itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from bistill.console import say, table
 from bistill.data.made import korean
 from bistill.data.made.choice import Candidates
 from bistill.data.made.found import Source
-from bistill.data.made.making import Made, made_from, order_of
+from bistill.data.made.making import WRITTEN, Made, made_from, order_of
+from bistill.data.made.written import FAILED, Writer
 from bistill.data.prepare.writing import write_csv
 from bistill.data.queries.same_text import text_key
 from bistill.data.read.files import ending_of, open_file
@@ -54,6 +55,7 @@ def make(
     *,
     apart_from: Sequence[str | Path] = (),
     overwrite: bool = False,
+    writer: Writer | None = None,
 ) -> MadeQueries:
     """Make queries from the documents of a file and write them to a CSV file, with a record of their inputs beside it.
 
@@ -66,6 +68,8 @@ def make(
         apart_from: files that this function wrote: none of their queries comes again, and none of their documents
             gives one.
         overwrite: whether a file of other inputs may be replaced.
+        writer: a language model that writes the queries in place of ``making.kinds``, for as many documents as
+            ``making.number`` needs; None: none.
 
     Raises:
         RowError: the first bad row.
@@ -75,32 +79,34 @@ def make(
     """
     source = Path(documents)
     texts = load_documents(source)
-    inputs = _inputs(source, making, apart_from)
+    inputs = _inputs(source, making, apart_from) | ({} if writer is None else {"writer": writer.inputs})
     name = f"{artifacts.fingerprint(inputs)[:16]}.csv"
     path = Path(output) if output is not None else Path(artifacts.MADE_FOLDER) / name
     record = _record(path)
-    if _is_whole(path, record, inputs):
+    if _is_whole(path, record, inputs) and not (overwrite and record["report"].get(FAILED)):
         say(f"{path}: the queries of these inputs are there already; nothing to do")
         return MadeQueries(path, record["report"], reused=True)
     _refuse_others(path, record, inputs, overwrite)
     with artifacts.probe(path.parent), cache_folder.scratch(path.parent) as scratch:
-        candidates, without = _collect(_sources(source, texts), len(texts), making, scratch / artifacts.MADE_QUERIES)
+        sources, count = _sources(source, texts), len(texts)
+        if writer is not None:
+            sources, count = _first_of(sources, texts, making)
+        found = writer.made(sources) if writer is not None else (list(made_from(one, making)) for one in sources)
+        candidates, without = _collect(found, count, making, scratch / artifacts.MADE_QUERIES)
         chosen = candidates.choose(making.number, _keys_of(apart_from))
         if not chosen.kept.any():
-            raise DataError(
-                "no document gives a query of the kinds that are asked for",
-                where=str(source),
-                found=making.kinds,
-                todo="ask for more kinds, or give documents of several sentences",
-            )
+            raise _nothing(source, making, writer)
         artifacts.write_json(_record_file(path), {"complete": False, "inputs": inputs})
         counts: Counter[str] = Counter()
         rows = _counted(_kept(scratch / artifacts.MADE_QUERIES, chosen.kept), counts)
         write_csv(path, Made._fields, rows)
-    report = _report(counts, chosen.left_out, without)
+    report = _report(counts, chosen.left_out, without) | ({} if writer is None else dict(writer.counts))
     sha256 = artifacts.sha256_of_file(path)
     artifacts.write_json(_record_file(path), {"complete": True, "inputs": inputs, "sha256": sha256, "report": report})
     _show(path, report, making)
+    if writer is not None and writer.failures:
+        why = ", ".join(f"{count:,} times {failure}" for failure, count in writer.failures.most_common(3))
+        say(f"{path}: documents without an answer: {why}; `overwrite` asks for these again, and for no other")
     return MadeQueries(path, report, reused=False)
 
 
@@ -117,18 +123,42 @@ def _inputs(documents: Path, making: Making, apart_from: Sequence[str | Path]) -
     return dict(json.loads(json.dumps(inputs)))
 
 
-def _collect(sources: Iterator[Source], count: int, making: Making, file: Path) -> tuple[Candidates, int]:
+def _nothing(documents: Path, making: Making, writer: Writer | None) -> DataError:
+    """What is said where there is no query."""
+    if writer is not None and writer.failures:
+        return DataError(
+            "no answer of the endpoint can be used",
+            where=writer.endpoint.url,
+            found=dict(writer.failures.most_common(3)),
+            todo="see whether the server is up, and whether its model writes its answer as the text of the message",
+        )
+    return DataError(
+        "no document gives a query of the kinds that are asked for",
+        where=str(documents),
+        found=making.kinds,
+        todo="ask for more kinds, or give documents of several sentences",
+    )
+
+
+def _first_of(sources: Iterator[Source], texts: Texts, making: Making) -> tuple[Iterator[Source], int]:
+    """The documents whose queries are taken first, as many as give ``making.number`` of them; and their number."""
+    wanted = len(texts) if making.number is None else min(-(-making.number // making.each), len(texts))
+    orders = np.fromiter((order_of(text, 0, making.seed) for text in texts), dtype=np.uint64, count=len(texts))
+    last = int(np.partition(orders, wanted - 1)[wanted - 1])
+    return (source for source in sources if order_of(source.text, 0, making.seed) <= last), wanted
+
+
+def _collect(found: Iterable[list[Made]], count: int, making: Making, file: Path) -> tuple[Candidates, int]:
     """Write the queries of all documents to a file, one a line; returns them as numbers, and how many documents gave
     none."""
     candidates, without = Candidates(), 0
     with progress("making queries", count, "documents") as advance, file.open("w", encoding="utf-8") as out:
-        for source in sources:
-            before = len(candidates)
-            source_key = text_key(source.text)
-            for place, made in enumerate(made_from(source, making)):
+        for own in found:
+            for place, made in enumerate(own):
                 out.write(json.dumps(made) + "\n")
-                candidates.add(order_of(made, place, making.seed), text_key(made.query), source_key)
-            without += len(candidates) == before
+                order = order_of(made.source, place, making.seed)
+                candidates.add(order, text_key(made.query), text_key(made.source))
+            without += not own
             advance(1, f"{len(candidates):,} queries")
     return candidates, without
 
@@ -189,7 +219,7 @@ def _report(counts: Mapping[str, int], left_out: Mapping[str, int], without: int
 
 
 def _show(path: Path, report: Mapping[str, int], making: Making) -> None:
-    made = sum(report.get(kind, 0) for kind in making.kinds)
+    made = sum(report.get(kind, 0) for kind in (*making.kinds, WRITTEN))
     table(("made queries", "count"), [[name, f"{count:,}"] for name, count in report.items()], title=str(path))
     if making.number is not None and made < making.number:
         more = "more come of the same documents with a higher `Making.each`"

@@ -47,3 +47,9 @@ def test_a_share_out_of_range_is_said_with_its_flag(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         cli.run_command("queries", ["--documents", "corpus.csv", "--typed", "1.5"])
     assert ended.value.code == 2 and "--typed: the value is out of range" in capsys.readouterr().err
+
+
+def test_a_server_and_its_model_are_named_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run_command("queries", ["--documents", "corpus.csv", "--llm_url", "http://127.0.0.1:1/v1"])
+    assert ended.value.code == 2 and "--llm_url, --llm_model: a server and its model" in capsys.readouterr().err

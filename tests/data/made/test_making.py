@@ -46,8 +46,8 @@ def test_a_query_depends_on_seed_and_text_alone_and_fewer_are_the_first() -> Non
     assert list(made_from(SOURCE, making)) == made
     assert list(made_from(SOURCE, Making(each=3))) == made[:3]
     assert list(made_from(SOURCE, Making(each=8, seed=43))) != made
-    assert [order_of(one, place, 42) for place, one in enumerate(made)] == sorted(
-        order_of(one, place, 42) for place, one in enumerate(made)
+    assert [order_of(one.source, place, 42) for place, one in enumerate(made)] == sorted(
+        order_of(one.source, place, 42) for place, one in enumerate(made)
     )
 
 

@@ -40,6 +40,7 @@ def test_stop_words_are_left_out_first() -> None:
         "the capital of republic",
         "capital of the republic",
     }
+    assert outcomes("words", "where is the sea") == {"where sea", "where is sea", "where the sea", "where is the sea"}
     assert outcomes("words", "서울 부산 대구 광주") == {
         "부산 대구 광주",
         "서울 대구 광주",

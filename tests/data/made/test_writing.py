@@ -134,6 +134,7 @@ writing.make(sys.argv[1], sys.argv[2], Making(each=2))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no such signal")
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["write_csv", "_show", "order_of"])
 def test_a_killed_process_leaves_a_whole_file_or_none_and_the_same_command_makes_it(tmp_path: Path, at: str) -> None:
     corpus, other = documents(tmp_path, "train.jsonl", PLACES[:6]), documents(tmp_path, "valid.jsonl", PLACES[6:])
