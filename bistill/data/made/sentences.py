@@ -30,7 +30,7 @@ LONGEST: Final = 120
 # Words that lead over from the sentence before, and headings of abstracts.
 LEADING: Final = re.compile(
     r"(?:(?:however|therefore|thus|hence|moreover|furthermore|in addition|additionally|for example|for instance|finally"
-    r"|in contrast|in conclusion|consequently|interestingly|also|then|background|objectives?|methods?|results?"
+    r"|(?:in|by) contrast|in conclusion|consequently|interestingly|also|then|background|objectives?|methods?|results?"
     r"|conclusions?|motivation|purpose|aims?)\s?[,:]"
     r"|(?-i:(?:BACKGROUND|OBJECTIVES?|METHODS?|RESULTS?|FINDINGS?|CONCLUSIONS?|PURPOSE|INTERPRETATION) (?=[A-Z][a-z]))"
     r"|(?:그러나|하지만|그런데|그리고|또한|또|특히|따라서|그래서|즉|한편|예를 들어|예컨대|다만),?(?= ))\s*",
@@ -41,7 +41,7 @@ POINTING: Final = re.compile(
     r"(?:(?:this|that|these|those|it|its|they|their|he|his|she|her|such|there|here|both|see|one|some|others?"
     r"|and|but|or|so|because|which|who|at th\w+|in th\w+|for th\w+|by th\w+)\b"
     r"|(?:이|그|저|이는|그는|그녀[가-힣]*|이것[가-힣]*|그것[가-힣]*|이러한|그러한|이런|그런|그의|이들[가-힣]*"
-    r"|그들[가-힣]*|이때|그때|여기[가-힣]*|이에|이를|이로|이와|그와|당시|이후)(?:\s|,|$))",
+    r"|그들[가-힣]*|이때|그때|여기[가-힣]*|이에|이를|이로|이로서|이로써|이와|그와|당시|이후)(?:\s|,|$))",
     re.I,
 )
 SPEAKING: Final = re.compile(r"\b(?:we|our|us|i|my|you|your)\b", re.I)
@@ -112,7 +112,7 @@ def _ends(text: str, start: int, match: re.Match[str]) -> bool:
         return False
     before = text[max(start, match.start() - LONGEST_WITH_FULL_STOP - 1) : match.start()]
     if not after[0].isspace():
-        return mark == "." and _runs_on(before, after)
+        return mark.rstrip(_CLOSING) == "." and _runs_on(before, after)
     following = text[match.end() : match.end() + 8].lstrip()[:1]
     return mark[0] != "." or not (following.islower() or _goes_on(text[start : match.start()][-40:], before, following))
 
@@ -121,8 +121,12 @@ def _runs_on(before: str, after: str) -> bool:
     """Whether a sentence begins right behind a full stop: "is seen.A scan", "이다.그러나"."""
     if _HANGUL.match(before[-1:]):
         return bool(_HANGUL.match(after)) or "A" <= after[0] <= "Z"
-    small = len(before) > 2 and all("a" <= sign <= "z" or sign in ")]%" for sign in before[-2:])
-    return small and "A" <= after[0] <= "Z" and not after[1:].isupper() and "/" not in before and "www" not in before
+    if "/" in before or "www" in before or not "A" <= after[0] <= "Z":
+        return False
+    last = before[-2:]
+    if len(before) > 2 and all("a" <= sign <= "z" or sign in ")]%" for sign in last):
+        return not after[1:].isupper()
+    return len(last) == 2 and last.isalnum() and (after[1:].islower() or after[1:].isspace())
 
 
 def _goes_on(sentence: str, before: str, following: str) -> bool:

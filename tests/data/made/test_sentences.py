@@ -39,6 +39,9 @@ def test_where_sentences_end(expected: list[str]) -> None:
     ("text", "expected"),
     [
         ("Cells were seen.A line scan was used.", ["Cells were seen.", "A line scan was used."]),
+        ("Made in the ER.This assay was of 2000.A total.", ["Made in the ER.", "This assay was of 2000.", "A total."]),
+        ('A "cork in a bottle."Obstruction ends.', ['A "cork in a bottle."', "Obstruction ends."]),
+        ("Node C.H.Fi by J.Smith in version 2.5.", ["Node C.H.Fi by J.Smith in version 2.5."]),
         ("서울이다.그러나 아니다.", ["서울이다.", "그러나 아니다."]),
         ("Use node.js or www.Example.com today.", ["Use node.js or www.Example.com today."]),
         ("A line that is\nwrapped hard.\nAnother one.", ["A line that is\nwrapped hard.", "Another one."]),
