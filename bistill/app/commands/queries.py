@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bistill.app.config import QueriesOptions
+from bistill.app.following import say_next
 from bistill.data.made.writing import MadeQueries, make
 from bistill.data.made.written import Writer
 from bistill.data.settings import Endpoint, Making
@@ -37,7 +38,7 @@ def queries(options: QueriesOptions) -> MadeQueries:
             found=(options.llm_url, options.llm_model),
             todo="give both",
         )
-    return make(
+    made = make(
         options.documents,
         options.output,
         making,
@@ -45,3 +46,5 @@ def queries(options: QueriesOptions) -> MadeQueries:
         overwrite=options.overwrite,
         writer=writer,
     )
+    say_next("prepare", documents=options.documents, queries=str(made.path), data_version=made.path.stem)
+    return made

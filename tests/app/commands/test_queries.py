@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def test_a_command_makes_the_kinds_that_it_names(tmp_path: Path, capsys: pytest.
     assert len(found) == 3 and {row["query"] for row in found} < {*names}
     assert [row["document"] for row in found] == [text.format(row["query"], row["query"]) for row in found]
     assert {row["kind"] for row in found} == {"titles"}
+    [following] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("next: ")]
+    assert following == f"next: bistill prepare --documents {corpus} --queries {output} --data_version made"
+    cli.run_command("prepare", [*shlex.split(following)[3:], "--data_root", str(tmp_path), "--valid_share", "0"])
+    with (tmp_path / "made" / "queries.csv").open(encoding="utf-8", newline="") as lines:
+        prepared = {(row["query"], row["source"]) for row in csv.DictReader(lines)}
+    assert prepared == {(row["query"], row["source"]) for row in found}
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         cli.run_command("queries", [*given, "--number", "4"])
