@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from bistill.candidates.mining.miners import Mined, mine, own_texts
 from bistill.candidates.mining.random_miner import RandomMiner
 from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
 from bistill.candidates.pools import POOLS_OF_A_BLOCK, Counts, ScoredPools
+from bistill.candidates.promotion import promoted, searching
 from bistill.candidates.scores.teachers import Teachers
-from bistill.candidates.settings import Labelled, Limits, Lists, MinerSettings
+from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Promotion
+from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
 from bistill.data.store.collection import Collection
 from bistill.errors import DataError, Told
@@ -37,8 +40,13 @@ def build(
     epochs: int,
     start: EncoderStart,
     seed: int,
+    promotion: Promotion = Promotion(),
+    lexical: Lexical = Lexical(),
 ) -> ScoredPools:
     """Mine, score and filter the candidates of queries.
+
+    Of queries without labels (``Dataset.unlabelled``) the teacher makes positives, see ``promotion``; those that do not
+    count are left out.
 
     A query with fewer candidates left than a list takes of them gets random documents, which are scored and filtered,
     too. A query whose every candidate lies above a limit keeps the lowest one. A query without any negative (where a
@@ -46,14 +54,16 @@ def build(
 
     Args:
         collection: queries, labels and documents.
-        query_ids: queries wanted, integers of shape (queries,).
+        query_ids: queries wanted, rising integers of shape (queries,).
         teachers: who score.
-        miners: who find candidates; see ``mine``.
+        miners: who find candidates; see ``mine``, and ``promotion.searching`` for queries without labels.
         lists: what a list takes.
         limits: above which relevance a candidate is no negative.
         epochs: lists that are drawn of a query.
         start: the student's start, for the dense miner.
         seed: of what is drawn.
+        promotion: how a query without labels gets a positive.
+        lexical: BM25 for these queries, where it is not among ``miners``.
 
     Raises:
         OptionError: no miner, or two of one name.
@@ -61,15 +71,22 @@ def build(
         DataError: no query is left, as when scores were imported for other texts.
     """
     names = registry.names_of(miners)
-    near = any(not isinstance(miner, MinerSettings) or miner.retrieval for miner in miners)
-    depths = Depths(lists.own_negatives, epochs, near)
-    mined = mine(collection, query_ids, miners, depths=depths, start=start, seed=seed, teachers=teachers)
+    labelled, others = np.split(query_ids, [np.searchsorted(query_ids, collection.dataset.labelled)])
     counts = Counts(own_text=int((own_texts(collection, query_ids) >= 0).sum()), copies=collection.corpus.copies.count)
-    making = _Making(collection, teachers, lists.own_negatives, limits, RandomMiner(collection, seed), counts)
-    made = ScoredPools(making.pools(mined, query_ids, depths), counts, names)
-    counts.queries, counts.left_out = len(made), len(query_ids) - len(made)
+    chance = RandomMiner(collection, seed)
+    making = Making(collection, teachers, lists.own_negatives, limits, chance, counts, promotion)
+    parts = []
+    for ids, who in (labelled, miners), (others, searching(miners, lexical, promotion)):
+        if len(ids):
+            near = any(not isinstance(miner, MinerSettings) or miner.retrieval for miner in who)
+            depths = Depths(lists.own_negatives, epochs, near)
+            mined = mine(collection, ids, who, depths=depths, start=start, seed=seed, teachers=teachers)
+            parts.append(making.pools(mined, ids, depths))
+    made = ScoredPools(chain(*parts), counts, names)
+    counts.queries, counts.unlabelled = len(made), int((made.query_ids >= collection.dataset.labelled).sum())
+    counts.left_out = len(query_ids) - len(made) - counts.source_missed - counts.nothing_relevant
     counts.found_positives = {name: found / max(making.positives, 1) for name, found in counts.found_positives.items()}
-    _say(counts, names, lists.own_negatives)
+    _say(counts, names, lists.own_negatives, len(query_ids), promotion)
     if not len(made):
         raise DataError(
             "no query has a scored positive and a negative",
@@ -81,13 +98,14 @@ def build(
 
 
 @dataclass
-class _Making:
+class Making:
     """What pools are made with, and what happened so far.
 
     Attributes:
         wanted: candidates that a list takes.
         chance: gives random documents to queries with fewer.
-        positives: of all queries so far.
+        promotion: how a query without labels gets a positive.
+        positives: of all queries with labels so far.
     """
 
     collection: Collection
@@ -96,10 +114,16 @@ class _Making:
     limits: Limits
     chance: RandomMiner
     counts: Counts
+    promotion: Promotion = field(default_factory=Promotion)
     positives: int = 0
 
     def pools(self, mined: list[Mined], query_ids: Ints, depths: Depths) -> Iterator[CandidateList]:
         """Pools of those queries that can be learned from, block by block."""
+        for lists in self.read(mined, query_ids, depths):
+            yield from self._usable(lists)
+
+    def read(self, mined: list[Mined], query_ids: Ints, depths: Depths) -> Iterator[list[CandidateList]]:
+        """The candidates of queries as the teacher read them, block by block."""
         for start in range(0, len(query_ids), POOLS_OF_A_BLOCK):
             rows = slice(start, start + POOLS_OF_A_BLOCK)
             answers = zip(*(answer.rows(rows) for answer in mined), strict=True)
@@ -108,13 +132,23 @@ class _Making:
                 for query, found in zip(query_ids[rows], answers, strict=True)
             ]
             self.positives += sum(item.positives for item in lists)
-            yield from self._usable(lists)
+            yield self._scored(lists)
+
+    def source_of(self, query_id: int) -> int | None:
+        """The document that a query without labels was made from; None where that is not known, or is its own text."""
+        dataset, corpus = self.collection
+        place = query_id - dataset.labelled
+        if place < 0 or dataset.sources[place] < 0:
+            return None
+        source = int(dataset.sources[place])
+        return None if text_key(corpus[source]) == text_key(dataset.queries[query_id]) else source
 
     def _joined(self, record: Record, answers: Sequence[tuple[Mined, list[int]]], depths: Depths) -> CandidateList:
         """The miners' answers to a query as one list, no deeper than its lists reach where no depth was named.
 
         What is labelled relevant or is the same text is no candidate. Of documents that are the same text there is
-        one, a labelled one where there is any, and it has the bit of ``labelled`` whichever miner found it.
+        one, a labelled one where there is any, and it has the bit of ``labelled`` whichever miner found it. What a
+        query was made from is a candidate, whether a miner finds it or not.
         """
         first = self.collection.corpus.copies.first
         relevant = set(first[np.asarray(record.positives, dtype=np.int64)].tolist())
@@ -124,10 +158,14 @@ class _Making:
         labelled = frozenset(held)
         known = next((len(documents) for answer, documents in answers if answer.name == Labelled.name), 0)
         sources: dict[int, int] = {}
+        if (made_from := self.source_of(record.query_id)) is not None:
+            held[int(first[made_from])] = made_from
+            sources[made_from] = 0
         for answer, documents in answers:
             pairs = list(zip(documents, first[np.asarray(documents, dtype=np.int64)].tolist(), strict=True))
             others = [(document, text) for document, text in pairs if text not in relevant]
-            self._count_answer(answer, len(pairs) - len(others), sum(d in record.positives for d, _ in pairs))
+            if record.positives:
+                self._count_answer(answer, len(pairs) - len(others), sum(d in record.positives for d, _ in pairs))
             if answer.depth is None:
                 others = others[: depths.of_miner(answer.name, known)]
             self.counts.candidates[answer.name] = self.counts.candidates.get(answer.name, 0) + len(others)
@@ -146,14 +184,20 @@ class _Making:
             counts.found_positives[answer.name] = counts.found_positives.get(answer.name, 0) + relevant
 
     def _usable(self, lists: list[CandidateList]) -> list[CandidateList]:
-        """Pools of those queries that can be learned from; what happened to them is added to the counts."""
-        pools = self._topped_up(self._scored(lists))
+        """Pools of those scored queries that can be learned from; what happened to them is added to the counts."""
+        pools = self._topped_up([pool for item in lists if (pool := self._with_positive(item)) is not None])
         known = [pool.part(~np.isnan(pool.logits)) for pool in pools]
         self.counts.unscored += sum(len(pool.documents) for pool in pools) - sum(len(pool.documents) for pool in known)
         known = [self._with_one_negative(pool) for pool in known]
         usable = [pool for pool in known if len(pool.kept) >= min(self.wanted, 1) and pool.positives]
         self._count(usable)
         return usable
+
+    def _with_positive(self, item: CandidateList) -> CandidateList | None:
+        """A scored list; of a query without labels with what the teacher promotes, None where it does not count."""
+        if item.query_id < self.collection.dataset.labelled:
+            return item
+        return promoted(item, self.source_of(item.query_id), self.promotion, self.limits, self.counts)
 
     def _scored(self, lists: list[CandidateList]) -> list[CandidateList]:
         """The lists with the teacher's logits, nan where there is no score, and what its limits say of candidates."""
@@ -180,7 +224,7 @@ class _Making:
         wanting: dict[int, CandidateList] = {}
         for row, pool in enumerate(pools):
             need = self.wanted - len(pool.kept)
-            there = frozenset(pool.candidates.documents.tolist())
+            there = frozenset(pool.documents.tolist())
             drawn = self.chance.draw(pool.query_id, need, but=there) if need > 0 else []
             if drawn:
                 wanting[row] = pool.longer(np.array(drawn), source=RANDOM_BIT)
@@ -209,7 +253,7 @@ class _Making:
         counts.short += sum(len(pool.kept) < self.wanted for pool in usable)
 
 
-def _say(counts: Counts, names: Sequence[str], wanted: int) -> None:
+def _say(counts: Counts, names: Sequence[str], wanted: int, asked: int, promotion: Promotion) -> None:
     given = ", ".join(f"{name} {counts.candidates[name]}" for name in names if name in counts.candidates)
     console.say(
         f"candidates of {counts.queries} queries: {given}; removed: {counts.labelled_positive} labelled relevant, "
@@ -228,6 +272,15 @@ def _say(counts: Counts, names: Sequence[str], wanted: int) -> None:
     )
     for number, what in told:
         if number:
-            console.say(f"{number} of {counts.queries + counts.left_out} queries {what}")
+            console.say(f"{number} of {asked} queries {what}")
+    missed, nothing = counts.source_missed, counts.nothing_relevant
+    if counts.unlabelled or missed or nothing:
+        rank = promotion.source_rank
+        placed = "first" if rank == 1 else f"among the first {rank}"
+        console.say(
+            f"{counts.unlabelled} queries without labels: the teacher makes {counts.promoted} documents their "
+            f"positives; left out: {missed} whose source it does not rank {placed}, {nothing} for which it "
+            f"finds nothing relevant; {counts.tied} have several documents of the highest score"
+        )
     if counts.unscored:
         console.say(f"{counts.unscored} pairs have no imported score and are left out")

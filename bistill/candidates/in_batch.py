@@ -32,7 +32,7 @@ class InBatchNegatives:
 
     def __init__(self, collection: Collection, pools: ScoredPools) -> None:
         self._pools, self._first = pools, collection.corpus.copies.first
-        self._beside = DocumentsBeside(collection, pools.query_ids)
+        self._beside = DocumentsBeside(collection, pools)
 
     def extended(self, lists: Sequence[CandidateList], rows: Ints) -> list[CandidateList]:
         """What each list of a batch becomes.
@@ -59,20 +59,24 @@ class InBatchNegatives:
 
 class DocumentsBeside:
     """Of the documents that a batch brings those that are negatives of each of its queries, as far as labels and texts
-    tell. Labels and texts are looked up here, once: 8 bytes on disk for each positive and each query.
+    tell. Labels and texts are looked up here, once: 8 bytes on disk for each positive and each query. The positives of
+    a query without labels are those of its pool.
 
     Args:
         collection: queries, labels and documents.
-        query_ids: of all lists that will be asked about, integers of shape (queries,).
+        pools: of all queries whose lists will be asked about.
     """
 
-    def __init__(self, collection: Collection, query_ids: Ints) -> None:
+    def __init__(self, collection: Collection, pools: ScoredPools) -> None:
         dataset, corpus = collection
         self._first = corpus.copies.first
-        query_ids = np.unique(query_ids)
+        query_ids, rows = np.unique(pools.query_ids, return_index=True)
         refused, ends = array("q"), array("q", [0])  # 8 bytes a number
-        for query, own_text in zip(query_ids, corpus.copies.find(Selection(dataset.queries, query_ids)), strict=True):
-            positives = np.asarray(dataset[int(query)].positives, dtype=np.int64)
+        own_texts = corpus.copies.find(Selection(dataset.queries, query_ids))
+        for query, row, own_text in zip(query_ids, rows, own_texts, strict=True):
+            labelled = query < dataset.labelled
+            known = dataset[int(query)].positives if labelled else pools[int(row)].relevant.documents
+            positives = np.asarray(known, dtype=np.int64)
             refused.extend(self._first[positives].tolist())
             refused.append(int(own_text))  # -1 where there is none: the text of no document
             ends.append(len(refused))

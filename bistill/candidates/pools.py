@@ -50,6 +50,11 @@ class Counts:
         lowest_kept: queries whose every candidate was above a limit, and that keep the lowest one.
         short: queries with fewer negatives than a list takes of them.
         left_out: queries without any negative or without a scored positive.
+        unlabelled: queries without labels, among ``queries``.
+        promoted: documents that the teacher made positives of these.
+        tied: of these queries those whose first documents have the same score.
+        source_missed: queries left out since the teacher ranks what they were made from too low.
+        nothing_relevant: queries left out since the teacher finds no document relevant.
         found_positives: positives among the answers of each retrieval miner, as a share of all positives.
     """
 
@@ -68,6 +73,11 @@ class Counts:
     lowest_kept: int = 0
     short: int = 0
     left_out: int = 0
+    unlabelled: int = 0
+    promoted: int = 0
+    tied: int = 0
+    source_missed: int = 0
+    nothing_relevant: int = 0
     found_positives: dict[str, float] = field(default_factory=dict)
 
 

@@ -151,6 +151,23 @@ class Limits(Settings):
 
 
 @dataclass(frozen=True)
+class Promotion(Settings):
+    """How a teacher makes a positive for a query without labels.
+
+    Attributes:
+        reads: documents of each such query that it reads at most, shared by those who search; a miner's own depth
+            goes before.
+        source_rank: a query that was made from a document counts only where the teacher ranks that document so high
+            among them (CADeT, arXiv 2505.19274).
+        dense: who searches for the nearest documents, where no miner of the run does.
+    """
+
+    reads: Annotated[int, Within(2)] = 20
+    source_rank: Annotated[int, Within(1)] = 1
+    dense: Dense = Dense()
+
+
+@dataclass(frozen=True)
 class TeacherReading(Settings):
     """How a teacher reads pairs.
 

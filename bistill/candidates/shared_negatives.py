@@ -66,7 +66,7 @@ class SharedNegatives:
         assert lists.own_documents is not None
         self._collection, self._seed, self._size = collection, seed, lists.size
         self._wanted = lists.size - lists.own_documents
-        self._beside = DocumentsBeside(collection, pools.query_ids)
+        self._beside = DocumentsBeside(collection, pools)
         self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
         self._pairs = _union(self._keys(own, epoch) for epoch, own in batches)
         asked = hashlib.sha256(self._pairs.tobytes() + pools.fingerprint().encode("ascii")).hexdigest()

@@ -102,7 +102,7 @@ def test_beside_a_list_stand_no_copies_and_not_the_query(
     corpus = Corpus(dataset.documents)
     assert list(corpus) == ["open a file", "Read a  file", "map", "MAP", "tree"]
     lists = [CandidateList.unscored(row, (row,), {}) for row in range(5)]
-    beside = DocumentsBeside(Collection(dataset, corpus), np.arange(5))
+    beside = DocumentsBeside(Collection(dataset, corpus), ScoredPools(lists, Counts()))
     assert [documents.tolist() for documents in beside.of(lists)] == [[2, 4], [2, 4], [0, 1, 4], [0, 1, 4], [0, 1, 2]]
     some = [lists[row] for row in (4, 3, 1)]  # of a text the spelling that the batch holds
     assert [documents.tolist() for documents in beside.of(some)] == [[1, 3], [1, 4], [3, 4]]

@@ -163,13 +163,18 @@ class Teachers:
         return cls([CachedTeacher.open(name, reading) for name in names], shares / shares.sum())
 
     def calibrate(self, labelled: Dataset, *, seed: int) -> None:
-        """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none.
+        """Fit each teacher's calibration on labelled validation pairs; a single teacher needs none. Without labels each
+        one's relevance is taken as it is, which is said.
 
         Raises:
             DataError: imported scores lack these pairs, or no query has a positive.
             ModelError: a teacher's scores fall where relevance rises.
         """
         if len(self.members) == 1:
+            return
+        if not labelled.labelled:
+            self.calibrations = [Calibration(1.0, 0.0)] * len(self.members)
+            console.say("no labels to calibrate the teachers on: the mean of their own relevance counts")
             return
         chosen = choice.with_positive(labelled, seed, "calibration", CALIBRATION_QUERIES)
         lists = [for_validation(labelled, int(query), size=CALIBRATION_LIST_SIZE, seed=seed) for query in chosen]

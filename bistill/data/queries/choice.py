@@ -77,15 +77,45 @@ def without_positive(dataset: Dataset, seed: int, name: str, count: int | None) 
     return ids[subset(seed, f"{name}, without a positive", len(ids), share)]
 
 
+def for_lists(dataset: Dataset, seed: int, count: int | None, unlabelled: int | None) -> Ints:
+    """Rising ids of the training queries that lists are made of, int64: ``with_positive``, and behind these queries
+    without labels.
+
+    Args:
+        dataset: the queries.
+        seed: of the run.
+        count: queries with a positive that are wanted; None: all. Where none has labels, queries at all.
+        unlabelled: queries without labels that are wanted; None: all.
+
+    Raises:
+        DataError: there are labels, but no query has a positive.
+    """
+    if not dataset.labelled:
+        unlabelled = min((number for number in (count, unlabelled) if number is not None), default=None)
+    chosen = without_labels(dataset, seed, "train", unlabelled)
+    return np.concatenate([with_positive(dataset, seed, "train", count), chosen]) if dataset.labelled else chosen
+
+
+def without_labels(dataset: Dataset, seed: int, name: str, count: int | None) -> Ints:
+    """Rising ids of ``count`` queries without labels, all of them where ``count`` is None or larger; int64."""
+    ids = dataset.unlabelled
+    return ids[subset(seed, f"{name}, without labels", len(ids), count)]
+
+
 def chosen_for_lists(dataset: Dataset, query_ids: Ints) -> str:
-    """As ``chosen``, and what becomes of the queries without a positive, where there are any."""
-    without = dataset.labelled - len(dataset.with_positive)
-    if not without:
-        return chosen(dataset, query_ids)
-    return (
-        f"{chosen(dataset, query_ids)}; no lists are made for the {without:,} queries without a positive, but their "
-        "documents stay among those that lists are drawn from"
-    )
+    """As ``chosen`` of the queries with labels, what becomes of those without a positive, and how many have no labels;
+    where there are any."""
+    labelled = query_ids[query_ids < dataset.labelled]
+    said = [chosen(dataset, labelled)] if dataset.labelled else []
+    if len(dataset.unlabelled):
+        number = len(query_ids) - len(labelled)
+        said.append(f"{number:,} of {len(dataset.unlabelled):,} queries without labels")
+    if without := dataset.labelled - len(dataset.with_positive):
+        said.append(
+            f"no lists are made for the {without:,} queries without a positive, but their documents stay among those "
+            "that lists are drawn from"
+        )
+    return "; ".join(said)
 
 
 def chosen(dataset: Dataset, query_ids: Ints) -> str:

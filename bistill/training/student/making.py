@@ -63,6 +63,8 @@ def task_of(
         epochs=loop.epochs * turns_of(dataset, query_ids, once, balance).most,
         start=training.start,
         seed=loop.seed,
+        promotion=training.candidates.promotion,
+        lexical=training.candidates.lexical,
     )
     turns = turns_of(dataset, pools.query_ids, once[: len(pools)], balance)
     if said := turns.said():

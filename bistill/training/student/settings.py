@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
-from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
+from bistill.candidates.settings import (
+    Labelled,
+    Lexical,
+    Limits,
+    Lists,
+    MinerSettings,
+    Promotion,
+    Random,
+    TeacherReading,
+)
 from bistill.errors import OptionError, Told
 from bistill.models.settings import EncoderStart, Lora
 from bistill.settings import Settings
@@ -45,12 +54,14 @@ class Candidates(Settings):
         lists: what a list holds of them.
         limits: above which relevance a candidate counts as a positive and is left out.
         lexical: BM25, by which the lists of gate and validation are found.
+        promotion: how a query without labels gets a positive.
     """
 
     miners: tuple[MinerSettings | Miner, ...] = (Labelled(), Lexical(), Random())
     lists: Lists = Lists()
     limits: Limits = Limits()
     lexical: Lexical = Lexical()
+    promotion: Promotion = Promotion()
 
     def __post_init__(self) -> None:
         super().__post_init__()
