@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bistill.api.training import train_teacher as train_teacher
     from bistill.candidates.settings import Limits as Limits
     from bistill.candidates.settings import Lists as Lists
+    from bistill.candidates.settings import Promotion as Promotion
     from bistill.candidates.settings import TeacherReading as TeacherReading
     from bistill.models.settings import EncoderStart as EncoderStart
     from bistill.models.settings import Lora as Lora
@@ -41,6 +42,7 @@ OFFERED: Final = {
     "Lists": "bistill.candidates.settings:Lists",
     "Lora": "bistill.models.settings:Lora",
     "Merging": "bistill.training.settings:Merging",
+    "Promotion": "bistill.candidates.settings:Promotion",
     "RerankerStart": "bistill.models.settings:RerankerStart",
     "Student": "bistill.serving.student:Student",
     "Teacher": "bistill.serving.teacher:Teacher",
@@ -61,6 +63,7 @@ __all__ = [
     "Lists",
     "Lora",
     "Merging",
+    "Promotion",
     "RerankerStart",
     "Student",
     "Teacher",

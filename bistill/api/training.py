@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from bistill.api.dataset import Dataset
-from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Random, TeacherReading
+from bistill.candidates.settings import (
+    Labelled,
+    Lexical,
+    Limits,
+    Lists,
+    MinerSettings,
+    Promotion,
+    Random,
+    TeacherReading,
+)
 from bistill.data.settings import Balance
 from bistill.errors import OptionError
 from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
@@ -148,6 +157,8 @@ def distill(
     trust_remote_code: bool = False,
     max_samples: int | None = None,
     balance: Balance = "rows",
+    unlabelled: int | None = None,
+    promotion: Promotion = Promotion(),
     validation: Validation = Validation(),
     checkpointing: Checkpointing = Checkpointing(),
     lexical: Lexical = Lexical(),
@@ -181,8 +192,10 @@ def distill(
         max_len: tokens of a text.
         precision: arithmetic of the student.
         trust_remote_code: whether code that the start brings along may run.
-        max_samples: training queries used at most.
+        max_samples: training queries with labels used at most.
         balance: of several data versions: "rows": every query once an epoch; "versions": as many of each.
+        unlabelled: those without labels used at most; None: all there are.
+        promotion: how the teacher makes positives for these.
         validation: when the best weights are chosen.
         checkpointing: when checkpoints are written.
         lexical: BM25, by which the lists of gate and validation are found.
@@ -196,15 +209,15 @@ def distill(
     if isinstance(start, str):
         start = EncoderStart(start, max_len, precision=precision, trust_remote_code=trust_remote_code)
     loop, place = _split(training, output_dir)
-    candidates = Candidates(tuple(miners), lists, limits, lexical)
+    candidates = Candidates(tuple(miners), lists, limits, lexical, promotion)
     objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka), embedding)
     how = StudentTraining(start, lora, candidates, objective, loop, validation, merging)
     taught = TaughtBy(_names(teacher), tuple(weights), reading, weak_teacher, tuple(embedding_teachers))
-    train_student(taught, _data(data, max_samples, balance), how, place=place, checkpointing=checkpointing)
+    train_student(taught, _data(data, max_samples, balance, unlabelled), how, place=place, checkpointing=checkpointing)
     return Student(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)
 
 
-def _data(data: Dataset, max_samples: int | None, balance: Balance) -> TrainingData:
+def _data(data: Dataset, max_samples: int | None, balance: Balance, unlabelled: int | None = 0) -> TrainingData:
     if not isinstance(data, Dataset):
         raise OptionError(
             "a bistill.Dataset is expected",
@@ -212,7 +225,7 @@ def _data(data: Dataset, max_samples: int | None, balance: Balance) -> TrainingD
             found=type(data).__name__,
             todo="give bistill.Dataset.from_rows(rows).prepared(seed=42)",
         )
-    return TrainingData(data.version, data.on_bad_rows, max_samples, balance)
+    return TrainingData(data.version, data.on_bad_rows, max_samples, balance, unlabelled)
 
 
 def _split(training: TrainingArguments, output_dir: str | Path) -> tuple[Loop, Place]:

@@ -19,6 +19,7 @@ from bistill.candidates.settings import (
     Limits,
     Lists,
     MinerSettings,
+    Promotion,
     TeacherReading,
 )
 from bistill.data.store.version import Version
@@ -122,11 +123,13 @@ def candidates(options: CandidatesOptions | DistillationOptions) -> Candidates:
     if options.miner_model is not None:
         trusted = options.trust_remote_code
         dense = EncoderStart(options.miner_model, precision=options.precision, trust_remote_code=trusted)
+    near = Dense(model=dense)
     miners = tuple(
-        _miner(given, options.lexical_tokens, options.mining_depth, Dense(model=dense), options.cross_encoder_reads)
+        _miner(given, options.lexical_tokens, options.mining_depth, near, options.cross_encoder_reads)
         for given in options.miners
     )
-    return Candidates(miners, lists(options), limits(options), lexical(options))
+    promotion = Promotion(options.unlabelled_reads, options.source_rank, near)
+    return Candidates(miners, lists(options), limits(options), lexical(options), promotion)
 
 
 def _miner(given: str, tokens: LexicalTokens, depth: int | None, dense: Dense, reads: int) -> MinerSettings:
@@ -174,9 +177,11 @@ def place(options: TeacherOptions | DistillationOptions) -> Place:
     return Place(options.output_dir, options.restart, options.overwrite, options.trackers, takes_flags=True)
 
 
-def training_data(options: TeacherOptions | DistillationOptions) -> TrainingData:
-    """What a run trains on."""
-    return TrainingData(version(options), options.on_bad_rows, options.max_samples, options.balance)
+def training_data(options: TeacherOptions | DistillationOptions | CandidatesOptions) -> TrainingData:
+    """What a run trains on; a teacher learns from labels alone."""
+    balance = options.balance if isinstance(options, TrainingOptions) else "rows"
+    unlabelled = options.unlabelled if isinstance(options, ListOptions) else 0
+    return TrainingData(version(options), options.on_bad_rows, options.max_samples, balance, unlabelled)
 
 
 def teacher_training(options: TeacherOptions) -> TeacherTraining:

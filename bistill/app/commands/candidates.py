@@ -14,7 +14,6 @@ from bistill.candidates.building import build
 from bistill.candidates.listing import write_pools
 from bistill.candidates.scores.teachers import Teachers
 from bistill.data.queries import choice
-from bistill.data.store.collection import Collection
 from bistill.journal import finite, versions
 
 SCHEMA = "bistill.candidates/1"
@@ -34,9 +33,10 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
     """
     output_dir = Path(options.output_dir)
     wanted = assembling.candidates(options)  # what is wrong is said before anything is read
-    dataset, valid = assembling.version(options).training(on_bad_rows=options.on_bad_rows, rejected_to=output_dir)
-    collection = Collection(dataset, assembling.version(options).corpus(dataset))
-    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
+    data = assembling.training_data(options)
+    dataset, valid = data.read(output_dir)
+    collection = data.version.collection(dataset)
+    query_ids = choice.for_lists(dataset, options.seed, data.max_samples, data.unlabelled)
     console.say(f"candidates: {choice.chosen_for_lists(dataset, query_ids)}")
     names = (options.teacher_path, *options.more_teachers)
     reading = assembling.teacher_reading(options, options.precision)
@@ -52,6 +52,8 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
             epochs=options.epochs,
             start=assembling.student_start(options, options.precision),
             seed=options.seed,
+            promotion=wanted.promotion,
+            lexical=wanted.lexical,
         )
         identities = teachers.identities()
     write_pools(output_dir / artifacts.CANDIDATES_FILE, pools, dataset)

@@ -18,7 +18,17 @@ from bistill.app.config.shared import (
     TeacherPath,
 )
 from bistill.app.options import Option, Options
-from bistill.candidates.settings import CrossEncoderRanked, Dense, Lexical, LexicalTokens, Limits, Lists, TeacherReading
+from bistill.candidates.settings import (
+    CrossEncoderRanked,
+    Dense,
+    Lexical,
+    LexicalTokens,
+    Limits,
+    Lists,
+    Promotion,
+    TeacherReading,
+)
+from bistill.training.run.data import TrainingData
 from bistill.training.settings import Loop
 
 ScoresAction = Literal["show", "export", "import", "rebuild"]
@@ -114,6 +124,28 @@ class ListOptions(LexicalOptions, group="candidates"):
             of=(CrossEncoderRanked, "reads"),
         ),
     ] = 200
+    unlabelled: Annotated[
+        int | None,
+        Option(
+            "Queries without labels (queries.csv) that are learned from, chosen by --seed; unset: all; 0: none.",
+            of=(TrainingData, "unlabelled"),
+        ),
+    ] = None
+    unlabelled_reads: Annotated[
+        int,
+        Option(
+            "Documents of each of these that the teacher reads, from lexical and dense and its source; what it ranks "
+            "first is the positive.",
+            of=(Promotion, "reads"),
+        ),
+    ] = 20
+    source_rank: Annotated[
+        int,
+        Option(
+            "A query that was made from a document counts only where the teacher ranks that document so high.",
+            of=(Promotion, "source_rank"),
+        ),
+    ] = 1
     max_negative_ratio: Annotated[
         float | None,
         Option(

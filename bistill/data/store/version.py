@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +70,12 @@ class Version:
         """Where its files lie."""
         return self.root / self.name
 
+    @property
+    def without_labels(self) -> bool:
+        """Whether there are queries to learn from, but none with labels."""
+        logs = any((version.folder / artifacts.LOG_FILES["train"]).is_file() for version in self.each)
+        return logs and not any(version.path("train").is_file() for version in self.each)
+
     def path(self, split: str) -> Path:
         """File of a split: train, valid or test."""
         return self.folder / artifacts.SPLIT_FILES[split]
@@ -129,7 +135,13 @@ class Version:
         if not logs and labelled is not None:
             return labelled
         if not logs:
-            raise self._missing(self.folder / artifacts.LOG_FILES[split])
+            path = self.folder / artifacts.LOG_FILES[split]
+            raise DataError(
+                f"the data version {self.name} has no {path.name}",
+                where=str(path),
+                todo=f"bistill prepare `documents` FILE `queries` FILE `data_version` {self.name}, with enough queries "
+                "and a `valid_share` above 0 to hold some out for validation",
+            )
         others = [
             path
             for version in self.each
@@ -193,25 +205,31 @@ class Version:
             corpus = Corpus(corpus, part)
         return corpus
 
-    def content(self) -> str:
+    def content(self, *, unlabelled: bool = False) -> str:
         """SHA-256 of what training reads, wherever the version lies; the same in every version of bistill.
+
+        Args:
+            unlabelled: whether it reads queries without labels, too.
 
         Raises:
             DataError: `bistill prepare` was broken off there.
         """
+        logs = artifacts.LOG_FILES.values() if unlabelled else ()
         if self.further:
             return artifacts.fingerprint(
-                {"versions": [version._files("train", "valid", "test") for version in self.each]}
+                {"versions": [version._files("train", "valid", "test", logs=logs) for version in self.each]}
             )
-        return artifacts.fingerprint(self._files("train", "valid"))
+        return artifacts.fingerprint(self._files("train", "valid", logs=logs))
 
-    def _files(self, *splits: str) -> dict[str, Any]:
-        """SHA-256 and label threshold of the files of splits and of the corpus; None where there is none."""
+    def _files(self, *splits: str, logs: Iterable[str]) -> dict[str, Any]:
+        """SHA-256 and label threshold of the files of splits and of the corpus, None where there is none; SHA-256 of
+        those of ``logs`` that are there."""
         files = {split: self.path(split) for split in splits} | {"corpus": self.folder / artifacts.CORPUS_FILE}
+        there = [name for name in logs if (self.folder / name).is_file()]
         return {
             name: [artifacts.sha256_of_file(path), positive_from(path)] if path.is_file() else None
             for name, path in files.items()
-        }
+        } | {name: artifacts.sha256_of_file(self.folder / name) for name in there}
 
     def _opened(self, split: str, on_bad_rows: BadRows, rejected_to: Path | None) -> Dataset:
         """The queries of a split, which are said."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TypedDict
 
 from bistill.data.settings import BadRows, Balance
 from bistill.data.store.collection import Collection
+from bistill.data.store.dataset import Dataset
 from bistill.data.store.version import Version
 from bistill.journal import Journal
 from bistill.settings import Settings, Within
+
+
+class _Reading(TypedDict):
+    on_bad_rows: BadRows
+    rejected_to: Path
 
 
 @dataclass(frozen=True)
@@ -22,20 +29,36 @@ class TrainingData(Settings):
         max_samples: training queries used at most, chosen by the run's seed; None: all.
         balance: of several versions: "rows": each has as many turns in an epoch as it has queries; "versions": each as
             many as the largest (``turns.Turns``).
+        unlabelled: training queries without labels used at most, chosen by the run's seed; None: all there are. 0: none
+            are read, which is all that a training without a teacher can do.
     """
 
     version: Version
     on_bad_rows: BadRows = "stop"
     max_samples: Annotated[int, Within(1)] | None = None
     balance: Balance = "rows"
+    unlabelled: Annotated[int, Within(0)] | None = 0
 
     def load(self, journal: Journal) -> tuple[Collection, Collection]:
-        """Training and validation queries with their documents; rejected rows go beside the journal, fingerprints into
-        it.
+        """What ``read`` gives, with its documents, and raises; rejected rows go beside the journal, fingerprints into
+        it."""
+        train, valid = self.read(journal.folder)
+        journal.write("data", train=train.fingerprint, valid=valid.fingerprint)
+        return self.version.collection(train), self.version.collection(valid)
+
+    def read(self, rejected_to: Path) -> tuple[Dataset, Dataset]:
+        """Training and validation queries. Those without labels stand behind the labelled ones; of
+        ``Version.without_labels`` there are no others, for validation neither.
+
+        Args:
+            rejected_to: folder that the rows set aside go to.
 
         Raises:
             DataError: the folder or a file is missing, a row is bad, or a file has no query with a positive.
         """
-        train, valid = self.version.training(on_bad_rows=self.on_bad_rows, rejected_to=journal.folder)
-        journal.write("data", train=train.fingerprint, valid=valid.fingerprint)
-        return self.version.collection(train), self.version.collection(valid)
+        version = self.version
+        how: _Reading = {"on_bad_rows": self.on_bad_rows, "rejected_to": rejected_to}
+        if self.unlabelled == 0 or not version.without_labels:
+            train, valid = version.training(**how)
+            return train if self.unlabelled == 0 else version.unlabelled(train, **how), valid
+        return version.unlabelled(**how), version.unlabelled(split="valid", **how)

@@ -26,7 +26,7 @@ def given(
 ) -> Given:
     """Names and values of a run."""
     values = _values(taught, data, training, place, checkpointing)
-    nothing = TrainingData(Version(Path(), ""))
+    nothing = TrainingData(Version(Path(), ""), unlabelled=None)
     plain = StudentTraining(EncoderStart("", max_len=256))
     defaults = _values(TaughtBy(("",)), nothing, plain, Place(""), Checkpointing())
     return Given(values, values.keys() - ASIDE, defaults)
@@ -39,6 +39,7 @@ def _values(
     return {
         **of_run(place, checkpointing, data),
         **of_loop(training.loop, training.validation, training.lora),
+        "unlabelled": data.unlabelled,
         "student_name": start.name,
         "student_layers": start.layers,
         "max_len": start.max_len,
@@ -80,6 +81,8 @@ def _candidates(candidates: Candidates) -> dict[str, Any]:
         "max_negative_ratio": limits.max_ratio,
         "max_negative_score": limits.max_score,
         "irrelevant_below": limits.irrelevant_below,
+        "unlabelled_reads": candidates.promotion.reads,
+        "source_rank": candidates.promotion.source_rank,
         "lexical_tokens": candidates.lexical.tokens,
         "miners": tuple(map(miner_named, candidates.miners)),
         "mining_depth": None,
@@ -90,7 +93,7 @@ def _candidates(candidates: Candidates) -> dict[str, Any]:
 
 def miner_models(candidates: Candidates) -> tuple[str, ...]:
     """Names of the models that miners search with, but for the student itself."""
-    miners = [getattr(miner, "dense", miner) for miner in candidates.miners]
+    miners = [*(getattr(miner, "dense", miner) for miner in candidates.miners), candidates.promotion.dense]
     models = (miner.model for miner in miners if isinstance(miner, Dense))
     return tuple(dict.fromkeys(model.name for model in models if model is not None))
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bistill import console
+from bistill.arrays import Ints
 from bistill.candidates.scores.teachers import Teachers, is_model
+from bistill.data.store.dataset import Dataset
 from bistill.errors import ModelError
 from bistill.models import sizes
 from bistill.models.files import loading
@@ -54,6 +56,7 @@ class Heard(NamedTuple):
         figures: of the gate, ``scoring`` beside the base model; None where it was left out.
         of_beside: the same of each of ``beside``.
         teaches: whether any teacher is heard; else the labels alone teach.
+        judges: whether ``scoring`` is: only then queries without labels are learned from.
     """
 
     training: StudentTraining
@@ -61,6 +64,23 @@ class Heard(NamedTuple):
     figures: dict[str, Any] | None
     of_beside: list[dict[str, Any] | None]
     teaches: bool
+    judges: bool
+
+    def learned_from(self, dataset: Dataset, query_ids: Ints) -> Ints:
+        """Of training queries those that are learned from; those left out are said.
+
+        Args:
+            dataset: of the queries.
+            query_ids: int64 of shape (queries,).
+
+        Returns:
+            int64 of shape (n,).
+        """
+        labelled = query_ids[query_ids < dataset.labelled]
+        if self.judges or len(labelled) == len(query_ids):
+            return query_ids
+        console.say(f"the {len(query_ids) - len(labelled)} queries without labels are left out: nobody can judge them")
+        return labelled
 
 
 @contextmanager
@@ -115,4 +135,4 @@ def heard(teaching: Teaching, training: StudentTraining, measure: Measure, weak:
     if encoders or not strong:
         lists = strong and not (scoring.all_encoders and encoders)
         training = training.heard(lists=lists, pairs=bool(encoders), limits=strong)
-    return Heard(training, encoders, figures, of_beside, teaches=strong or bool(encoders))
+    return Heard(training, encoders, figures, of_beside, teaches=strong or bool(encoders), judges=strong)

@@ -13,7 +13,6 @@ from bistill.data.queries import choice
 from bistill.models import lora, sizes
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import calibration_file, loading
-from bistill.training.hard_lists import affordable, hard_lists
 from bistill.training.loop.optimizer import Rates, peak_lr
 from bistill.training.loop.shortage import Held
 from bistill.training.run import finished, stage
@@ -21,8 +20,8 @@ from bistill.training.run.data import TrainingData
 from bistill.training.run.hooks import Validate
 from bistill.training.run.stage import Run, Training
 from bistill.training.settings import Checkpointing, Place
-from bistill.training.student import gate, matryoshka, merging, recorded, teaching
-from bistill.training.student.calibrated import LINE_LR, LabelledPairs, first_line, fitted
+from bistill.training.student import matryoshka, merging, recorded, teaching, validating
+from bistill.training.student.calibrated import LINE_LR, LabelledPairs, fitted
 from bistill.training.student.making import task_of
 from bistill.training.student.settings import StudentTraining, TaughtBy
 from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
@@ -47,7 +46,7 @@ def train(
 
     Args:
         taught: whose scores are learned.
-        data: labelled queries.
+        data: training queries, and those that the best weights are chosen by.
         training: how.
         place: where.
         checkpointing: when checkpoints are written.
@@ -89,7 +88,7 @@ def inputs(taught: TaughtBy, data: TrainingData, training: StudentTraining) -> d
     if taught.embedding:  # a record that is older than the option names none
         models["embedding_teacher"] = taught.embedding
     content = {name: finished.content_of(names) for name, names in models.items()}
-    return {"data_version": data.version.content()} | content
+    return {"data_version": data.version.content(unlabelled=data.unlabelled != 0)} | content
 
 
 def start(training: StudentTraining) -> BiEncoder:
@@ -123,9 +122,9 @@ def trained(
     run: Run, taught: TaughtBy, data: TrainingData, training: StudentTraining, opening: str = ""
 ) -> dict[str, Any]:
     """Train in a folder that is this run's own; the record of the model. Raises what ``train`` raises."""
-    seed, count = training.loop.seed, training.validation.queries
+    seed = training.loop.seed
     collection, valid = data.load(run.journal)
-    query_ids = choice.with_positive(collection.dataset, seed, "train", data.max_samples)
+    query_ids = choice.for_lists(collection.dataset, seed, data.max_samples, data.unlabelled)
     console.say(f"student: {choice.chosen_for_lists(collection.dataset, query_ids)}")
     encoder = start(training)
     console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
@@ -133,20 +132,19 @@ def trained(
         if opening:  # data and models are there
             console.say(opening)
         teachers.scoring.calibrate(valid.dataset, seed=seed)
-        hard = hard_lists(valid, count=count, seed=seed, lexical=training.candidates.lexical)
-        most = affordable(hard, len(query_ids) * training.candidates.lists.size)
+        validated = validating.of(valid, teachers.scoring, training)
 
         def measure(some: Teachers) -> dict[str, Any] | None:
-            figures = gate.measure(some, encoder, valid, hard, most=most, seed=seed)
+            pairs = len(query_ids) * training.candidates.lists.size
+            figures = validated.gate(some, encoder, pairs, seed=seed)
             if figures is not None and some is teachers.scoring:
                 run.journal.write("gate", figures=figures)
             return figures
 
         heard = teaching.heard(teachers, training, measure, taught.weak)
         learned = heard.training
-        labelled = LabelledPairs.of(valid, count=count, seed=seed)
-        calibrated = learned.objective.score == "calibrated"
-        line = first_line(labelled.cosines(encoder), labelled.relevant) if calibrated else None
+        query_ids = heard.learned_from(collection.dataset, query_ids)
+        line = validated.line(encoder) if learned.objective.score == "calibrated" else None
         kept = run.journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
         task, counts = task_of(
             learned,
@@ -161,7 +159,7 @@ def trained(
         )
         run.journal.write("candidates", **counts)
         of_teachers = teachers.facts(heard)
-    lists = ValidationLists.of(valid.dataset, count=count, seed=seed).among(valid.corpus, hard)
+    lists, labelled = validated.lists, validated.labelled
     validation = Validate(
         task.model,
         lambda: measure_student(encoder, lists),
@@ -197,6 +195,7 @@ def trained(
                 "matryoshka": list(training.objective.matryoshka) or None,
                 "teacher_path": _portable(taught.names[0]),
                 **of_teachers,
+                **({"judge": "teacher"} if labelled is None else {}),
             },
         ),
     )
@@ -226,8 +225,13 @@ def _merge(
     return {"merged_share": share, "beside_start": merged.beside_start}
 
 
-def _calibrate(folder: Path, encoder: BiEncoder, labelled: LabelledPairs, data: dict[str, str]) -> dict[str, Any]:
-    """Fit the line of the finished student to the labels of validation pairs, and write it beside the model."""
+def _calibrate(
+    folder: Path, encoder: BiEncoder, labelled: LabelledPairs | None, data: dict[str, str]
+) -> dict[str, Any]:
+    """Fit the line of the finished student to the labels of validation pairs, where there are any, and write it beside
+    the model."""
+    if labelled is None:
+        return {"calibration": None}
     found = fitted(labelled.cosines(encoder), labelled.relevant)
     if found is None:
         return {"calibration": None}

@@ -127,7 +127,7 @@ def test_a_version_without_labels_and_one_without_a_log(version: Version, write:
         DataError, match="data version v has queries without labels alone, and this command learns from"
     ):
         version.training(rejected_to=tmp_path)
-    with pytest.raises(DataError, match="the file does not exist"):
+    with pytest.raises(DataError, match="the data version nowhere has no queries"):
         Version(tmp_path, "nowhere").unlabelled(rejected_to=tmp_path)
 
 
