@@ -72,8 +72,7 @@ ListSize = Annotated[
 TeacherPath = Annotated[
     str,
     Option(
-        "Folder or hub name of the teacher, a re-ranker or a Bi-Encoder, or scores:NAME for imported scores; LoRA "
-        "settings are read there.",
+        "Folder or hub name of the teacher, a re-ranker or a Bi-Encoder; scores:NAME: imported scores.",
         group="models",
         common=True,
     ),
