@@ -51,6 +51,23 @@ def test_listwise_kl_is_zero_for_equal_scores_shifted_by_a_constant() -> None:
     assert losses.listwise_kl(TEACHER, TEACHER - 0.3, MASK, tau=0.1).item() == pytest.approx(0, abs=1e-12)
 
 
+def test_a_list_of_one_teaches_nothing_and_ties_ask_for_equal_probabilities() -> None:
+    """The first teacher's scores are all 1.0 in bfloat16, and keep their order; one document alone has none."""
+    logits = [[6.5, 8.0, 11.0, 15.0], [15.0, 0.0, 0.0, 0.0], [11.0, 11.0, 11.0, 11.0]]
+    teacher = torch.tensor(logits, dtype=torch.float64).sigmoid()
+    mask = torch.tensor([[True] * 4, [True, False, False, False], [True] * 4])
+    student = [[0.8, 0.4, 0.6, 0.2], [0.9, 0.1, 0.1, 0.1], [0.1, 0.5, 0.5, 0.9]]
+    learned = torch.tensor(student, dtype=torch.float64, requires_grad=True)
+    term = losses.listwise_kl(teacher, learned, mask, tau=0.01)
+    targets = [softmax(teacher[0].numpy() / 0.01), softmax([0.0] * 4)]
+    assert (targets[0][1:] > targets[0][:-1]).all() and targets[1].tolist() == [0.25] * 4
+    made = [softmax([score / 0.01 for score in student[row]]) for row in (0, 2)]
+    expected = sum(rel_entr(p, q).sum() for p, q in zip(targets, made, strict=True)) / 3
+    assert term.item() == pytest.approx(expected, rel=1e-9)
+    term.backward()
+    assert learned.grad is not None and learned.grad.any(dim=1).tolist() == [True, False, True]
+
+
 def test_info_nce_by_hand_and_against_the_in_batch_loss_of_sentence_transformers() -> None:
     cosine = torch.tensor([[0.9, 0.4, -0.2], [0.1, 0.3, 0.8]], dtype=torch.float64)
     positive = torch.tensor([[True, False, False], [False, True, False]])
@@ -216,7 +233,7 @@ def test_queries_without_negatives_give_zero_with_graph() -> None:
 def test_gradients_stay_finite_where_the_teacher_is_sure_and_columns_are_masked() -> None:
     student = torch.tensor([[0.9, 0.1, 0.5]], requires_grad=True)
     teacher, mask = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[True, True, False]])
-    losses.listwise_kl(teacher, student, mask, tau=1e-3).backward()
+    losses.listwise_kl(teacher, student, mask, tau=0.01).backward()
     assert student.grad is not None
     assert torch.isfinite(student.grad).all()
     assert student.grad[0, 2].item() == 0

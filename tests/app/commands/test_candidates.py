@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from bistill.data.store.opening import load_split
 from bistill.errors import ArtifactError
 from bistill.models.cross_encoder import CrossEncoder
 from tests import assembled
-from tests.candidates.conftest import Small
+from tests.candidates.conftest import WORDS, Small
 
 FILES = ["candidates.json", "candidates.parquet", "candidates.png", "filtered.csv", "suspect_labels.csv"]
 COLUMNS = ("documents", "logits", "sources", "verdicts", "labels")
@@ -164,6 +166,27 @@ def test_the_picture_is_a_png_of_its_size(small: Small, made: CandidatesOptions)
     sizes = {name: len(values) for name, values in groups.items()}
     assert sizes["positives"] == 11 and sizes["labelled negatives"] == 6
     assert sum(sizes.values()) == sum(len(pool.documents) for pool in pools)
+
+
+@pytest.mark.slow
+def test_without_any_label_the_lists_are_those_of_the_log(
+    small: Small, tiny_teacher: Path, tiny_encoder: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    folder = small.root / "small"
+    for split in ("train", "valid"):
+        (folder / f"{split}.csv").unlink()
+    write_csv(folder / "corpus.csv", [["document"], *[[f"returns the {word}"] for word in WORDS]])
+    write_csv(folder / "queries.csv", [["query"], *[[f"how to {word} fast"] for word in WORDS[:6]]])
+    write_csv(folder / "valid_queries.csv", [["query"], ["value of a set"]])
+    options = small.options(tiny_teacher, tiny_encoder, unlabelled=4, lexical_tokens="words", irrelevant_below=0.0)
+    report = candidates(options)
+    counts = report["counts"]
+    assert (counts["queries"], counts["unlabelled"], counts["source_missed"]) == (4, 4, 0)
+    pools = list(read_pools(Path(options.output_dir) / "candidates.parquet"))
+    assert sum(pool.positives for pool in pools) == counts["promoted"]
+    assert all(pool.relevant.logits[0] == pool.logits.max() for pool in pools)
+    more = candidates(dataclasses.replace(options, unlabelled=None, max_samples=5))
+    assert more["counts"]["unlabelled"] == 5
 
 
 def by_hand() -> ScoredPools:

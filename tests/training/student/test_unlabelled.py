@@ -67,6 +67,7 @@ def weights(made: DistillationOptions) -> bytes:
     return (Path(made.output_dir) / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_queries_without_labels_are_learned_beside_labelled_ones(
     logged: Path, tiny_encoder: Path, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +82,7 @@ def test_queries_without_labels_are_learned_beside_labelled_ones(
     assert (given["unlabelled"], given["unlabelled_reads"], given["source_rank"]) == (None, 6, 20)
 
 
+@pytest.mark.slow
 def test_as_many_as_wanted_and_none_is_the_training_without_a_log(
     logged: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_as_many_as_wanted_and_none_is_the_training_without_a_log(
     assert weights(none) == weights(without) != weights(some)
 
 
+@pytest.mark.slow
 def test_a_log_that_grew_is_another_training(logged: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(logged, tiny_teacher, tiny_encoder, **ASKED, epochs=1)
     train(made)
@@ -105,6 +108,7 @@ def test_a_log_that_grew_is_another_training(logged: Path, tiny_encoder: Path, t
         train(made)
 
 
+@pytest.mark.slow
 def test_training_without_any_label_is_judged_by_the_teacher(
     without_labels: Path, tiny_encoder: Path, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +123,7 @@ def test_training_without_any_label_is_judged_by_the_teacher(
     assert events(made, "candidates")[-1]["queries"] == 10 and events(made, "merge")[-1]["share"] in (0.5, 1)
 
 
+@pytest.mark.slow
 def test_the_figure_without_labels_is_ndcg_against_the_teachers_relevance(
     without_labels: Path, tiny_encoder: Path
 ) -> None:
@@ -145,6 +150,7 @@ def test_the_figure_without_labels_is_ndcg_against_the_teachers_relevance(
     assert 0.3 < expected < 0.8
 
 
+@pytest.mark.slow
 def test_what_needs_labels_is_said(without_labels: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(without_labels, tiny_teacher, tiny_encoder, **ASKED, score="calibrated")
     with pytest.raises(OptionError, match="a calibrated score is learned from labels"):
@@ -156,6 +162,7 @@ def test_what_needs_labels_is_said(without_labels: Path, tiny_encoder: Path, tin
         train(options(without_labels, tiny_teacher, tiny_encoder, **ASKED))
 
 
+@pytest.mark.slow
 def test_a_weak_teacher_judges_nothing(
     logged: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +173,7 @@ def test_a_weak_teacher_judges_nothing(
     assert (counts["queries"], counts["unlabelled"]) == (12, 0)
 
 
+@pytest.mark.slow
 def test_an_embedding_teacher_alone_teaches_queries_without_labels(
     without_labels: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
