@@ -31,6 +31,7 @@ def evaluate(
     forgetting: Sequence[TestData] = (),
     rerank_depth: int = 20,
     max_queries: int | None = None,
+    partly_judged: bool = False,
     batch_size: int = 64,
     precision: Precision = "auto",
     trust_remote_code: bool = False,
@@ -50,6 +51,8 @@ def evaluate(
         forgetting: data that the student was not trained on: what did it lose there?
         rerank_depth: documents of each query that the teacher re-ranks.
         max_queries: at most so many, chosen by the seed.
+        partly_judged: whether documents of ``test``, a file, may lack a label, as those that nobody judged do; then
+            there are figures that leave them out.
         batch_size: texts at once.
         precision: arithmetic.
         trust_remote_code: whether code that the models bring along may run.
@@ -79,7 +82,7 @@ def evaluate(
         documents=documents,
         forgetting=forgetting,
         beside=settings,
-        asking=Asking(max_queries, seed),
+        asking=Asking(max_queries, seed, partly_judged=partly_judged),
         inference=Inference(precision=precision, batch_size=batch_size, trust_remote_code=trust_remote_code),
     )
 

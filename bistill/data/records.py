@@ -12,7 +12,7 @@ class Judgement(NamedTuple):
     Attributes:
         document: the text.
         label: relevance as the file says it; None for "positive" or "negative" by column.
-        positive: by column; None where the label decides.
+        positive: by column; None where the label decides, and where there is none either: nobody judged it.
         column: name of the column that holds the document.
         title: where the file has one in a column of its own: the document begins with it.
     """
@@ -22,6 +22,11 @@ class Judgement(NamedTuple):
     positive: bool | None
     column: str
     title: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether somebody said how relevant the document is."""
+        return self.label is not None or self.positive is not None
 
 
 class Row(NamedTuple):

@@ -47,11 +47,13 @@ class RowReading(Settings):
         label_maximum: highest label of the scale; None: 1, or the highest found in the file (for whole numbers above
             1, the highest of all such files of the source).
         positive_from: labels of at least this share of the highest are positives.
+        partly_judged: whether a document without a label is one that nobody judged, no bad row.
     """
 
     columns: Columns = Columns()
     label_maximum: float | None = None
     positive_from: Annotated[float, Within(0, 1)] = 0.5
+    partly_judged: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

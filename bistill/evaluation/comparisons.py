@@ -21,12 +21,16 @@ ByQuery = Mapping[str, Mapping[str, float]]
 
 
 def rankings(asked: Questions, answers: Answers) -> dict[str, ByQuery | None]:
-    """Every measure of every query, by role; None for a role that is left out."""
-    qrels = asked.qrels()
-    return {
-        role: ranking.figures_by_query(qrels, found.run(asked)) if found else None
-        for role, found in answers.ranked().items()
-    }
+    """Every measure of every query, by role, with those for files that were judged in part where this one was; None for
+    a role that is left out."""
+    qrels, judged = asked.qrels(), asked.judged() if asked.partly_judged else {}
+
+    def figures(run: ranking.Rankings) -> ByQuery:
+        plain = ranking.figures_by_query(qrels, run)
+        further = ranking.figures_by_query(judged, run, ranking.PARTLY_JUDGED)
+        return {query: {**values, **further.get(query, {})} for query, values in plain.items()}
+
+    return {role: figures(found.run(asked)) if found else None for role, found in answers.ranked().items()}
 
 
 def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any]:
@@ -35,18 +39,16 @@ def differences(found: Mapping[str, ByQuery | None], seed: int) -> dict[str, Any
     All are computed on the same resamples of the queries.
     """
     tables = {role: _table(by_query) for role, by_query in found.items() if by_query is not None}
-    student = tables["student"]
+    student, names = tables["student"], _names(found["student"] or {})
     figures: dict[str, Any] = {"resamples": bootstrap.RESAMPLES, "confidence": bootstrap.CONFIDENCE}
     for role in OTHERS:
         intervals = bootstrap.paired(student, tables[role], _draws(seed)) if role in tables else None
         figures[f"student_minus_{role}"] = (
-            {name: difference(item) for name, item in zip(ranking.MEASURES, intervals, strict=True)}
-            if intervals
-            else None
+            {name: difference(item) for name, item in zip(names, intervals, strict=True)} if intervals else None
         )
     closed = None
     if "base" in tables and "teacher" in tables:
-        column = list(ranking.MEASURES).index("ndcg_at_10")
+        column = names.index("ndcg_at_10")
         base, distilled, teacher = (tables[role][:, column] for role in ("base", "student", "teacher"))
         closed = bootstrap.gap_closed(base, distilled, teacher, _draws(seed))
     figures["gap_closed"] = {"share": closed.value, "low": closed.low, "high": closed.high} if closed else None
@@ -116,7 +118,12 @@ def difference(found: Interval) -> dict[str, float]:
 
 def _table(by_query: ByQuery) -> Doubles:
     """float64 of shape (queries, measures)."""
-    return np.array([[values[name] for name in ranking.MEASURES] for values in by_query.values()], dtype=np.float64)
+    return np.array([list(values.values()) for values in by_query.values()], dtype=np.float64)
+
+
+def _names(by_query: ByQuery) -> list[str]:
+    """Of the measures, in the order of a table's columns."""
+    return list(next(iter(by_query.values())))
 
 
 def _draws(seed: int) -> np.random.Generator:

@@ -67,6 +67,7 @@ class Questions:
         of_test_data: documents of the corpus that are of the test file.
         name: of the test file, as the user gave it.
         more: the further documents.
+        partly_judged: whether relevant documents may be among those that nobody judged.
     """
 
     dataset: Dataset
@@ -81,6 +82,7 @@ class Questions:
     of_test_data: int = 0
     name: str = ""
     more: Further = Further((), "test")
+    partly_judged: bool = False
 
     @cached_property
     def ranked(self) -> int:
@@ -149,6 +151,13 @@ class Questions:
             for record in self.records[: self.ranked]
         }
 
+    def judged(self) -> dict[str, dict[str, int]]:
+        """``qrels`` with the documents labelled irrelevant, whose gain is 0."""
+        return {
+            str(record.query_id): {**dict.fromkeys(map(str, record.negatives), 0), **relevant}
+            for record, relevant in zip(self.records, self.qrels().values(), strict=False)
+        }
+
 
 def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = Asking()) -> Questions:
     """Read the data of an evaluation and choose its queries and random pairs by the seed.
@@ -182,11 +191,14 @@ def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = A
         of_test_data=int(np.searchsorted(both.copies.different, len(dataset.documents))),
         name=str(dataset.path if isinstance(test, Dataset) else test),
         more=more,
+        partly_judged=asking.partly_judged,
     )
 
 
 def _opened(test: str | Path, asking: Asking) -> Dataset:
-    return load_split(test, on_bad_rows=asking.on_bad_rows, rejected_to=asking.rejected_to)
+    return load_split(
+        test, on_bad_rows=asking.on_bad_rows, rejected_to=asking.rejected_to, partly_judged=asking.partly_judged
+    )
 
 
 def derangement(count: int, seed: int) -> Ints:

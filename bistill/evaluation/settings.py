@@ -19,12 +19,15 @@ class Asking(Settings):
         seed: chooses them, the random pairs and what stands in for a query where queries are shuffled.
         on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside.
         rejected_to: file of the rows set aside; None: beside the parsed data in the cache.
+        partly_judged: whether documents of the file may lack a label: nobody judged these, and there are figures that
+            leave out what nobody judged.
     """
 
     max_queries: Annotated[int, Within(1)] | None = None
     seed: Annotated[int, Within(0)] = 42
     on_bad_rows: BadRows = "stop"
     rejected_to: Path | None = None
+    partly_judged: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,20 @@ class Beside(Settings):
     bm25: bool = True
     rerank_depth: Annotated[int, Within(0)] = 20
     with_base: bool = True
+
+
+@dataclass(frozen=True)
+class Judging(Settings):
+    """Which pairs are put before a person who judges them.
+
+    Attributes:
+        number: pairs, at most; whole pools of as many queries as fit, and of one at least.
+        depth: documents that each model gives to a query's pool.
+        rerank_depth: documents that a re-ranker reads of each ranking that BM25 or a Bi-Encoder made.
+        seed: chooses the queries, and the order of the documents of each.
+    """
+
+    number: Annotated[int, Within(1)] = 100
+    depth: Annotated[int, Within(1)] = 5
+    rerank_depth: Annotated[int, Within(1)] = 20
+    seed: Annotated[int, Within(0)] = 42

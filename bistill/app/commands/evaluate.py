@@ -35,7 +35,13 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         beside=Beside(
             options.base_model, options.teacher_path, options.compare_with, options.bm25, options.rerank_depth
         ),
-        asking=Asking(options.max_samples, options.seed, options.on_bad_rows, output / artifacts.REJECTED_FILE),
+        asking=Asking(
+            options.max_samples,
+            options.seed,
+            options.on_bad_rows,
+            output / artifacts.REJECTED_FILE,
+            options.partly_judged,
+        ),
         inference=Inference(options.precision, options.batch_size, options.trust_remote_code),
         given=asdict(options),
     )

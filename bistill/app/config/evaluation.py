@@ -46,6 +46,15 @@ class EvaluationOptions(ModelOptions, group="evaluation", common=True):
             group="data",
         ),
     ] = None
+    partly_judged: Annotated[
+        bool,
+        Option(
+            "The test file was judged in part, as that of `bistill judge`: cells without a label are no bad rows, and "
+            "there are figures that leave out what nobody judged.",
+            of=(Asking, "partly_judged"),
+            group="data",
+        ),
+    ] = False
     forgetting_data: Annotated[
         tuple[str, ...],
         Option("Test files of data the student was not trained on: what did it lose there?", group="data"),

@@ -143,6 +143,8 @@ def as_float(value: float | Decimal) -> float:
 
 
 def _label_advice(value: object) -> str:
+    if is_nothing(value):
+        return f"{EDIT}; `bistill evaluate` takes a file that was judged in part with `partly_judged`"
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value):
         return f"write the number with a point ({value.strip().replace(',', '.')}), or {ASIDE}"
     if isinstance(value, str) and re.search(r"[^\W\d]", value):
@@ -242,10 +244,16 @@ def _labelled(
         what = "a query without a document"
         raise RowError(what, file=file, row=number, column=columns.passage, found=documents, todo=EDIT)
     maximum = reading.label_maximum
+
+    def label_of(cell: object) -> float | None:
+        if reading.partly_judged and is_nothing(cell):
+            return None
+        return checked_label(cell, file=file, row=number, column=columns.label, maximum=maximum)
+
     return tuple(
         Judgement(
             checked_text(document, file=file, row=number, column=columns.passage),
-            checked_label(label, file=file, row=number, column=columns.label, maximum=maximum),
+            label_of(label),
             None,
             columns.label,
         )

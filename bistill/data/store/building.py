@@ -27,7 +27,7 @@ from bistill.data.settings import RowReading
 from bistill.data.store.repeated import LeftOut, judged_once
 from bistill.data.store.scratch import Ids, scratch, write_keys
 from bistill.data.store.texts import TEXT_SCHEMA, ArrowWriter, Texts, rows_file
-from bistill.errors import DataError, EmptyFileError, RowError
+from bistill.errors import DataError, EmptyFileError, RowError, Told
 
 WAITING_JUDGEMENTS: Final = 4096
 RECORD_SCHEMA: Final = pa.schema(
@@ -62,6 +62,7 @@ class Built:
         rejected: rows set aside.
         scale: the labels seen.
         left_out: judgements that are none.
+        unjudged: pairs that nobody judged; their documents count, and their queries where another pair has a label.
     """
 
     records: int
@@ -69,6 +70,7 @@ class Built:
     rejected: int
     scale: LabelScale
     left_out: LeftOut = field(default_factory=LeftOut)
+    unjudged: int = 0
 
 
 class _Keys(NamedTuple):
@@ -76,6 +78,22 @@ class _Keys(NamedTuple):
 
     queries: Keys
     documents: Keys
+
+
+class _Collected(NamedTuple):
+    """What the rows hold beside their texts.
+
+    Attributes:
+        scale: of the labels.
+        columns: names of columns by number.
+        keys: what texts are the same as.
+        unjudged: pairs that nobody judged.
+    """
+
+    scale: LabelScale
+    columns: list[str]
+    keys: _Keys
+    unjudged: int
 
 
 def build(
@@ -104,12 +122,12 @@ def build(
             ArrowWriter(folder / artifacts.DOCUMENTS_FILE, TEXT_SCHEMA) as documents,
             ArrowWriter(folder / artifacts.QUERIES_FILE, TEXT_SCHEMA) as queries,
         ):
-            scale, columns, keys = _collect(outcomes, database, documents, queries, file, reading, rejections)
+            scale, columns, keys, unjudged = _collect(outcomes, database, documents, queries, file, reading, rejections)
         if queries.rows == 0:
-            raise _nothing_left(file, rejections)
+            raise _nothing_left(file, rejections, unjudged)
         left_out = LeftOut()
         _write_records(_judged(database, columns), folder, keys, file, reading, scale, rejections, left_out)
-        return Built(queries.rows, documents.rows, rejections.count, scale, left_out)
+        return Built(queries.rows, documents.rows, rejections.count, scale, left_out, unjudged)
 
 
 def build_documents(
@@ -149,19 +167,26 @@ def _collect(
     file: str | Path,
     reading: RowReading,
     rejections: Rejections,
-) -> tuple[LabelScale, list[str], _Keys]:
-    """Fill the database; returns the labels' scale, the names of columns by number, and what texts are the same as."""
+) -> _Collected:
+    """Fill the database."""
     scale = LabelScale(reading.label_maximum)
     query_ids, document_ids = Ids(database, "query", queries), Ids(database, "document", documents)
     columns: dict[str, int] = {}
     waiting: list[tuple[int, int, float, int, int, int]] = []
+    unjudged = 0
     insert = "INSERT INTO judgement VALUES (?, ?, ?, ?, ?, ?)"
     for outcome in outcomes:
         if isinstance(outcome, RowError):
             rejections.handle(outcome)
             continue
-        query = query_ids.of(outcome.query)
-        for document, label, positive, column, _ in outcome.judgements:
+        # A query counts once a document of it is judged.
+        query = query_ids.of(outcome.query) if any(one.judged for one in outcome.judgements) else -1
+        for judgement in outcome.judgements:
+            document, label, positive, column, _ = judgement
+            if not judgement.judged:
+                document_ids.of(document)
+                unjudged += 1
+                continue
             if label is not None:
                 scale.see(label, file, outcome.number)
             decided = -1 if positive is None else int(positive)
@@ -171,7 +196,7 @@ def _collect(
             database.executemany(insert, waiting)
             waiting.clear()
     database.executemany(insert, waiting)
-    return scale, list(columns), _Keys(query_ids.keys, document_ids.keys)
+    return _Collected(scale, list(columns), _Keys(query_ids.keys, document_ids.keys), unjudged)
 
 
 def _judged(database: sqlite3.Connection, columns: list[str]) -> Iterator[StoredJudgement]:
@@ -248,7 +273,10 @@ def _both(item: StoredJudgement, positive_row: int, query: str, file: str | Path
     )
 
 
-def _nothing_left(file: str | Path, rejections: Rejections) -> DataError:
+def _nothing_left(file: str | Path, rejections: Rejections, unjudged: int = 0) -> DataError:
+    if unjudged:
+        todo = "write 1 for relevant and 0 for not, or a grade as a number, beside the documents that you judged"
+        return DataError("no pair has a label yet", where=str(file), found=Told(f"{unjudged:,} pairs"), todo=todo)
     if rejections.first is not None:
         what = f"no row is left: {set_aside(rejections.count, *rejections.first)}"
         return DataError(what, where=str(file), todo="correct the rows")

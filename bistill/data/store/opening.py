@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ def load_split(
     on_bad_rows: BadRows = "stop",
     rejected_to: Path | None = None,
     reading: RowReading | None = None,
+    partly_judged: bool = False,
 ) -> Dataset:
     """Open the labelled rows of one file; parsed once, then memory-mapped from the cache.
 
@@ -39,14 +40,18 @@ def load_split(
         rejected_to: rejected.csv of "skip"; entries of other files in it are kept. None: beside the parsed data.
         reading: column names and label scale; None: recognised names, and for a file that ``bistill prepare`` wrote
             the threshold it was prepared with.
+        partly_judged: whether a document without a label is one that nobody judged, whatever ``reading`` says.
 
     Raises:
         RowError: the first bad row, where the policy is "stop".
-        DataError: the file is missing or empty, its columns are not recognised, or its labels are of two scales.
+        DataError: the file is missing or empty, its columns are not recognised, its labels are of two scales, or no
+            document has a label.
     """
     path = Path(path)
     prepared = _prepare_record(path)
     reading = reading or _reading_of_prepared(prepared)
+    if partly_judged:
+        reading = replace(reading, partly_judged=True)
     return _load(open_file(path, reading), _key(path, reading, "records"), reading, on_bad_rows, rejected_to)
 
 
@@ -68,7 +73,8 @@ def load_rows(
     """
     reading = reading or RowReading()
     reader = open_rows(rows, reading)
-    key = {"version": PARSED_VERSION, "kind": "rows", "sha256": fingerprint_of_rows(reader), "reading": asdict(reading)}
+    facts = _facts(reading)
+    key = {"version": PARSED_VERSION, "kind": "rows", "sha256": fingerprint_of_rows(reader), "reading": facts}
     return _load(reader, artifacts.fingerprint(key), reading, on_bad_rows, rejected_to)
 
 
@@ -168,6 +174,8 @@ def _fill(folder: Path, reader: RowReader, reading: RowReading, on_bad_rows: Bad
         rejections.close()
     counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}
     notes = [*reader.notes, *built.left_out.notes()]
+    if built.unjudged:
+        notes.append(f"{built.unjudged:,} pairs without a label: nobody judged them, so they are no negatives")
     return {**counts, "label_maximum": built.scale.maximum, "notes": notes, "left_out": asdict(built.left_out)}
 
 
@@ -179,9 +187,18 @@ def _key(path: Path, reading: RowReading, kind: str) -> str:
             "kind": kind,
             "sha256": artifacts.sha256_of_file(path),
             "ending": ending_of(path),
-            "reading": asdict(reading),
+            "reading": _facts(reading),
         }
     )
+
+
+def _facts(reading: RowReading) -> dict[str, Any]:
+    """How rows are read, as the key of the parsed data holds it; what was parsed before files could be judged in part
+    keeps its key."""
+    facts = asdict(reading)
+    if not facts["partly_judged"]:
+        del facts["partly_judged"]
+    return facts
 
 
 def left_out(dataset: Dataset) -> dict[str, int]:

@@ -193,13 +193,17 @@ class Version:
         """The documents of all splits, then those of ``corpus.csv``: each text once.
 
         Raises:
-            DataError: there is no split, or a file cannot be used; RowError names the row.
+            DataError: there is neither, or a file cannot be used; RowError names the row.
         """
-        there = [path for path in self.files() if path.name != artifacts.CORPUS_FILE]
-        if not there:
+        files = self.files()
+        if not files:
             raise DataError("no such data version", where=str(self.folder), todo="check name and root")
-        parts = [load_split(path, on_bad_rows=on_bad_rows).documents for path in there]
-        parts += [load_documents(path) for path in self.files() if path.name == artifacts.CORPUS_FILE]
+        parts = [
+            load_documents(path)
+            if path.name == artifacts.CORPUS_FILE
+            else load_split(path, on_bad_rows=on_bad_rows).documents
+            for path in sorted(files, key=lambda path: path.name == artifacts.CORPUS_FILE)
+        ]
         corpus = Corpus(parts[0])
         for part in parts[1:]:
             corpus = Corpus(corpus, part)

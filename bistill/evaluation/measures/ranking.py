@@ -46,6 +46,15 @@ MEASURES: Final = {
     "recall_at_10": Measure("Recall@10", "R@10"),
     "recall_at_100": Measure("Recall@100", "R@100"),
 }
+# Beside them where only part of the documents was judged, and one that nobody judged is not irrelevant. The first says
+# how far the others can be trusted. nDCG of the judged documents alone, as if the others were not in the ranking, is
+# that of Sakai, "Alternatives to Bpref" (SIGIR 2007); bpref counts the judged irrelevant documents above each relevant
+# one (Buckley and Voorhees, "Retrieval evaluation with incomplete information", SIGIR 2004).
+PARTLY_JUDGED: Final = {
+    "judged_at_10": Measure("judged@10", "Judged@10"),
+    "condensed_ndcg_at_10": Measure("condensed nDCG@10", "nDCG(judged_only=True)@10"),
+    "bpref": Measure("bpref", "Bpref"),
+}
 
 
 def gains(labels: Iterable[float]) -> list[int]:
@@ -100,24 +109,31 @@ def figures(qrels: Qrels, run: Run) -> dict[str, float]:
 
 
 def means(by_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Mean over queries of every measure in ``MEASURES``; nan without a query."""
+    """Mean over queries of every measure that each of them has; nan of each in ``MEASURES`` without a query."""
     return {
         name: math.fsum(values[name] for values in by_query.values()) / len(by_query) if by_query else math.nan
-        for name in MEASURES
+        for name in next(iter(by_query.values()), MEASURES)
     }
 
 
-def figures_by_query(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+def figures_by_query(
+    qrels: Qrels, run: Run, measures: Mapping[str, Measure] | None = None
+) -> dict[str, dict[str, float]]:
     """Every measure of every query of ``qrels``: query id -> measure name -> value in 0..1.
 
     Documents of equal score stand with the irrelevant ones first, so that a model that tells nothing apart gains
     nothing by the order of its input; nan counts as the lowest score. Arguments as in ``figures``.
+
+    Args:
+        measures: by name; None: ``MEASURES``. Of ``PARTLY_JUDGED``, ``qrels`` holds the documents judged irrelevant,
+            too, with gain 0.
     """
     import ir_measures
 
-    theirs = {ir_measures.parse_measure(item.of): name for name, item in MEASURES.items() if isinstance(item.of, str)}
-    own = {name: item.of for name, item in MEASURES.items() if not isinstance(item.of, str)}
-    values = {query: dict.fromkeys(MEASURES, 0.0) for query in qrels}
+    wanted = MEASURES if measures is None else measures
+    theirs = {ir_measures.parse_measure(item.of): name for name, item in wanted.items() if isinstance(item.of, str)}
+    own = {name: item.of for name, item in wanted.items() if not isinstance(item.of, str)}
+    values = {query: dict.fromkeys(wanted, 0.0) for query in qrels}
     queries = [query for query in qrels if query in run]
     for start in range(0, len(queries), RANKINGS_AT_ONCE):
         window = queries[start : start + RANKINGS_AT_ONCE]

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bistill import artifacts, console, languages
 from bistill.evaluation import dimensions
 from bistill.evaluation.comparisons import OTHERS
-from bistill.evaluation.measures.ranking import MEASURES
+from bistill.evaluation.measures.ranking import MEASURES, PARTLY_JUDGED
 from bistill.evaluation.report import moved, verdict
 from bistill.evaluation.report.composing import ROLES, SEPARATION_TITLES
 from bistill.evaluation.report.words import said
@@ -105,7 +105,8 @@ def shown_roles(result: Mapping[str, Any]) -> list[str]:
 
 def measures(result: Mapping[str, Any]) -> dict[str, str]:
     """Titles of the ranking measures that a report holds: one of another version may lack some."""
-    return {name: item.title for name, item in MEASURES.items() if name in result["ranking"]["student"]}
+    known = {**MEASURES, **PARTLY_JUDGED}
+    return {name: item.title for name, item in known.items() if name in result["ranking"]["student"]}
 
 
 def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
@@ -114,6 +115,7 @@ def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[
     if (beside := result.get("beside_start")) and beside["kept"] == "start":
         scores = {name: number(beside["ndcg_at_10"][name]) for name in ("trained", "start")}
         yield say(UNTOUCHED, queries=beside["queries"], **scores)
+    yield from verdict.judged_in_part(result, language)
     yield from verdict.cautions(result, language)
     teacher = result["models"]["teacher"]
     if "reranks" in teacher:

@@ -7,15 +7,22 @@ from functools import partial
 from typing import Any, Final
 
 from bistill.evaluation.measures.bootstrap import FEWEST
-from bistill.evaluation.measures.ranking import MEASURES
+from bistill.evaluation.measures.ranking import MEASURES, PARTLY_JUDGED
 from bistill.evaluation.report.words import said
 from bistill.languages import Language
 
 MEASURE: Final = "ndcg_at_10"
 TITLE: Final = MEASURES[MEASURE].title
-# Figures of separation of which more is better; of the others neither more nor less is better for every data set.
-RISING: Final = ("margin, labelled", "margin, random", "AUC, labelled", "AUC, random")
+# Figures beside ``MEASURES`` of which more is better; of the others neither more nor less is better for every data set.
+RISING: Final = (
+    *("margin, labelled", "margin, random", "AUC, labelled", "AUC, random"),
+    *(PARTLY_JUDGED[name].title for name in ("condensed_ndcg_at_10", "bpref")),
+)
 DECIMALS: Final = 4
+IN_PART: Final = (
+    "The test file was judged in part. Judged of the first 10 documents of each query: {shares}. The others count 0 in "
+    "nDCG@10, relevant or not: compare condensed nDCG@10 and bpref, which leave them out."
+)
 VERDICTS: Final = {
     "few": (
         "Too few queries to tell student and base model apart: {measure} {student} against {base} over {queries}; "
@@ -102,6 +109,18 @@ def best(title: str, values: Sequence[float | None]) -> frozenset[int]:
     if not rising or len(there) < 2 or min(there) == max(there):
         return frozenset()
     return frozenset(place for place, value in enumerate(shown) if value == max(there))
+
+
+def judged_in_part(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
+    """Of a test file that was judged in part: how much of each ranking was judged, and what to read beside nDCG@10."""
+    if "judged_at_10" not in result["ranking"]["student"]:
+        return
+    shares = (
+        f"{said(language, role)} {found['judged_at_10']:.0%}"
+        for role, found in result["ranking"].items()
+        if isinstance(found, Mapping)
+    )
+    yield said(language, IN_PART, shares=", ".join(shares))
 
 
 def _difference(result: Mapping[str, Any], role: str) -> dict[str, float] | None:

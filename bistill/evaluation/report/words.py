@@ -62,6 +62,14 @@ KOREAN: Final = {
     "Share of the teacher's lead over the base in {measure} that the student has: {share} ({low} to {high}).": (
         "교사 모델이 베이스 모델을 앞서는 폭({measure}) 가운데 학생 모델이 따라잡은 비율: {share} ({low} ~ {high})."
     ),
+    # a test file that was judged in part
+    "The test file was judged in part. Judged of the first 10 documents of each query: {shares}. The others count 0 in "
+    "nDCG@10, relevant or not: compare condensed nDCG@10 and bpref, which leave them out.": (
+        "테스트 파일은 일부만 판정되었습니다. 쿼리마다 상위 문서 10개 가운데 판정된 비율: {shares}. 판정되지 않은 "
+        "문서는 관련이 있어도 nDCG@10에서 0점이므로, 그런 문서를 빼고 구한 판정 문서 nDCG@10과 bpref를 비교하십시오."
+    ),
+    "judged@10": "판정 비율@10",
+    "condensed nDCG@10": "판정 문서 nDCG@10",
     # other sentences
     "The student is the base model: on {queries} validation queries the training gained nothing "
     "(nDCG@10 trained {trained}, base model {start}).": (

@@ -154,3 +154,31 @@ def test_a_measure_of_ones_own_sees_gains_from_the_best_rank_on(monkeypatch: pyt
     monkeypatch.setitem(ranking.MEASURES, "watch", ranking.Measure("watch", watch))
     ranking.figures({"q": {"a": 50, "b": 100, "c": 20}}, {"q": {"b": 0.1, "x": 0.9, "a": 0.5}})
     assert seen == [([0, 50, 100], [100, 50, 20])]
+
+
+def test_measures_of_partly_judged_files_by_hand() -> None:
+    judged = {"q": {"a": 100, "b": 0, "c": 50, "d": 0, "e": 100}}
+    run = {"q": {"x": 9.0, "b": 8.0, "a": 7.0, "y": 6.0, "d": 5.0, "c": 4.0, **{f"z{n:02d}": -n for n in range(9)}}}
+    found = ranking.figures_by_query(judged, run, ranking.PARTLY_JUDGED)["q"]
+    assert found["judged_at_10"] == 4 / 10
+    # the judged documents alone: b, a (gain 100), d, c (gain 50); e is not found
+    ideal = 100 + 100 / math.log2(3) + 50 / math.log2(4)
+    assert found["condensed_ndcg_at_10"] == pytest.approx((100 / math.log2(3) + 50 / math.log2(5)) / ideal)
+    # above a stands one of the two irrelevant ones, above c both
+    assert found["bpref"] == pytest.approx(((1 - 1 / 2) + (1 - 2 / 2) + 0) / 3)
+
+
+def test_documents_that_nobody_judged_change_neither_condensed_ndcg_nor_bpref() -> None:
+    qrels, run = random_case()
+    names = list(next(iter(run.values())))
+    judged = {query: {**dict.fromkeys(names[:30], 0), **relevant} for query, relevant in qrels.items()}
+    alone = {query: {name: run[query][name] for name in judged[query]} for query in run}
+    whole, without = (ranking.figures_by_query(judged, found, ranking.PARTLY_JUDGED) for found in (run, alone))
+    for query in run:
+        for name in ("condensed_ndcg_at_10", "bpref"):
+            assert whole[query][name] == pytest.approx(without[query][name])
+        assert without[query]["judged_at_10"] == 1
+        assert without[query]["condensed_ndcg_at_10"] == pytest.approx(
+            ranking.figures_by_query(qrels, alone)[query]["ndcg_at_10"]
+        )
+    assert ranking.means(whole)["judged_at_10"] < 0.5
