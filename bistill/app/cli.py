@@ -29,6 +29,7 @@ from bistill.app.config import (
     DistillationOptions,
     EncodeOptions,
     EvaluationOptions,
+    JudgeOptions,
     MonitorOptions,
     PipelineOptions,
     PrepareOptions,
@@ -71,6 +72,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "evaluate": Command(
         EvaluationOptions, "bistill.app.commands.evaluate:evaluate", "measure the student, JSON and PNG"
     ),
+    "judge": Command(JudgeOptions, "bistill.app.commands.judge:judge", "a sheet to judge by hand -> a test file"),
     "pipeline": Command(PipelineOptions, "bistill.app.pipeline:run", "teacher, distill and evaluate in one go"),
     "encode": Command(EncodeOptions, "bistill.app.commands.encode:encode", "vectors of a whole corpus on the disk"),
     "search": Command(SearchOptions, "bistill.app.commands.search:search", "answer queries with a student"),

@@ -18,6 +18,7 @@ from bistill.app.config.candidates import (
 )
 from bistill.app.config.data import PrepareOptions
 from bistill.app.config.evaluation import EvaluationOptions
+from bistill.app.config.judging import JudgeOptions
 from bistill.app.config.monitor import MonitorOptions
 from bistill.app.config.pipeline import PipelineOptions
 from bistill.app.config.queries import QueriesOptions
@@ -42,6 +43,7 @@ __all__ = [
     "DistillationOptions",
     "EncodeOptions",
     "EvaluationOptions",
+    "JudgeOptions",
     "LexicalOptions",
     "ListOptions",
     "LoraOptions",
