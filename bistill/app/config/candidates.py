@@ -28,7 +28,7 @@ from bistill.candidates.settings import (
     Promotion,
     TeacherReading,
 )
-from bistill.training.run.data import TrainingData
+from bistill.settings import Within
 from bistill.training.settings import Loop
 
 ScoresAction = Literal["show", "export", "import", "rebuild"]
@@ -128,7 +128,7 @@ class ListOptions(LexicalOptions, group="candidates"):
         int | None,
         Option(
             "Queries without labels (queries.csv) that are learned from, chosen by --seed; unset: all; 0: none.",
-            of=(TrainingData, "unlabelled"),
+            within=Within(0),
         ),
     ] = None
     unlabelled_reads: Annotated[

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bistill.arrays import Ints
-from bistill.data.queries.copies import Selection
-from bistill.data.store.collection import Collection
-from bistill.data.store.corpus import Corpus
 from bistill.models.settings import EncoderStart
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # settings that name miners are read where a command only shows its help
     from bistill.candidates.scores.teachers import Teachers
+    from bistill.data.queries.copies import Selection
+    from bistill.data.store.collection import Collection
+    from bistill.data.store.corpus import Corpus
 
 
 @runtime_checkable
