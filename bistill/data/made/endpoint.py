@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
 from http.client import HTTPException
 from typing import Any, Final, NamedTuple
@@ -49,14 +49,20 @@ def question(endpoint: Endpoint, messages: Messages) -> dict[str, Any]:
     return {"model": endpoint.model, "messages": list(messages), "temperature": 0, "max_tokens": LONGEST_ANSWER}
 
 
-def ask(endpoint: Endpoint, messages: Messages) -> Answer:
+def ask(endpoint: Endpoint, messages: Messages, turn: Callable[[], None] = lambda: None) -> Answer:
     """Ask until there is an answer, as often as ``endpoint.attempts`` says, with growing pauses.
+
+    Args:
+        endpoint: the server.
+        messages: what is said.
+        turn: comes back when a request may start; asked before each attempt.
 
     Raises:
         OptionError: the server refuses the request or the key, or has no such model.
     """
     failure, read, written, pause = "", 0, 0, FIRST_PAUSE
     for attempt in range(1, endpoint.attempts + 1):
+        turn()
         try:
             found = _sent(endpoint, messages)
         except OSError as error:

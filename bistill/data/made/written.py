@@ -78,8 +78,7 @@ class Writer:
         if (known := self._answers.get(key)) is not None:
             self._count({"answers from the cache": 1})
             return known
-        self._rate.wait()
-        answer = ask(self.endpoint, said)
+        answer = ask(self.endpoint, said, self._rate.wait)
         asked = {"requests": answer.attempts, "tokens read": answer.read, "tokens written": answer.written}
         self._count({**asked, FAILED: bool(answer.failure)}, answer.failure)
         if not answer.failure:
