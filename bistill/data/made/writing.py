@@ -89,11 +89,12 @@ def make(
     _refuse_others(path, record, inputs, overwrite)
     with artifacts.probe(path.parent), cache_folder.scratch(path.parent) as scratch:
         sources, count = _sources(source, texts), len(texts)
+        apart = _keys_of(apart_from)
         if writer is not None:
-            sources, count = _first_of(sources, texts, making)
+            sources, count = _first_of(sources, texts, making, apart[1])
         found = writer.made(sources) if writer is not None else (list(made_from(one, making)) for one in sources)
         candidates, without = _collect(found, count, making, scratch / artifacts.MADE_QUERIES)
-        chosen = candidates.choose(making.number, _keys_of(apart_from))
+        chosen = candidates.choose(making.number, apart)
         if not chosen.kept.any():
             raise _nothing(source, making, writer)
         artifacts.write_json(_record_file(path), {"complete": False, "inputs": inputs})
@@ -140,12 +141,20 @@ def _nothing(documents: Path, making: Making, writer: Writer | None) -> DataErro
     )
 
 
-def _first_of(sources: Iterator[Source], texts: Texts, making: Making) -> tuple[Iterator[Source], int]:
-    """The documents whose queries are taken first, as many as give ``making.number`` of them; and their number."""
-    wanted = len(texts) if making.number is None else min(-(-making.number // making.each), len(texts))
-    orders = np.fromiter((order_of(text, 0, making.seed) for text in texts), dtype=np.uint64, count=len(texts))
-    last = int(np.partition(orders, wanted - 1)[wanted - 1])
-    return (source for source in sources if order_of(source.text, 0, making.seed) <= last), wanted
+def _first_of(sources: Iterator[Source], texts: Texts, making: Making, apart: Keys) -> tuple[Iterator[Source], int]:
+    """The documents whose queries are taken first, as many as give ``making.number`` of them, and their number; none
+    whose key is in ``apart``, since its queries would be left out."""
+    free = np.flatnonzero(~np.isin(texts.keys, apart))
+    wanted = len(free) if making.number is None else min(-(-making.number // making.each), len(free))
+    orders = np.array([order_of(texts[int(place)], 0, making.seed) for place in free], dtype=np.uint64)
+    asked = np.sort(orders)[:wanted]
+
+    def is_asked(source: Source) -> bool:
+        order = order_of(source.text, 0, making.seed)
+        place = int(np.searchsorted(asked, np.uint64(order)))
+        return place < wanted and int(asked[place]) == order
+
+    return filter(is_asked, sources), wanted
 
 
 def _collect(found: Iterable[list[Made]], count: int, making: Making, file: Path) -> tuple[Candidates, int]:
@@ -223,6 +232,8 @@ def _show(path: Path, report: Mapping[str, int], making: Making) -> None:
     table(("made queries", "count"), [[name, f"{count:,}"] for name, count in report.items()], title=str(path))
     if making.number is not None and made < making.number:
         more = "more come of the same documents with a higher `Making.each`"
+        if WRITTEN in report:
+            more = f"a higher `Making.number` asks for more documents and, where all were asked for, {more}"
         say(f"{path}: {made:,} queries, where `Making.number` is {making.number:,}; {more}")
 
 

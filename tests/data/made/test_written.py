@@ -212,12 +212,29 @@ def test_as_many_documents_are_asked_for_as_are_needed(server: Server, tmp_path:
     assert len(rows(made.path)) == 7 and len(server.asked) == 4
 
 
-def test_requests_start_no_faster_than_is_allowed(server: Server, tmp_path: Path) -> None:
-    server.replies = good
+def test_documents_of_another_file_are_not_asked_for(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    making = Making(each=2, number=8, typed=0.0)
+    file = corpus(tmp_path, 6)
+    first = rows(make(file, "first.csv", making, writer=Writer(server.endpoint, making)).path)
+    asked = len(server.asked)
+    second = make(file, "second.csv", making, writer=Writer(server.endpoint, making), apart_from=["first.csv"])
+    assert len(server.asked) - asked == 2 and len(rows(second.path)) == 4
+    assert len({row["source"] for row in (*first, *rows(second.path))}) == 6
+    assert "second.csv: 4 queries, where `Making.number` is 8; a higher `Making.number` asks" in capsys.readouterr().err
+    with pytest.raises(DataError, match="no document gives a query"):
+        writer = Writer(server.endpoint, making)
+        make(file, "third.csv", making, writer=writer, apart_from=["first.csv", "second.csv"])
+    assert len(server.asked) - asked == 2
+
+
+def test_requests_start_no_faster_than_is_allowed_however_often_one_is_repeated(server: Server, tmp_path: Path) -> None:
+    server.replies = lambda document, number: good(document, 1) if number == 2 else (503, {"Retry-After": "0"}, b"")
     limited = Endpoint(server.endpoint.url, "small", at_once=8, per_minute=1200)
     began = time.monotonic()
-    make(corpus(tmp_path, 7), "made.csv", PLAIN, writer=Writer(limited, PLAIN))
-    assert len(server.starts) == 7 and max(server.starts) - began >= 6 * 60 / 1200
+    make(corpus(tmp_path, 4), "made.csv", PLAIN, writer=Writer(limited, PLAIN))
+    assert len(server.starts) == 8 and max(server.starts) - began >= 7 * 60 / 1200
 
 
 def test_labelled_queries_are_shown_as_examples(server: Server, tmp_path: Path) -> None:
