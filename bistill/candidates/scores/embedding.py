@@ -63,7 +63,7 @@ class EmbeddingTeacher(CachedTeacher):
         self.name, self.identity, self.encoder = name, identity(model), model
         self._model, self._batch_size = model, batch_size
         self._loaded_encoder: BiEncoder | None = None
-        self._chances: dict[tuple[int, int], float] = {}
+        self._chances: list[tuple[Sequence[str], Sequence[str], float]] = []
 
     @property
     def imported(self) -> bool:
@@ -87,17 +87,21 @@ class EmbeddingTeacher(CachedTeacher):
         return Scored(logits_of(relevance_of(cosines, chance)), len(pairs), 0)
 
     def _chance(self, encoder: BiEncoder, queries: Sequence[str], documents: Sequence[str]) -> float:
-        """Mean cosine of queries with documents that were drawn for none of them: a function of the texts alone."""
-        key = (id(queries), id(documents))
-        if key not in self._chances:
-            sides = (
-                (query_rows, queries, subset(0, "chance of queries", len(queries), SAMPLE)),
-                (document_rows, documents, subset(0, "chance of documents", len(documents), SAMPLE)),
-            )
-            found = (rows(encoder, texts, ids, self._batch_size, "") for rows, texts, ids in sides)
-            means = [side.vectors[side.rows].mean(axis=0, dtype=np.float64) for side in found]
-            self._chances[key] = float(means[0] @ means[1])
-        return self._chances[key]
+        """Mean cosine of queries with documents that were drawn for none of them: a function of the texts alone.
+
+        The texts are kept beside it: an address alone may soon be that of others.
+        """
+        for own_queries, own_documents, chance in self._chances:
+            if own_queries is queries and own_documents is documents:
+                return chance
+        sides = (
+            (query_rows, queries, subset(0, "chance of queries", len(queries), SAMPLE)),
+            (document_rows, documents, subset(0, "chance of documents", len(documents), SAMPLE)),
+        )
+        found = (rows(encoder, texts, ids, self._batch_size, "") for rows, texts, ids in sides)
+        means = [side.vectors[side.rows].mean(axis=0, dtype=np.float64) for side in found]
+        self._chances.append((queries, documents, float(means[0] @ means[1])))
+        return self._chances[-1][2]
 
     def close(self) -> None:
         """Free the weights."""

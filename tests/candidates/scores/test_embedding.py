@@ -61,6 +61,25 @@ def test_relevance_lies_between_chance_and_the_same_text_by_the_cosine_of_senten
     assert (found.requested, found.scored) == (6, 0)  # no pair is read
 
 
+def test_texts_that_are_gone_do_not_decide_what_counts_as_chance_for_those_at_their_address(
+    student_folder: Path,
+) -> None:
+    pair = np.array([(0, 0)])
+    with Teachers.open([str(student_folder)], (), FP32) as teachers:
+        queries, documents = [*QUERIES], [*DOCUMENTS]
+        before = teachers.logits(queries, documents, pair).logits
+        addresses = id(queries), id(documents)
+        del queries, documents
+        lists: dict[int, list[str]] = {id(new): new for new in [[] for _ in range(10_000)]}
+        queries, documents = (lists.get(address, []) for address in addresses)  # free memory is given out again
+        queries += [QUERIES[0]]
+        documents += [DOCUMENTS[0], "red blue"]
+        found = teachers.logits(queries, documents, pair).logits
+    with Teachers.open([str(student_folder)], (), FP32) as fresh:
+        np.testing.assert_array_equal(found, fresh.logits(queries, documents, pair).logits)
+    assert found != before
+
+
 def test_relevance_begins_where_texts_have_nothing_to_do_with_each_other() -> None:
     cosines = np.array([0.7, 0.85, 1.0, 0.6], dtype=np.float32)
     np.testing.assert_allclose(relevance_of(cosines, 0.7), [0, 0.5, 1, -1 / 3], atol=1e-6)
