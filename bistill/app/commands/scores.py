@@ -20,6 +20,7 @@ from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
 from bistill.data.store.texts import windows
 from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.training.run.data import TrainingData
 
 BATCH: Final = 8192
 
@@ -67,7 +68,8 @@ def _collection(folder: Path) -> Collection:
     own = {name: report["options"][name] for name in names}
     data = from_mapping(DataOptions(), own, where=str(folder / artifacts.CANDIDATES_RECORD))
     version = assembling.version(data)
-    dataset, _ = version.training(on_bad_rows=data.on_bad_rows, rejected_to=folder)
+    unlabelled = report["options"].get("unlabelled", 0)  # a report that is older than the option has none
+    dataset, _ = TrainingData(version, data.on_bad_rows, unlabelled=unlabelled).read(folder)
     corpus = version.corpus(dataset)
     if report["data"] != {"train": dataset.fingerprint, "corpus": corpus.fingerprint()}:
         raise ArtifactError(

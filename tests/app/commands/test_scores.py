@@ -89,6 +89,19 @@ def test_lists_of_several_data_versions_are_exported(small: Small, tiny_teacher:
     assert rows[-1]["pos"] == ["second text of train"]
 
 
+def test_lists_of_queries_without_labels_are_exported(
+    small: Small, tiny_teacher: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    (small.root / "small" / "queries.csv").write_text("query,count,source\nasked without labels,2,\n")
+    report = candidates(small.options(tiny_teacher, tiny_encoder, irrelevant_below=0.0))
+    assert report["counts"]["unlabelled"] == 1
+    path, folder = tmp_path / "lists.jsonl", str(tmp_path / "candidates")
+    scores(ScoresOptions(action="export", file=str(path), candidates=folder, form="flagembedding"))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["query"] for row in rows] == [*small.dataset.queries, "asked without labels"]
+    assert rows[-1]["pos"] and set(rows[-1]["pos"]) <= set(small.corpus)
+
+
 def test_lists_of_changed_data_are_not_exported(small: Small, tiny_teacher: Path, tmp_path: Path) -> None:
     candidates(small.options(tiny_teacher))
     with (small.root / "small" / "corpus.csv").open("a") as file:
