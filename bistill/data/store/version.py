@@ -223,7 +223,9 @@ class Version:
             return artifacts.fingerprint(
                 {"versions": [version._files("train", "valid", "test", logs=logs) for version in self.each]}
             )
-        return artifacts.fingerprint(self._files("train", "valid", logs=logs))
+        # The test decides which queries without labels are left out.
+        tested = ("test",) if any((self.folder / name).is_file() for name in logs) else ()
+        return artifacts.fingerprint(self._files("train", "valid", *tested, logs=logs))
 
     def _files(self, *splits: str, logs: Iterable[str]) -> dict[str, Any]:
         """SHA-256 and label threshold of the files of splits and of the corpus, None where there is none; SHA-256 of

@@ -111,6 +111,15 @@ def test_held_out_queries_are_those_of_their_own_file(version: Version, tmp_path
     assert (found.counts.tolist(), [found.documents[int(one)] for one in found.sources]) == ([4], ["z"])
 
 
+def test_the_content_of_a_version_with_a_log_is_that_of_its_test_too(version: Version, write: Write) -> None:
+    before, labelled = version.content(unlabelled=True), version.content()
+    write("v/test.csv", "query,passage,label\nother,t,1\n")  # it decides which queries of the log are left out
+    assert version.content(unlabelled=True) != before and version.content() == labelled
+    for name in ("queries.csv", "valid_queries.csv"):
+        (version.folder / name).unlink()
+    assert version.content(unlabelled=True) == labelled  # no other training than before there were logs
+
+
 def test_a_version_without_labels_and_one_without_a_log(version: Version, write: Write, tmp_path: Path) -> None:
     for name in ("train", "valid", "test"):
         (version.folder / f"{name}.csv").unlink()
