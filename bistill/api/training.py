@@ -126,7 +126,7 @@ def train_teacher(
         start = RerankerStart(start, max_len, precision, trust_remote_code)
     loop, place = _split(training, output_dir)
     head = NewHead(head_pairs, head_lr_factor)
-    hard = Hard(tuple(miners), list_weight=list_weight) if any(miner.retrieval for miner in miners) else None
+    hard = Hard.of(miners, list_weight)
     how = TeacherTraining(start, lora, loop, validation, head, negatives_per_positive, lexical, hard)
     train_cross_encoder(_data(data, max_samples, balance), how, place=place, checkpointing=checkpointing)
     return Teacher(str(output_dir), precision=start.precision, trust_remote_code=start.trust_remote_code)

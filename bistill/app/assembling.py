@@ -202,13 +202,12 @@ def hard(options: TeacherOptions) -> Hard | None:
     """The negatives of a teacher that are searched for; None where no miner is named that searches.
 
     Raises:
-        OptionError: an unknown or repeated miner, or a depth that is no number above 0.
+        OptionError: an unknown or repeated miner, a depth that is no number above 0, or miners of which none searches
+            and that are not the default.
     """
     reads = CrossEncoderRanked().reads
-    miners = tuple(_miner(given, options.lexical_tokens, None, Dense(), reads) for given in options.miners)
-    if not any(miner.retrieval for miner in miners):
-        return None
-    return Hard(miners, list_weight=options.list_weight)
+    miners = [_miner(given, options.lexical_tokens, None, Dense(), reads) for given in options.miners]
+    return Hard.of(miners, options.list_weight)
 
 
 def student_training(options: DistillationOptions) -> StudentTraining:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from bistill.candidates.mining import registry
 from bistill.candidates.settings import Labelled, Lexical, Limits, MinerSettings, Random
+from bistill.errors import OptionError, Told
 from bistill.models.settings import Lora, RerankerStart
 from bistill.settings import Settings, Within
 from bistill.training.settings import Loop, NewHead, Validation
@@ -30,6 +32,25 @@ class Hard(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         registry.names_of(self.miners)
+
+    @classmethod
+    def of(cls, miners: Sequence[MinerSettings], list_weight: float) -> Hard | None:
+        """What miners that are named for a teacher mean: None where they are labelled and random ones, which are drawn
+        each epoch, without a search.
+
+        Raises:
+            OptionError: none of them searches, and they are not these two.
+        """
+        if any(miner.retrieval for miner in miners):
+            return cls(tuple(miners), list_weight=list_weight)
+        if len(miners) != 2 or {*miners} != {Labelled(), Random()}:
+            raise OptionError(
+                "none of the miners searches; without a search negatives are the labelled ones, then random documents",
+                where="`miners`",
+                found=Told(", ".join(miner.name for miner in miners) or "none"),
+                todo="name lexical or dense beside them, or leave the option out",
+            )
+        return None
 
 
 @dataclass(frozen=True)

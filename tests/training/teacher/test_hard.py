@@ -133,3 +133,10 @@ def test_a_training_with_hard_negatives_says_both_terms_and_is_known_by_them(opt
     assert stored["options"]["list_weight"] == record["options"]["list_weight"] == 1.0
     with pytest.raises(OptionError, match="list_weight"):
         train(options(epochs=1, list_weight=0.5))
+
+
+@pytest.mark.parametrize("miners", [("labelled",), ("random:50", "labelled"), ("random", "random"), ()])
+def test_miners_that_would_change_nothing_are_refused(options: Any, miners: tuple[str, ...]) -> None:
+    with pytest.raises(OptionError, match="`miners`: none of the miners searches"):
+        assembling.teacher_training(options(miners=miners))
+    assert assembling.teacher_training(options(miners=("random", "labelled"))).hard is None
