@@ -12,10 +12,10 @@ from bistill.data.settings import Endpoint, MadeKind, Making
 
 @dataclass(frozen=True, kw_only=True)
 class QueriesOptions(Options, group="data", common=True):
-    """Make queries from the documents of a file, without labels and without a language model.
+    """Make queries from the documents of a file, without labels.
 
     The CSV file has the columns query, source (the document), kind, typed (what was changed as people type) and
-    document (the document without the query, where that replaces it). The same inputs give the same file; one of other
+    document (the document without the query, where that is taken out). The same inputs give the same file; one of other
     inputs stays: what differs is said, and --overwrite replaces it.
     """
 

@@ -45,8 +45,8 @@ class Made(NamedTuple):
         source: the document.
         kind: which of ``MadeKind``.
         typed: names of the changes that people make when they type; "" where it stands in the document as it is.
-        document: the document without the query, which replaces the whole one in the lists of this query; "" where the
-            whole one stays.
+        document: the document without the query; "" where it is to stay whole. What reads the file as queries without
+            labels (``data.store.logs``) reads the whole one.
     """
 
     query: str
