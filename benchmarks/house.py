@@ -62,8 +62,8 @@ SHAPES: Final = {
 # Fields that hold documents: a class that has one is in SHAPES, or stands here because its documents go elsewhere.
 DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negatives", "candidates", "judgements"})
 ELSEWHERE: Final = {
-    "counts or tables beside the documents": "building.Built building._Keys building._Making lexical._Counts "
-    "lexical._Statistics pools.Counts",
+    "counts or tables beside the documents": "building.Built building._Keys building._Making building.Making "
+    "lexical._Counts lexical._Statistics pools.Counts",
     "names of columns, sources of `prepare`": "columns.ColumnMap columns.ColumnOverrides settings.Columns "
     "docstrings.Described merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource "
     "in_memory.NamedColumns",
@@ -71,6 +71,9 @@ ELSEWHERE: Final = {
     "calibrated.LabelledPairs inspection.Removed exchange.ScoredList",
     "scores of a batch by place, without its documents": "scores.ListScores",
     "settings of the stage `candidates`": "settings.StudentTraining",
+    "several data versions read as one": "joining._Judgement",
+    "made queries, sheets to judge, and options that name files": "making.Made prompt.Example questions.Pairs "
+    "questions.Questions loading.FurtherFiles data.PrepareOptions judging.JudgeOptions",
 }
 
 
