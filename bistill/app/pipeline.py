@@ -1,119 +1,138 @@
-"""Teacher, distillation and evaluation chained on one data version; what has not changed is not done again.
-
-A stage is skipped when its inputs are those of its last run (options, data files, models, the stage before) and its
-outputs are still the files that run wrote, by SHA-256. Both stand in ``stage.json`` in the stage's folder.
+"""Teacher, distillation and evaluation chained on one data version; what has not changed is not done again
+(``stages``). Without labels the data version is prepared first, a teacher that is there already teaches, and the
+evaluation is left out (``label_free``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bistill import __version__, artifacts, console
-from bistill.app import assembling
+from bistill import artifacts, console
+from bistill.app import assembling, label_free
 from bistill.app.commands.distill import train as train_student
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.commands.search import answer
 from bistill.app.commands.teacher import train as train_teacher
-from bistill.app.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions, TrainingOptions
-from bistill.app.following import say_next
-from bistill.app.options import Options, altering
+from bistill.app.config import DataOptions, DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
+from bistill.app.following import command, say_next
+from bistill.app.stages import Stage, done
 from bistill.candidates.scores.teachers import is_model
-from bistill.data.store.opening import load_split
+from bistill.data.store.opening import load_documents, load_split
 from bistill.data.store.version import Version
-from bistill.errors import ArtifactError, DataError, OptionError
-from bistill.evaluation.report.summary import print_summary
-from bistill.models.files import folder as model_folder
+from bistill.errors import DataError, OptionError
 from bistill.models.files import loading
-from bistill.training.run.folder import has_checkpoints
 
 # What to give instead of an option that follows from others.
 DECIDED_BY = {
     "data_version": "give --data_version to the pipeline",
     "data_root": "give --data_root to the pipeline",
     "recipe": "give --recipe to the pipeline",
-    "teacher_path": "give --teacher.output_dir; for a teacher trained elsewhere use bistill distill",
+    "teacher_path": "give --teacher.output_dir, or --teacher_path to the pipeline for one that is there already",
     "model_path": "give --distillation.output_dir",
 }
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage as the pipeline sees it.
-
-    Attributes:
-        name: shown to the user.
-        options: its options, joined with those of the other stages.
-        output_dir: where it writes.
-        outputs: files that must be whole for the stage to be skipped; () for all that make up the model it wrote.
-        action: runs it.
-        needs: names of the data files and earlier stages that it reads.
-        model: model it starts from; "" for none.
-    """
-
-    name: str
-    options: Options
-    output_dir: str
-    outputs: tuple[str, ...]
-    action: Callable[[Any], object]
-    needs: tuple[str, ...]
-    model: str = ""
-
-
 def run(options: PipelineOptions) -> None:
-    """Run the three stages, print the summary, answer the closing searches.
+    """Run the stages, print the summary, answer the closing searches.
 
     Raises:
-        BistillError: data or a model cannot be used.
+        BistillError: data or a model cannot be used, or options contradict each other.
     """
-    teacher, distillation, evaluation = joined(options)
     # What is wrong with a later stage is said before an earlier one begins.
+    label_free.check(options)
+    teacher, distillation, evaluation = joined(options)
     assembling.teacher_training(teacher), assembling.student_training(distillation), assembling.taught_by(distillation)
-    stages = (
-        Stage(
-            "teacher",
-            teacher,
-            teacher.output_dir,
-            (),
-            train_teacher,
-            needs=("train", "valid", "corpus"),
-            model=teacher.model_name,
-        ),
-        Stage(
-            "distillation",
-            distillation,
-            distillation.output_dir,
-            (),
-            train_student,
-            needs=("train", "valid", "corpus", "miners", "teacher"),
-            model=distillation.student_name,
-        ),
-        Stage(
-            "evaluation",
-            evaluation,
-            evaluation.output_dir,
-            artifacts.EVALUATION_FILES,
-            evaluate,
-            needs=("test", "beside", "teacher", "distillation"),
-        ),
+    version, known = label_free.version_of(options), {}
+    if options.teacher_path is not None:
+        known["teacher"] = models_fingerprint((options.teacher_path,), None)
+    if options.documents is not None:
+        known["given"] = label_free.content_of(options)
+        _do(label_free.preparation(options), known, options)
+    label_free.check_labels(options, version)
+    tested = Path(evaluation.test_data) if _is_tested(options, evaluation) else None
+    known |= data_fingerprints(options, tested)
+    known["miners"] = models_fingerprint(
+        (*distillation.more_teachers, *distillation.embedding_teacher), distillation.miner_model
     )
-    known = data_fingerprints(options, evaluation.test_data) | {
-        "miners": models_fingerprint(
-            (*distillation.more_teachers, *distillation.embedding_teacher), distillation.miner_model
-        ),
-        "beside": evaluation_fingerprint(evaluation),
-    }
-    for stage in stages:
-        known[stage.name] = _do(stage, {name: known[name] for name in stage.needs}, force=options.force)
+    if options.teacher_path is None:
+        known["teacher"] = _do(_teacher(teacher), known, options)
+    known["distillation"] = _do(_distillation(distillation), known, options)
+    if tested is None:
+        console.say(_left_out(version, distillation))
+    else:
+        known["beside"] = evaluation_fingerprint(evaluation)
+        _do(_evaluation(evaluation), known, options)
+    _show(options, distillation, evaluation, tested or version.searched, tested=tested is not None)
+
+
+def _left_out(version: Version, distillation: DistillationOptions) -> str:
+    """One line: why there is no evaluation, and what gives one."""
+    test = artifacts.SPLIT_FILES["test"]
+    said = f"evaluation: left out, since {version.folder} has no {test}; --evaluation.test_data FILE names another"
+    if not version.without_labels or version.further:
+        return said
+    models = (distillation.output_dir, distillation.student_name, distillation.teacher_path)
+    flags = {"data_root": str(version.root)} if str(version.root) != DataOptions().data_root else {}
+    judge = command(
+        "judge",
+        data_version=version.name,
+        models=(*dict.fromkeys(filter(is_model, models)), "bm25"),
+        trust_remote_code=distillation.trust_remote_code,
+        **flags,
+    )
+    return f"{said}, and `{judge}` makes one that you judge by hand"
+
+
+def _show(
+    options: PipelineOptions,
+    distillation: DistillationOptions,
+    evaluation: EvaluationOptions,
+    documents: Path,
+    *,
+    tested: bool,
+) -> None:
+    """Answer the closing searches over the documents of a file, and say where everything lies."""
     if options.searches:
-        _search(options.searches, distillation, evaluation)
-    print(f"teacher:  {teacher.output_dir}\nstudent:  {distillation.output_dir}")
-    for name in artifacts.EVALUATION_FILES:
-        print(f"figures:  {Path(evaluation.output_dir) / name}")
-    say_next("search", model_path=distillation.output_dir, documents=evaluation.test_data, query="your question")
+        test = load_split(documents, on_bad_rows=evaluation.on_bad_rows) if tested else None
+        answer(
+            options.searches,
+            distillation.output_dir,
+            load_documents(documents) if test is None else test.documents,
+            compare_with=distillation.student_name,
+            trust_remote_code=distillation.trust_remote_code,
+        )
+    print(f"teacher:  {distillation.teacher_path}\nstudent:  {distillation.output_dir}")
+    if tested:
+        for name in artifacts.EVALUATION_FILES:
+            print(f"figures:  {Path(evaluation.output_dir) / name}")
+    say_next("search", model_path=distillation.output_dir, documents=str(documents), query="your question")
+
+
+def _do(stage: Stage, known: dict[str, str], options: PipelineOptions) -> str:
+    return done(stage, {name: known[name] for name in stage.needs}, force=options.force)
+
+
+def _teacher(options: TeacherOptions) -> Stage:
+    needs = ("train", "valid", "corpus")
+    return Stage("teacher", options, options.output_dir, train_teacher, needs, options.model_name)
+
+
+def _distillation(options: DistillationOptions) -> Stage:
+    needs = ("train", "valid", "corpus", "queries", "miners", "teacher")
+    return Stage("distillation", options, options.output_dir, train_student, needs, options.student_name)
+
+
+def _evaluation(options: EvaluationOptions) -> Stage:
+    needs = ("test", "beside", "teacher", "distillation")
+    return Stage(
+        "evaluation", options, options.output_dir, evaluate, needs, outputs=lambda _: artifacts.EVALUATION_FILES
+    )
+
+
+def _is_tested(options: PipelineOptions, evaluation: EvaluationOptions) -> bool:
+    """Whether there are labels to evaluate on; a file that is named must be there."""
+    return bool(options.evaluation.test_data) or Path(evaluation.test_data).is_file()
 
 
 def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:
@@ -135,58 +154,68 @@ def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOption
                     found=given,
                     todo=DECIDED_BY[name],
                 )
-    teacher = dataclasses.replace(options.teacher, data_version=options.data_version, data_root=options.data_root)
+    version = label_free.version_of(options)
+    named = version.names if version.further else version.name
+    teacher = dataclasses.replace(options.teacher, data_version=named, data_root=options.data_root)
     distillation = dataclasses.replace(
         options.distillation,
-        data_version=options.data_version,
+        data_version=named,
         data_root=options.data_root,
-        teacher_path=teacher.output_dir,
+        teacher_path=options.teacher_path or teacher.output_dir,
+        student_name=options.student_name or options.distillation.student_name,
     )
-    test_data = _version(options).path("test")
     evaluation = dataclasses.replace(
         options.evaluation,
         model_path=distillation.output_dir,
-        test_data=options.evaluation.test_data or str(test_data),
+        test_data=options.evaluation.test_data or str(version.path("test")),
     )
     return teacher, distillation, evaluation
 
 
-def data_fingerprints(options: PipelineOptions, test_data: str) -> dict[str, str]:
-    """SHA-256 of the training and validation files of the data version, of its corpus and of the test file, by name; of
-    several versions of all together.
+def data_fingerprints(options: PipelineOptions, test_data: Path | None) -> dict[str, str]:
+    """SHA-256 of the training and validation files of the data version, of its corpus, of its queries without labels
+    and of the test file, by name; of several versions of all together.
+
+    Args:
+        options: of the pipeline.
+        test_data: the test file; None: there is none.
 
     Raises:
         DataError: one does not exist.
     """
-    found = [_fingerprints_of(version, test_data) for version in _version(options).each]
+    version = label_free.version_of(options)
+    found = [_fingerprints_of(own, test_data, labelled=not version.without_labels) for own in version.each]
     if len(found) == 1:
         return found[0]
     joined = {name: artifacts.fingerprint({"versions": [own[name] for own in found]}) for name in found[0]}
-    return joined | {"train": _version(options).content()}  # other tests decide what is trained on, too
+    return joined | {"train": version.content()}  # other tests decide what is trained on, too
 
 
-def _fingerprints_of(version: Version, test_data: str) -> dict[str, str]:
-    """``data_fingerprints`` of a single data version."""
+def _fingerprints_of(version: Version, test_data: Path | None, *, labelled: bool) -> dict[str, str]:
+    """``data_fingerprints`` of a single data version, of which nothing is labelled but what is said to be."""
     folder = version.folder
-    files = {split: version.path(split) for split in ("train", "valid")} | {"test": Path(test_data)}
+    files = {split: version.path(split) for split in ("train", "valid") if labelled}
+    if test_data is not None:
+        files["test"] = test_data
     for path in files.values():
         if not path.is_file():
-            raise DataError(
-                "the file does not exist",
-                where=str(path),
-                todo=f"bistill prepare SOURCE --data_version {version.name}",
-            )
+            own = path.parent == folder
+            todo = f"bistill prepare SOURCE --data_version {version.name}" if own else "check the path"
+            raise DataError("the file does not exist", where=str(path), todo=todo)
     prepared = folder / artifacts.PREPARE_RECORD  # its label threshold is used again when the files are read
     reading = artifacts.sha256_of_file(prepared) if prepared.is_file() else ""
-    corpus = folder / artifacts.CORPUS_FILE
-    return {
+    splits = {
         split: artifacts.fingerprint({"file": artifacts.sha256_of_file(path), "prepared": reading})
         for split, path in files.items()
-    } | {"corpus": artifacts.sha256_of_file(corpus) if corpus.is_file() else ""}
-
-
-def _version(options: PipelineOptions) -> Version:
-    return Version(Path(options.data_root), *assembling.names_of(options.data_version))
+    }
+    logs = {name: path for name in artifacts.LOG_FILES.values() if (path := folder / name).is_file()}
+    corpus = folder / artifacts.CORPUS_FILE
+    return {
+        **dict.fromkeys(artifacts.SPLITS, ""),
+        **splits,
+        "corpus": artifacts.sha256_of_file(corpus) if corpus.is_file() else "",
+        "queries": artifacts.fingerprint({name: artifacts.sha256_of_file(path) for name, path in logs.items()}),
+    }
 
 
 def models_fingerprint(more_teachers: tuple[str, ...], miner_model: str | None) -> str:
@@ -208,76 +237,3 @@ def evaluation_fingerprint(options: EvaluationOptions) -> str:
             paths += version.files()
     files = [artifacts.sha256_of_file(path) if path.is_file() else "" for path in paths]
     return artifacts.fingerprint({"models": named, "files": files})
-
-
-def _do(stage: Stage, inputs: dict[str, str], *, force: bool) -> str:
-    """Run a stage unless it is unchanged; the fingerprint of its outputs, by which later stages know it."""
-    model = loading.model_fingerprint(loading.resolve(stage.model)) if stage.model else ""
-    wanted = artifacts.fingerprint(
-        {"bistill": __version__, "options": altering(stage.options), "inputs": inputs, "model": model}
-    )
-    folder = Path(stage.output_dir)
-    if not force and _unchanged(folder, wanted):
-        console.say(f"{stage.name}: inputs unchanged, {folder} is reused")
-        if isinstance(stage.options, EvaluationOptions):  # what it prints when it runs
-            print_summary(artifacts.read_json(folder / artifacts.EVALUATION_JSON), stage.options.language)
-        return artifacts.fingerprint(artifacts.read_json(folder / artifacts.STAGE_RECORD)["outputs"])
-    console.say(f"{stage.name}: started")
-    stage.action(replacing(stage, folder, wanted, force=force))
-    files = stage.outputs or model_folder.model_files(folder)
-    hashes = {file: artifacts.sha256_of_file(folder / file) for file in files}
-    artifacts.write_json(folder / artifacts.STAGE_RECORD, {"inputs": wanted, "outputs": hashes})
-    return artifacts.fingerprint(hashes)
-
-
-def replacing(stage: Stage, folder: Path, wanted: str, *, force: bool) -> Options:
-    """The options with which a stage replaces what its own last run made: of other inputs, or with files changed since.
-
-    What somebody else made there is none of the pipeline's: the stage itself keeps or refuses it.
-    """
-    options = stage.options
-    if not isinstance(options, TrainingOptions):
-        return options
-    recorded = _recorded(folder)
-    if recorded is None and not force:
-        return options
-    same = recorded is not None and recorded.get("inputs") == wanted
-    reason = "its files have changed" if same else "its inputs have changed"
-    console.say(
-        f"{stage.name}: {'--force' if force else reason}; "
-        f"a finished model in {folder} is replaced once the new one is whole (--overwrite)"
-    )
-    # The same once more, unless that was begun already and broken off.
-    anew = (same or force) and not (has_checkpoints(folder) or has_checkpoints(folder / artifacts.REPLACEMENT_FOLDER))
-    return dataclasses.replace(options, overwrite=True, restart=options.restart or anew)
-
-
-def _recorded(folder: Path) -> dict[str, Any] | None:
-    """What the pipeline's last run of a stage left about it."""
-    try:
-        return artifacts.read_json(folder / artifacts.STAGE_RECORD)
-    except ArtifactError:
-        return None
-
-
-def _unchanged(folder: Path, wanted: str) -> bool:
-    """Whether the stage's last run had the same inputs, and what it wrote is all there as it wrote it."""
-    record = _recorded(folder) or {}
-    written = record.get("outputs")
-    if record.get("inputs") != wanted or not isinstance(written, dict):
-        return False
-    return all(
-        (folder / file).is_file() and artifacts.sha256_of_file(folder / file) == hashed
-        for file, hashed in written.items()
-    )
-
-
-def _search(queries: tuple[str, ...], distillation: DistillationOptions, evaluation: EvaluationOptions) -> None:
-    documents = load_split(evaluation.test_data, on_bad_rows=evaluation.on_bad_rows).documents
-    answer(
-        queries,
-        distillation.output_dir,
-        documents,
-        compare_with=distillation.student_name,
-        trust_remote_code=distillation.trust_remote_code,
-    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bistill import journal
-from bistill.app import pipeline
+from bistill.app import pipeline, stages
 from bistill.app.commands.teacher import train as train_teacher
 from bistill.app.config import DistillationOptions, EvaluationOptions, PipelineOptions, TeacherOptions
 from bistill.errors import DataError, ModelError, OptionError
@@ -225,14 +225,16 @@ def test_several_data_versions_reach_every_stage(options: PipelineOptions) -> No
     teacher, distillation, evaluation = pipeline.joined(several)
     assert teacher.data_version == distillation.data_version == ("tiny", "more")
     assert evaluation.test_data == "preprocessed/tiny/test.csv"
-    alone = pipeline.data_fingerprints(options, evaluation.test_data)
-    before = pipeline.data_fingerprints(several, evaluation.test_data)
+    test = Path(evaluation.test_data)
+    alone = pipeline.data_fingerprints(options, test)
+    before = pipeline.data_fingerprints(several, test)
     assert before.keys() == alone.keys() and not set(before.values()) & {*alone.values()} - {""}
     changed = {}
-    for name in ("train", "valid", "test", "corpus"):
+    for name in ("train", "valid", "test", "corpus", "queries", "valid_queries"):
         with (Path("preprocessed") / "more" / f"{name}.csv").open("a") as file:
-            file.write("document\none\n" if name == "corpus" else f"further {name},further text\n")
-        after = pipeline.data_fingerprints(several, evaluation.test_data)
+            alone_in_it = {"corpus": "document\none\n", "queries": "query\none\n", "valid_queries": "query\ntwo\n"}
+            file.write(alone_in_it.get(name, f"further {name},further text\n"))
+        after = pipeline.data_fingerprints(several, test)
         changed[name] = {item for item in after if after[item] != before[item]}
         before = after
     assert changed == {
@@ -240,8 +242,10 @@ def test_several_data_versions_reach_every_stage(options: PipelineOptions) -> No
         "valid": {"train", "valid"},
         "test": {"train"},
         "corpus": {"train", "corpus"},
+        "queries": {"queries"},
+        "valid_queries": {"queries"},
     }
-    assert pipeline.data_fingerprints(options, evaluation.test_data) == alone
+    assert pipeline.data_fingerprints(options, test) == alone
     with pytest.raises(OptionError, match="--data_version: no data version is named"):
         pipeline.joined(dataclasses.replace(options, data_version=()))
 
@@ -277,8 +281,8 @@ def test_a_stage_replaces_what_its_own_last_run_made(
         (folder / "stage.json").write_text(json.dumps({"inputs": recorded, "outputs": {}}))
     if begun:
         (folder / "replacement" / "checkpoints" / "step-00000001").mkdir(parents=True)
-    stage = pipeline.Stage("teacher", options.teacher, str(folder), (), lambda _: None, needs=())
-    found = pipeline.replacing(stage, folder, "wanted", force=force)
+    stage = stages.Stage("teacher", options.teacher, str(folder), lambda _: None, needs=())
+    found = stages.replacing(stage, folder, "wanted", force=force)
     assert isinstance(found, TeacherOptions)
     assert (found.overwrite, found.restart) == expected
     assert ("--overwrite" in capsys.readouterr().err) is expected[0]

@@ -20,7 +20,7 @@ def run(options: DistillationOptions) -> None:
     if test_data.is_file():
         say_next("evaluate", model_path=options.output_dir, test_data=str(test_data), trust_remote_code=trust)
         return
-    documents = str(version.path("train"))
+    documents = str(version.searched)
     say_next(
         "search", model_path=options.output_dir, documents=documents, query="your question", trust_remote_code=trust
     )

@@ -80,6 +80,12 @@ class Version:
         """File of a split: train, valid or test."""
         return self.folder / artifacts.SPLIT_FILES[split]
 
+    @property
+    def searched(self) -> Path:
+        """File with documents to try a student on: the test's, else the training's; without labels ``corpus.csv``."""
+        there = [path for split in ("test", "train") if (path := self.path(split)).is_file()]
+        return there[0] if there else self.folder / artifacts.CORPUS_FILE
+
     def files(self) -> list[Path]:
         """The splits and ``corpus.csv`` of each, those that are there."""
         names = (*artifacts.SPLIT_FILES.values(), artifacts.CORPUS_FILE)

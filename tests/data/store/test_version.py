@@ -134,6 +134,29 @@ def test_the_content_of_several_versions_is_that_of_all_their_files(tmp_path: Pa
     assert Version(tmp_path, "b").content() == found[2]
 
 
+def test_the_content_holds_the_queries_without_labels_where_they_are_read(tmp_path: Path, write_csv: Write) -> None:
+    version = joined(write_csv, tmp_path, a={"train": [["red", "r", "1"]], "valid": [["green", "g", "1"]]})
+    found = [version.content(unlabelled=True)]
+    assert found[0] == version.content()  # there are none
+    for name in ("queries.csv", "valid_queries.csv"):
+        write_csv(version.folder / name, [["query"], ["a tree"]])
+        found.append(version.content(unlabelled=True))
+    write_csv(version.folder / "queries.csv", [["query"], ["a map"]])
+    found.append(version.content(unlabelled=True))
+    assert len(set(found)) == 4 and version.content() == found[0]
+
+
+def test_a_student_is_tried_on_the_test_first_and_without_labels_on_the_corpus(
+    tmp_path: Path, write_csv: Write
+) -> None:
+    version = Version(tmp_path, "v")
+    found = []
+    for name in ("corpus", "train", "test"):
+        write_csv(version.folder / f"{name}.csv", [HEADER, ["a question", "a document", "1"]])
+        found.append(version.searched.name)
+    assert found == ["corpus.csv", "train.csv", "test.csv"]
+
+
 def test_versions_that_cannot_be_read_as_one_are_refused(tmp_path: Path, write_csv: Write) -> None:
     with pytest.raises(OptionError, match=r"`Version\.name`: a data version is named twice") as raised:
         Version(tmp_path, "a", ("b", "a"))
