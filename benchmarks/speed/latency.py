@@ -2,8 +2,8 @@
 
 python benchmarks/speed/latency.py --data_version NAME --student MODEL [--rounds 3]
 
-Test queries go one at a time through model and exact search over all documents of the data version; the two sides take
-turns query by query, so that whatever else the machine does falls on both alike.
+Test queries go one at a time through model and exact search over the documents of test.csv and corpus.csv; the two
+sides take turns query by query, so that whatever else the machine does falls on both alike.
 """
 
 from __future__ import annotations
