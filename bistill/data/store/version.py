@@ -111,6 +111,16 @@ class Version:
         _refuse_two_scales(*train, *valid)
         return self._joined(train, valid, on_bad_rows) if self.further else (train[0], valid[0])
 
+    def validation(self, *, on_bad_rows: BadRows = "stop", rejected_to: Path) -> Dataset | None:
+        """Labelled validation data as ``training`` gives them, where there are no labelled training data; None where a
+        version has none. Arguments and errors as of ``training``.
+        """
+        if not all(version.path("valid").is_file() for version in self.each):
+            return None
+        valid = [version._opened("valid", on_bad_rows, rejected_to) for version in self.each]
+        _refuse_two_scales(*valid)
+        return _apart("validation", valid, self._tests(on_bad_rows)) if self.further else valid[0]
+
     def unlabelled(
         self,
         labelled: Dataset | None = None,
@@ -256,10 +266,14 @@ class Version:
 
     def _joined(self, train: list[Dataset], valid: list[Dataset], on_bad_rows: BadRows) -> tuple[Dataset, Dataset]:
         """Training and validation data of several versions, without what comes again where it is held out."""
-        files = [path for version in self.each if (path := version.path("test")).is_file()]
-        tests = [load_split(path, on_bad_rows=on_bad_rows).queries for path in files]
+        tests = self._tests(on_bad_rows)
         validation = _apart("validation", valid, tests)
         return _apart("training", train, [validation.queries, *tests]), validation
+
+    def _tests(self, on_bad_rows: BadRows) -> list[Texts]:
+        """The test queries of each version that has such."""
+        files = [path for version in self.each if (path := version.path("test")).is_file()]
+        return [load_split(path, on_bad_rows=on_bad_rows).queries for path in files]
 
     def _missing(self, path: Path) -> DataError:
         """What is said where a training or validation file is not there."""

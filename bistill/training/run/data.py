@@ -48,7 +48,7 @@ class TrainingData(Settings):
 
     def read(self, rejected_to: Path) -> tuple[Dataset, Dataset]:
         """Training and validation queries. Those without labels stand behind the labelled ones; of
-        ``Version.without_labels`` there are no others, for validation neither.
+        ``Version.without_labels`` there are no others, and for validation they are taken where there are no labels.
 
         Args:
             rejected_to: folder that the rows set aside go to.
@@ -61,4 +61,7 @@ class TrainingData(Settings):
         if self.unlabelled == 0 or not version.without_labels:
             train, valid = version.training(**how)
             return train if self.unlabelled == 0 else version.unlabelled(train, **how), valid
-        return version.unlabelled(**how), version.unlabelled(split="valid", **how)
+        held_out = version.validation(**how)
+        if held_out is None:
+            held_out = version.unlabelled(split="valid", **how)
+        return version.unlabelled(**how), held_out

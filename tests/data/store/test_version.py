@@ -122,6 +122,10 @@ def test_what_one_version_holds_out_is_not_trained_on_in_another(
     said = capsys.readouterr().err
     assert "training: 2 queries, 5 documents of 2 data versions; 3 left out: the same as, or nearly equal to" in said
     assert "validation: 2 queries, 3 documents of 2 data versions; 1 left out" in said
+    alone = version.validation(rejected_to=tmp_path)  # the same where nothing is trained on by labels
+    assert alone is not None and list(alone.queries) == list(valid.queries)
+    version.path("valid").unlink()
+    assert version.validation(rejected_to=tmp_path) is None
 
 
 def test_the_content_of_several_versions_is_that_of_all_their_files(tmp_path: Path, write_csv: Write) -> None:
