@@ -50,7 +50,7 @@ class WatchUnlearned(Hook):
 
     def state(self) -> dict[str, Any]:
         """The losses that count."""
-        return {"losses": self._losses}
+        return {"losses": [*self._losses]}  # a checkpoint may be written while updates go on
 
     def restore(self, state: dict[str, Any], best: dict[str, Tensor]) -> None:
         """Take them over."""

@@ -57,6 +57,14 @@ def test_a_run_that_goes_on_counts_what_was_before(tmp_path: Path) -> None:
     assert record["loss"] == pytest.approx(0.5)
 
 
+def test_the_state_of_an_update_stays_that_of_this_update(tmp_path: Path) -> None:
+    hook = WatchUnlearned(TASK, lr=2e-5, lora=True, journal=Journal(tmp_path / "journal.jsonl"))
+    hook.after_step(Progress(total_steps=100, step=6, terms={"loss": 0.6}))
+    state = hook.state()
+    hook.after_step(Progress(total_steps=100, step=7, terms={"loss": 0.5}))
+    assert state == {"losses": [0.6]} and hook.state() == {"losses": [0.6, 0.5]}
+
+
 @pytest.mark.parametrize(("total", "step"), [(20, 5), (50, 5), (60, 6), (320, 32)])
 def test_a_tenth_of_the_updates_and_five_at_least(tmp_path: Path, total: int, step: int) -> None:
     (record,) = told(tmp_path, [0.7] * total, total)
