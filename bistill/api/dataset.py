@@ -95,7 +95,7 @@ class Dataset:
             raise OptionError("no data version is named", where="`name`", found=name, todo="name one, or several")
         version = Version(Path(root), names[0], names[1:])
         for one in version.each:
-            if not any(one.path(split).is_file() for split in artifacts.SPLITS):
+            if not (one.without_labels or any(one.path(split).is_file() for split in artifacts.SPLITS)):
                 raise DataError("no such data version", where=str(one.folder), todo="check name and root")
         return cls(None, RowReading(), on_bad_rows, version)
 

@@ -79,6 +79,19 @@ def test_several_data_versions_are_one(tmp_path: Path) -> None:
         bistill.Dataset.from_version([], root=root)
 
 
+def test_a_data_version_without_labels_is_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "logged"
+    folder.mkdir()
+    (folder / "corpus.csv").write_text("document\na thread\na lock\n")
+    with pytest.raises(DataError, match="no such data version"):
+        bistill.Dataset.from_version("logged", root=tmp_path)
+    (folder / "queries.csv").write_text("query\nhow to lock\n")
+    data = bistill.Dataset.from_version("logged", root=tmp_path)
+    assert list(data.documents) == ["a thread", "a lock"]
+    with pytest.raises(DataError, match="the data have no train split"):
+        len(data.train)
+
+
 def test_what_is_no_data_is_refused_by_name() -> None:
     with pytest.raises(OptionError, match="`data`: the data are not prepared"):
         bistill.train_teacher(bistill.Dataset.from_rows(ROWS, **COLUMNS), "nowhere", output_dir="out")
