@@ -11,11 +11,12 @@ from bistill.candidates.building import build
 from bistill.candidates.choice import choose_negatives
 from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.teachers import Teachers
-from bistill.candidates.settings import Lists, TeacherReading
+from bistill.candidates.settings import CrossEncoderRanked, Dense, Lists, TeacherReading
 from bistill.data.queries.turns import turns_of
 from bistill.data.records import Record
 from bistill.data.settings import Balance
 from bistill.data.store.collection import Collection
+from bistill.errors import OptionError
 from bistill.models.settings import EncoderStart
 from bistill.training.teacher.settings import TeacherTraining
 
@@ -83,6 +84,7 @@ def searched(
         balance: how often an epoch comes to the queries of each data version.
 
     Raises:
+        OptionError: the dense miner is named, and the start is a re-ranker.
         ModelError: the start, or the model of a miner, cannot be loaded.
     """
     hard, start = training.hard, training.start
@@ -92,6 +94,13 @@ def searched(
     turns = turns_of(collection.dataset, asked, np.ones(len(asked), dtype=np.int64), balance)
     reading = TeacherReading(start.max_len, precision=start.precision, trust_remote_code=start.trust_remote_code)
     with Teachers.open((start.name,), (), reading) as own:
+        if not own.all_encoders and any(isinstance(miner, Dense | CrossEncoderRanked) for miner in hard.miners):
+            raise OptionError(
+                "the dense miner searches with the start, which is a re-ranker and makes no vectors",
+                where="`miners`",
+                found=start.name,
+                todo="give labelled lexical random",
+            )
         pools = build(
             collection,
             asked,

@@ -140,3 +140,8 @@ def test_miners_that_would_change_nothing_are_refused(options: Any, miners: tupl
     with pytest.raises(OptionError, match="`miners`: none of the miners searches"):
         assembling.teacher_training(options(miners=miners))
     assert assembling.teacher_training(options(miners=("random", "labelled"))).hard is None
+
+
+def test_a_re_ranker_as_start_searches_nothing_by_vectors(options: Any, tiny_teacher: Path) -> None:
+    with pytest.raises(OptionError, match=r"(?s)`miners`: the dense miner .* labelled lexical random"):
+        hard_of(options(model_name=str(tiny_teacher), miners=("labelled", "dense")))
