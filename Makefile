@@ -1,4 +1,5 @@
-# Two commands: `make demo` runs the whole pipeline on real text, `make test` checks the code and runs the tests.
+# `make demo` runs the whole pipeline on real text, `make demo-unlabelled` its part without labels, `make test` checks the
+# code and runs the tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,11 +7,15 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 READY := $(VENV)/.ready
 
-.PHONY: demo test fast check unit format clean
+.PHONY: demo demo-unlabelled test fast check unit format clean
 
 demo: $(READY)
 	$(BIN)/bistill prepare python-docs --data_version python-docs
 	$(BIN)/bistill pipeline --config examples/demo.yaml
+
+demo-unlabelled: $(READY)
+	$(BIN)/bistill prepare python-docs --data_version python-docs-small --max_pairs 4000
+	$(BIN)/bistill pipeline --config examples/demo-unlabelled.yaml
 
 test: check unit
 
