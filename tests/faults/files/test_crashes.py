@@ -110,14 +110,14 @@ def test_an_evaluation_that_crashes_within_the_training_costs_at_most_the_update
     measure = stage.measure_teacher
     calls: list[int] = []
 
-    def third(*given: Any) -> Measured:
+    def fourth(*given: Any) -> Measured:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 4:  # before the first update, then after 3, 6 and 9
             fail()
         return measure(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "measure_teacher", third)
+        patch.setattr(stage, "measure_teacher", fourth)
         with pytest.raises(BrokenOffError):
             teacher.train(made)
     assert whole(made) == [6, 8]
