@@ -188,6 +188,7 @@ def parse(name: str, arguments: Sequence[str], program: str) -> Any:
         width = shutil.get_terminal_size().columns
         print(help.text(kind, program, width=width, everything=asked == "all"))
         sys.exit(0)
+    arguments = given.renamed(arguments)
     # With a YAML file a switch may already be on, so the pipeline has a flag to turn it off, too.
     pairs = kind is PipelineOptions
     given.refuse(kind, arguments, program, pairs=pairs)

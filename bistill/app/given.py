@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 from bistill.app.help import Flag, flags_of
 from bistill.app.options import Options
 from bistill.errors import OptionError
 from bistill.settings import checked
+
+# Names of flags in earlier releases, and today's.
+FORMER: Final = {"corpus_data": "documents"}
 
 
 def refuse(kind: type[Options], arguments: Sequence[str], program: str, *, pairs: bool) -> None:
@@ -42,6 +45,18 @@ def refuse(kind: type[Options], arguments: Sequence[str], program: str, *, pairs
     for written, name, values in given:
         if name in known and known[name].type is not bool:
             _refuse_values(known[name], written, values)
+
+
+def renamed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the names that flags have today in place of those of earlier releases."""
+    found = []
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        section, dot, name = flag.removeprefix("--").rpartition(".")
+        if flag.startswith("--") and (today := FORMER.get(name.replace("-", "_"))):
+            flag = f"--{section}{dot}{today}"
+        found.append(flag + equals + value)
+    return found
 
 
 def names_given(arguments: Sequence[str]) -> set[str]:

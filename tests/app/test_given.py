@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bistill.app import given
+from bistill.app import cli, given
 from bistill.app.config import (
     DistillationOptions,
     EvaluationOptions,
@@ -80,3 +80,14 @@ def test_values_of_every_kind_are_let_through() -> None:
 
 def test_names_that_are_given() -> None:
     assert given.names_given(["source", "--data-version", "v", "--K=4", "-1", "--", "--tau"]) == {"data_version", "K"}
+
+
+def test_a_flag_of_an_earlier_release_is_understood() -> None:
+    typed = ["--corpus_data", "a.csv", "--corpus-data=b.csv", "--evaluation.corpus_data", "--corpus_dat", "corpus_data"]
+    today = ["--documents", "a.csv", "--documents=b.csv", "--evaluation.documents", "--corpus_dat", "corpus_data"]
+    assert given.renamed(typed) == today
+
+
+def test_the_evaluation_takes_more_documents_under_their_former_flag() -> None:
+    typed = ["--model_path", "m", "--test_data", "t.csv", "--corpus_data", "c.csv"]
+    assert cli.parse("evaluate", typed, "bistill evaluate").documents == "c.csv"
