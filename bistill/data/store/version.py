@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bistill import artifacts, console
+from bistill.arrays import Ints
 from bistill.data.queries import choice, held_out
 from bistill.data.settings import BadRows
 from bistill.data.store.collection import Collection
@@ -170,11 +171,8 @@ class Version:
         asked = held_out.apart([log.queries for log in logs], held)
         parts = [] if labelled is None else [labelled]
         found = join(parts, [np.arange(len(part)) for part in parts], logs, asked)
-        left_out = sum(map(len, logs)) - sum(map(len, asked))
-        end = f"; {left_out} left out: the same as, or nearly equal to, one held out" if left_out else ""
-        console.say(
-            f"{', '.join(str(log.path) for log in logs)}: {len(found.unlabelled):,} queries without labels{end}"
-        )
+        paths, end = ", ".join(str(log.path) for log in logs), _left_out(logs, asked)
+        console.say(f"{paths}: {len(found.unlabelled):,} queries without labels{end}")
         return found
 
     def _logs(self, split: Literal["train", "valid"], on_bad_rows: BadRows, rejected_to: Path) -> Iterator[Log]:
@@ -192,10 +190,7 @@ class Version:
             DataError: ``corpus.csv`` cannot be used.
         """
         files = [path for version in self.each if (path := version.folder / artifacts.CORPUS_FILE).is_file()]
-        corpus = Corpus(dataset.documents, load_documents(files[0]) if files else ())
-        for path in files[1:]:
-            corpus = Corpus(corpus, load_documents(path))
-        return corpus
+        return _one_behind_the_other([dataset.documents, *map(load_documents, files)])
 
     def collection(self, dataset: Dataset) -> Collection:
         """A data set with what is searched for its queries, see ``corpus``.
@@ -220,10 +215,7 @@ class Version:
             else load_split(path, on_bad_rows=on_bad_rows).documents
             for path in sorted(files, key=lambda path: path.name == artifacts.CORPUS_FILE)
         ]
-        corpus = Corpus(parts[0])
-        for part in parts[1:]:
-            corpus = Corpus(corpus, part)
-        return corpus
+        return _one_behind_the_other(parts)
 
     def content(self, *, unlabelled: bool = False) -> str:
         """SHA-256 of what training reads, wherever the version lies; the same in every version of bistill.
@@ -307,11 +299,24 @@ def _apart(name: str, parts: list[Dataset], others: list[Texts]) -> Dataset:
     """Data sets as one, without the queries that come again among others; said."""
     kept = held_out.apart([part.queries for part in parts], others)
     found = join(parts, kept)
-    left_out = sum(map(len, parts)) - sum(map(len, kept))
-    end = f"; {left_out} left out: the same as, or nearly equal to, one held out" if left_out else ""
-    console.say(f"{name}: {_queries(found)}, {len(found.documents)} documents of {len(parts)} data versions{end}")
+    said = f"{name}: {_queries(found)}, {len(found.documents)} documents of {len(parts)} data versions"
+    console.say(f"{said}{_left_out(parts, kept)}")
     choice.answered(found)
     return found
+
+
+def _left_out(parts: Sequence[Sized], kept: Sequence[Ints]) -> str:
+    """What a line about joined queries ends with where some came again among those held out, else ""."""
+    count = sum(map(len, parts)) - sum(map(len, kept))
+    return f"; {count} left out: the same as, or nearly equal to, one held out" if count else ""
+
+
+def _one_behind_the_other(parts: Sequence[Sequence[str]]) -> Corpus:
+    """Documents of several files, each text once, those of the first under their own ids."""
+    corpus = Corpus(*parts[:2])
+    for part in parts[2:]:
+        corpus = Corpus(corpus, part)
+    return corpus
 
 
 def _queries(split: Dataset) -> str:
