@@ -38,7 +38,7 @@ from bistill.training.settings import (
 from bistill.training.student.objective import Objective
 from bistill.training.student.settings import Candidates, StudentTraining, TaughtBy
 from bistill.training.student.train import train as train_student
-from bistill.training.teacher.settings import Hard, TeacherTraining
+from bistill.training.teacher.settings import DRAWN, Hard, TeacherTraining
 from bistill.training.teacher.train import train as train_cross_encoder
 
 
@@ -84,7 +84,7 @@ def train_teacher(
     validation: Validation = Validation(),
     checkpointing: Checkpointing = Checkpointing(),
     lexical: Lexical = Lexical(),
-    miners: Sequence[MinerSettings] = (Labelled(), Random()),
+    miners: Sequence[MinerSettings] = DRAWN,
     list_weight: float = 1.0,
     **training: Unpack[TrainingArguments],
 ) -> Teacher:

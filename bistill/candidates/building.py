@@ -78,8 +78,7 @@ def build(
     parts = []
     for ids, who in (labelled, miners), (others, searching(miners, lexical, promotion)):
         if len(ids):
-            near = any(not isinstance(miner, MinerSettings) or miner.retrieval for miner in who)
-            depths = Depths(lists.own_negatives, epochs, near)
+            depths = Depths(lists.own_negatives, epochs, any(map(registry.searches, who)))
             mined = mine(collection, ids, who, depths=depths, start=start, seed=seed, teachers=teachers)
             parts.append(making.pools(mined, ids, depths))
     made = ScoredPools(chain(*parts), counts, names)

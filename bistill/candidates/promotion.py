@@ -14,6 +14,7 @@ import numpy as np
 
 from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.lists import CandidateList
+from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
 from bistill.candidates.pools import Counts
 from bistill.candidates.settings import Lexical, Limits, MinerSettings, Promotion, Random
@@ -30,7 +31,7 @@ def searching(
         lexical: BM25 where it is not among them.
         promotion: how many documents they share, and who finds the nearest where none of them does.
     """
-    found = [miner for miner in miners if not isinstance(miner, MinerSettings) or miner.retrieval]
+    found = [miner for miner in miners if registry.searches(miner)]
     there = {miner.name for miner in found}
     found += [miner for miner in (lexical, promotion.dense) if miner.name not in there]
     depth = max((promotion.reads - 1) // len(found), 1)

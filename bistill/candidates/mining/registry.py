@@ -41,6 +41,11 @@ def names_of(miners: Sequence[MinerSettings | Miner]) -> tuple[str, ...]:
     return (*NAMES, *own)
 
 
+def searches(miner: MinerSettings | Miner) -> bool:
+    """Whether a miner looks for what is near a query, as every one of a user's own does."""
+    return not isinstance(miner, MinerSettings) or miner.retrieval
+
+
 def fingerprint(miner: Miner) -> str:
     """SHA-256 of the identity of a user's own miner; "" where it has no source, or may answer otherwise next time."""
     facts = identity(miner)

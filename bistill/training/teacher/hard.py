@@ -37,10 +37,12 @@ class HardNegatives:
         self._pools, self.documents, self._seed = pools, documents, seed
         self._rows = {int(query): row for row, query in enumerate(pools.query_ids)}
 
-    def size(self, query_id: int) -> int | None:
-        """How many negatives a query has; None where none were searched for."""
-        row = self._rows.get(query_id)
-        return None if row is None else len(self._pools[row].kept)
+    def __contains__(self, query_id: int) -> bool:
+        return query_id in self._rows
+
+    def size(self, query_id: int) -> int:
+        """How many negatives a query has that is here."""
+        return len(self._pools[self._rows[query_id]].kept)
 
     def of(self, record: Record, count: int, epoch: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """``count`` negatives of a query, or all there are: labelled ones first, then one of each of as many quantiles

@@ -133,7 +133,7 @@ class PairTask:
         if kept is not None and kept[0] == key:
             return kept[1]
         count = self._wanted(record)
-        if self._hard is not None and self._hard.size(record.query_id) is not None:
+        if self._hard is not None and record.query_id in self._hard:
             drawn = self._hard.of(record, count, epoch)
         else:
             drawn = negatives_of(record, self._dataset.documents, count=count, seed=self._seed, epoch=epoch)
@@ -147,8 +147,8 @@ class PairTask:
     def _size(self, query_id: int) -> int:
         record = self._dataset[query_id]
         wanted = self._wanted(record)
-        if self._hard is not None and (there := self._hard.size(query_id)) is not None:
-            return len(record.positives) + min(wanted, there)
+        if self._hard is not None and query_id in self._hard:
+            return len(record.positives) + min(wanted, self._hard.size(query_id))
         if wanted < self._texts - len(record.positives):  # one of them may be the query's own text
             return len(record.positives) + wanted
         # A small data set may have fewer: as many in every epoch, whichever they are.

@@ -11,7 +11,7 @@ from bistill.training.run.data import TrainingData
 from bistill.training.run.given import Given
 from bistill.training.run.recorded import ASIDE, miner_named, of_loop, of_run
 from bistill.training.settings import Checkpointing, Place
-from bistill.training.teacher.settings import Hard, TeacherTraining
+from bistill.training.teacher.settings import DRAWN, Hard, TeacherTraining
 
 
 def given(data: TrainingData, training: TeacherTraining, place: Place, checkpointing: Checkpointing) -> Given:
@@ -37,6 +37,6 @@ def _values(
         "head_pairs": training.head.pairs,
         "negatives_per_positive": training.negatives_per_positive,
         "lexical_tokens": training.lexical.tokens,
-        "miners": tuple(map(miner_named, hard.miners)) if training.hard else ("labelled", "random"),
+        "miners": tuple(map(miner_named, hard.miners if training.hard else DRAWN)),
         "list_weight": hard.list_weight,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from bistill.candidates.mining import registry
 from bistill.candidates.settings import Labelled, Lexical, Limits, MinerSettings, Random
@@ -12,6 +12,9 @@ from bistill.errors import OptionError, Told
 from bistill.models.settings import Lora, RerankerStart
 from bistill.settings import Settings, Within
 from bistill.training.settings import Loop, NewHead, Validation
+
+# Where a teacher's negatives come from without a search.
+DRAWN: Final[tuple[MinerSettings, ...]] = (Labelled(), Random())
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ class Hard(Settings):
         Raises:
             OptionError: none of them searches, and they are not these two.
         """
-        if any(miner.retrieval for miner in miners):
+        if any(map(registry.searches, miners)):
             return cls(tuple(miners), list_weight=list_weight)
-        if len(miners) != 2 or {*miners} != {Labelled(), Random()}:
+        if len(miners) != len(DRAWN) or {*miners} != {*DRAWN}:
             raise OptionError(
                 "none of the miners searches; without a search negatives are the labelled ones, then random documents",
                 where="`miners`",

@@ -85,7 +85,7 @@ def test_negatives_are_what_was_found_and_never_relevant(options: Any) -> None:
         record = collection.dataset[int(query)]
         first, labels = hard.of(record, 3, epoch=0)
         relevant = {text_key(collection.corpus[document]) for document in record.positives}
-        assert len(set(first)) == min(3, hard.size(int(query)) or 0)
+        assert len(set(first)) == min(3, hard.size(int(query)))
         assert not relevant & {text_key(collection.corpus[document]) for document in first}
         # What a person called irrelevant comes first, with its own label.
         assert set(first[: len(record.negatives)]) == set(record.negatives)
@@ -99,7 +99,7 @@ def test_negatives_are_what_was_found_and_never_relevant(options: Any) -> None:
 def test_an_epoch_has_three_negatives_of_each_query_or_all_that_were_left(options: Any) -> None:
     hard, _ = hard_of(options())
     task = task_of(options(), 1.0)
-    assert task.samples == 12 + sum(min(3, hard.size(int(query)) or 0) for query in QUERIES) > 40
+    assert task.samples == 12 + sum(min(3, hard.size(int(query))) for query in QUERIES) > 40
     pairs, labels = task.drawn(task.samples)
     assert labels.sum() == 12 and len(set(pairs)) == task.samples
 
