@@ -32,7 +32,7 @@ from tests.assembled import built, opened
 from tests.conftest import bert_config, write_tokenizer
 from tests.training.conftest import distillation_options as options
 from tests.training.student.test_gate import figures_of
-from tests.training.student.test_train import event
+from tests.training.student.test_train import event, interrupt_at_fourth_update
 
 
 @pytest.fixture(scope="session")
@@ -160,14 +160,7 @@ def test_a_run_goes_on_to_the_same_weights(
         for name in ("whole", "cut")
     )
     train(whole)
-    batch, calls = ListTask.batch, iter([False, False, False, True])
-
-    def interrupted(self: ListTask, samples: np.ndarray, epoch: int) -> Batch:
-        if next(calls, False):
-            raise KeyboardInterrupt
-        return batch(self, samples, epoch)
-
-    monkeypatch.setattr(ListTask, "batch", interrupted)
+    interrupt_at_fourth_update(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(cut)
     train(cut)

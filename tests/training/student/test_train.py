@@ -48,6 +48,18 @@ def event(made: DistillationOptions, name: str) -> dict[str, Any]:
     return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == name][-1]
 
 
+def interrupt_at_fourth_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fourth batch that is asked for is not given, as where somebody presses the keys; later ones are."""
+    batch, calls = ListTask.batch, iter([False, False, False, True])
+
+    def interrupted(self: ListTask, samples: np.ndarray, epoch: int) -> Batch:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return batch(self, samples, epoch)
+
+    monkeypatch.setattr(ListTask, "batch", interrupted)
+
+
 def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
     made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
     dataset = load_split(data_root / "tiny" / "train.csv")
@@ -366,14 +378,7 @@ def test_a_run_goes_on_to_the_same_weights(
         for name in ("whole", "cut")
     )
     train(whole)
-    batch, calls = ListTask.batch, iter([False, False, False, True])
-
-    def interrupted(self: ListTask, samples: np.ndarray, epoch: int) -> Batch:
-        if next(calls, False):
-            raise KeyboardInterrupt
-        return batch(self, samples, epoch)
-
-    monkeypatch.setattr(ListTask, "batch", interrupted)
+    interrupt_at_fourth_update(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(cut)
     train(cut)

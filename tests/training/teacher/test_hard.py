@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +23,14 @@ from bistill.journal import read
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.training.teacher.hard import HardNegatives, searched
 from bistill.training.teacher.pairs import PairTask
+from tests.training.teacher.test_train import options as teacher_options
 
 QUERIES = np.arange(12)
 
 
 @pytest.fixture
 def options(data_root: Path, tiny_encoder: Path) -> Any:
-    def made(**changes: Any) -> TeacherOptions:
-        settings: dict[str, Any] = {
-            "data_version": "tiny",
-            "data_root": str(data_root),
-            "output_dir": str(data_root.parent / "teacher"),
-            "model_name": str(tiny_encoder),
-            "epochs": 2,
-            "batch_size": 8,
-            "lr": 1e-3,
-            "max_len": 32,
-            "negatives_per_positive": 3,
-            "miners": ("labelled", "lexical:6", "random:6"),
-        }
-        return TeacherOptions(**settings | changes)
-
-    return made
+    return partial(teacher_options, data_root, tiny_encoder, miners=("labelled", "lexical:6", "random:6"))
 
 
 def hard_of(options: TeacherOptions) -> tuple[HardNegatives, Any]:
