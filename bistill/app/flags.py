@@ -11,12 +11,14 @@ from bistill.app import config
 from bistill.app.options import Options, notes
 
 PARAMETER: Final = re.compile(r"`([A-Za-z_]+(?:\.\w+)?)`")
-# Parameters that no single option becomes.
+# Parameters that no single option becomes, or one whose note cannot name them: their settings load torch.
 SEVERAL: Final = {
     "Version.root": "data_root",
     "Version.name": "data_version",
     "lora": "use_lora",
     "losses": "listwise_weight contrastive_weight negative_penalty_weight info_nce_weight",
+    "TaughtBy.embedding": "embedding_teacher",
+    "EmbeddingKL.weight": "embedding_weight",
 }
 
 

@@ -42,7 +42,8 @@ def run(options: PipelineOptions) -> None:
     # What is wrong with a later stage is said before an earlier one begins.
     label_free.check(options)
     teacher, distillation, evaluation = joined(options)
-    assembling.teacher_training(teacher), assembling.student_training(distillation), assembling.taught_by(distillation)
+    assembling.teacher_training(teacher)
+    assembling.student_training(distillation).refuse_unheard(assembling.taught_by(distillation))
     version, known = label_free.version_of(options), {}
     if options.teacher_path is not None:
         known["teacher"] = models_fingerprint((options.teacher_path,), None)

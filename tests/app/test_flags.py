@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import bistill
-from bistill import console
+from bistill import console, losses
 from bistill.app import config, flags
 from bistill.candidates import settings as candidates
 from bistill.data import settings as data
@@ -18,6 +18,7 @@ from bistill.evaluation import settings as evaluation
 from bistill.models import settings as models
 from bistill.monitor import settings as monitor
 from bistill.training import settings as training
+from bistill.training.student import settings as student
 
 # Commands that a text of the library has a user run: these say their flags.
 TOLD = ("bistill scores rebuild --cache", "bistill scores import --name NAME --file FILE")
@@ -48,7 +49,7 @@ def test_a_parameter_in_backticks_becomes_its_flag() -> None:
 
 
 def test_every_parameter_that_is_renamed_exists_and_so_does_its_flag() -> None:
-    parts = (candidates, data, evaluation, models, monitor, training)
+    parts = (candidates, data, evaluation, models, monitor, training, student, losses)
     kinds = {kind.__name__: kind for part in parts for kind in vars(part).values() if dataclasses.is_dataclass(kind)}
     kinds["Version"] = Version
     options = option_names()

@@ -288,6 +288,13 @@ def test_a_stage_replaces_what_its_own_last_run_made(
     assert ("--overwrite" in capsys.readouterr().err) is expected[0]
 
 
+def test_a_teacher_of_which_nothing_would_be_learned_is_refused_before_one_is_trained(options: PipelineOptions) -> None:
+    silent = dataclasses.replace(options.distillation, embedding_teacher=("wide",), embedding_weight=0.0)
+    with pytest.raises(OptionError, match="and weight 0 for what they say there"):
+        pipeline.run(dataclasses.replace(options, distillation=silent))
+    assert not Path("models").exists()
+
+
 def test_a_model_that_the_pipeline_did_not_make_is_refused(options: PipelineOptions) -> None:
     own = dataclasses.replace(options.teacher, data_version="tiny", lr=3e-4)
     train_teacher(own)

@@ -273,8 +273,8 @@ class DistillationOptions(
     embedding_weight: Annotated[
         float,
         Option(
-            "Weight of the divergence from a Bi-Encoder teacher over all pairs of a batch; 0: it teaches over lists, "
-            "as a re-ranker does.",
+            "Weight of the divergence from a Bi-Encoder teacher over all pairs of a batch; 0: --teacher_path and "
+            "--more_teachers teach over lists, as a re-ranker does, and --embedding_teacher is refused.",
             within=Within(0),
         ),
     ] = 1.0

@@ -113,6 +113,21 @@ class StudentTraining(Settings):
                 todo=f"give `Loop.batch_size` {-(-size // own)}, more `Lists.own_documents`, or a lower `Lists.size`",
             )
 
+    def refuse_unheard(self, taught: TaughtBy) -> None:
+        """Raise where a teacher is named of which nothing would be learned.
+
+        Raises:
+            OptionError: Bi-Encoders beside the others, whose only term has weight 0.
+        """
+        if taught.embedding and not self.objective.embedding.weight:
+            raise OptionError(
+                "Bi-Encoders that teach over all pairs of a batch, and weight 0 for what they say there",
+                where="`TaughtBy.embedding`, `EmbeddingKL.weight`",
+                found=taught.embedding,
+                todo="name them in `more_teachers`, where they teach over lists as re-rankers do, give "
+                "`EmbeddingKL.weight` above 0, or leave them out",
+            )
+
     def heard(self, *, lists: bool, pairs: bool, limits: bool) -> StudentTraining:
         """The same as far as its teachers are heard; see ``Objective.heard``.
 

@@ -56,9 +56,11 @@ def train(
         The record also written to ``bistill.json``.
 
     Raises:
-        OptionError: a model that was made otherwise is there, and is not to be replaced.
+        OptionError: a model that was made otherwise is there, and is not to be replaced; or nothing would be learned of
+            one of the teachers.
         BistillError: data or a model cannot be used.
     """
+    training.refuse_unheard(taught)
     output, given = place.output_dir, recorded.given(taught, data, training, place, checkpointing)
     teachers = [name for name in (*taught.names, *taught.embedding) if is_model(name)]
     stage.refuse_overwriting(output, teachers, "the student would overwrite its teacher")

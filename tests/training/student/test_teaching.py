@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bistill.app import assembling
+from bistill.app import assembling, flags
 from bistill.app.commands.distill import train
 from bistill.app.config import DistillationOptions
 from bistill.candidates.mining import dense
@@ -224,6 +224,19 @@ def test_without_its_weight_a_bi_encoder_teaches_over_lists_as_a_reranker_does(
     made = options(data_root, wide_teacher, Path("none"), embedding_weight=0.0)
     found = heard(made, {"scoring": "leads"})
     assert found.encoders == [] and found.training == assembling.student_training(made)
+
+
+def test_a_bi_encoder_of_which_nothing_would_be_learned_is_refused(data_root: Path, tmp_path: Path) -> None:
+    """Before any model is looked for."""
+    output = tmp_path / "out" / "student"
+    changes = {"embedding_teacher": ("wide",), "embedding_weight": 0.0, "output_dir": str(output)}
+    made = options(data_root, Path("none"), Path("none"), **changes)
+    with pytest.raises(OptionError) as caught:
+        train(made)
+    said = flags.spoken(str(caught.value))
+    assert said.startswith("--embedding_teacher, --embedding_weight: ") and "found: ('wide',)" in said
+    assert "do: name them in --more_teachers, where they teach over lists" in said
+    assert not output.parent.exists()
 
 
 def test_a_weak_embedding_teacher_stops_the_run_where_asked(
