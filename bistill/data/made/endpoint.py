@@ -1,7 +1,8 @@
 """One question to a server with the chat completions of OpenAI's interface: an answer that can be used, or why not.
 
 An answer of status 200 may be none: empty where a reasoning model's words stand in another field, or cut at the length
-limit. Those are failures like a server that is busy, and are asked for again.
+limit. Those are failures like a server that is busy, and are asked for again, at another temperature: at 0 a model says
+the same again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bistill.errors import OptionError
 
 KEY: Final = "OPENAI_API_KEY"
 LONGEST_ANSWER: Final = 2048
+# Of the attempts after an answer that cannot be used: far enough from 0 for other words.
+AGAIN_TEMPERATURE: Final = 0.7
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 # What a server says that will not say otherwise the next time.
@@ -44,9 +47,10 @@ class Answer(NamedTuple):
     written: int
 
 
-def question(endpoint: Endpoint, messages: Messages) -> dict[str, Any]:
+def question(endpoint: Endpoint, messages: Messages, temperature: float = 0) -> dict[str, Any]:
     """The body of a request: it decides the answer."""
-    return {"model": endpoint.model, "messages": list(messages), "temperature": 0, "max_tokens": LONGEST_ANSWER}
+    body = {"model": endpoint.model, "messages": list(messages), "temperature": temperature}
+    return body | {"max_tokens": LONGEST_ANSWER}
 
 
 def ask(endpoint: Endpoint, messages: Messages, turn: Callable[[], None] = lambda: None) -> Answer:
@@ -61,37 +65,36 @@ def ask(endpoint: Endpoint, messages: Messages, turn: Callable[[], None] = lambd
         OptionError: the server refuses the request or the key, or has no such model.
     """
     failure, read, written, pause = "", 0, 0, FIRST_PAUSE
+    body = question(endpoint, messages)
     for attempt in range(1, endpoint.attempts + 1):
         turn()
         try:
-            found = _sent(endpoint, messages)
+            found = _sent(endpoint, body)
         except OSError as error:
             failure, wanted = _why(error)
         except (ValueError, HTTPException) as error:
             failure, wanted = f"no JSON ({type(error).__name__})", None
         else:
-            counted = found.get("usage") or {}
-            read += int(counted.get("prompt_tokens") or 0)
-            written += int(counted.get("completion_tokens") or 0)
+            read += _counted(found, "prompt_tokens")
+            written += _counted(found, "completion_tokens")
             text, failure = _text_of(found)
             if not failure:
                 return Answer(text, "", attempt, read, written)
-            wanted = 0.0
+            wanted, body = 0.0, question(endpoint, messages, AGAIN_TEMPERATURE)
         if attempt < endpoint.attempts:
             time.sleep(min(pause if wanted is None else wanted, LONGEST_PAUSE))
             pause *= 2
     return Answer("", failure, endpoint.attempts, read, written)
 
 
-def _sent(endpoint: Endpoint, messages: Messages) -> dict[str, Any]:
+def _sent(endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, Any]:
     import urllib.request
 
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get(KEY):
         headers["Authorization"] = f"Bearer {key}"
-    body = json.dumps(question(endpoint, messages)).encode()
     address = f"{endpoint.url.rstrip('/')}/chat/completions"
-    request = urllib.request.Request(address, data=body, headers=headers)
+    request = urllib.request.Request(address, data=json.dumps(body).encode(), headers=headers)
     with urllib.request.urlopen(request, timeout=endpoint.seconds) as answered:
         found = json.loads(answered.read())
     if not isinstance(found, dict):
@@ -123,15 +126,24 @@ def _seconds(headers: Message) -> float | None:
         return None
 
 
+def _counted(found: Mapping[str, Any], name: str) -> int:
+    """Tokens of an answer by the server's own count; 0 where it gives none, as an answer is worth as much without."""
+    usage = found.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else 0
+
+
 def _text_of(found: Mapping[str, Any]) -> tuple[str, str]:
     """The text of an answer, or why it is none. Of several choices the one of index 0, or the only one."""
-    choices = [one for one in found.get("choices") or () if isinstance(one, dict)]
+    given = found.get("choices")
+    choices = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
     first = next((one for one in choices if one.get("index") == 0), choices[0] if len(choices) == 1 else None)
     if first is None:
         return "", "no choice" if not choices else f"{len(choices)} choices without an index"
     if first.get("finish_reason") == "length":
         return "", "cut at the length limit"
-    text = (first.get("message") or {}).get("content")
+    message = first.get("message")
+    text = message.get("content") if isinstance(message, dict) else None
     if not isinstance(text, str):
         return "", "no text"
     text = text.rpartition("</think>")[2].strip()

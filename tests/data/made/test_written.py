@@ -108,6 +108,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 PLAIN = Making(each=2, typed=0.0)
 SAID = messages(Source("Document 1 tells."), 2)
 CHOICES = [{"index": index, "message": {"content": f"q{index}"}, "finish_reason": "stop"} for index in (2, 0, 1)]
+BARE = [{"index": 0, "message": "harbour ships", "finish_reason": "stop"}]
 WITHOUT_INDEX = [{"message": {"content": f"q{index}"}} for index in (0, 1)]
 
 
@@ -120,6 +121,8 @@ WITHOUT_INDEX = [{"message": {"content": f"q{index}"}} for index in (0, 1)]
         (chat("harbour 1 sh", finish="length"), "cut at the length limit"),
         ((200, {}, json.dumps({"choices": []}).encode()), "no choice"),
         ((200, {}, json.dumps({"choices": WITHOUT_INDEX}).encode()), "2 choices without an index"),
+        ((200, {}, json.dumps({"choices": BARE}).encode()), "no text"),
+        ((200, {}, json.dumps({"choices": 1}).encode()), "no choice"),
         ((200, {}, b"<html>busy</html>"), "no JSON (JSONDecodeError)"),
         ((200, {}, b"[]"), "no JSON (ValueError)"),
         ((503, {}, b"busy"), "503 Service Unavailable"),
@@ -135,6 +138,30 @@ def test_an_answer_that_is_none_is_a_failure_and_asked_again(server: Server, bad
     server.replies = lambda *_: bad
     answer = ask(server.endpoint, SAID)
     assert (answer.text, answer.failure, answer.attempts) == ("", failure, server.endpoint.attempts)
+
+
+def test_an_answer_that_cannot_be_used_is_asked_for_at_another_temperature(server: Server) -> None:
+    """At temperature 0 a server gives the same again; one that is busy has given nothing yet, and is asked the same."""
+    busy = (503, {"Retry-After": "0"}, b"busy")
+
+    def reply(_: str, number: int) -> Reply:
+        if number == 1:
+            return busy
+        return chat("other words") if server.asked[-1]["temperature"] else chat("", reasoning="hm")
+
+    server.replies = reply
+    answer = ask(server.endpoint, SAID)
+    assert (answer.text, answer.attempts) == ("other words", 3)
+    assert [body["temperature"] for body in server.asked] == [0, 0, asking.AGAIN_TEMPERATURE]
+    first, _, last = server.asked
+    assert asking.AGAIN_TEMPERATURE > 0 and first | {"temperature": last["temperature"]} == last
+
+
+@pytest.mark.parametrize("usage", ["unknown", [1, 2], 7, {"prompt_tokens": "many", "completion_tokens": None}])
+def test_a_server_that_counts_no_tokens_is_understood(server: Server, usage: Any) -> None:
+    status, headers, body = chat("harbour ships")
+    server.replies = lambda *_: (status, headers, json.dumps(json.loads(body) | {"usage": usage}).encode())
+    assert ask(server.endpoint, SAID) == ("harbour ships", "", 1, 0, 0)
 
 
 def test_of_several_choices_the_one_of_index_0_is_the_answer_and_thoughts_are_none(server: Server) -> None:
