@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bistill import console
@@ -32,6 +32,7 @@ def evaluate(
     asking: Asking = Asking(),
     inference: Inference = Inference(),
     given: Mapping[str, Any] | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> Report:
     """Measure the models, one in memory at a time; the result is a function of models, data and settings.
 
@@ -45,6 +46,8 @@ def evaluate(
         asking: which queries are asked.
         inference: how the models compute.
         given: what the command was given, as the record holds it.
+        begin: called when models and data have been found and no model is loaded yet; what it raises ends the
+            evaluation.
 
     Raises:
         DataError: a test file cannot be used; RowError names the row.
@@ -54,6 +57,7 @@ def evaluate(
     named = models.companions(student, beside)
     asked = questions.build(test, documents, asking=asking)
     elsewhere = tuple(questions.build(data, asking=asking) for data in forgetting)
+    begin()
     console.say(f"evaluating {asked.ranked} queries over {len(asked.corpus)} documents")
     if without := len(asked.records) - asked.ranked:
         console.say(f"{without} queries have no positive: their labelled pairs count, they are not ranked")

@@ -18,7 +18,7 @@ from bistill import artifacts
 from bistill.app.commands.evaluate import evaluate
 from bistill.app.config import EvaluationOptions
 from bistill.data.store.opening import load_split
-from bistill.errors import ArtifactError, DataError, ModelError, OptionError
+from bistill.errors import ArtifactError, BistillError, DataError, ModelError, OptionError
 from bistill.evaluation import questions
 from bistill.evaluation.report import summary
 from bistill.models.bi_encoder import BiEncoder
@@ -358,9 +358,22 @@ def test_depth_zero_leaves_the_teacher_out(options: dict) -> None:
     assert "rerank_depth is 0" in result["models"]["teacher"]["left_out"]
 
 
-def test_a_model_that_the_user_names_must_exist(options: dict, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such model folder"):
-        evaluate(EvaluationOptions(**{**options, "teacher_path": str(tmp_path / "gone")}))
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("model_path", "no such model folder"),
+        ("teacher_path", "no such model folder"),
+        ("test_data", "the file does not exist"),
+        ("documents", "the file does not exist"),
+    ],
+)
+def test_what_the_user_names_must_exist_and_no_folder_is_made_before(
+    options: dict, tmp_path: Path, name: str, said: str
+) -> None:
+    output = tmp_path / "made" / "results"
+    with pytest.raises(BistillError, match=said):
+        evaluate(EvaluationOptions(**{**options, name: str(tmp_path / "gone.csv"), "output_dir": str(output)}))
+    assert not output.parent.exists()
 
 
 def test_a_broken_student_is_an_error(options: dict, tmp_path: Path, tiny_encoder: Path) -> None:

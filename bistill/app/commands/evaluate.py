@@ -25,8 +25,11 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         ArtifactError: the calibration beside a model is no rising line, or ``output_dir`` cannot be written.
     """
     output = Path(options.output_dir)
-    with artifacts.probe(output):
-        pass  # what is found now is not lost at the end
+
+    def begin() -> None:
+        with artifacts.probe(output):
+            pass  # what is found now is not lost at the end
+
     report = measure(
         options.model_path,
         options.test_data,
@@ -44,6 +47,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
         ),
         inference=Inference(options.precision, options.batch_size, options.trust_remote_code),
         given=asdict(options),
+        begin=begin,
     )
     written = report.save(output)
     report.summary(options.language)
