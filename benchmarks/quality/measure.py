@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import recipes
 
-from bistill import artifacts
 from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.data.store.version import Version
@@ -32,16 +31,16 @@ class Asking(NamedTuple):
 
 
 def question(data: str, asking: Asking) -> Questions:
-    """The test queries of a data version, to be ranked over its ``corpus.csv``, else over the test file's documents."""
+    """The test queries of a data version, to be ranked over all its documents."""
     test = Version(Path(asking.data_root), data).path("test")
-    corpus = test.with_name(artifacts.CORPUS_FILE)
-    documents = corpus if corpus.is_file() else None
-    return questions.build(test, documents, asking=settings.Asking(max_queries=asking.queries))
+    return questions.build(test, "version", asking=settings.Asking(max_queries=asking.queries))
 
 
-def answers_of(model: str, asked: Questions, precision: Precision, sizes: Sequence[int] = ()) -> EncoderScores:
+def answers_of(
+    model: str, asked: Questions, precision: Precision, sizes: Sequence[int] = (), max_len: int | None = None
+) -> EncoderScores:
     """What a student answers."""
-    encoder = BiEncoder.load(model, precision=precision)
+    encoder = BiEncoder.load(model, precision=precision, max_len=max_len)
     return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=BATCH, sizes=sizes)
 
 
@@ -71,7 +70,8 @@ def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) ->
 
 
 def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max_len: int | None) -> dict[str, Any]:
-    """Ranking figures of the base model's ranking whose head the teacher re-orders.
+    """Ranking figures of the base model's ranking whose head the teacher re-orders; of a Bi-Encoder its own ranking of
+    all documents.
 
     Args:
         name: of the teacher.
@@ -82,8 +82,10 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
         max_len: tokens of a pair; None: its own limit.
     """
     asked = question(data, asking)
-    ranked = answers_of(start, asked, asking.precision).ids
     with CachedTeacher.open(name, TeacherReading(max_len=max_len, precision=asking.precision)) as opened:
+        if opened.encoder is not None:
+            return ranking(asked, answers_of(name, asked, asking.precision, max_len=max_len).run(asked))
+        ranked = answers_of(start, asked, asking.precision).ids
         answers = scores.of_teacher(opened, asked, ranked, depth=depth, extra=[])
     return ranking(asked, answers.run(asked))
 

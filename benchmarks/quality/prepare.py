@@ -24,13 +24,13 @@ from recipes import command_line, identity
 from bistill import artifacts
 from bistill.app import assembling, cli
 from bistill.app.config import DistillationOptions
+from bistill.candidates.scores.teachers import Teachers
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
-from bistill.data.store.opening import load_split
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.loop.updates import Updates
+from bistill.training.student import validating
 from bistill.training.student.list_task import ListTask, training_lists
-from bistill.training.validation import ValidationLists
 
 
 def main() -> None:
@@ -42,12 +42,12 @@ def main() -> None:
     given = command_line(job["common"], {"output_dir": str(folder / "candidates")})
     # A list of the peers is K documents of its own, whatever ours takes from the other queries of a batch.
     options = replace(cli.parse("distill", given, "bistill distill"), own_documents=None, in_batch="never")
-    dataset = load_split(assembling.version(options).path("train"))
+    dataset, valid = assembling.training_data(options).read(folder)
     task, corpus = list_task(options, encoder, dataset)
     updates = list(updates_of(task, corpus, dataset, options))
     lines = (json.dumps(update, ensure_ascii=False) for update in updates)
     artifacts.write_text(folder / "lists.jsonl", "\n".join(lines) + "\n")
-    artifacts.write_json(folder / "validation.json", validation_of(options))
+    artifacts.write_json(folder / "validation.json", validation_of(options, valid))
     facts = {
         "job": identity(job),
         "pools": task.fingerprints()["pools"],
@@ -94,11 +94,12 @@ def updates_of(
         yield update
 
 
-def validation_of(options: DistillationOptions) -> dict[str, Any]:
+def validation_of(options: DistillationOptions, valid: Dataset) -> dict[str, Any]:
     """The validation queries by which ours keeps its best weights, as an evaluator of the peers takes them."""
-    valid = load_split(assembling.version(options).path("valid"))
-    lists = ValidationLists.of(valid, count=options.valid_samples, seed=options.seed)
-    documents = sorted({document for item in lists.lists for document in item.documents})
+    taught, training = assembling.taught_by(options), assembling.student_training(options)
+    with Teachers.open(taught.names, taught.weights, taught.reading) as teachers:
+        lists = validating.of(assembling.version(options).collection(valid), teachers, training).lists
+    documents = sorted(lists.further | {document for item in lists.lists for document in item.documents.tolist()})
     return {
         "queries": {str(item.query_id): lists.queries[item.query_id] for item in lists.lists},
         "corpus": {str(document): lists.documents[document] for document in documents},

@@ -34,6 +34,7 @@ TEACHER: Final = "teacher"
 # Kinds without a training: one run serves all seeds.
 UNTRAINED: Final = (START, TEACHER)
 REFERENCE: Final = "ours"
+UNTOUCHED: Final = "untouched"
 # Fields of a job that decide nothing of its result.
 INCIDENTAL: Final = ("flagembedding_python", "keep_models")
 # Fields that decide how a model is measured, not which model it is.
@@ -59,8 +60,8 @@ class Recipe:
 TRAINER: Final = {"lr": 2e-5, "warmup": 0.1}
 
 RECIPES: Final = {
-    "untouched": Recipe("base model", START),
-    "teacher": Recipe("teacher, re-ranks the base model's first 20", TEACHER, {"depth": 20}),
+    UNTOUCHED: Recipe("base model", START),
+    "teacher": Recipe("teacher", TEACHER),  # its depth is --teacher_depth
     "mnrl": Recipe(
         "sentence-transformers, MultipleNegativesRankingLoss",
         SENTENCE_TRANSFORMERS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from recipes import REFERENCE, TEACHER, Recipe, figure_of_first
+from recipes import REFERENCE, TEACHER, UNTOUCHED, Recipe, figure_of_first
 from tables import markdown
 
 from bistill.evaluation.measures import bootstrap
@@ -53,7 +53,7 @@ def data_rows(
 ) -> list[str]:
     """The table of one data version: a row for each recipe that has a result."""
     titles = TITLES | {figure_of_first(size): f"nDCG@10, first {size}" for size in dimensions}
-    head = ["recipe", "seeds", *titles.values(), "gap closed", "ours - it, 95 %"]
+    head = ["recipe", "seeds", *titles.values(), "it - base model, 95 %", "gap closed", "ours - it, 95 %"]
     rows = [[*head, *(f"{name} - untouched" for name in forgetting), "updates", "wall s", "notes"]]
     for name, recipe in recipes.items():
         own = results.get(name, [])
@@ -63,7 +63,7 @@ def data_rows(
         figures = [number(mean(own, figure)) for figure in titles]
         ahead = None if name == REFERENCE else ahead_by(results.get(REFERENCE, []), own)
         rows.append(
-            [recipe.label, seeds, *figures, gap_closed(name, results), shown(ahead)]
+            [recipe.label, seeds, *figures, shown(gain(name, results)), gap_closed(name, results), shown(ahead)]
             + [forgotten(own, results, data) for data in forgetting]
             + [", ".join(dict.fromkeys(str(result["updates"]) for result in own))]
             + [f"{statistics.fmean(result['seconds'] for result in own):.0f}"]
@@ -72,18 +72,21 @@ def data_rows(
     return markdown(rows)
 
 
+def gain(name: str, results: Results) -> Interval | None:
+    """A recipe minus the base model, see ``ahead_by``; None of the base model itself, and without it."""
+    return None if name == UNTOUCHED else ahead_by(results[name], results.get(UNTOUCHED, []))
+
+
 def gap_closed(name: str, results: Results) -> str:
-    """Share of the way from the base model to its teacher's re-ranking, by nDCG@10."""
-    ends = [mean(results.get(end, []), "ndcg_at_10") for end in ("untouched", TEACHER)]
-    own = mean(results[name], "ndcg_at_10")
-    if ends[0] is None or ends[1] is None or own is None or ends[1] <= ends[0]:
-        return "-"
-    return f"{(own - ends[0]) / (ends[1] - ends[0]):.0%}"
+    """Share of the way from the base model to its teacher, by nDCG@10, where that teacher leads beyond chance."""
+    gap = gain(TEACHER, results) if TEACHER in results else None
+    own = gain(name, results)
+    return "-" if gap is None or own is None or gap.low <= 0 else f"{own.value / gap.value:.0%}"
 
 
 def forgotten(own: Sequence[Result], results: Results, data: str) -> str:
     """nDCG@10 on another data version minus that of the base model."""
-    start = results.get("untouched", [])
+    start = results.get(UNTOUCHED, [])
     if not start or data not in own[0]["forgetting"]:
         return "-"
     change = statistics.fmean(result["forgetting"][data] for result in own) - start[0]["forgetting"][data]

@@ -16,7 +16,7 @@ from bistill.training.student.making import task_of
 def list_task(options: DistillationOptions, encoder: BiEncoder, dataset: Dataset) -> tuple[ListTask, Corpus]:
     """The task of ``bistill distill`` under these options, and its documents."""
     collection, training, taught = version(options).collection(dataset), student_training(options), taught_by(options)
-    query_ids = choice.with_positive(dataset, options.seed, "train", options.max_samples)
+    query_ids = choice.for_lists(dataset, options.seed, options.max_samples, options.unlabelled)
     with Teachers.open(taught.names, taught.weights, taught.reading) as teachers:
         # As the command makes it: an option that changes the task is measured with all it changes.
         task, _ = task_of(training, encoder, collection, query_ids, teachers)
