@@ -17,7 +17,7 @@ from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
 from bistill.candidates.scores.exchange import export, read_scores
 from bistill.candidates.scores.teachers import IMPORTED, imported_identity
 from bistill.data.store.collection import Collection
-from bistill.data.store.opening import load_split
+from bistill.data.store.opening import load_log, load_split
 from bistill.data.store.texts import windows
 from bistill.errors import ArtifactError, DataError, OptionError
 from bistill.training.run.data import TrainingData
@@ -102,22 +102,18 @@ def _import(options: ScoresOptions) -> None:
 
 
 def _check_texts(path: Path, options: ScoresOptions) -> None:
-    """Count the pairs whose texts the data version holds.
+    """Count the pairs whose texts the data version holds, its queries with labels and without.
 
     Raises:
         DataError: there is none, or no such data version.
     """
     data = DataOptions(data_version=options.data_version or "", data_root=options.data_root)
-    queries: set[bytes] = set()
-    documents: set[bytes] = set()
     version = assembling.version(data)
-    files = [version.path(split) for split in artifacts.SPLITS if version.path(split).is_file()]
-    if not files:
-        raise DataError("no such data version", where=str(version.folder), todo="check --data_version and --data_root")
-    for file in files:
-        dataset = load_split(file, on_bad_rows="skip")
-        queries.update(map(digest, dataset.queries))
-        documents.update(map(digest, version.corpus(dataset)))
+    documents = set(map(digest, version.documents(on_bad_rows="skip")))
+    splits = filter(Path.is_file, map(version.path, artifacts.SPLITS))
+    logs = filter(Path.is_file, (version.folder / name for name in artifacts.LOG_FILES.values()))
+    queries = {digest(query) for path in splits for query in load_split(path, on_bad_rows="skip").queries}
+    queries |= {digest(query) for path in logs for query in load_log(path, on_bad_rows="skip").queries}
     found = total = 0
     for query, document, _ in read_scores(path, options.scale or "probability"):
         total += 1

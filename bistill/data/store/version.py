@@ -208,7 +208,9 @@ class Version:
         """
         files = self.files()
         if not files:
-            raise DataError("no such data version", where=str(self.folder), todo="check name and root")
+            raise DataError(
+                "no such data version", where=str(self.folder), todo="check `Version.name` and `Version.root`"
+            )
         parts = [
             load_documents(path)
             if path.name == artifacts.CORPUS_FILE

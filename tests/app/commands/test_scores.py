@@ -170,6 +170,24 @@ def test_the_last_of_two_scores_counts(tmp_path: Path) -> None:
     assert found.tolist() == pytest.approx([1.0986123, -1.0986123])
 
 
+def test_scores_of_queries_without_labels_are_of_their_data_version(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (small.root / "small", small.root / "unlabelled"):
+        folder.mkdir(exist_ok=True)
+        (folder / "queries.csv").write_text("query,count,source\nasked without labels,2,\n")
+    (small.root / "unlabelled" / "valid_queries.csv").write_text("query,count,source\nheld out,1,\n")
+    (small.root / "unlabelled" / "corpus.csv").write_text("document\nslow tree\n")
+    path = tmp_path / "scores.csv"
+    rows = [f"{query},slow tree,0.5\n" for query in ("asked without labels", "held out", "how to file", "nobody asked")]
+    path.write_text("query,document,score\n" + "".join(rows))
+    shared = {"action": "import", "file": str(path), "name": "x", "data_root": str(small.root)}
+    scores(ScoresOptions(**shared, data_version="small"))
+    assert "2 of 4 pairs have texts of small" in capsys.readouterr().err
+    scores(ScoresOptions(**shared, data_version="unlabelled"))
+    assert "2 of 4 pairs have texts of unlabelled" in capsys.readouterr().err
+
+
 def test_scores_of_other_texts_and_no_scores_are_errors(small: Small, tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     path.write_text("query,document,score\nq,d,0.5\n")
