@@ -19,7 +19,7 @@ from bistill.candidates.settings import (
 )
 from bistill.data.settings import Balance
 from bistill.errors import OptionError
-from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
+from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss, VectorDistance
 from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.serving.student import Student
 from bistill.serving.teacher import Teacher
@@ -147,6 +147,7 @@ def distill(
     in_batch: InBatch = "floor",
     matryoshka: Sequence[int] = (),
     embedding: EmbeddingKL = EmbeddingKL(),
+    vectors: VectorDistance = VectorDistance(weight=0.0),
     embedding_teachers: Sequence[str] = (),
     merging: Merging = Merging(),
     weights: Sequence[float] = (),
@@ -183,7 +184,8 @@ def distill(
         score: scale of the student on which the losses act: linear or calibrated.
         in_batch: whether the documents of a batch serve all its queries.
         matryoshka: numbers of vectors' prefixes that are learned, too, falling.
-        embedding: the term by which Bi-Encoders teach.
+        embedding: the term by which Bi-Encoders teach all pairs of a batch.
+        vectors: the term by which they teach the vector of each text.
         embedding_teachers: folders or hub names of Bi-Encoders that teach beside ``teacher``.
         merging: how far the best weights are brought back towards the start.
         weights: of several teachers; (): equal.
@@ -210,7 +212,7 @@ def distill(
         start = EncoderStart(start, max_len, precision=precision, trust_remote_code=trust_remote_code)
     loop, place = _split(training, output_dir)
     candidates = Candidates(tuple(miners), lists, limits, lexical, promotion)
-    objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka), embedding)
+    objective = Objective(tuple(losses), score, in_batch, tuple(matryoshka), embedding, vectors)
     how = StudentTraining(start, lora, candidates, objective, loop, validation, merging)
     taught = TaughtBy(_names(teacher), tuple(weights), reading, weak_teacher, tuple(embedding_teachers))
     train_student(taught, _data(data, max_samples, balance, unlabelled), how, place=place, checkpointing=checkpointing)

@@ -24,7 +24,7 @@ from bistill.candidates.settings import (
 )
 from bistill.data.store.version import Version
 from bistill.errors import OptionError
-from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty
+from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty, VectorDistance
 from bistill.models.settings import EncoderStart, Lora, Precision, RerankerStart
 from bistill.training.run.data import TrainingData
 from bistill.training.settings import Checkpointing, Loop, Merging, NewHead, Place, Validation
@@ -251,4 +251,5 @@ def objective(options: DistillationOptions) -> Objective:
         InfoNCE(options.info_nce_tau, options.info_nce_weight),
     )
     embedding = EmbeddingKL(options.embedding_tau, options.embedding_teacher_tau, options.embedding_weight)
-    return Objective(losses, options.score, options.in_batch, options.matryoshka, embedding)
+    vectors = VectorDistance(options.vector_weight)
+    return Objective(losses, options.score, options.in_batch, options.matryoshka, embedding, vectors)

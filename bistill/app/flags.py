@@ -19,6 +19,7 @@ SEVERAL: Final = {
     "losses": "listwise_weight contrastive_weight negative_penalty_weight info_nce_weight",
     "TaughtBy.embedding": "embedding_teacher",
     "EmbeddingKL.weight": "embedding_weight",
+    "VectorDistance.weight": "vector_weight",
 }
 
 

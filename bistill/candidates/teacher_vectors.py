@@ -52,12 +52,22 @@ class TeacherVectors:
         Returns:
             float32 of shape (queries, documents); nan where a document is the query's own text, which no search gives.
         """
-        places = np.searchsorted(self._ids, documents)
-        assert np.array_equal(self._ids[places], documents), "a document that no list holds"
-        queries = self._queries.vectors[self._queries.rows[rows]]
-        cosines: Floats = queries @ self._documents.vectors[self._documents.rows[places]].T
+        queries, vectors = self._sides(rows, documents)
+        cosines: Floats = queries @ vectors.T
         cosines[self._own_texts[rows][:, None] == self._first[documents][None, :]] = np.nan
         return cosines
+
+    def of(self, rows: Ints, documents: Ints) -> Floats:
+        """The vectors themselves.
+
+        Args:
+            rows: of the queries in the pools, integers of shape (queries,).
+            documents: ids of documents of the pools, integers of shape (documents,).
+
+        Returns:
+            float32 of shape (queries + documents, dim), queries first.
+        """
+        return np.concatenate(self._sides(rows, documents))
 
     def fingerprint(self) -> str:
         """SHA-256 of the vectors of the queries and documents, in the order of the pools."""
@@ -66,3 +76,9 @@ class TeacherVectors:
             for start in range(0, len(side.rows), 65_536):
                 digest.update(np.ascontiguousarray(side.vectors[side.rows[start : start + 65_536]]).data)
         return digest.hexdigest()
+
+    def _sides(self, rows: Ints, documents: Ints) -> tuple[Floats, Floats]:
+        places = np.searchsorted(self._ids, documents)
+        assert np.array_equal(self._ids[places], documents), "a document that no list holds"
+        queries = self._queries.vectors[self._queries.rows[rows]]
+        return queries, self._documents.vectors[self._documents.rows[places]]

@@ -13,6 +13,7 @@ from bistill.losses.localized import localized_contrast
 from bistill.losses.penalty import NegativePenalty, negative_penalty
 from bistill.losses.pointwise import pointwise_bce
 from bistill.losses.scores import ListScores, Loss, linear_score, weighted_sum
+from bistill.losses.vectors import VectorDistance, vector_distance
 
 __all__ = [
     "ContrastiveHinge",
@@ -22,6 +23,7 @@ __all__ = [
     "ListwiseKL",
     "Loss",
     "NegativePenalty",
+    "VectorDistance",
     "contrastive_hinge",
     "embedding_kl",
     "info_nce",
@@ -30,5 +32,6 @@ __all__ = [
     "localized_contrast",
     "negative_penalty",
     "pointwise_bce",
+    "vector_distance",
     "weighted_sum",
 ]

@@ -19,10 +19,12 @@ class ListScores:
         cosine: of the student, in -1..1, likewise.
         score: of the student, in 0..1, likewise: ``linear_score`` of the cosine, or the calibrated one.
         positive: bool, likewise: where a document is relevant, exactly one True in each row; none in that of a query
-            without a label, from which ``EmbeddingKL`` alone learns.
+            without a label, from which only an embedding teacher's terms learn.
         mask: bool, likewise: where a document is a candidate of the query, also where ``positive`` is.
         teacher_cosines: of each embedding teacher its cosines of all pairs of the batch, likewise: float in -1..1, nan
             where a document is the query's own text.
+        own_cosines: of each embedding teacher whose vectors are targets, the cosine of every text's vector with the
+            teacher's of the same text: float in -1..1 of shape (queries + documents,), queries first.
     """
 
     teacher: Tensor
@@ -31,6 +33,7 @@ class ListScores:
     positive: Tensor
     mask: Tensor
     teacher_cosines: tuple[Tensor, ...] = ()
+    own_cosines: tuple[Tensor, ...] = ()
 
     @property
     def negative(self) -> Tensor:

@@ -16,7 +16,7 @@ from bistill.app.config import (
 )
 from bistill.app.options import from_mapping, notes
 from bistill.errors import OptionError
-from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty
+from bistill.losses import ContrastiveHinge, EmbeddingKL, InfoNCE, ListwiseKL, NegativePenalty, VectorDistance
 from bistill.settings import range_of
 
 
@@ -107,5 +107,9 @@ def test_an_option_has_the_range_and_the_default_of_what_it_becomes() -> None:
         ("embedding_teacher_tau", "teacher_tau"),
     ):
         assert found[name].within == range_of(EmbeddingKL, setting)
-    for loss, weight in ((ContrastiveHinge, "contrastive_weight"), (NegativePenalty, "negative_penalty_weight")):
+    for loss, weight in (
+        (ContrastiveHinge, "contrastive_weight"),
+        (NegativePenalty, "negative_penalty_weight"),
+        (VectorDistance, "vector_weight"),
+    ):
         assert found[weight].within == range_of(loss, "weight")

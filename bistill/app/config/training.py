@@ -273,8 +273,9 @@ class DistillationOptions(
     embedding_weight: Annotated[
         float,
         Option(
-            "Weight of the divergence from a Bi-Encoder teacher over all pairs of a batch; 0: --teacher_path and "
-            "--more_teachers teach over lists, as a re-ranker does, and --embedding_teacher is refused.",
+            "Weight of the divergence from a Bi-Encoder teacher over all pairs of a batch; 0, without --vector_weight: "
+            "--teacher_path and --more_teachers teach over lists, as a re-ranker does, and --embedding_teacher is "
+            "refused.",
             within=Within(0),
         ),
     ] = 1.0
@@ -282,6 +283,14 @@ class DistillationOptions(
     embedding_teacher_tau: Annotated[
         float, Option("Temperature of the teacher's cosine in it.", within=Within(1e-4))
     ] = 0.05
+    vector_weight: Annotated[
+        float,
+        Option(
+            "Weight of the squared distance of the student's vectors from a Bi-Encoder teacher's; where the student is "
+            "not made of that teacher's layers through a learned linear map, dropped at the end.",
+            within=Within(0),
+        ),
+    ] = 0.0
     in_batch: Annotated[
         InBatch,
         Option(

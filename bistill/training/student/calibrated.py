@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from bistill.evaluation.measures import exact
 from bistill.models import calibration
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
-from bistill.models.compute import packing
 
 # Peak learning rate of the line in units of standardised cosines: a hundred updates may change its slope by a factor e.
 LINE_LR: Final = 1e-2
@@ -56,29 +55,6 @@ class ScoreLine(nn.Module):
     def forward(self, cosine: Tensor) -> Tensor:
         """Logits of the cosines' shape."""
         return self.log_slope.exp() * (cosine - self.mean) / self.deviation + self.intercept
-
-
-class CalibratedStudent(nn.Module):
-    """A student's transformer and its line, trained together.
-
-    Args:
-        transformer: of the student, adapters included.
-        line: from its cosines to logits.
-    """
-
-    def __init__(self, transformer: Any, line: ScoreLine) -> None:
-        super().__init__()
-        self.transformer, self.line = transformer, line
-
-    @property
-    def config(self) -> Any:
-        """Of the transformer."""
-        return self.transformer.config
-
-    @property
-    def base_model(self) -> Any:
-        """The transformer below adapters."""
-        return packing.transformer(self.transformer)
 
 
 @dataclass(frozen=True)

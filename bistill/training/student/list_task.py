@@ -24,8 +24,10 @@ from bistill.models.compute import batching
 from bistill.models.compute.tokens import cached_tokens
 from bistill.training.loop.gradients import Batch, Terms
 from bistill.training.student import matryoshka
-from bistill.training.student.calibrated import CalibratedStudent, ScoreLine
+from bistill.training.student.calibrated import ScoreLine
+from bistill.training.student.module import StudentModule
 from bistill.training.student.objective import Objective
+from bistill.training.student.vector_targets import VectorTarget, own_cosines
 
 
 class ListTask:
@@ -44,6 +46,7 @@ class ListTask:
         line: from cosines to the scores that the losses see, trained, too; None: they see the linear score.
         turns: those of the pools in an epoch, one sample each; None: one of each.
         vectors: of each embedding teacher.
+        targets: how those vectors themselves are met, of each teacher; (): they are not learned.
     """
 
     def __init__(
@@ -59,13 +62,15 @@ class ListTask:
         line: ScoreLine | None = None,
         turns: Turns | None = None,
         vectors: Sequence[TeacherVectors] = (),
+        targets: Sequence[VectorTarget] = (),
     ) -> None:
         self._encoder, self._collection, self._line = encoder, collection, line
-        self._vectors = tuple(vectors)
+        self._vectors, self._maps = tuple(vectors), [target.through for target in targets]
         self._lists, self._objective, self._seed = lists, objective, seed
         self._model: nn.Module = encoder.model
-        if line is not None:
-            self._model = CalibratedStudent(encoder.model, line.to(encoder.device))
+        maps = [through for through in self._maps if through is not None]
+        if line is not None or maps:
+            self._model = StudentModule(encoder.model, line, maps).to(encoder.device)
         self._pools, self._shared, self._turns = pools, shared, turns or one_each(pools)
         assert (shared is None) == (lists.own_documents is None)
         whole_batch = objective.in_batch == "floor" and shared is None
@@ -90,7 +95,7 @@ class ListTask:
 
     @property
     def model(self) -> nn.Module:
-        """The student's transformer, and the line where the losses act on calibrated scores."""
+        """What is trained: the student's transformer, and what serves the losses beside it (``StudentModule``)."""
         return self._model
 
     def line_parameters(self) -> frozenset[str]:
@@ -134,14 +139,17 @@ class ListTask:
         targets = self.targets(lists, documents)
         rows = self._turns.of(samples, epoch)[0]
         teacher_cosines = [torch.from_numpy(item.cosines(rows, documents)) for item in self._vectors]
+        met = [torch.from_numpy(item.of(rows, documents)) for item in self._vectors] if self._maps else []
 
         def terms(vectors: Tensor, _places: Ints) -> Terms:
             teacher, positive, mask = (value.to(vectors.device) for value in targets)
             cosines = tuple(value.to(vectors.device) for value in teacher_cosines)
+            whole = tuple(value.to(vectors.device) for value in met)
 
             def of_vectors(vectors: Tensor) -> Terms:
                 cosine = vectors[: len(lists)] @ vectors[len(lists) :].T
-                scores = ListScores(teacher, cosine, self._score(cosine), positive, mask, cosines)
+                own = tuple(own_cosines(vectors, *pair) for pair in zip(whole, self._maps, strict=True))
+                scores = ListScores(teacher, cosine, self._score(cosine), positive, mask, cosines, own)
                 return weighted_sum(self._objective.losses, scores)
 
             sizes = self._objective.matryoshka

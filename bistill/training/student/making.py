@@ -24,6 +24,7 @@ from bistill.training.loop.updates import Updates
 from bistill.training.student.calibrated import ScoreLine
 from bistill.training.student.list_task import ListTask, training_lists
 from bistill.training.student.settings import StudentTraining
+from bistill.training.student.vector_targets import target_of
 
 
 def task_of(
@@ -81,6 +82,11 @@ def task_of(
         )
         counts["shared"] = shared.counts
     vectors = [TeacherVectors(model, collection, pools) for model in encoders]
+    targets = []
+    if training.objective.meets_vectors:
+        each = zip(encoders, vectors, strict=True)
+        targets = [target_of(model, own, encoder, collection, pools, seed=loop.seed) for model, own in each]
+        counts["vectors"] = [target.facts for target in targets]
     task = ListTask(
         encoder,
         collection,
@@ -91,6 +97,7 @@ def task_of(
         shared=shared,
         line=line,
         vectors=vectors,
+        targets=targets,
         turns=turns,
     )
     return task, counts

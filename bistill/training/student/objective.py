@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from bistill.errors import OptionError
-from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss
+from bistill.losses import EmbeddingKL, InfoNCE, ListwiseKL, Loss, VectorDistance
 from bistill.settings import Settings, Within
 from bistill.training.settings import InBatch, Score
 
@@ -26,6 +26,7 @@ class Objective(Settings):
             query have its lowest score. never: lists hold own documents alone.
         matryoshka: numbers of vectors' prefixes that are learned, too, falling.
         embedding: the further term where a Bi-Encoder teaches: its cosines of all pairs of a batch.
+        vectors: another one there: its vectors of all texts of a batch.
     """
 
     losses: tuple[Loss, ...] = (ListwiseKL(), InfoNCE())
@@ -33,6 +34,7 @@ class Objective(Settings):
     in_batch: InBatch = "floor"
     matryoshka: tuple[Annotated[int, Within(MATRYOSHKA_LEAST)], ...] = ()
     embedding: EmbeddingKL = EmbeddingKL()
+    vectors: VectorDistance = VectorDistance(weight=0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,7 +74,17 @@ class Objective(Settings):
                 todo="give numbers such as 256 128 64",
             )
 
-    def heard(self, *, lists: bool, pairs: bool) -> Objective:
+    @property
+    def of_batch(self) -> tuple[Loss, ...]:
+        """The terms by which embedding teachers speak of all texts of a batch; () where they speak of lists alone."""
+        return tuple(loss for loss in (self.embedding, self.vectors) if loss.weight > 0)
+
+    @property
+    def meets_vectors(self) -> bool:
+        """Whether a teacher's vectors themselves are learned."""
+        return any(isinstance(loss, VectorDistance) for loss in self.losses)
+
+    def heard(self, *, lists: bool, batch: bool) -> Objective:
         """The same as far as its teachers are heard; ``losses`` are then all terms.
 
         Where none is left the labels' cross-entropy takes their place, with their weight, and where none acts on the
@@ -80,11 +92,11 @@ class Objective(Settings):
 
         Args:
             lists: whether the terms are learned that read a teacher's scores of a query's list.
-            pairs: whether ``embedding`` is learned, an embedding teacher's cosines of all pairs of a batch.
+            batch: whether ``of_batch`` is learned, what embedding teachers say of all texts of a batch.
         """
         kept = tuple(loss for loss in self.losses if lists or not loss.reads_teacher)
-        if pairs and self.embedding.weight > 0:
-            kept = (*kept, self.embedding)
+        if batch:
+            kept += self.of_batch
         if not kept:
             kept = (InfoNCE(weight=max(loss.weight for loss in self.losses)),)
         on_score = any(loss.on_score for loss in kept)

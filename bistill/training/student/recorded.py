@@ -59,6 +59,7 @@ def _values(
         "embedding_weight": training.objective.embedding.weight,
         "embedding_tau": training.objective.embedding.tau,
         "embedding_teacher_tau": training.objective.embedding.teacher_tau,
+        "vector_weight": training.objective.vectors.weight,
         **_candidates(training.candidates),
         **_losses(training.objective.losses),
         "score": training.objective.score,

@@ -117,26 +117,26 @@ class StudentTraining(Settings):
         """Raise where a teacher is named of which nothing would be learned.
 
         Raises:
-            OptionError: Bi-Encoders beside the others, whose only term has weight 0.
+            OptionError: Bi-Encoders beside the others, whose terms all have weight 0.
         """
-        if taught.embedding and not self.objective.embedding.weight:
+        if taught.embedding and not self.objective.of_batch:
             raise OptionError(
-                "Bi-Encoders that teach over all pairs of a batch, and weight 0 for what they say there",
-                where="`TaughtBy.embedding`, `EmbeddingKL.weight`",
+                "Bi-Encoders that teach over all texts of a batch, and weight 0 for what they say there",
+                where="`TaughtBy.embedding`, `EmbeddingKL.weight`, `VectorDistance.weight`",
                 found=taught.embedding,
                 todo="name them in `more_teachers`, where they teach over lists as re-rankers do, give "
-                "`EmbeddingKL.weight` above 0, or leave them out",
+                "one of the weights above 0, or leave them out",
             )
 
-    def heard(self, *, lists: bool, pairs: bool, limits: bool) -> StudentTraining:
+    def heard(self, *, lists: bool, batch: bool, limits: bool) -> StudentTraining:
         """The same as far as its teachers are heard; see ``Objective.heard``.
 
         Args:
             lists: whether terms of the loss read a teacher's scores of a query's list.
-            pairs: whether an embedding teacher's cosines of all pairs of a batch are learned.
+            batch: whether what embedding teachers say of all texts of a batch is learned.
             limits: whether candidates are removed by a teacher's scores.
         """
         candidates = self.candidates
         if not limits:
             candidates = replace(candidates, limits=replace(candidates.limits, max_ratio=None, max_score=None))
-        return replace(self, objective=self.objective.heard(lists=lists, pairs=pairs), candidates=candidates)
+        return replace(self, objective=self.objective.heard(lists=lists, batch=batch), candidates=candidates)

@@ -12,7 +12,7 @@ from bistill import console
 from bistill.arrays import Ints
 from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.data.store.dataset import Dataset
-from bistill.errors import ModelError
+from bistill.errors import ModelError, OptionError
 from bistill.models import sizes
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
@@ -52,7 +52,7 @@ class Heard(NamedTuple):
 
     Attributes:
         training: what is trained: without what a weak teacher says.
-        encoders: Bi-Encoders whose cosines of all pairs of a batch are learned.
+        encoders: Bi-Encoders whose cosines of all pairs of a batch, or vectors of all its texts, are learned.
         figures: of the gate, ``scoring`` beside the base model; None where it was left out.
         of_beside: the same of each of ``beside``.
         teaches: whether any teacher is heard; else the labels alone teach.
@@ -110,8 +110,8 @@ def opened(taught: TaughtBy) -> Iterator[Teaching]:
 def heard(teaching: Teaching, training: StudentTraining, measure: Measure, weak: WeakTeacher) -> Heard:
     """Measure the teachers, say the figures, and leave out what weak ones say.
 
-    Bi-Encoders alone are learned over all pairs of a batch, which holds the lists, too; with ``embedding`` of weight 0
-    over the lists, as a re-ranker is.
+    Bi-Encoders alone are learned over all texts of a batch, which holds the lists, too; where the terms that do so have
+    weight 0 (``Objective.of_batch``) over the lists, as a re-ranker is.
 
     Args:
         teaching: the teachers.
@@ -121,8 +121,16 @@ def heard(teaching: Teaching, training: StudentTraining, measure: Measure, weak:
 
     Raises:
         ModelError: a teacher is weak, and the run is to stop then.
+        OptionError: vectors are to be learned, and no teacher has any.
     """
     scoring, beside = teaching
+    if training.objective.vectors.weight and not (scoring.encoders or beside):
+        raise OptionError(
+            "no teacher is a Bi-Encoder, so there are no vectors to learn",
+            where="`VectorDistance.weight`",
+            found=training.objective.vectors.weight,
+            todo="give a Bi-Encoder as `teacher_path` or `embedding_teacher`, or leave the weight out",
+        )
     figures = measure(scoring)
     strong = figures is None or gate.teaches(figures, weak, others=bool(beside))
     of_beside = [measure(teacher) for teacher in beside]
@@ -130,9 +138,9 @@ def heard(teaching: Teaching, training: StudentTraining, measure: Measure, weak:
     for teacher, found in zip(beside, of_beside, strict=True):
         if found is None or gate.teaches(found, weak, who="embedding teacher"):
             encoders = [*encoders, *teacher.encoders]
-    if not training.objective.embedding.weight:
+    if not training.objective.of_batch:
         encoders = []
     if encoders or not strong:
         lists = strong and not (scoring.all_encoders and encoders)
-        training = training.heard(lists=lists, pairs=bool(encoders), limits=strong)
+        training = training.heard(lists=lists, batch=bool(encoders), limits=strong)
     return Heard(training, encoders, figures, of_beside, teaches=strong or bool(encoders), judges=strong)

@@ -86,6 +86,7 @@ def test_a_teacher_is_recorded_as_its_options(changes: dict[str, Any]) -> None:
         {"score": "calibrated", "in_batch": "never", "matryoshka": (128, 64), "merge_with_start": (0.5,)},
         {"weak_student": "trained", "teacher_instruction": "Find", "trust_remote_code": True},
         {"embedding_teacher": ("b",), "embedding_weight": 0.5, "embedding_tau": 0.02, "embedding_teacher_tau": 0.03},
+        {"embedding_teacher": ("b",), "embedding_weight": 0.0, "vector_weight": 5.0},
     ],
 )
 def test_a_distillation_is_recorded_as_its_options(changes: dict[str, Any]) -> None:

@@ -243,7 +243,7 @@ def test_a_weak_teacher_stops_only_where_asked(capsys: pytest.CaptureFixture[str
 )
 def test_labels_alone_always_have_something_to_learn(given: dict[str, Any], left: tuple[Any, ...]) -> None:
     asked = assembling.student_training(plain(max_negative_score=0.5, **given))
-    made = asked.heard(lists=False, pairs=False, limits=False)
+    made = asked.heard(lists=False, batch=False, limits=False)
     assert ({loss.name: loss.weight for loss in made.objective.losses}, made.objective.score) == left
     assert (made.candidates.limits.max_ratio, made.candidates.limits.max_score) == (None, None)
 

@@ -12,7 +12,7 @@ from bistill.app import assembling
 from bistill.candidates.settings import Labelled
 from bistill.errors import OptionError
 from bistill.journal import read
-from bistill.losses import EmbeddingKL, ListwiseKL
+from bistill.losses import EmbeddingKL, ListwiseKL, VectorDistance
 from bistill.training.student import train as stage
 from bistill.training.student.objective import Objective
 from tests.documented import documented
@@ -67,20 +67,25 @@ def test_the_loss_of_the_document_is_left_out_where_its_weight_is_0_or_the_teach
     module = documented("bistill/losses/margin_mse.py", tmp_path, monkeypatch)
     objective = Objective(losses=(ListwiseKL(weight=0), module.MarginMSE(weight=2)))
     assert [loss.name for loss in objective.losses] == ["margin_mse"]
-    assert [(loss.name, loss.weight) for loss in objective.heard(lists=False, pairs=False).losses] == [("info_nce", 2)]
+    assert [(loss.name, loss.weight) for loss in objective.heard(lists=False, batch=False).losses] == [("info_nce", 2)]
     with pytest.raises(OptionError, match=r"`MarginMSE\.weight`: the value is out of range"):
         module.MarginMSE(weight=-1)
 
 
 def test_what_is_heard_of_an_embedding_teacher_stands_behind_the_other_terms() -> None:
     objective = Objective(score="calibrated", embedding=EmbeddingKL(tau=0.02, weight=0.5))
-    both, alone = (objective.heard(lists=lists, pairs=True) for lists in (True, False))
+    both, alone = (objective.heard(lists=lists, batch=True) for lists in (True, False))
     assert [loss.name for loss in both.losses] == ["listwise_kl", "info_nce", "embedding_kl"]
     assert (both.losses[-1], both.score) == (EmbeddingKL(tau=0.02, weight=0.5), "calibrated")
     # Nothing that is left acts on the score.
     assert ([loss.name for loss in alone.losses], alone.score) == (["info_nce", "embedding_kl"], "linear")
-    assert objective.heard(lists=True, pairs=False) == objective
-    silent = Objective((ListwiseKL(weight=3),), embedding=EmbeddingKL(weight=0)).heard(lists=False, pairs=True)
+    assert objective.heard(lists=True, batch=False) == objective
+    silent = Objective((ListwiseKL(weight=3),), embedding=EmbeddingKL(weight=0)).heard(lists=False, batch=True)
     assert [(loss.name, loss.weight) for loss in silent.losses] == [("info_nce", 3)]
+    vectors = Objective(embedding=EmbeddingKL(weight=0), vectors=VectorDistance(weight=5))
+    assert (vectors.of_batch, vectors.meets_vectors) == ((VectorDistance(weight=5),), False)
+    alone = vectors.heard(lists=False, batch=True)
+    assert ([loss.name for loss in alone.losses], alone.meets_vectors) == (["info_nce", "vector_distance"], True)
+    assert not both.meets_vectors and both.of_batch == (EmbeddingKL(tau=0.02, weight=0.5),)
     with pytest.raises(OptionError, match="a loss is there twice\n  found: 'embedding_kl'"):
-        Objective((EmbeddingKL(),)).heard(lists=True, pairs=True)
+        Objective((EmbeddingKL(),)).heard(lists=True, batch=True)

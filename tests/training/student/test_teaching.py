@@ -56,7 +56,7 @@ def batch_of(
     with opened(made.teacher_path, made) as teachers:
         pools = built(made, *collection, np.arange(12), teachers)
     vectors = [TeacherVectors(EncoderStart(str(teacher), precision="fp32"), collection, pools)]
-    training = assembling.student_training(made).heard(lists=False, pairs=True, limits=True)
+    training = assembling.student_training(made).heard(lists=False, batch=True, limits=True)
     lists, objective = training.candidates.lists, training.objective
     task = ListTask(student, collection, pools, lists, objective, seed=42, vectors=vectors)
     return task.batch(np.array([7, 2, 9]), 1), task, collection, np.array([7, 2, 9])
@@ -234,9 +234,11 @@ def test_a_bi_encoder_of_which_nothing_would_be_learned_is_refused(data_root: Pa
     with pytest.raises(OptionError) as caught:
         train(made)
     said = flags.spoken(str(caught.value))
-    assert said.startswith("--embedding_teacher, --embedding_weight: ") and "found: ('wide',)" in said
+    assert said.startswith("--embedding_teacher, --embedding_weight, --vector_weight: ") and "found: ('wide',)" in said
     assert "do: name them in --more_teachers, where they teach over lists" in said
     assert not output.parent.exists()
+    vectors = dataclasses.replace(made, vector_weight=1.0)  # are something to be learned
+    assembling.student_training(vectors).refuse_unheard(assembling.taught_by(vectors))
 
 
 def test_a_weak_embedding_teacher_stops_the_run_where_asked(
