@@ -23,17 +23,19 @@ FIGURES = ("ndcg_at_10", "mrr_at_10", "recall_at_100")
 
 
 class Asking(NamedTuple):
-    """Folder of the data versions, arithmetic, and test queries used of each (chosen by a seed that is always one)."""
+    """Folder of the data versions, arithmetic, test queries used of each (chosen by a seed that is always one), and
+    whether all documents of the data version are ranked or those of its test file."""
 
     data_root: str
     precision: Precision
     queries: int | None
+    documents: str = "version"
 
 
 def question(data: str, asking: Asking) -> Questions:
-    """The test queries of a data version, to be ranked over all its documents."""
+    """The test queries of a data version, and what is ranked for them."""
     test = Version(Path(asking.data_root), data).path("test")
-    return questions.build(test, "version", asking=settings.Asking(max_queries=asking.queries))
+    return questions.build(test, asking.documents, asking=settings.Asking(max_queries=asking.queries))
 
 
 def answers_of(
@@ -44,7 +46,9 @@ def answers_of(
     return scores.of_encoder(encoder, asked, role="student", name=model, batch_size=BATCH, sizes=sizes)
 
 
-def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) -> dict[str, Any]:
+def student(
+    model: str, data: str, asking: Asking, sizes: Sequence[int] = (), max_len: int | None = None
+) -> dict[str, Any]:
     """Ranking figures, those of each query, and how far random documents lie below the positives.
 
     Args:
@@ -52,9 +56,10 @@ def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) ->
         data: data version.
         asking: how all models are asked.
         sizes: how many first numbers of each vector shall rank alone, too.
+        max_len: tokens of a text; None: the model's own limit.
     """
     asked = question(data, asking)
-    answers = answers_of(model, asked, asking.precision, sizes)
+    answers = answers_of(model, asked, asking.precision, sizes, max_len)
     random = separation.linear(asked, answers)["random_negatives"]
     separate = {"random_negative": random["mean_negative"], "margin": random["margin"]}
     if (calibrated := separation.calibrated(asked, answers)) is not None:
@@ -69,7 +74,16 @@ def student(model: str, data: str, asking: Asking, sizes: Sequence[int] = ()) ->
     return {**ranking(asked, answers.run(asked)), **separate, **cut}
 
 
-def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max_len: int | None) -> dict[str, Any]:
+def teacher(
+    name: str,
+    start: str,
+    data: str,
+    asking: Asking,
+    *,
+    depth: int,
+    max_len: int | None,
+    base_max_len: int | None = None,
+) -> dict[str, Any]:
     """Ranking figures of the base model's ranking whose head the teacher re-orders; of a Bi-Encoder its own ranking of
     all documents.
 
@@ -80,12 +94,13 @@ def teacher(name: str, start: str, data: str, asking: Asking, *, depth: int, max
         asking: how all models are asked.
         depth: documents of each query that it reads.
         max_len: tokens of a pair; None: its own limit.
+        base_max_len: tokens of a text of the base model, likewise.
     """
     asked = question(data, asking)
     with CachedTeacher.open(name, TeacherReading(max_len=max_len, precision=asking.precision)) as opened:
         if opened.encoder is not None:
             return ranking(asked, answers_of(name, asked, asking.precision, max_len=max_len).run(asked))
-        ranked = answers_of(start, asked, asking.precision).ids
+        ranked = answers_of(start, asked, asking.precision, max_len=base_max_len).ids
         answers = scores.of_teacher(opened, asked, ranked, depth=depth, extra=[])
     return ranking(asked, answers.run(asked))
 
