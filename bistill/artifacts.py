@@ -135,6 +135,8 @@ QUERIES_FILE: Final = "queries.arrow"
 RECORDS_FILE: Final = "records.arrow"
 PARTS_FILE: Final = "parts.npy"  # of several files joined
 UNLABELLED_FILE: Final = "unlabelled.npy"
+# Beside it: what was taken out of the documents that queries were made from.
+TAKEN_OUT_FILE: Final = "taken_out.npy"
 # Beside a file of texts: what each text is the same as (data/queries/copies.py).
 KEYS_SUFFIX: Final = ".keys.npy"
 # Likewise, of a file of documents alone: how many of its rows hold each text.

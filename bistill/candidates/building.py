@@ -83,6 +83,7 @@ def build(
             parts.append(making.pools(mined, ids, depths))
     made = ScoredPools(chain(*parts), counts, names)
     counts.queries, counts.unlabelled = len(made), int((made.query_ids >= collection.dataset.labelled).sum())
+    counts.taken_out = int((collection.documents.changed(made.query_ids) >= 0).sum())
     counts.left_out = len(query_ids) - len(made) - counts.source_missed - counts.nothing_relevant
     counts.found_positives = {name: found / max(making.positives, 1) for name, found in counts.found_positives.items()}
     _say(counts, names, lists.own_negatives, len(query_ids), promotion)
@@ -104,6 +105,7 @@ class Making:
         wanted: candidates that a list takes.
         chance: gives random documents to queries with fewer.
         promotion: how a query without labels gets a positive.
+        whole: whether a query that was taken out of its document is read beside the whole one.
         positives: of all queries with labels so far.
     """
 
@@ -114,7 +116,11 @@ class Making:
     chance: RandomMiner
     counts: Counts
     promotion: Promotion = field(default_factory=Promotion)
+    whole: bool = False
     positives: int = 0
+
+    def __post_init__(self) -> None:
+        self._documents = self.collection.documents
 
     def pools(self, mined: list[Mined], query_ids: Ints, depths: Depths) -> Iterator[CandidateList]:
         """Pools of those queries that can be learned from, block by block."""
@@ -134,22 +140,27 @@ class Making:
             yield self._scored(lists)
 
     def source_of(self, query_id: int) -> int | None:
-        """The document that a query without labels was made from; None where that is not known, or is its own text."""
+        """The document that a query without labels was made from, without the query where it was taken out; None where
+        that is not known, or is its own text."""
         dataset, corpus = self.collection
         place = query_id - dataset.labelled
         if place < 0 or dataset.sources[place] < 0:
             return None
         source = int(dataset.sources[place])
-        return None if text_key(corpus[source]) == text_key(dataset.queries[query_id]) else source
+        if text_key(corpus[source]) == text_key(dataset.queries[query_id]):
+            return None
+        changed = -1 if self.whole else int(self._documents.changed(np.array([query_id]))[0])
+        return source if changed < 0 else changed
 
     def _joined(self, record: Record, answers: Sequence[tuple[Mined, list[int]]], depths: Depths) -> CandidateList:
         """The miners' answers to a query as one list, no deeper than its lists reach where no depth was named.
 
         What is labelled relevant or is the same text is no candidate. Of documents that are the same text there is
         one, a labelled one where there is any, and it has the bit of ``labelled`` whichever miner found it. What a
-        query was made from is a candidate, whether a miner finds it or not.
+        query was made from is a candidate, whether a miner finds it or not; where the query was taken out of it, what
+        is left stands in its place.
         """
-        first = self.collection.corpus.copies.first
+        first = self._documents.first
         relevant = set(first[np.asarray(record.positives, dtype=np.int64)].tolist())
         texts = first[np.asarray(record.negatives, dtype=np.int64)].tolist()
         # The document that stands for a text, by the first document of that text.
@@ -200,11 +211,11 @@ class Making:
 
     def _scored(self, lists: list[CandidateList]) -> list[CandidateList]:
         """The lists with the teacher's logits, nan where there is no score, and what its limits say of candidates."""
-        dataset, corpus = self.collection
+        dataset = self.collection.dataset
         sizes = [len(item.documents) for item in lists]
         queries = np.repeat(np.array([item.query_id for item in lists], dtype=np.int64), sizes)
         pairs = np.stack([queries, np.concatenate([item.documents for item in lists])], axis=1)
-        scored = self.teachers.logits(dataset.queries, corpus, pairs)
+        scored = self.teachers.logits(dataset.queries, self._documents, pairs)
         self.counts.scored += scored.scored
         own = np.split(scored.logits, np.cumsum(sizes)[:-1])
         return [self._judged(replace(item, logits=logits)) for item, logits in zip(lists, own, strict=True)]
@@ -223,7 +234,7 @@ class Making:
         wanting: dict[int, CandidateList] = {}
         for row, pool in enumerate(pools):
             need = self.wanted - len(pool.kept)
-            there = frozenset(pool.documents.tolist())
+            there = frozenset(self._documents.whole(pool.documents).tolist())
             drawn = self.chance.draw(pool.query_id, need, but=there) if need > 0 else []
             if drawn:
                 wanting[row] = pool.longer(np.array(drawn), source=RANDOM_BIT)
@@ -280,6 +291,7 @@ def _say(counts: Counts, names: Sequence[str], wanted: int, asked: int, promotio
             f"{counts.unlabelled} queries without labels: the teacher makes {counts.promoted} documents their "
             f"positives; left out: {missed} whose source it does not rank {placed}, {nothing} for which it "
             f"finds nothing relevant; {counts.tied} have several documents of the highest score"
+            + (f"; {counts.taken_out} are taken out of their document" if counts.taken_out else "")
         )
     if counts.unscored:
         console.say(f"{counts.unscored} pairs have no imported score and are left out")

@@ -31,7 +31,7 @@ class InBatchNegatives:
     """
 
     def __init__(self, collection: Collection, pools: ScoredPools) -> None:
-        self._pools, self._first = pools, collection.corpus.copies.first
+        self._pools, self._first = pools, collection.documents.first
         self._beside = DocumentsBeside(collection, pools)
 
     def extended(self, lists: Sequence[CandidateList], rows: Ints) -> list[CandidateList]:
@@ -69,7 +69,7 @@ class DocumentsBeside:
 
     def __init__(self, collection: Collection, pools: ScoredPools) -> None:
         dataset, corpus = collection
-        self._first = corpus.copies.first
+        self._first = collection.documents.first
         query_ids, rows = np.unique(pools.query_ids, return_index=True)
         refused, ends = array("q"), array("q", [0])  # 8 bytes a number
         own_texts = corpus.copies.find(Selection(dataset.queries, query_ids))

@@ -119,12 +119,13 @@ def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
 
 def write_filtered(path: Path, removed: Sequence[Removed], collection: Collection) -> None:
     """Write removed candidates with their texts as CSV."""
+    texts = collection.documents
     rows = (
         (
             collection.dataset.queries[item.query_id],
-            collection.corpus[item.positive],
+            texts[item.positive],
             item.positive_relevance,
-            collection.corpus[item.document],
+            texts[item.document],
             item[4],
         )
         for item in removed
@@ -134,9 +135,8 @@ def write_filtered(path: Path, removed: Sequence[Removed], collection: Collectio
 
 def write_suspects(path: Path, found: Sequence[Suspect], collection: Collection) -> None:
     """Write suspect labels with their texts as CSV."""
-    rows = (
-        (collection.dataset.queries[item.query_id], collection.corpus[item.positive], item.relevance) for item in found
-    )
+    texts = collection.documents
+    rows = ((collection.dataset.queries[item.query_id], texts[item.positive], item.relevance) for item in found)
     _write_csv(path, ("query", "positive", "relevance"), rows)
 
 
@@ -176,11 +176,12 @@ def show(
     console.table(headers, ranks, title="teacher's relevance by rank: quantiles over queries")
     total = counts["ratio"] + counts["absolute"]
     if removed:
+        texts = collection.documents
         examples = [
             [
                 _short(collection.dataset.queries[item.query_id]),
-                f"{item.positive_relevance:.3f} {_short(collection.corpus[item.positive])}",
-                f"{item.relevance:.3f} {_short(collection.corpus[item.document])}",
+                f"{item.positive_relevance:.3f} {_short(texts[item.positive])}",
+                f"{item.relevance:.3f} {_short(texts[item.document])}",
             ]
             for item in removed[:SHOWN]
         ]

@@ -35,7 +35,7 @@ def judged(
 ) -> list[CandidateList]:
     """A list of each query: the documents that ``promotion.searching`` finds, the teacher's relevance as labels in
     0..1, those it does not call irrelevant as positives, the highest first. A query for which it finds nothing relevant
-    has none, which is said.
+    has none, which is said. What a query was made from is whole, as a search finds it.
 
     Args:
         collection: queries without labels, and documents.
@@ -54,7 +54,7 @@ def judged(
     """
     who = searching(miners, lexical, promotion)
     depths = Depths(promotion.reads, 1, mined=True)
-    making = Making(collection, teachers, 0, limits, RandomMiner(collection, seed), Counts(), promotion)
+    making = Making(collection, teachers, 0, limits, RandomMiner(collection, seed), Counts(), promotion, whole=True)
     lists = []
     if len(query_ids):
         mined = mine(collection, query_ids, who, depths=depths, start=start, seed=seed, teachers=teachers)

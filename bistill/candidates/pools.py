@@ -51,6 +51,7 @@ class Counts:
         short: queries with fewer negatives than a list takes of them.
         left_out: queries without any negative or without a scored positive.
         unlabelled: queries without labels, among ``queries``.
+        taken_out: of these queries those whose lists hold the document that they were made from without them.
         promoted: documents that the teacher made positives of these.
         tied: of these queries those whose first documents have the same score.
         source_missed: queries left out since the teacher ranks what they were made from too low.
@@ -74,6 +75,7 @@ class Counts:
     short: int = 0
     left_out: int = 0
     unlabelled: int = 0
+    taken_out: int = 0
     promoted: int = 0
     tied: int = 0
     source_missed: int = 0

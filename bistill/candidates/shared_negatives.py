@@ -65,6 +65,7 @@ class SharedNegatives:
     ) -> None:
         assert lists.own_documents is not None
         self._collection, self._seed, self._size = collection, seed, lists.size
+        self._texts = collection.documents
         self._wanted = lists.size - lists.own_documents
         self._beside = DocumentsBeside(collection, pools)
         self.counts = {"pairs": 0, "scored": 0, "unscored": 0, "removed": 0, "short": 0}
@@ -113,7 +114,7 @@ class SharedNegatives:
 
     @property
     def _documents(self) -> int:
-        return len(self._collection.corpus)
+        return len(self._texts)
 
     def _keys(self, lists: Sequence[CandidateList], epoch: int) -> Ints:
         """Query id * corpus size + document id of every pair of a batch outside its own lists."""
@@ -125,7 +126,7 @@ class SharedNegatives:
     def _scored(self, teachers: Teachers) -> Floats:
         """Logits of all pairs, nan where there is none."""
         pairs = np.stack(np.divmod(self._pairs, self._documents), axis=1)
-        scored = teachers.logits(self._collection.dataset.queries, self._collection.corpus, pairs, "shared pairs")
+        scored = teachers.logits(self._collection.dataset.queries, self._texts, pairs, "shared pairs")
         self.counts["scored"] = scored.scored
         return scored.logits
 

@@ -33,11 +33,12 @@ class TeacherVectors:
 
     def __init__(self, model: EncoderStart, collection: Collection, pools: ScoredPools) -> None:
         dataset, corpus = collection
-        self._ids, self._first = pools.document_ids(), corpus.copies.first
+        texts = collection.documents
+        self._ids, self._first, self._changed = pools.document_ids(), texts.first, texts.changed(pools.query_ids)
         encoder = BiEncoder.start(model)
         how = (TEXTS_AT_ONCE, "embedding teacher")
         self._queries = query_rows(encoder, dataset.queries, pools.query_ids, *how)
-        self._documents = document_rows(encoder, corpus, self._ids, *how)
+        self._documents = document_rows(encoder, texts, self._ids, *how)
         self._own_texts = corpus.copies.find(Selection(dataset.queries, pools.query_ids))
         del encoder
         release_memory()
@@ -50,11 +51,15 @@ class TeacherVectors:
             documents: ids of documents of the pools, integers of shape (documents,).
 
         Returns:
-            float32 of shape (queries, documents); nan where a document is the query's own text, which no search gives.
+            float32 of shape (queries, documents); nan where a document is the query's own text, which no search gives,
+            and where it is another form of the one that the query was taken out of.
         """
         queries, vectors = self._sides(rows, documents)
         cosines: Floats = queries @ vectors.T
-        cosines[self._own_texts[rows][:, None] == self._first[documents][None, :]] = np.nan
+        first, changed = self._first[documents], self._changed[rows]
+        cosines[self._own_texts[rows][:, None] == first[None, :]] = np.nan
+        whole = np.where(changed >= 0, self._first[changed], -1)
+        cosines[(whole[:, None] == first[None, :]) & (changed[:, None] != documents[None, :])] = np.nan
         return cosines
 
     def of(self, rows: Ints, documents: Ints) -> Floats:
@@ -74,11 +79,10 @@ class TeacherVectors:
         digest = hashlib.sha256()
         for side in (self._queries, self._documents):
             for start in range(0, len(side.rows), 65_536):
-                digest.update(np.ascontiguousarray(side.vectors[side.rows[start : start + 65_536]]).data)
+                digest.update(np.ascontiguousarray(side.take(slice(start, start + 65_536))).data)
         return digest.hexdigest()
 
     def _sides(self, rows: Ints, documents: Ints) -> tuple[Floats, Floats]:
         places = np.searchsorted(self._ids, documents)
         assert np.array_equal(self._ids[places], documents), "a document that no list holds"
-        queries = self._queries.vectors[self._queries.rows[rows]]
-        return queries, self._documents.vectors[self._documents.rows[places]]
+        return self._queries.take(rows), self._documents.take(places)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bistill.data.queries.taken_out import Spans
+
 
 class Judgement(NamedTuple):
     """One document of a row and how relevant it is to the row's query.
@@ -15,6 +17,7 @@ class Judgement(NamedTuple):
         positive: by column; None where the label decides, and where there is none either: nobody judged it.
         column: name of the column that holds the document.
         title: where the file has one in a column of its own: the document begins with it.
+        taken_out: of a document that a query was made from, its characters that the query's own lists lack.
     """
 
     document: str
@@ -22,6 +25,7 @@ class Judgement(NamedTuple):
     positive: bool | None
     column: str
     title: str = ""
+    taken_out: Spans = ()
 
     @property
     def judged(self) -> bool:

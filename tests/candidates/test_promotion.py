@@ -11,7 +11,7 @@ import pytest
 
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
-from bistill.candidates.in_batch import DocumentsBeside
+from bistill.candidates.in_batch import DocumentsBeside, InBatchNegatives
 from bistill.candidates.judging import judged
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining.registry import LEXICAL_BIT, RANDOM_BIT
@@ -198,6 +198,75 @@ def test_pools_of_labelled_queries_are_as_ever_and_others_have_the_teachers_posi
     assert (
         built(logged, teacher, tiny_encoder, np.arange(13), promotion=Promotion(source_rank=20)).counts.unlabelled == 3
     )
+
+
+@pytest.fixture
+def taken_out(small: Small, write_csv: Callable[[Path, list[list[str]]], Path]) -> Collection:
+    """``small`` with two queries behind its ten that are taken out of one document, and a third that is about it."""
+    text = "the slow tree returns the list"
+    rows = [["query", "source", "taken_out"], ["slow tree", text, "4-13"], ["the list", text, "22-30"]]
+    write_csv(small.root / "small" / "queries.csv", [*rows, ["what is slow", "", ""]])
+    version = Version(small.root, "small")
+    return version.collection(version.unlabelled(small.dataset, rejected_to=small.root))
+
+
+def left_scores(collection: Collection, first: float) -> dict[tuple[str, str], float]:
+    """Relevance 0.8 of what the first query left of its document, ``first`` of what the second did; 0.9 of the whole
+    document for all three."""
+    whole = "the slow tree returns the list"
+    chosen = {(query, whole): 0.9 for query in ("slow tree", "the list", "what is slow")}
+    changed = {("slow tree", "the returns the list"): logit(0.8), ("the list", "the slow tree returns"): logit(first)}
+    return scores_of(collection, chosen) | changed
+
+
+def test_a_query_is_read_beside_what_it_left_of_its_document_and_never_beside_the_whole(
+    taken_out: Collection, tiny_encoder: Path
+) -> None:
+    corpus, texts = taken_out.corpus, taken_out.documents
+    whole = list(corpus).index("the slow tree returns the list")
+    assert texts.changed(np.arange(10, 13)).tolist() == [len(corpus), len(corpus) + 1, -1]
+    teacher = import_scores("left", left_scores(taken_out, 0.7))
+    pools = built(taken_out, teacher, tiny_encoder, np.arange(9, 13), lists=Lists(8))
+    assert pools.query_ids.tolist() == [9, 10, 11, 12]
+    assert [texts.take(pools[row].relevant.documents) for row in (1, 2, 3)] == [
+        ["the returns the list"],
+        ["the slow tree returns"],
+        ["the slow tree returns the list"],
+    ]
+    for row in (1, 2):
+        others = pools[row].candidates.documents
+        assert len(others) >= 7 and whole not in others and (others < len(corpus)).all()
+    assert (pools.counts.taken_out, pools.counts.unlabelled, pools.counts.source_missed) == (2, 3, 0)
+    # As a candidate that does not stand first, it decides whether the query counts.
+    missed = import_scores("left low", left_scores(taken_out, 0.04))
+    assert built(taken_out, missed, tiny_encoder, np.arange(10, 13)).counts.source_missed == 1
+
+
+def test_forms_of_a_document_are_no_negatives_of_a_query_that_was_made_from_it(
+    taken_out: Collection, tiny_encoder: Path
+) -> None:
+    teacher = import_scores("forms", left_scores(taken_out, 0.7))
+    pools = built(taken_out, teacher, tiny_encoder, np.arange(13), lists=Lists(3))
+    rows = np.array([1, 10, 11, 12])
+    lists = [pools[int(row)].part(np.array([0])) for row in rows]
+    texts = taken_out.documents
+    found = [texts.take(documents) for documents in DocumentsBeside(taken_out, pools).of(lists)]
+    positive = texts[int(lists[0].documents[0])]
+    # The first id of a text stands for all its forms: the whole document, which the last list holds.
+    assert found == [["the slow tree returns the list"], [positive], [positive], [positive]]
+    extended = InBatchNegatives(taken_out, pools).extended(lists, rows)
+    assert [texts.take(item.documents[1:]) for item in extended] == found
+
+
+def test_held_out_queries_are_judged_beside_whole_documents(taken_out: Collection, tiny_encoder: Path) -> None:
+    teacher = import_scores("whole", left_scores(taken_out, 0.7))
+    with Teachers.open([teacher], (), TeacherReading()) as teachers:
+        start = EncoderStart(str(tiny_encoder), max_len=32)
+        how = {"limits": Limits(), "promotion": Promotion(), "lexical": WORDS, "start": start, "seed": 42}
+        found = judged(taken_out, np.array([10, 11]), teachers, miners=(Random(),), **how)  # type: ignore[arg-type]
+    assert [taken_out.corpus.take(item.relevant.documents) for item in found] == [
+        ["the slow tree returns the list"]
+    ] * 2
 
 
 def test_what_was_promoted_is_no_negative_beside_other_lists(logged: Collection, tiny_encoder: Path) -> None:

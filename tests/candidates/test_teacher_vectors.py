@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from bistill.candidates.lists import CandidateList
+from bistill.candidates.pools import Counts, ScoredPools
+from bistill.candidates.scores.embedding import logits_of, relevance_of
 from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import TeacherReading
 from bistill.candidates.teacher_vectors import TeacherVectors
 from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
+from bistill.data.store.version import Version
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.settings import EncoderStart
 from tests.assembled import built
@@ -48,6 +53,46 @@ def test_the_querys_own_text_does_not_count(small: Small, tiny_encoder: Path) ->
     query = list(small.dataset.queries).index("how to sort")
     cosines = found.cosines(np.array([query, (query + 1) % 10]), batch)
     assert np.isnan(cosines).tolist() == [[False, True], [False, False]]
+
+
+def test_of_the_forms_of_its_document_a_query_sees_its_own_alone(
+    small: Small, tiny_encoder: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    """Two queries that were taken out of one document, each of which would find the other's by its words."""
+    text = "the slow tree returns the list"
+    rows = [
+        ["query", "source", "taken_out"],
+        ["slow tree", text, "4-13"],
+        ["the list", text, "22-30"],
+        ["json", "", ""],
+    ]
+    write_csv(small.root / "small" / "queries.csv", rows)
+    version = Version(small.root, "small")
+    collection = version.collection(version.unlabelled(small.dataset, rejected_to=small.root))
+    texts, whole = collection.documents, list(collection.corpus).index(text)
+    lists = [
+        CandidateList.unscored(10, (len(collection.corpus),), {0: 4}),
+        CandidateList.unscored(11, (len(collection.corpus) + 1,), {1: 4}),
+        CandidateList.unscored(12, (2,), {whole: 4}),
+    ]
+    found = TeacherVectors(EncoderStart(str(tiny_encoder), precision="fp32"), collection, ScoredPools(lists, Counts()))
+    batch = np.array([0, whole, len(collection.corpus), len(collection.corpus) + 1])
+    cosines = found.cosines(np.arange(3), batch)
+    missing = [[False, True, False, True], [False, True, True, False], [False] * 4]
+    assert np.isnan(cosines).tolist() == missing
+    model = SentenceTransformer(str(tiny_encoder), device="cpu")
+    documents = model.encode([texts[int(one)] for one in batch], normalize_embeddings=True)
+    expected = model.encode(["slow tree", "the list", "json"], normalize_embeddings=True) @ documents.T
+    np.testing.assert_allclose(cosines, np.where(missing, np.nan, expected), atol=1e-5)
+    with Teachers.open([str(tiny_encoder)], (), TeacherReading(precision="fp32")) as teachers:  # pair by pair, too
+        pairs = np.array([[10, whole], [10, len(collection.corpus)], [11, 0], [11, len(collection.corpus) + 1]])
+        logits = teachers.logits(collection.dataset.queries, texts, pairs).logits
+    sides = (list(collection.dataset.queries), list(collection.corpus))  # none of them a changed document
+    means = [model.encode(side, normalize_embeddings=True).mean(axis=0) for side in sides]
+    chance = float(means[0] @ means[1])
+    np.testing.assert_allclose(
+        logits, logits_of(relevance_of(expected[[0, 0, 1, 1], [1, 2, 0, 3]], chance)), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_the_fingerprint_is_that_of_the_vectors(

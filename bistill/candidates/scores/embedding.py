@@ -17,6 +17,7 @@ from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.data.queries.copies import Selection
 from bistill.data.sampling import subset
+from bistill.data.store.changed import WithChanged
 from bistill.data.store.corpus import Corpus
 from bistill.errors import OptionError
 from bistill.models import reading as reading_of_texts
@@ -44,10 +45,23 @@ class Rows(NamedTuple):
     Attributes:
         vectors: unit vectors, float32 of shape (texts, dim).
         rows: which of them belong to the ids asked for, int64 of shape (ids,).
+        further: those of changed documents, float32 of shape (changed, dim), whose rows go on behind the others.
     """
 
     vectors: Floats
     rows: Ints
+    further: Floats | None = None
+
+    def take(self, places: Ints | slice) -> Floats:
+        """Vectors of some of the ids asked for, by their places among them: float32 of shape (places, dim)."""
+        rows = self.rows[places]
+        if self.further is None:
+            return self.vectors[rows]
+        behind = rows >= len(self.vectors)
+        found = np.empty((len(rows), self.further.shape[1]), dtype=np.float32)
+        found[~behind] = self.vectors[rows[~behind]]
+        found[behind] = self.further[rows[behind] - len(self.vectors)]
+        return found
 
 
 class EmbeddingTeacher(CachedTeacher):
@@ -81,7 +95,7 @@ class EmbeddingTeacher(CachedTeacher):
         cosines = np.empty(len(pairs), dtype=np.float32)
         for start in range(0, len(pairs), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
-            sides = (side.vectors[side.rows[part]] for side in (asked, found))
+            sides = (side.take(part) for side in (asked, found))
             cosines[part] = np.einsum("ij,ij->i", *sides)
         chance = self._chance(encoder, queries, documents)
         return Scored(logits_of(relevance_of(cosines, chance)), len(pairs), 0)
@@ -91,6 +105,7 @@ class EmbeddingTeacher(CachedTeacher):
 
         The texts are kept beside it: an address alone may soon be that of others.
         """
+        documents = documents.corpus if isinstance(documents, WithChanged) else documents
         for own_queries, own_documents, chance in self._chances:
             if own_queries is queries and own_documents is documents:
                 return chance
@@ -99,7 +114,7 @@ class EmbeddingTeacher(CachedTeacher):
             (document_rows, documents, subset(0, "chance of documents", len(documents), SAMPLE)),
         )
         found = (rows(encoder, texts, ids, self._batch_size, "") for rows, texts, ids in sides)
-        means = [side.vectors[side.rows].mean(axis=0, dtype=np.float64) for side in found]
+        means = [side.take(slice(None)).mean(axis=0, dtype=np.float64) for side in found]
         self._chances.append((queries, documents, float(means[0] @ means[1])))
         return self._chances[-1][2]
 
@@ -159,6 +174,8 @@ def query_rows(encoder: BiEncoder, queries: Sequence[str], ids: Ints, batch_size
 
 def document_rows(encoder: BiEncoder, documents: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
     """Vectors of documents by id, each text once; ids of shape (n,), also repeated."""
+    if isinstance(documents, WithChanged):
+        return _with_changed(encoder, documents, ids, batch_size, description)
     pool: Sequence[str] = documents
     if isinstance(documents, Corpus):
         pool = documents.different()
@@ -168,6 +185,21 @@ def document_rows(encoder: BiEncoder, documents: Sequence[str], ids: Ints, batch
     if len(unique) >= WHOLE_FROM * len(pool):
         return Rows(cached_vectors(encoder, pool, batch_size=batch_size, description=said), np.asarray(ids))
     return Rows(cached_vectors(encoder, Selection(pool, unique), batch_size=batch_size, description=said), rows)
+
+
+def _with_changed(encoder: BiEncoder, documents: WithChanged, ids: Ints, batch_size: int, description: str) -> Rows:
+    """``document_rows`` where some may be changed documents: the others lie where everybody finds them."""
+    ids, count = np.asarray(ids), len(documents.corpus)
+    behind = ids >= count
+    found = document_rows(encoder, documents.corpus, ids[~behind], batch_size, description)
+    if not behind.any():
+        return found
+    unique, rows = np.unique(ids[behind], return_inverse=True)
+    said = f"{description}: documents without their query" if description else ""
+    further = cached_vectors(encoder, Selection(documents, unique), batch_size=batch_size, description=said)
+    placed = np.empty(len(ids), dtype=np.int64)
+    placed[~behind], placed[behind] = found.rows, len(found.vectors) + rows
+    return Rows(found.vectors, placed, further)
 
 
 def relevance_of(cosines: Floats, chance: float) -> Floats:

@@ -122,7 +122,7 @@ _Row = tuple[str, list[tuple[str, float]], list[tuple[str, float]]]
 
 
 def _texts(item: CandidateList, collection: Collection) -> _Row:
-    documents = list(zip(collection.corpus.take(item.documents), item.logits.tolist(), strict=True))
+    documents = list(zip(collection.documents.take(item.documents), item.logits.tolist(), strict=True))
     return collection.dataset.queries[item.query_id], documents[: item.positives], documents[item.positives :]
 
 

@@ -1,10 +1,9 @@
-"""What is found in a document that somebody might have searched it by, and the document without it."""
+"""What is found in a document that somebody might have searched it by, and where it stands."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 # Numbers and marks of lists in front of a text, and what stands behind it: nobody types them.
@@ -93,18 +92,6 @@ def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     while end < len(text) and not text[end].isspace():
         end += 1
     return start, end
-
-
-def left_without(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """A document without some pieces: a blank stands where one was, and blanks around it are gone.
-
-    Args:
-        text: the document.
-        spans: start and end of each piece, in their order.
-    """
-    edges = [0, *(edge for span in spans for edge in span), len(text)]
-    kept = (text[start:end].strip() for start, end in list(pairwise(edges))[::2])
-    return " ".join(piece for piece in kept if piece)
 
 
 def share_of(text: str, spans: Sequence[tuple[int, int]]) -> float:

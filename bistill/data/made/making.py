@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bistill.data.made import cropped, keyphrases, questions, sentences, titles
-from bistill.data.made.found import Found, Source, left_without, share_of
+from bistill.data.made.found import Found, Source, share_of
 from bistill.data.made.mistakes import typed
 from bistill.data.queries.same_text import same_text
+from bistill.data.queries.taken_out import joined, left_without, written
 from bistill.data.sampling import generator
 from bistill.data.settings import MadeKind, Making
 
@@ -45,15 +46,15 @@ class Made(NamedTuple):
         source: the document.
         kind: which of ``MadeKind``.
         typed: names of the changes that people make when they type; "" where it stands in the document as it is.
-        document: the document without the query; "" where it is to stay whole. What reads the file as queries without
-            labels (``data.store.logs``) reads the whole one.
+        taken_out: the characters of the source that the query's own lists lack (``queries.taken_out``); "" where it
+            is to stay whole.
     """
 
     query: str
     source: str
     kind: str
     typed: str
-    document: str
+    taken_out: str
 
 
 def made_from(source: Source, making: Making) -> Iterator[Made]:
@@ -109,9 +110,10 @@ def _finished(source: Source, kind: str, found: Found, making: Making, chance: n
     """The query as it is typed, and its document without it."""
     changed, taken_out = chance.random() < making.typed, chance.random() < making.taken_out
     query, names = typed(found.query, chance) if changed else (found.query, "")
-    left = left_without(source.text, found.spans) if taken_out and found.spans else ""
-    fits = share_of(source.text, found.spans) <= MOST_TAKEN_OUT and len(left.split()) >= FEWEST_WORDS_LEFT
-    return Made(query, source.text, kind, names, left if fits else "")
+    spans = joined(found.spans)
+    left = left_without(source.text, spans) if taken_out and spans else ""
+    fits = share_of(source.text, spans) <= MOST_TAKEN_OUT and len(left.split()) >= FEWEST_WORDS_LEFT
+    return Made(query, source.text, kind, names, written(spans) if fits else "")
 
 
 def written_for(source: Source, queries: Sequence[str], making: Making) -> list[Made]:

@@ -30,7 +30,7 @@ from bistill.progress import progress
 from bistill.settings import differences
 
 # Changes whenever the same inputs give other queries than before.
-MADE_VERSION: Final = 1
+MADE_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class MadeQueries:
     """What ``make`` wrote, or found written.
 
     Attributes:
-        path: the file: columns query, source, kind, typed, document.
+        path: the file: columns query, source, kind, typed, taken_out.
         report: counts by what they count.
         reused: whether it was there already, from the same inputs.
     """
@@ -215,7 +215,7 @@ def _counted(rows: Iterator[Made], counts: Counter[str]) -> Iterator[Made]:
     for made in rows:
         counts[made.kind] += 1
         counts["typed as people type"] += bool(made.typed)
-        counts["taken out of their document"] += bool(made.document)
+        counts["taken out of their document"] += bool(made.taken_out)
         yield made
 
 

@@ -26,7 +26,7 @@ from bistill.data.prepare.loading import (
 )
 from bistill.data.prepare.python_docs import SOURCE_NAME, python_docs
 from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, made_from, of_earlier_version, own_record
-from bistill.data.prepare.unlabelled import Unlabelled, resolve
+from bistill.data.prepare.unlabelled import Origin, Unlabelled, resolve
 from bistill.data.prepare.writing import show, whole, write_logs, write_record, write_rejected_rows, write_splits
 from bistill.data.queries.copies import Copies
 from bistill.data.read.files import RowReader
@@ -70,7 +70,8 @@ def prepare(
     """Write the folder of a data version: train.csv, valid.csv, test.csv and what belongs to them.
 
     The rows have the columns query, passage, label (1, 0 or graded between). corpus.csv (passage) holds documents
-    that no written row names, queries.csv and valid_queries.csv (query, count, source) queries without labels,
+    that no written row names, queries.csv and valid_queries.csv (query, count, source, taken_out) queries without
+    labels,
     rejected.csv the rows set aside, prepare.json settings, fingerprints and counts. A second run with the same source
     and settings, and the files intact, changes nothing.
 
@@ -228,9 +229,11 @@ def _unlabelled(
         return Unlabelled({}, {})
     known = Copies(documents)
 
-    def source_of(text: str) -> str:
-        (place,) = known.find([loaded.ids.get(text, text)])
-        return documents[int(same.near[place])] if place >= 0 else ""
+    def source_of(text: str) -> Origin:
+        text = loaded.ids.get(text, text)
+        (place,) = known.find([text])
+        document = documents[int(same.near[place])] if place >= 0 else ""
+        return Origin(document, document == text)
 
     labelled = {split: [queries[judged.query] for judged in own] for split, own in splits.items()}
     return resolve(

@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from bistill.data.prepare.merging import split_shares
 from bistill.data.prepare.near_texts import Clusters
 from bistill.data.queries.copies import Copies
 from bistill.data.queries.same_text import is_blank
+from bistill.data.queries.taken_out import Spans, fits
 from bistill.data.records import Row
 from bistill.data.settings import Splitting
 from bistill.data.store.logs import Log
@@ -53,16 +54,44 @@ def queries_alone(outcomes: Iterator[Row | RowError], dropped: Counter[str]) -> 
             yield outcome
 
 
+class Asked(NamedTuple):
+    """A query of a log that is kept.
+
+    Attributes:
+        query: the text.
+        times: it was asked.
+        source: the document that it was made from; "" where that is not known.
+        taken_out: what the source lacks in the query's own lists.
+    """
+
+    query: str
+    times: int
+    source: str
+    taken_out: Spans = ()
+
+
+class Origin(NamedTuple):
+    """A source as the data version has it.
+
+    Attributes:
+        document: the document; "" where there is none.
+        is_same: whether it is that text to the letter, not another that stands for it.
+    """
+
+    document: str
+    is_same: bool
+
+
 @dataclass(frozen=True)
 class Unlabelled:
     """The queries of a log that are kept.
 
     Attributes:
-        rows: text, count and source ("" where it is not known) of each by split: train to learn from, valid held out.
+        rows: of each split: train to learn from, valid held out.
         report: what was found and resolved, by name.
     """
 
-    rows: dict[str, list[tuple[str, int, str]]]
+    rows: dict[str, list[Asked]]
     report: dict[str, int]
 
 
@@ -70,7 +99,7 @@ def resolve(
     log: Log,
     dropped: Mapping[str, int],
     labelled: Mapping[str, Sequence[str]],
-    source_of: Callable[[str], str],
+    source_of: Callable[[str], Origin],
     splitting: Splitting,
     compare: Callable[[Sequence[str]], Duplicates],
 ) -> Unlabelled:
@@ -85,14 +114,15 @@ def resolve(
         log: the queries.
         dropped: how many texts were none, by reason.
         labelled: labelled queries of each split.
-        source_of: the document of the data version that is the text of a source; "" where there is none.
+        source_of: the document of the data version that is the text of a source.
         splitting: share of the validation, and seed.
         compare: finds the same and nearly equal texts.
     """
     copies = Copies(log.queries)
     counts = np.zeros(len(log), dtype=np.int64)
     np.add.at(counts, copies.first, log.counts)
-    sources = _sources(log, copies.first, source_of)
+    made_from = _sources(log, copies.first, source_of)
+    sources = {place: found.source for place, found in made_from.items()}
     own = copies.different
     train = list(labelled.get("train", ()))
     held = [text for split in ("valid", "test") for text in labelled.get(split, ())]
@@ -104,28 +134,45 @@ def resolve(
     groups = _groups(found.near[start:][kept], [sources[int(place)] for place in own[kept]])
     trained = {int(group) for group in groups[np.isin(found.near[start:][kept], found.near[len(held) : start])]}
     split_of = _held_out(groups, trained, log.queries.take(own[kept]), splitting)
-    rows: dict[str, list[tuple[str, int, str]]] = {"train": [], "valid": []}
+    rows: dict[str, list[Asked]] = {"train": [], "valid": []}
     for group, place in zip(groups, own[kept], strict=True):
-        rows[split_of[int(group)]].append((log.queries[int(place)], int(counts[place]), sources[int(place)]))
+        found_from = made_from[int(place)]
+        asked = Asked(log.queries[int(place)], int(counts[place]), found_from.source, found_from.taken_out)
+        rows[split_of[int(group)]].append(asked)
     report = {reason: dropped.get(reason, 0) for reason in NO_QUERIES} | {
         "unlabelled: equal to an earlier one, merged": copies.count,
         "unlabelled: equal or nearly equal to a validation or test query, dropped": int((~free).sum()),
         "unlabelled: labelled in train, dropped": int((free & ~known).sum()),
         "unlabelled: made from a document that is not there": _lost(log, sources, copies.first),
+        "unlabelled: made from a document that another stands for, kept whole": sum(
+            found.kept_whole for found in made_from.values()
+        ),
         "unlabelled: to learn from, in queries.csv": len(rows["train"]),
         "unlabelled: held out for validation, in valid_queries.csv": len(rows["valid"]),
     }
     return Unlabelled(rows, report)
 
 
-def _sources(log: Log, first: Ints, source_of: Callable[[str], str]) -> dict[int, str]:
-    """The text of the source of each query that stands for its copies: the first that is known, "" where none is."""
-    texts: dict[int, str] = {}
+class _MadeFrom(NamedTuple):
+    """Source of a query and what it lacks; ``kept_whole`` where it was to lack something, but is another text."""
+
+    source: str = ""
+    taken_out: Spans = ()
+    kept_whole: bool = False
+
+
+def _sources(log: Log, first: Ints, source_of: Callable[[str], Origin]) -> dict[int, _MadeFrom]:
+    """What each query that stands for its copies was made from: of these the first source that is known."""
+    found: dict[int, _MadeFrom] = {}
     for place in range(len(log)):
-        source = int(log.source[place])
-        known = source_of(log.sources[source]) if source >= 0 else ""
-        texts[int(first[place])] = texts.get(int(first[place]), "") or known
-    return texts
+        own = _MadeFrom()
+        if log.source[place] >= 0 and (origin := source_of(log.sources[int(log.source[place])])).document:
+            spans = log.spans(place)
+            fitting = origin.is_same and fits(origin.document, spans)
+            own = _MadeFrom(origin.document, spans if fitting else (), not fitting and bool(spans))
+        if not found.setdefault(int(first[place]), own).source:
+            found[int(first[place])] = own
+    return found
 
 
 def _lost(log: Log, sources: Mapping[int, str], first: Ints) -> int:

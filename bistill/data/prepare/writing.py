@@ -13,6 +13,8 @@ from bistill import artifacts
 from bistill.console import say, table
 from bistill.data.prepare.loading import Chain
 from bistill.data.prepare.merging import JudgedQuery
+from bistill.data.prepare.unlabelled import Asked
+from bistill.data.queries.taken_out import written
 from bistill.data.read.rejections import read_rejections, set_aside, write_rejected
 
 
@@ -62,12 +64,13 @@ def write_splits(
         write_csv(folder / artifacts.CORPUS_FILE, ("passage",), ((documents[number],) for number in unjudged))
 
 
-def write_logs(folder: Path, logs: Mapping[str, list[tuple[str, int, str]]]) -> None:
-    """Write text, count and source of the queries without labels of each split that has such."""
+def write_logs(folder: Path, logs: Mapping[str, list[Asked]]) -> None:
+    """Write the queries without labels of each split that has such; what was taken out where there is anything."""
     for split, rows in logs.items():
         if rows:
-            written = ((query, str(count), source) for query, count, source in rows)
-            write_csv(folder / artifacts.LOG_FILES[split], ("query", "count", "source"), written)
+            names = ("query", "count", "source", "taken_out")[: None if any(row.taken_out for row in rows) else 3]
+            cells = ((row.query, str(row.times), row.source, written(row.taken_out))[: len(names)] for row in rows)
+            write_csv(folder / artifacts.LOG_FILES[split], names, cells)
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:

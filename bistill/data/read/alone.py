@@ -25,6 +25,7 @@ from bistill.errors import DataError
 IDS: Final = ("_id", "id", "doc_id", "docid", "document_id", "passage_id", "corpus_id")
 COUNTS: Final = ("count", "counts", "frequency", "freq", "횟수", "빈도", "건수")
 SOURCES: Final = ("source", "source_id", "source_text", "source_document", "출처")
+TAKEN_OUT: Final = ("taken_out",)
 
 
 def resolve_document_columns(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
@@ -66,8 +67,8 @@ def resolve_identified(header: Sequence[str], file: str | Path, overrides: Colum
 
 
 def resolve_log(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:
-    """The query column of a file (where none has the name of one, its only column of texts), and those of counts and
-    sources where it has them.
+    """The query column of a file (where none has the name of one, its only column of texts), and those of counts,
+    sources and what was taken out of these where it has them.
 
     Raises:
         DataError: a name occurs twice, an override names no column, or there is no unique query column.
@@ -77,10 +78,10 @@ def resolve_log(header: Sequence[str], file: str | Path, overrides: Columns) -> 
     found = recognised(header, named)
     names = named["query"] or found.get("query", ()) or found.get("passage", ())
     require_one("query", names, header, file)
-    count, source = _named_one(header, COUNTS), _named_one(header, SOURCES)
-    used = {names[0], count, source}
+    count, source, taken_out = (_named_one(header, known) for known in (COUNTS, SOURCES, TAKEN_OUT))
+    used = {names[0], count, source, taken_out}
     ignored = tuple(name for name in header if name not in used)
-    return ColumnMap(form="log", query=names[0], passage=source, label=count, ignored=ignored)
+    return ColumnMap(form="log", query=names[0], passage=source, label=count, taken_out=taken_out, ignored=ignored)
 
 
 def _documents_alone(header: Sequence[str], file: str | Path, overrides: Columns) -> ColumnMap:

@@ -76,7 +76,8 @@ class ColumnMap:
 
     Attributes:
         form: "triplets" (positive, negatives), "pairs" (passage, label), "texts" (passage alone, of either kind),
-            "identified" (passage, its id as query) or "log" (query, its source as passage, its count as label).
+            "identified" (passage, its id as query) or "log" (query, its source as passage, its count as label, what was
+            taken out of the source).
         title: of "texts" and "identified", the column of titles; they may be missing.
         ignored: columns of the file that are not read.
     """
@@ -88,6 +89,7 @@ class ColumnMap:
     passage: str = ""
     label: str = ""
     title: str = ""
+    taken_out: str = ""
     ignored: tuple[str, ...] = ()
 
     @property
@@ -100,7 +102,7 @@ class ColumnMap:
     @property
     def optional(self) -> tuple[str, ...]:
         """Columns whose cells are read where a row has them."""
-        further = {"identified": (self.query,), "log": (self.passage, self.label)}.get(self.form, ())
+        further = {"identified": (self.query,), "log": (self.passage, self.label, self.taken_out)}.get(self.form, ())
         return tuple(name for name in (self.title, *further) if name)
 
     @property

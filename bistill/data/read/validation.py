@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from bistill.data.queries import taken_out
 from bistill.data.queries.same_text import is_blank, without_invisible
 from bistill.data.read.columns import ColumnMap
 from bistill.data.read.dialect import LONGEST_TEXT
@@ -212,11 +213,11 @@ def _identified(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, 
 
 
 def _logged(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, number: int) -> Row:
-    """A query, "" where it is blank, with its source ("" where it has none) as document and its count (1 where it has
-    none) as label.
+    """A query, "" where it is blank, with its source ("" where it has none) as document, what was taken out of that,
+    and its count (1 where it has none) as label.
 
     Raises:
-        RowError: a cell is no text, or a count is no whole number above 0.
+        RowError: a cell is no text, a count is no whole number above 0, or what was taken out is no places.
     """
     text, source, count = (cells.get(name) for name in (columns.query, columns.passage, columns.label))
     query = "" if is_nothing(text) else checked_text(text, file=file, row=number, column=columns.query)
@@ -226,7 +227,13 @@ def _logged(cells: Mapping[str, Any], columns: ColumnMap, file: str | Path, numb
     if what or not (times >= 1 and times.is_integer()):
         what = "the count is no whole number above 0"
         raise RowError(what, file=file, row=number, column=columns.label, found=count, todo=EDIT)
-    return Row(number, query, (Judgement("" if is_nothing(source) else str(source), times, None, columns.query),))
+    cell = cells.get(columns.taken_out)
+    spans = () if is_nothing(cell) else taken_out.read(str(cell))
+    if spans is None:
+        what = "no places of characters, which are written as 12-45 80-91"
+        raise RowError(what, file=file, row=number, column=columns.taken_out, found=cell, todo=EDIT)
+    made_from = "" if is_nothing(source) else str(source)
+    return Row(number, query, (Judgement(made_from, times, None, columns.query, taken_out=spans),))
 
 
 def _labelled(

@@ -182,7 +182,7 @@ def _collect(
         # A query counts once a document of it is judged.
         query = query_ids.of(outcome.query) if any(one.judged for one in outcome.judgements) else -1
         for judgement in outcome.judgements:
-            document, label, positive, column, _ = judgement
+            document, label, positive, column = judgement[:4]
             if not judgement.judged:
                 document_ids.of(document)
                 unjudged += 1

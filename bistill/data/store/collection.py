@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bistill.data.store.changed import WithChanged
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 
@@ -18,3 +19,8 @@ class Collection(NamedTuple):
 
     dataset: Dataset
     corpus: Corpus
+
+    @property
+    def documents(self) -> WithChanged:
+        """What lists hold: the corpus, and behind it documents without the queries that were made from them."""
+        return WithChanged(self.corpus, self.dataset)

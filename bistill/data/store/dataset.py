@@ -86,6 +86,13 @@ class Dataset(Sequence[Record]):
         return sources
 
     @cached_property
+    def taken_out(self) -> Ints:
+        """What the documents that queries were made from lack in these queries' own lists: the place of each such query
+        among those without labels, start and end of each piece; int64 of shape (3, pieces), see ``logs.Log``."""
+        stored = self.folder / artifacts.TAKEN_OUT_FILE
+        return np.load(stored, allow_pickle=False) if stored.exists() else np.empty((3, 0), dtype=np.int64)
+
+    @cached_property
     def with_positive(self) -> Ints:
         """Rising ids of the queries with a positive, int64: those that lists and rankings are made of."""
         return np.flatnonzero(self._columns[0].lengths())

@@ -17,10 +17,11 @@ import numpy as np
 from bistill import artifacts
 from bistill.arrays import Ints
 from bistill.console import say
+from bistill.data.queries.taken_out import Spans
 from bistill.data.store import cache
 from bistill.data.store.building import RECORD_SCHEMA
 from bistill.data.store.dataset import Dataset
-from bistill.data.store.logs import Log
+from bistill.data.store.logs import Log, pieces
 from bistill.data.store.opening import label_maximum
 from bistill.data.store.repeated import LeftOut, judged_once
 from bistill.data.store.scratch import Ids, scratch, write_keys
@@ -84,7 +85,7 @@ def _fill(
             query_ids, document_ids = Ids(database, "query", queries), Ids(database, "document", documents)
             for part, own in zip(parts, kept, strict=True):
                 ends += _collect(database, part, own, query_ids, document_ids, rows)
-            unlabelled = _unlabelled(logs, asked, query_ids, document_ids)
+            unlabelled, taken_out = _unlabelled(logs, asked, query_ids, document_ids)
         left_out, conflicts = LeftOut(), 0
         keys = (query_ids.keys, document_ids.keys)
         with ArrowWriter(folder / artifacts.RECORDS_FILE, RECORD_SCHEMA) as records:
@@ -98,6 +99,7 @@ def _fill(
     write_keys(folder / artifacts.DOCUMENTS_FILE, keys[1])
     np.save(folder / artifacts.PARTS_FILE, np.array(ends, dtype=np.int64), allow_pickle=False)
     np.save(folder / artifacts.UNLABELLED_FILE, unlabelled, allow_pickle=False)
+    np.save(folder / artifacts.TAKEN_OUT_FILE, taken_out, allow_pickle=False)
     notes = left_out.notes()
     if conflicts:
         notes.append(f"{conflicts} negatives left out: positives of the same query in another of the files")
@@ -135,11 +137,12 @@ def _collect(
     return ends + [len(rows)] * (len(part.ends) - len(ends))
 
 
-def _unlabelled(logs: Sequence[Log], asked: Sequence[Ints], query_ids: Ids, document_ids: Ids) -> Ints:
+def _unlabelled(logs: Sequence[Log], asked: Sequence[Ints], query_ids: Ids, document_ids: Ids) -> tuple[Ints, Ints]:
     """Give the queries of logs their ids; how often each that is new was asked, and the document that it was made from
-    (-1: not known), int64 of shape (2, queries)."""
+    (-1: not known), int64 of shape (2, queries); and what that document lacks in its lists, as ``Log.taken_out``."""
     labelled = query_ids.writer.rows
     counts, sources = array("q"), array("q")
+    taken_out: dict[int, Spans] = {}
     for log, own in zip(logs, asked, strict=True):
         for number in own:
             place = query_ids.of(log.queries[int(number)]) - labelled
@@ -151,7 +154,8 @@ def _unlabelled(logs: Sequence[Log], asked: Sequence[Ints], query_ids: Ids, docu
             counts[place] += int(log.counts[number])
             if log.source[number] >= 0 and sources[place] < 0:
                 sources[place] = document_ids.of(log.sources[int(log.source[number])])
-    return np.array([counts, sources], dtype=np.int64)
+                taken_out[place] = log.spans(int(number))
+    return np.array([counts, sources], dtype=np.int64), pieces(taken_out)
 
 
 def _by_query(database: sqlite3.Connection, count: int) -> Iterator[tuple[int, Iterable[_Judgement]]]:

@@ -117,7 +117,8 @@ def load_log(path: Path, *, on_bad_rows: BadRows = "stop", rejected_to: Path | N
     """The queries of a file without labels, parsed once, then memory-mapped from the cache; blank ones are passed over.
 
     Args:
-        path: a file with a query column, and with counts and sources where it has them; or with a query on each line.
+        path: a file with a query column, and with counts, sources and what was taken out of these
+            where it has them; or with a query on each line.
         on_bad_rows: "stop" raises the first bad row; "skip" sets bad rows aside and says how many.
         rejected_to: rejected.csv of "skip".
 
@@ -127,7 +128,7 @@ def load_log(path: Path, *, on_bad_rows: BadRows = "stop", rejected_to: Path | N
     """
     _prepare_record(path)
     reader = open_file(path, RowReading(), only="log")
-    key = _key(path, RowReading(), "log")
+    key = _key(path, RowReading(), "log with what was taken out")
 
     def fill(folder: Path) -> dict[str, Any]:
         rejections = Rejections(on_bad_rows, folder / artifacts.REJECTIONS_FILE)

@@ -65,6 +65,7 @@ class ListTask:
         targets: Sequence[VectorTarget] = (),
     ) -> None:
         self._encoder, self._collection, self._line = encoder, collection, line
+        self._texts = collection.documents
         self._vectors, self._maps = tuple(vectors), [target.through for target in targets]
         self._lists, self._objective, self._seed = lists, objective, seed
         self._model: nn.Module = encoder.model
@@ -86,7 +87,7 @@ class ListTask:
         )
         self._documents = cached_tokens(
             tokenizer,
-            collection.corpus,
+            self._texts,
             pools.document_ids(),
             prompt=prompts.document,
             max_len=max_len,
@@ -159,7 +160,7 @@ class ListTask:
             if place < len(lists):
                 return f"query {queries[place]} {shown(self._collection.dataset.queries[queries[place]])}"
             number = int(documents[place - len(lists)])
-            return f"document {number} {shown(self._collection.corpus.take([number])[0])}"
+            return f"document {number} {shown(self._texts[number])}"
 
         return Batch(
             lengths=batching.lengths(encodings),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bistill.app import cli
+from bistill.data.queries import taken_out
+from bistill.data.queries.taken_out import left_without
 
 
 def test_a_command_makes_the_kinds_that_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,14 +36,15 @@ def test_a_command_makes_the_kinds_that_it_names(tmp_path: Path, capsys: pytest.
     with output.open(encoding="utf-8", newline="") as lines:
         found = list(csv.DictReader(lines))
     assert len(found) == 3 and {row["query"] for row in found} < {*names}
-    assert [row["document"] for row in found] == [text.format(row["query"], row["query"]) for row in found]
+    left = [left_without(row["source"], taken_out.read(row["taken_out"]) or ()) for row in found]
+    assert left == [text.format(row["query"], row["query"]) for row in found]
     assert {row["kind"] for row in found} == {"titles"}
     [following] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("next: ")]
     assert following == f"next: bistill prepare --documents {corpus} --queries {output} --data_version made"
     cli.run_command("prepare", [*shlex.split(following)[3:], "--data_root", str(tmp_path), "--valid_share", "0"])
     with (tmp_path / "made" / "queries.csv").open(encoding="utf-8", newline="") as lines:
-        prepared = {(row["query"], row["source"]) for row in csv.DictReader(lines)}
-    assert prepared == {(row["query"], row["source"]) for row in found}
+        prepared = {(row["query"], row["source"], row["taken_out"]) for row in csv.DictReader(lines)}
+    assert prepared == {(row["query"], row["source"], row["taken_out"]) for row in found}
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         cli.run_command("queries", [*given, "--number", "4"])

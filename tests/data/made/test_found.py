@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bistill.data.made.found import Found, is_balanced, left_without, share_of, whole_words, within, words
+from bistill.data.made.found import Found, is_balanced, share_of, whole_words, within, words
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,6 @@ def test_brackets_close_in_their_order() -> None:
 def test_words_have_a_letter_or_a_digit() -> None:
     text = "one - two,  3 ... 넷!"
     assert [text[start:end] for start, end in words(text)] == ["one", "two,", "3", "넷!"]
-
-
-def test_a_document_without_pieces_of_it() -> None:
-    text = "서울은 한국의 수도이다.\n\n부산은 항구 도시이다. 끝"
-    assert left_without(text, ((0, 13),)) == "부산은 항구 도시이다. 끝"
-    assert left_without(text, ((4, 7), (15, 18))) == "서울은 수도이다. 항구 도시이다. 끝"
-    assert left_without(text, ((0, len(text)),)) == ""
-    assert left_without(text, ()) == text
 
 
 def test_the_share_of_pieces_counts_no_blanks() -> None:

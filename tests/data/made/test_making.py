@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 
 from bistill.data.made.found import Source
-from bistill.data.made.making import LONGEST, MOST_WORDS, made_from, order_of
+from bistill.data.made.making import LONGEST, MOST_WORDS, Made, made_from, order_of
 from bistill.data.made.mistakes import CHANGES
+from bistill.data.queries import taken_out
 from bistill.data.queries.same_text import same_text
+from bistill.data.queries.taken_out import left_without
 from bistill.data.settings import MadeKind, Making
 from bistill.errors import OptionError
 
@@ -20,6 +22,12 @@ TEXT = (
 )
 SOURCE = Source(TEXT, "Kidney beans")
 ALL: tuple[MadeKind, ...] = ("titles", "questions", "sentences", "spans", "keyphrases")
+
+
+def left(one: Made) -> str:
+    spans = taken_out.read(one.taken_out)
+    assert spans
+    return left_without(one.source, spans)
 
 
 def plain(**settings: object) -> Making:
@@ -33,7 +41,7 @@ def test_every_kind_is_found_and_a_query_of_a_kind_stands_in_the_document() -> N
     assert [one.query for one in made if one.kind == "questions"] == ["How are kidney beans cooked in winter?"]
     assert len({same_text(one.query) for one in made}) == len(made)
     for one in made:
-        assert one.source == TEXT and one.document == "" and one.typed == ""
+        assert one.source == TEXT and one.taken_out == "" and one.typed == ""
         pieces = one.query.split() if one.kind == "keyphrases" else [one.query]
         assert all(piece in TEXT for piece in pieces)
         assert len(one.query) <= LONGEST and len(one.query.split()) <= MOST_WORDS
@@ -65,18 +73,18 @@ def test_kinds_are_drawn_by_their_shares() -> None:
 def test_what_a_query_is_taken_out_of_is_the_document_without_it() -> None:
     made = list(made_from(SOURCE, plain(each=40, taken_out=1.0)))
     title = next(one for one in made if one.kind == "titles")
-    assert title.document == TEXT[len("Kidney beans ") :]
+    assert left(title) == TEXT[len("Kidney beans ") :]
     question = next(one for one in made if one.kind == "questions")
-    assert question.document == TEXT.replace("How are kidney beans cooked in winter? ", "")
+    assert left(question) == TEXT.replace("How are kidney beans cooked in winter? ", "")
     for one in made:
         if one.kind in ("sentences", "spans"):
-            assert one.query not in one.document and 0.5 * len(TEXT) < len(one.document) < len(TEXT)
+            assert one.query not in left(one) and 0.5 * len(TEXT) < len(left(one)) < len(TEXT)
 
 
 def test_a_document_that_would_be_too_short_stays_whole() -> None:
     text = "Sweet potatoes taste good with sugar. Carrots are cheap."
     made = list(made_from(Source(text), plain(each=20, taken_out=1.0)))
-    assert made and {one.document for one in made} == {""}
+    assert made and {one.taken_out for one in made} == {""}
 
 
 def test_a_query_that_is_most_of_its_document_and_an_address_are_none() -> None:
@@ -93,7 +101,7 @@ def test_shares_of_typed_and_taken_out_queries() -> None:
     made = [one for source in sources for one in made_from(source, Making(kinds=("titles",), typed=0.25))]
     assert len(made) == 600
     assert sum(bool(one.typed) for one in made) / 600 == pytest.approx(0.25, abs=0.06)  # 3.4 standard deviations
-    assert sum(bool(one.document) for one in made) / 600 == pytest.approx(0.5, abs=0.07)
+    assert sum(bool(one.taken_out) for one in made) / 600 == pytest.approx(0.5, abs=0.07)
     assert {name for one in made for name in one.typed.split()} <= {*CHANGES}
     assert {one.query for one in made if not one.typed} == {"Kidney beans"}
 

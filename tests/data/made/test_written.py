@@ -193,7 +193,7 @@ def test_a_file_of_written_queries(server: Server, tmp_path: Path) -> None:
         for number in range(9)
         for query in (f"harbour {number} ships", f"where is harbour {number}?")
     ]
-    assert {(row["kind"], row["typed"], row["document"]) for row in found} == {("written", "", "")}
+    assert {(row["kind"], row["typed"], row["taken_out"]) for row in found} == {("written", "", "")}
     counts = {"requests": 9, "tokens read": 900, "tokens written": 63, "answers that failed": 0, "written": 18}
     assert {name: made.report[name] for name in counts} == counts
     assert all(body["model"] == "small" and body["temperature"] == 0 for body in server.asked)

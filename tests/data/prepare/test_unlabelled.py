@@ -136,6 +136,52 @@ def test_what_comes_again_in_labelled_splits_is_not_trained_on(write: Write, tmp
     assert not any(name.startswith("unlabelled") for name in plain.report)
 
 
+def test_what_was_taken_out_is_carried_where_its_source_is_that_document(write: Write, tmp_path: Path) -> None:
+    documents = write(
+        "corpus.jsonl",
+        "".join(
+            json.dumps(one) + "\n"
+            for one in [
+                {"_id": 1, "title": "Ports", "text": "Ships enter the old harbour."},
+                {"_id": 2, "text": LONG},
+                {"_id": 3, "text": f"{LONG}!s"},
+            ]
+        ),
+    )
+    whole = "Ports Ships enter the old harbour."
+    rows = [
+        ["query", "source", "taken_out"],
+        ["ships", whole, "6-11"],
+        ["harbour", "1", "22-33"],
+        ["by name", whole.upper(), "6-11"],  # the same text, but not to the letter
+        ["list", "3", "0-3"],  # another document stands for it
+        ["beyond", whole, "6-99"],
+        ["lost", "gone", "0-2"],
+        ["plain", whole, ""],
+    ]
+    queries = tmp_path / "made.csv"
+    with queries.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows(rows)
+    made = run(None, tmp_path, documents=documents, queries=queries, splitting=Splitting(valid=0))
+    assert rows_of(made.folder / "queries.csv")[0] == ["query", "count", "source", "taken_out"]
+    assert {query: (source, spans) for query, _, source, spans in asked(made)} == {
+        "ships": (whole, "6-11"),
+        "harbour": (whole, "22-33"),
+        "by name": (whole, ""),
+        "list": (LONG, ""),
+        "beyond": (whole, ""),
+        "lost": ("", ""),
+        "plain": (whole, ""),
+    }
+    assert made.report["unlabelled: made from a document that another stands for, kept whole"] == 3
+    version = Version(tmp_path / "out", "v")
+    train = version.unlabelled(rejected_to=tmp_path)
+    texts = version.collection(train).documents
+    ids = texts.changed(train.unlabelled)
+    found = {train.queries[query]: texts[int(one)] for query, one in enumerate(ids) if one >= 0}
+    assert found == {"ships": "Ports enter the old harbour.", "harbour": "Ports Ships enter the ."}
+
+
 def words(number: int) -> str:
     """A long query that is near to no other number's."""
     drawn = np.random.default_rng(number).integers(97, 123, (6, 6))

@@ -48,6 +48,10 @@ def test_every_form_of_file_is_the_same_log(write: Write, tmp_path: Path) -> Non
         ("query,count\nred,0\n", "row 2, column 'count': the count is no whole number above 0"),
         ("query,count\nred,2.5\n", "row 2, column 'count': the count is no whole number above 0"),
         ("query,count\nred,often\n", "row 2, column 'count': the count is no whole number above 0"),
+        (
+            "query,taken_out\nred,5-3\n",
+            "row 2, column 'taken_out': no places of characters, which are written as 12-45",
+        ),
         ("query,source\nred,a\nblue\n", "row 3, column 'source': a short row"),
         ("frage\nred\n", "missing column: query"),
         ("query,question\na,b\n", "more than one column can be the query"),
@@ -109,6 +113,22 @@ def test_held_out_queries_are_those_of_their_own_file(version: Version, tmp_path
     found = version.unlabelled(valid, "valid", rejected_to=tmp_path)
     assert list(found.queries) == ["green", "held"]  # red is trained on, green has labels
     assert (found.counts.tolist(), [found.documents[int(one)] for one in found.sources]) == ([4], ["z"])
+
+
+def test_what_was_taken_out_goes_with_the_source_that_counts(version: Version, write: Write, tmp_path: Path) -> None:
+    log = (
+        "query,source,taken_out\nnew,a document,0-1 2-5\nnew,another,0-3\nplain,c,\nlast,,\nblue,b,0-1\nlast,b 2,0-2\n"
+    )
+    path = write("v/queries.csv", log)
+    read_log = load_log(path)
+    assert [read_log.spans(place) for place in range(5)] == [((0, 1), (2, 5)), (), ((0, 2),), ((0, 1),), ()]
+    assert read_log.taken_out.tolist() == [[0, 0, 2, 3], [0, 2, 0, 0], [1, 5, 2, 1]]
+    train, _ = version.training(rejected_to=tmp_path)
+    assert train.taken_out.shape == (3, 0)
+    found = version.unlabelled(train, rejected_to=tmp_path)  # blue has labels
+    assert list(found.queries)[3:] == ["new", "plain", "last"]
+    assert found.taken_out.tolist() == [[0, 0, 2], [0, 2, 0], [1, 5, 2]]
+    assert [found.documents[int(one)] for one in found.sources] == ["a document", "c", "b 2"]
 
 
 def test_the_content_of_a_version_with_a_log_is_that_of_its_test_too(version: Version, write: Write) -> None:

@@ -83,6 +83,33 @@ def test_queries_without_labels_are_learned_beside_labelled_ones(
 
 
 @pytest.mark.slow
+def test_what_a_query_was_taken_out_of_is_learned_without_it(
+    without_labels: Path, tiny_encoder: Path, tiny_teacher: Path, write_csv: Write
+) -> None:
+    """The same queries and sources; the one that is taken out makes another training, and no place makes the same."""
+    rows = [[f"{word} fast in a thread", f"returns the {word}", "8-11"] for word in TOPICS[:9]]
+    header = ["query", "source", "taken_out"]
+
+    def trained(name: str, table: list[list[str]]) -> DistillationOptions:
+        write_csv(without_labels / "tiny" / "queries.csv", table)
+        wanted = {"own_documents": 2} if name.startswith("shared") else {}
+        out = str(without_labels / name)
+        made = options(
+            without_labels, tiny_teacher, tiny_encoder, **ASKED, source_rank=20, epochs=1, output_dir=out, **wanted
+        )
+        train(made)
+        return made
+
+    changed = trained("changed", [header, *rows])
+    assert events(changed, "candidates")[-1]["taken_out"] == 9
+    whole = trained("whole", [header[:2], *[row[:2] for row in rows]])
+    empty = trained("empty", [header, *[[*row[:2], ""] for row in rows]])
+    assert events(whole, "candidates")[-1]["taken_out"] == 0
+    assert weights(whole) == weights(empty) != weights(changed)
+    assert events(trained("shared", [header, *rows]), "candidates")[-1]["shared"]["pairs"] > 0
+
+
+@pytest.mark.slow
 def test_as_many_as_wanted_and_none_is_the_training_without_a_log(
     logged: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
