@@ -127,11 +127,13 @@ def write_vectors(
 
 
 def vectors_key(encoder: BiEncoder, texts: Sequence[str], kind: TextKind = "document") -> str:
-    """Key of everything that decides the vectors: model, length, prompt, arithmetic and texts."""
+    """Key of everything that decides the vectors: model, its layers, length, prompt, arithmetic and texts."""
+    layers = encoder.start_layers
     return artifacts.fingerprint(
         {
             "format": FORMAT,
             "model": loading.model_fingerprint(encoder.source),
+            **({} if layers is None else {"layers": layers}),
             "pooling": encoder.mode,
             "max_len": encoder.max_len,
             f"{kind}_prompt": encoder.prompts.query if kind == "query" else encoder.prompts.document,

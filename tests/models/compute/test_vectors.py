@@ -70,7 +70,9 @@ def test_other_documents_or_settings_have_another_key(encoder: BiEncoder) -> Non
     keys.add(vectors_key(encoder, DOCUMENTS))
     encoder.prompts = encoder.prompts._replace(document="passage: ")
     keys.add(vectors_key(encoder, DOCUMENTS))
-    assert len(keys) == 4
+    encoder.start_layers = [0]
+    keys.add(vectors_key(encoder, DOCUMENTS))
+    assert len(keys) == 5
     assert fingerprint_of_texts(["ab", "c"]) != fingerprint_of_texts(["a", "bc"])
 
 
