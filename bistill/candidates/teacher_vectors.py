@@ -12,14 +12,14 @@ from bistill.candidates.pools import ScoredPools
 from bistill.candidates.scores.embedding import document_rows, query_rows
 from bistill.data.queries.copies import Selection
 from bistill.data.store.collection import Collection
-from bistill.models.bi_encoder import BiEncoder
 from bistill.models.settings import EncoderStart
+from bistill.models.unloaded import UnloadedEncoder
 
 
 class TeacherVectors:
     """A Bi-Encoder's unit vectors of the queries and documents of the lists, in files of the cache.
 
-    The model is in memory only while it encodes what the cache lacks.
+    The model is in memory only while it encodes what the cache lacks; where it lacks nothing, its weights stay on disk.
 
     Args:
         model: the Bi-Encoder, and how it reads texts.
@@ -35,7 +35,7 @@ class TeacherVectors:
         dataset, corpus = collection
         texts = collection.documents
         self._ids, self._first, self._changed = pools.document_ids(), texts.first, texts.changed(pools.query_ids)
-        encoder = BiEncoder.start(model)
+        encoder = UnloadedEncoder(model)
         how = (TEXTS_AT_ONCE, "embedding teacher")
         self._queries = query_rows(encoder, dataset.queries, pools.query_ids, *how)
         self._documents = document_rows(encoder, texts, self._ids, *how)

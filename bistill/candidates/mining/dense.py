@@ -16,11 +16,11 @@ from bistill.candidates.mining.miner import Search
 from bistill.candidates.settings import Dense
 from bistill.data.queries.copies import Selection
 from bistill.models import reading
-from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.precision import default_device, resolve_precision
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
+from bistill.models.unloaded import UnloadedEncoder
 
 TEXTS_AT_ONCE: Final = 64
 
@@ -28,8 +28,9 @@ TEXTS_AT_ONCE: Final = 64
 class DenseMiner:
     """The documents of highest cosine for each query.
 
-    The model is in memory only while it encodes; the vectors of the pool and the queries stay in memory-mapped files of
-    the cache, where search, evaluation and an embedding teacher find those of the same model and texts, too.
+    The model is in memory only while it encodes what the cache lacks; the vectors of the pool and the queries stay in
+    memory-mapped files of the cache, where search, evaluation and an embedding teacher find those of the same model and
+    texts, too.
 
     Args:
         queries: texts by id.
@@ -82,18 +83,7 @@ class DenseMiner:
         return nearest.nearest(queries, documents, depth)
 
     def _encoded(self, query_ids: Ints) -> tuple[Floats, Floats]:
-        model = self.model
-        encoder = BiEncoder.load(
-            model.name,
-            max_len=model.max_len,
-            layer_count=model.layers,
-            precision=model.precision,
-            query_prompt=model.query_prompt,
-            document_prompt=model.document_prompt,
-            pooling_name=model.pooling,
-            trust_remote_code=model.trust_remote_code,
-        )
-        size = self._batch_size
+        encoder, size = UnloadedEncoder(self.model), self._batch_size
         documents = cached_vectors(encoder, self._pool, batch_size=size, description="dense index")
         asked = Selection(self._queries, query_ids)  # where an embedding teacher finds them, too
         queries = cached_vectors(encoder, asked, kind="query", batch_size=size, description="dense queries")

@@ -20,12 +20,10 @@ from bistill.data.sampling import subset
 from bistill.data.store.changed import WithChanged
 from bistill.data.store.corpus import Corpus
 from bistill.errors import OptionError
-from bistill.models import reading as reading_of_texts
-from bistill.models.bi_encoder import BiEncoder
-from bistill.models.compute.precision import default_device, resolve_precision
 from bistill.models.compute.vectors import cached_vectors
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
+from bistill.models.unloaded import AnyEncoder, UnloadedEncoder
 
 # Queries and documents by whose mean cosine relevance 0 is set.
 SAMPLE: Final = 256
@@ -65,7 +63,7 @@ class Rows(NamedTuple):
 
 
 class EmbeddingTeacher(CachedTeacher):
-    """A Bi-Encoder as a teacher of pairs; its weights stay on disk until a pair is asked for.
+    """A Bi-Encoder as a teacher of pairs; its weights stay on disk until a text is asked for that the cache lacks.
 
     Args:
         name: as the user gave it.
@@ -74,9 +72,8 @@ class EmbeddingTeacher(CachedTeacher):
     """
 
     def __init__(self, name: str, model: EncoderStart, *, batch_size: int) -> None:
-        self.name, self.identity, self.encoder = name, identity(model), model
-        self._model, self._batch_size = model, batch_size
-        self._loaded_encoder: BiEncoder | None = None
+        self._unloaded, self._batch_size = UnloadedEncoder(model), batch_size
+        self.name, self.identity, self.encoder = name, identity(self._unloaded), model
         self._chances: list[tuple[Sequence[str], Sequence[str], float]] = []
 
     @property
@@ -89,7 +86,7 @@ class EmbeddingTeacher(CachedTeacher):
         no pair counts as read."""
         if not len(pairs):
             return Scored(np.empty(0, dtype=np.float32), 0, 0)
-        encoder = self._loaded_encoder = self._loaded_encoder or BiEncoder.start(self._model)
+        encoder = self._unloaded
         asked = query_rows(encoder, queries, pairs[:, 0], self._batch_size, description)
         found = document_rows(encoder, documents, pairs[:, 1], self._batch_size, description)
         cosines = np.empty(len(pairs), dtype=np.float32)
@@ -100,7 +97,7 @@ class EmbeddingTeacher(CachedTeacher):
         chance = self._chance(encoder, queries, documents)
         return Scored(logits_of(relevance_of(cosines, chance)), len(pairs), 0)
 
-    def _chance(self, encoder: BiEncoder, queries: Sequence[str], documents: Sequence[str]) -> float:
+    def _chance(self, encoder: UnloadedEncoder, queries: Sequence[str], documents: Sequence[str]) -> float:
         """Mean cosine of queries with documents that were drawn for none of them: a function of the texts alone.
 
         The texts are kept beside it: an address alone may soon be that of others.
@@ -120,7 +117,7 @@ class EmbeddingTeacher(CachedTeacher):
 
     def close(self) -> None:
         """Free the weights."""
-        self._loaded_encoder = None
+        self._unloaded.free()
 
 
 def open_teacher(name: str, reading: TeacherReading) -> EmbeddingTeacher:
@@ -142,29 +139,20 @@ def open_teacher(name: str, reading: TeacherReading) -> EmbeddingTeacher:
     return EmbeddingTeacher(name, model, batch_size=reading.batch_size)
 
 
-def identity(model: EncoderStart) -> dict[str, Any]:
-    """Everything that decides a Bi-Encoder's cosines, without building the model: fingerprint, length, prompts, pooling
-    and precision as the loaded model has them.
-
-    Raises:
-        ModelError: the model is not at hand, or its configuration or tokenizer cannot be loaded.
-    """
-    folder, trusted = loading.local_folder(model.name, "bi-encoder"), model.trust_remote_code
-    config = loading.load_config(folder, trust_remote_code=trusted)
-    tokenizer = loading.load_tokenizer(folder, trust_remote_code=trusted)
-    reads = reading_of_texts.decide(model.name, folder)
+def identity(encoder: UnloadedEncoder) -> dict[str, Any]:
+    """Everything that decides a Bi-Encoder's cosines: fingerprint, length, prompts, pooling and precision."""
     return {
-        "fingerprint": loading.model_fingerprint(folder),
+        "fingerprint": loading.model_fingerprint(encoder.source),
         "kind": "bi_encoder",
-        "max_len": loading.input_length(model.name, model.max_len, tokenizer, config, reads.max_len),
-        "query_prompt": reads.prompts.query,
-        "document_prompt": reads.prompts.document,
-        "pooling": reads.mode,
-        "precision": resolve_precision(model.precision, default_device()),
+        "max_len": encoder.max_len,
+        "query_prompt": encoder.prompts.query,
+        "document_prompt": encoder.prompts.document,
+        "pooling": encoder.mode,
+        "precision": encoder.precision,
     }
 
 
-def query_rows(encoder: BiEncoder, queries: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
+def query_rows(encoder: AnyEncoder, queries: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
     """Vectors of queries by id; ids of shape (n,), also repeated."""
     unique, rows = np.unique(ids, return_inverse=True)
     texts = Selection(queries, unique)
@@ -172,7 +160,7 @@ def query_rows(encoder: BiEncoder, queries: Sequence[str], ids: Ints, batch_size
     return Rows(cached_vectors(encoder, texts, kind="query", batch_size=batch_size, description=said), rows)
 
 
-def document_rows(encoder: BiEncoder, documents: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
+def document_rows(encoder: AnyEncoder, documents: Sequence[str], ids: Ints, batch_size: int, description: str) -> Rows:
     """Vectors of documents by id, each text once; ids of shape (n,), also repeated."""
     if isinstance(documents, WithChanged):
         return _with_changed(encoder, documents, ids, batch_size, description)
@@ -187,7 +175,7 @@ def document_rows(encoder: BiEncoder, documents: Sequence[str], ids: Ints, batch
     return Rows(cached_vectors(encoder, Selection(pool, unique), batch_size=batch_size, description=said), rows)
 
 
-def _with_changed(encoder: BiEncoder, documents: WithChanged, ids: Ints, batch_size: int, description: str) -> Rows:
+def _with_changed(encoder: AnyEncoder, documents: WithChanged, ids: Ints, batch_size: int, description: str) -> Rows:
     """``document_rows`` where some may be changed documents: the others lie where everybody finds them."""
     ids, count = np.asarray(ids), len(documents.corpus)
     behind = ids >= count

@@ -13,16 +13,16 @@ from bistill.arrays import Floats
 from bistill.data.settings import TextKind
 from bistill.data.store.texts import fingerprint_of_texts
 from bistill.errors import ArtifactError
-from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.unfinished import UnfinishedVectors, alone
 from bistill.models.files import loading
+from bistill.models.unloaded import AnyEncoder
 
 FORMAT: Final = "bistill.index/1"
 NAMES: Final[dict[TextKind, str]] = {"document": "documents", "query": "queries"}
 
 
 def cached_vectors(
-    encoder: BiEncoder,
+    encoder: AnyEncoder,
     texts: Sequence[str],
     *,
     kind: TextKind = "document",
@@ -35,7 +35,7 @@ def cached_vectors(
     that was broken off goes on. Of several processes that ask at once one encodes, the others wait and use the result.
 
     Args:
-        encoder: the model.
+        encoder: the model; one that is not loaded is loaded where the cache lacks the vectors.
         texts: by id, read once or twice from the first to the last.
         kind: whose prompt goes in front of them.
         batch_size: texts encoded at once.
@@ -82,7 +82,7 @@ def cached_vectors(
 
 def write_vectors(
     path: Path,
-    encoder: BiEncoder,
+    encoder: AnyEncoder,
     texts: Sequence[str],
     *,
     inputs: dict[str, Any],
@@ -126,7 +126,7 @@ def write_vectors(
         unfinished.publish()
 
 
-def vectors_key(encoder: BiEncoder, texts: Sequence[str], kind: TextKind = "document") -> str:
+def vectors_key(encoder: AnyEncoder, texts: Sequence[str], kind: TextKind = "document") -> str:
     """Key of everything that decides the vectors: model, its layers, length, prompt, arithmetic and texts."""
     layers = encoder.start_layers
     return artifacts.fingerprint(

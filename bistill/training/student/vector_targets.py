@@ -20,7 +20,6 @@ from torch.nn import functional
 from bistill import console
 from bistill.arrays import Floats
 from bistill.candidates.pools import ScoredPools
-from bistill.candidates.scores.embedding import identity
 from bistill.candidates.teacher_vectors import TeacherVectors
 from bistill.data.queries.copies import Selection
 from bistill.data.sampling import subset
@@ -28,6 +27,7 @@ from bistill.data.store.collection import Collection
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
+from bistill.models.unloaded import UnloadedEncoder
 
 # Queries, and documents, by whose vectors a map is fitted: more than twice the numbers of a usual vector.
 FITTED: Final = 1024
@@ -102,8 +102,9 @@ def target_of(
         pools: candidates of the queries trained on.
         seed: of the choice of texts.
     """
-    read = identity(teacher)
-    if (loading.model_fingerprint(encoder.source), encoder.mode) == (read["fingerprint"], read["pooling"]):
+    read = UnloadedEncoder(teacher)
+    same = loading.model_fingerprint(encoder.source) == loading.model_fingerprint(read.source)
+    if same and encoder.mode == read.mode:
         console.say(f"vectors of {teacher.name}: met as they are, the student is made of its layers")
         return VectorTarget(None, {"teacher": teacher.name, "map": None})
     rows = subset(seed, "queries of a map", len(pools), FITTED)

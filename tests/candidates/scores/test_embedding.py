@@ -123,13 +123,16 @@ def test_texts_are_encoded_once_and_the_weights_loaded_only_when_asked(
 ) -> None:
     with CachedTeacher.open(str(student_folder), FP32) as teacher:
         first = teacher.logits(QUERIES, DOCUMENTS, PAIRS, "").logits
-    monkeypatch.setattr(BiEncoder, "document_windows", None)
-    monkeypatch.setattr(BiEncoder, "query_windows", None)
+    loads: list[str] = []
+    load = BiEncoder.load
+    monkeypatch.setattr(BiEncoder, "load", lambda name, **how: loads.append(name) or load(name, **how))
     with CachedTeacher.open(str(student_folder), FP32) as teacher:
         np.testing.assert_array_equal(teacher.logits(QUERIES, DOCUMENTS, PAIRS, "").logits, first)
-    monkeypatch.setattr(BiEncoder, "start", None)
-    with CachedTeacher.open(str(student_folder), FP32) as teacher:
         assert len(teacher.logits(QUERIES, DOCUMENTS, PAIRS[:0], "").logits) == 0
+        assert loads == []
+        for _ in range(2):
+            teacher.logits(["set", *QUERIES], DOCUMENTS, PAIRS, "")
+        assert loads == [str(student_folder)]
 
 
 def test_all_documents_are_encoded_where_half_are_asked_for_and_copies_once(
