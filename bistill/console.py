@@ -76,6 +76,19 @@ def say(message: str) -> None:
     print(_worded(message), file=sys.stderr, flush=True)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what it counts: "1 query", "2,048 queries".
+
+    Args:
+        number: of them.
+        one: what one of them is called, and what is said of it.
+        many: likewise of several; "": ``one`` with the ending of the plural.
+    """
+    if number == 1:
+        return f"1 {one}"
+    return f"{number:,} {many or (one.removesuffix('y') + 'ies' if one.endswith('y') else one + 's')}"
+
+
 def worded(message: str) -> str:
     """The message as ``wording`` has it said, for those that print it themselves."""
     return _worded(message)

@@ -22,6 +22,16 @@ def test_table_prints_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
     assert "한국어" in output
 
 
+def test_what_is_counted_agrees_with_its_number() -> None:
+    found = [console.counted(number, "query") for number in (0, 1, 2, 14_379)]
+    assert found == ["0 queries", "1 query", "2 queries", "14,379 queries"]
+    assert console.counted(2, "document") == "2 documents"
+    assert [console.counted(number, "pair has", "pairs have") for number in (1, 1000)] == [
+        "1 pair has",
+        "1,000 pairs have",
+    ]
+
+
 def test_a_sentence_is_broken_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setenv("COLUMNS", "20")

@@ -8,7 +8,6 @@ from itertools import chain
 
 import numpy as np
 
-from bistill import console
 from bistill.arrays import Ints
 from bistill.candidates.depths import Depths
 from bistill.candidates.filtering import TOO_RELEVANT, Verdict, judge
@@ -22,6 +21,7 @@ from bistill.candidates.pools import POOLS_OF_A_BLOCK, Counts, ScoredPools
 from bistill.candidates.promotion import promoted, searching
 from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Promotion
+from bistill.console import counted, say
 from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
 from bistill.data.store.collection import Collection
@@ -91,7 +91,7 @@ def build(
         raise DataError(
             "no query has a scored positive and a negative",
             where=str(collection.dataset.path),
-            found=Told(f"{len(query_ids)} queries, {counts.unscored} pairs without a score"),
+            found=Told(f"{counted(len(query_ids), 'query')}, {counted(counts.unscored, 'pair')} without a score"),
             todo="import scores of this data's texts, or name other miners",
         )
     return made
@@ -265,13 +265,15 @@ class Making:
 
 def _say(counts: Counts, names: Sequence[str], wanted: int, asked: int, promotion: Promotion) -> None:
     given = ", ".join(f"{name} {counts.candidates[name]}" for name in names if name in counts.candidates)
-    console.say(
-        f"candidates of {counts.queries} queries: {given}; removed: {counts.labelled_positive} labelled relevant, "
-        f"{counts.equal_text} equal to a positive, {counts.ratio + counts.absolute} {TOO_RELEVANT}"
+    say(
+        f"candidates of {counted(counts.queries, 'query')}: {given}; removed: "
+        f"{counts.labelled_positive} labelled relevant, {counts.equal_text} equal to a positive, "
+        f"{counts.ratio + counts.absolute} {TOO_RELEVANT}"
     )
     if counts.copies:
-        console.say(
-            f"{counts.copies} documents are copies of another one, the same text: of each text there is one candidate"
+        say(
+            f"{counted(counts.copies, 'document is a copy', 'documents are copies')} of another one, the same text: "
+            "of each text there is one candidate"
         )
     told = (
         (counts.own_text, "stand among the documents: their own text is no candidate"),
@@ -282,16 +284,23 @@ def _say(counts: Counts, names: Sequence[str], wanted: int, asked: int, promotio
     )
     for number, what in told:
         if number:
-            console.say(f"{number} of {asked} queries {what}")
+            say(f"{number:,} of {counted(asked, 'query')} {what}")
     missed, nothing = counts.source_missed, counts.nothing_relevant
     if counts.unlabelled or missed or nothing:
         rank = promotion.source_rank
         placed = "first" if rank == 1 else f"among the first {rank}"
-        console.say(
-            f"{counts.unlabelled} queries without labels: the teacher makes {counts.promoted} documents their "
-            f"positives; left out: {missed} whose source it does not rank {placed}, {nothing} for which it "
-            f"finds nothing relevant; {counts.tied} have several documents of the highest score"
+        say(
+            f"{counted(counts.unlabelled, 'query')} without labels: the teacher makes "
+            f"{counted(counts.promoted, 'document')} their positives; left out: {missed} whose source it does not rank "
+            f"{placed}, {nothing} for which it finds nothing relevant; {counts.tied} have several documents "
+            "of the highest score"
             + (f"; {counts.taken_out} are taken out of their document" if counts.taken_out else "")
         )
     if counts.unscored:
-        console.say(f"{counts.unscored} pairs have no imported score and are left out")
+        say(
+            counted(
+                counts.unscored,
+                "pair has no imported score and is left out",
+                "pairs have no imported score and are left out",
+            )
+        )

@@ -162,7 +162,11 @@ def show(
         for name, own in report["by_miner"].items()
     ]
     headers = ["miner", "candidates", "positives found", "mean relevance", "median", "removed"]
-    console.table(headers, miners, title=f"{counts['queries']} queries, {counts['pairs']} pairs scored")
+    console.table(
+        headers,
+        miners,
+        title=f"{console.counted(counts['queries'], 'query')}, {console.counted(counts['pairs'], 'pair')} scored",
+    )
     ranks = [
         [
             f"rank {own['rank']}" if own["rank"] else "best positive",
@@ -185,9 +189,11 @@ def show(
             ]
             for item in removed[:SHOWN]
         ]
-        title = f"{len(examples)} of {total} candidates removed as probably relevant"
+        title = f"{len(examples)} of {console.counted(total, 'candidate')} removed as probably relevant"
         console.table(["query", "relevance, positive", "relevance, removed"], examples, title=title)
-    console.say(f"{len(found)} positives of a relevance below {irrelevant_below:g}: {artifacts.SUSPECT_FILE}")
+    console.say(
+        f"{console.counted(len(found), 'positive')} of a relevance below {irrelevant_below:g}: {artifacts.SUSPECT_FILE}"
+    )
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:

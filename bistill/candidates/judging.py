@@ -64,7 +64,7 @@ def judged(
         raise DataError(
             "the teacher finds no relevant document for any validation query",
             where=str(collection.dataset.path),
-            found=Told(f"{len(query_ids)} queries"),
+            found=Told(console.counted(len(query_ids), "query")),
             todo="give queries that the documents answer, another teacher, or a lower `irrelevant_below`",
         )
     if len(lists) < len(query_ids):

@@ -157,8 +157,8 @@ class SharedNegatives:
         )
         if counts["short"]:
             console.say(
-                f"{counts['short']} lists of all epochs are shorter than `Lists.size` {self._size}: "
-                f"their batches hold too few documents"
+                f"{console.counted(counts['short'], 'list of all epochs is', 'lists of all epochs are')} shorter than "
+                f"`Lists.size` {self._size}: their batches hold too few documents"
             )
 
 

@@ -58,9 +58,14 @@ def evaluate(
     asked = questions.build(test, documents, asking=asking)
     elsewhere = tuple(questions.build(data, asking=asking) for data in forgetting)
     begin()
-    console.say(f"evaluating {asked.ranked} queries over {len(asked.corpus)} documents")
+    console.say(
+        f"evaluating {console.counted(asked.ranked, 'query')} over {console.counted(len(asked.corpus), 'document')}"
+    )
     if without := len(asked.records) - asked.ranked:
-        console.say(f"{without} queries have no positive: their labelled pairs count, they are not ranked")
+        console.say(
+            f"{console.counted(without, 'query has', 'queries have')} no positive: their labelled pairs count, they "
+            "are not ranked"
+        )
     for sentence in asked.left_out():
         console.say(sentence)
     run = _Run(student, asked, elsewhere, beside, inference)

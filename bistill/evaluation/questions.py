@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bistill.arrays import Doubles, Floats, Ints, Number
 from bistill.candidates.lists import random_negatives
+from bistill.console import counted
 from bistill.data.queries import choice
 from bistill.data.queries.copies import Selection, ranked_without_own
 from bistill.data.records import Record
@@ -119,13 +120,13 @@ class Questions:
         """What is not ranked since texts are the same, a sentence each."""
         if self.copies:
             yield (
-                f"{self.copies} documents are copies of another one, the same text but for case, width, white space "
-                "or invisible characters: each text is ranked once"
+                f"{counted(self.copies, 'document is a copy', 'documents are copies')} of another one, the same text "
+                "but for case, width, white space or invisible characters: each text is ranked once"
             )
         if own := self.among_documents:
             yield (
-                f"{own} of {self.ranked} queries stand among the documents: a query's own text is left out of its "
-                "ranking"
+                f"{own} of {counted(self.ranked, 'query stands', 'queries stand')} among the documents: a query's "
+                "own text is left out of its ranking"
             )
 
     @property

@@ -54,7 +54,7 @@ def _export(options: ScoresOptions) -> None:
     collection = _collection(folder)
     lists = (pool.whole() for pool in read_pools(folder / artifacts.CANDIDATES_FILE))
     written = export(path, options.form, lists, collection, scale=options.scale)
-    console.say(f"{options.file}: {written} rows as {options.form}")
+    console.say(f"{options.file}: {console.counted(written, 'row')} as {options.form}")
 
 
 def _collection(folder: Path) -> Collection:
@@ -98,7 +98,8 @@ def _import(options: ScoresOptions) -> None:
             last = dict(zip(keys, logits, strict=True))
             cache.put(list(last), np.array(list(last.values()), dtype=np.float32))
             total += len(batch)
-        console.say(f"{total} scores imported; teacher {IMPORTED}{name} has {len(cache)} pairs")
+        held = console.counted(len(cache), "pair")
+        console.say(f"{console.counted(total, 'score')} imported; teacher {IMPORTED}{name} has {held}")
 
 
 def _check_texts(path: Path, options: ScoresOptions) -> None:
@@ -118,10 +119,10 @@ def _check_texts(path: Path, options: ScoresOptions) -> None:
     for query, document, _ in read_scores(path, options.scale or "probability"):
         total += 1
         found += digest(query) in queries and digest(document) in documents
-    console.say(f"{path}: {found} of {total} pairs have texts of {data.data_version}")
+    console.say(f"{path}: {found:,} of {console.counted(total, 'pair has', 'pairs have')} texts of {data.data_version}")
     if not found:
         raise DataError(
-            f"none of the {total} scores is for texts of {data.data_version}",
+            f"none of {console.counted(total, 'score')} is for texts of {data.data_version}",
             where=str(path),
             todo="export the pairs with bistill scores export --form pairs, and fill in their scores",
         )
@@ -130,7 +131,9 @@ def _check_texts(path: Path, options: ScoresOptions) -> None:
 def _rebuild(options: ScoresOptions) -> None:
     folder = _needed(options.cache, "--cache")
     kept, dropped = rebuild(Path(folder))
-    console.say(f"{folder}: {kept} scores kept, {dropped} dropped; dropped ones are scored again when needed")
+    console.say(
+        f"{folder}: {console.counted(kept, 'score')} kept, {dropped} dropped; dropped ones are scored again when needed"
+    )
 
 
 def _needed(value: str | None, flag: str) -> str:

@@ -69,7 +69,8 @@ def kept(
     )
 
     def fill(folder: Path) -> dict[str, Any]:
-        console.say(f"{miner.name} miner: {len(query_ids)} queries over {len(pool)} documents")
+        asked, searched = console.counted(len(query_ids), "query"), console.counted(len(pool), "document")
+        console.say(f"{miner.name} miner: {asked} over {searched}")
         np.save(folder / artifacts.MINED_FILE, miner.mine(query_ids, depth), allow_pickle=False)
         return {"miner": miner.name}
 

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from bistill import artifacts
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.exchange_reading import SCALE_NOTE, Scale, read_scores
-from bistill.console import say
+from bistill.console import counted, say
 from bistill.data.store.collection import Collection
-from bistill.errors import DataError, OptionError
+from bistill.errors import DataError, OptionError, Told
 from bistill.evaluation.measures import margins
 
 __all__ = ["DEFAULT_SCALE", "Form", "Scale", "export", "most_kept", "read_scores"]
@@ -109,12 +109,18 @@ def export(
             raise DataError(
                 "nothing to export: no list has what this form needs",
                 where=str(path),
-                found=dict(left_out) or None,
+                found=Told(", ".join(_said(left_out))) if left_out else None,
                 todo="score the lists first" if left_out else "",
             )
-    for what, number in sorted(left_out.items()):
-        say(f"{path}: left out {number:,} {what}")
+    for what in _said(left_out):
+        say(f"{path}: left out {what}")
     return count
+
+
+def _said(left_out: Counter[str]) -> list[str]:
+    """What is left out, with its number: a noun that is counted, and what is said of it."""
+    parts = ((number, *what.partition(" ")) for what, number in sorted(left_out.items()))
+    return [f"{counted(number, noun)}{space}{rest}" for number, noun, space, rest in parts]
 
 
 # A query, its positives and its negatives, each with the teacher's logit.
@@ -139,12 +145,12 @@ def _known(lists: Iterable[_Row], scale: Scale, left_out: Counter[str]) -> Itera
         row: dict[str, Any] = {"query": query}
         for name, documents in (("pos", positives), ("neg", negatives)):
             scored = [(text, score) for text, logit in documents if (score := _score(logit, scale)) is not None]
-            left_out["documents without a score"] += len(documents) - len(scored)
+            left_out["document without a score"] += len(documents) - len(scored)
             row |= {name: [text for text, _ in scored], f"{name}_scores": [score for _, score in scored]}
         if row["pos"] and row["neg"]:
             yield row
         else:
-            left_out["queries without a scored positive or a scored negative"] += 1
+            left_out["query without a scored positive or a scored negative"] += 1
     for what in [what for what, number in left_out.items() if number == 0]:
         del left_out[what]
 
@@ -162,21 +168,21 @@ def _write_columns(
     """One row for each positive. N shows only at the end, so the rows go through a file of lists first."""
     counts: Counter[int] = Counter()
 
-    def counted(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def watched(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for row in rows:
             counts[len(row["neg"])] += len(row["pos"])
             yield row
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         through = Path(folder) / "lists.parquet"
-        _write(through, through, LISTS, counted(_known(lists, scale, left_out)), scale)
+        _write(through, through, LISTS, watched(_known(lists, scale, left_out)), scale)
         if not counts:
             return 0
         size = wanted or most_kept(counts)
         left_out.update(
             {
-                f"rows with fewer than {size} negatives": sum(number for has, number in counts.items() if has < size),
-                f"negatives of rows with more than {size}": sum(
+                f"row with fewer than {size} negatives": sum(number for has, number in counts.items() if has < size),
+                f"negative of rows with more than {size}": sum(
                     (has - size) * number for has, number in counts.items() if has > size
                 ),
             }

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bistill.console import say
+from bistill.console import counted, say
 from bistill.data.read.csv_reader import open_table
 from bistill.data.read.files import ending_of
 from bistill.data.read.jsonl import ENDINGS, objects
@@ -62,7 +62,7 @@ def read_scores(path: Path, scale: Scale) -> Iterator[tuple[str, str, float]]:
     if number == 0:
         raise DataError("an empty file", where=str(path), todo="write one pair per row")
     if empty:
-        say(f"{path}: left out {empty:,} pairs without a score")
+        say(f"{path}: left out {counted(empty, 'pair')} without a score")
 
 
 def _logit(score: object, scale: Scale, file: Path, row: int, column: str) -> float:
@@ -110,7 +110,12 @@ def _list(value: object, length: int | None, file: Path, row: int, column: str) 
         raise RowError("the cell is not a list", file=file, row=row, column=column, found=value, todo=CORRECT)
     if length is not None and len(value) != length:
         raise RowError(
-            f"{len(value)} scores for {length} documents", file=file, row=row, column=column, found=value, todo=CORRECT
+            f"{counted(len(value), 'score')} for {counted(length, 'document')}",
+            file=file,
+            row=row,
+            column=column,
+            found=value,
+            todo=CORRECT,
         )
     return value
 

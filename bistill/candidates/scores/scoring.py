@@ -80,8 +80,8 @@ def score(
     job = _Job(cache, queries, documents, pairs)
     if description and len(pairs):
         console.say(
-            f"{description}: {len(pairs)} pairs, {1 - job.missing.mean():.1%} of them known; "
-            f"{cache.folder} holds {len(cache)} pairs in {cache.size() / 2**20:.1f} MiB"
+            f"{description}: {console.counted(len(pairs), 'pair')}, {1 - job.missing.mean():.1%} of them known; "
+            f"{cache.folder} holds {console.counted(len(cache), 'pair')} in {cache.size() / 2**20:.1f} MiB"
         )
     scored = job.run(load(), batch_size, description) if load is not None and job.missing.any() else 0
     return Scored(job.logits, len(pairs), scored)

@@ -13,7 +13,7 @@ import numpy as np
 
 from bistill import artifacts, cache_folder
 from bistill.arrays import Flags, Keys
-from bistill.console import say, table
+from bistill.console import counted, say, table
 from bistill.data.made import korean
 from bistill.data.made.choice import Candidates
 from bistill.data.made.found import Source
@@ -106,7 +106,7 @@ def make(
     artifacts.write_json(_record_file(path), {"complete": True, "inputs": inputs, "sha256": sha256, "report": report})
     _show(path, report, making)
     if writer is not None and writer.failures:
-        why = ", ".join(f"{count:,} times {failure}" for failure, count in writer.failures.most_common(3))
+        why = ", ".join(f"{counted(count, 'time')} {failure}" for failure, count in writer.failures.most_common(3))
         say(f"{path}: documents without an answer: {why}; `overwrite` asks for these again, and for no other")
     return MadeQueries(path, report, reused=False)
 
@@ -168,7 +168,7 @@ def _collect(found: Iterable[list[Made]], count: int, making: Making, file: Path
                 order = order_of(made.source, place, making.seed)
                 candidates.add(order, text_key(made.query), text_key(made.source))
             without += not own
-            advance(1, f"{len(candidates):,} queries")
+            advance(1, counted(len(candidates), "query"))
     return candidates, without
 
 
@@ -234,7 +234,7 @@ def _show(path: Path, report: Mapping[str, int], making: Making) -> None:
         more = "more come of the same documents with a higher `Making.each`"
         if WRITTEN in report:
             more = f"a higher `Making.number` asks for more documents and, where all were asked for, {more}"
-        say(f"{path}: {made:,} queries, where `Making.number` is {making.number:,}; {more}")
+        say(f"{path}: {counted(made, 'query')}, where `Making.number` is {making.number:,}; {more}")
 
 
 def _record_file(path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from bistill import artifacts, cache_folder
-from bistill.console import say
+from bistill.console import counted, say
 from bistill.data.prepare import merging
 from bistill.data.prepare.duplicates import Duplicates, find_duplicates, normalised_text
 from bistill.data.prepare.loading import (
@@ -194,7 +194,7 @@ def _resolve_and_write(
         raise DataError(
             "no query has a relevant document",
             where=source,
-            found=Told(f"{sum(map(len, splits.values()))} queries"),
+            found=Told(counted(sum(map(len, splits.values())), "query")),
             todo="see whether `Columns.label`, `label_maximum` and `positive_from` are what the labels mean",
         )
     unjudged = _unjudged(splits, same_documents)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bistill.arrays import Ints
+from bistill.console import counted
 from bistill.data.sampling import subset
 from bistill.data.store.dataset import Dataset
 from bistill.errors import DataError, OptionError, Told
@@ -20,7 +21,7 @@ def answered(dataset: Dataset) -> Ints:
         raise DataError(
             "no query has a relevant document",
             where=str(dataset.path),
-            found=Told(f"{dataset.labelled:,} queries, all of whose documents are labelled irrelevant"),
+            found=Told(f"{counted(dataset.labelled, 'query')}, and all documents labelled irrelevant"),
             todo="add rows with relevant documents, or see with which `positive_from` the labels were read",
         )
     return dataset.with_positive
@@ -46,7 +47,7 @@ def queries(dataset: Dataset, seed: int, name: str, count: int | None) -> Ints:
             "none of the queries chosen has a relevant document",
             where="`max_samples`",
             found=count,
-            todo=f"give more: {len(known):,} of {dataset.labelled:,} queries have one",
+            todo=f"give more: {len(known):,} of {counted(dataset.labelled, 'query has', 'queries have')} one",
         )
     return ids
 
@@ -109,11 +110,11 @@ def chosen_for_lists(dataset: Dataset, query_ids: Ints) -> str:
     said = [chosen(dataset, labelled)] if dataset.labelled else []
     if len(dataset.unlabelled):
         number = len(query_ids) - len(labelled)
-        said.append(f"{number:,} of {len(dataset.unlabelled):,} queries without labels")
+        said.append(f"{number:,} of {counted(len(dataset.unlabelled), 'query')} without labels")
     if without := dataset.labelled - len(dataset.with_positive):
         said.append(
-            f"no lists are made for the {without:,} queries without a positive, but their documents stay among those "
-            "that lists are drawn from"
+            f"no lists are made for the {counted(without, 'query')} without a positive, but their documents stay among "
+            "those that lists are drawn from"
         )
     return "; ".join(said)
 
@@ -122,4 +123,4 @@ def chosen(dataset: Dataset, query_ids: Ints) -> str:
     """How many of the queries and of the rows of a file are used: "2,000 of 9,120 queries, 3,153 of 14,379 rows"."""
     rows = dataset.rows()
     used, there = int(rows[query_ids].sum()), int(rows.sum())
-    return f"{len(query_ids):,} of {dataset.labelled:,} queries, {used:,} of {there:,} rows"
+    return f"{len(query_ids):,} of {counted(dataset.labelled, 'query')}, {used:,} of {counted(there, 'row')}"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bistill.arrays import Ints
+from bistill.console import counted
 from bistill.data.sampling import generator, permutation
 from bistill.data.settings import Balance
 from bistill.data.store.dataset import Dataset
@@ -96,7 +97,7 @@ class Turns:
 
     def said(self) -> str:
         """What a line about a run ends with where versions are balanced, else ""."""
-        return f"; {self.largest:,} queries of each of {self.groups} data versions" if self.groups > 1 else ""
+        return f"; {counted(self.largest, 'query')} of each of {self.groups} data versions" if self.groups > 1 else ""
 
     def _drawn(self, part: _Part, seed: int, epoch: int) -> tuple[Ints, Ints]:
         """Turns of a part that an epoch has, and behind which sample each of them ends."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from bistill.console import counted
 from bistill.data.read.columns import role_of
 from bistill.data.read.validation import EDIT
 from bistill.errors import RowError
@@ -117,7 +118,7 @@ def _judged(document: Object, file: Path, notes: list[str]) -> Iterator[tuple[in
         elif not grades:
             yield RowError("a query with no positive", file=file, row=number, column=name, found=key, todo=EDIT)
     if unanswered := len(queries.keys() - answered):
-        notes.append(f"{unanswered:,} queries have no entry in {name}: not read")
+        notes.append(f"{counted(unanswered, 'query has', 'queries have')} no entry in {name}: not read")
 
 
 def _ids(judged: object) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bistill import artifacts
+from bistill.console import counted
 from bistill.data.settings import BadRows
 from bistill.errors import RowError, shown
 
@@ -32,7 +33,7 @@ def set_aside(count: int, file: str, first: Rejection) -> str:
         file: the file of the first, as the user named it.
         first: the first of them.
     """
-    rows = "1 bad row was" if count == 1 else f"{count:,} bad rows were"
+    rows = counted(count, "bad row was", "bad rows were")
     column = f", column {first.column!r}" if first.column else ""
     found = f" ({first.found})" if first.found else ""
     return f"{rows} set aside; the first: {file}, row {first.row}{column}: {first.reason}{found}"

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from bistill.console import counted
 from bistill.data.queries import taken_out
 from bistill.data.queries.same_text import is_blank, without_invisible
 from bistill.data.read.columns import ColumnMap
@@ -244,8 +245,8 @@ def _labelled(
     if not isinstance(documents, list | tuple):
         documents, labels = [documents], [labels]
     elif not isinstance(labels, list | tuple) or len(labels) != len(documents):
-        counted = f"{len(labels)} labels" if isinstance(labels, list | tuple) else "a label that is no list"
-        what = f"{len(documents)} documents with {counted}"
+        beside = counted(len(labels), "label") if isinstance(labels, list | tuple) else "a label that is no list"
+        what = f"{counted(len(documents), 'document')} with {beside}"
         raise RowError(what, file=file, row=number, column=columns.label, found=labels, todo=EDIT)
     if not documents:
         what = "a query without a document"

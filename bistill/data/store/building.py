@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from bistill import artifacts
 from bistill.arrays import Keys
+from bistill.console import counted
 from bistill.data.read.rejections import Rejections, set_aside
 from bistill.data.read.validation import LabelScale
 from bistill.data.records import Row
@@ -276,7 +277,7 @@ def _both(item: StoredJudgement, positive_row: int, query: str, file: str | Path
 def _nothing_left(file: str | Path, rejections: Rejections, unjudged: int = 0) -> DataError:
     if unjudged:
         todo = "write 1 for relevant and 0 for not, or a grade as a number, beside the documents that you judged"
-        return DataError("no pair has a label yet", where=str(file), found=Told(f"{unjudged:,} pairs"), todo=todo)
+        return DataError("no pair has a label yet", where=str(file), found=Told(counted(unjudged, "pair")), todo=todo)
     if rejections.first is not None:
         what = f"no row is left: {set_aside(rejections.count, *rejections.first)}"
         return DataError(what, where=str(file), todo="correct the rows")

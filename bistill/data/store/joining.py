@@ -16,7 +16,7 @@ import numpy as np
 
 from bistill import artifacts
 from bistill.arrays import Ints
-from bistill.console import say
+from bistill.console import counted, say
 from bistill.data.queries.taken_out import Spans
 from bistill.data.store import cache
 from bistill.data.store.building import RECORD_SCHEMA
@@ -102,7 +102,7 @@ def _fill(
     np.save(folder / artifacts.TAKEN_OUT_FILE, taken_out, allow_pickle=False)
     notes = left_out.notes()
     if conflicts:
-        notes.append(f"{conflicts} negatives left out: positives of the same query in another of the files")
+        notes.append(f"{counted(conflicts, 'negative')} left out: positives of the same query in another of the files")
     scale = max(map(label_maximum, parts), default=1.0)
     return {
         "records": len(rows) + unlabelled.shape[1],

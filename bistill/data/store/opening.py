@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill import artifacts
-from bistill.console import say
+from bistill.console import counted, say
 from bistill.data.read import ids
 from bistill.data.read.files import RowReader, ending_of, open_file
 from bistill.data.read.in_memory import fingerprint_of_rows, open_rows
@@ -176,7 +176,7 @@ def _fill(folder: Path, reader: RowReader, reading: RowReading, on_bad_rows: Bad
     counts = {"records": built.records, "documents": built.documents, "rejected": built.rejected}
     notes = [*reader.notes, *built.left_out.notes()]
     if built.unjudged:
-        notes.append(f"{built.unjudged:,} pairs without a label: nobody judged them, so they are no negatives")
+        notes.append(f"{counted(built.unjudged, 'pair')} without a label: nobody judged them, so they are no negatives")
     return {**counts, "label_maximum": built.scale.maximum, "notes": notes, "left_out": asdict(built.left_out)}
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from bistill.arrays import Keys
+from bistill.console import counted
+
+NEGATIVES: Final = ("labelled negative", "labelled negatives")
 
 
 @dataclass
@@ -23,12 +27,13 @@ class LeftOut:
 
     def notes(self) -> list[str]:
         """A sentence for each kind that there is."""
+        texts = "the same text as another one of their query: each text counts once"
         said = (
-            (self.copies, "judged documents are the same text as another one of their query: each text counts once"),
-            (self.negatives_like_a_positive, "labelled negatives left out: the same text as a positive of their query"),
-            (self.negatives_like_the_query, "labelled negatives left out: the text of their own query"),
+            (self.copies, "judged document is", "judged documents are", texts),
+            (self.negatives_like_a_positive, *NEGATIVES, "left out: the same text as a positive of their query"),
+            (self.negatives_like_the_query, *NEGATIVES, "left out: the text of their own query"),
         )
-        return [f"{count} {what}" for count, what in said if count]
+        return [f"{counted(count, one, many)} {what}" for count, one, many, what in said if count]
 
 
 def judged_once(

@@ -172,7 +172,7 @@ class Version:
         parts = [] if labelled is None else [labelled]
         found = join(parts, [np.arange(len(part)) for part in parts], logs, asked)
         paths, end = ", ".join(str(log.path) for log in logs), _left_out(logs, asked)
-        console.say(f"{paths}: {len(found.unlabelled):,} queries without labels{end}")
+        console.say(f"{paths}: {console.counted(len(found.unlabelled), 'query')} without labels{end}")
         return found
 
     def _logs(self, split: Literal["train", "valid"], on_bad_rows: BadRows, rejected_to: Path) -> Iterator[Log]:
@@ -255,7 +255,7 @@ class Version:
         rejected = None if rejected_to is None else rejected_to / f"{split}_{artifacts.REJECTED_FILE}"
         found = load_split(path, on_bad_rows=on_bad_rows, rejected_to=rejected)
         choice.answered(found)  # said now, not when the first list is made
-        console.say(f"{path}: {_queries(found)}, {len(found.documents)} documents")
+        console.say(f"{path}: {_size(found)}")
         return found
 
     def _joined(self, train: list[Dataset], valid: list[Dataset], on_bad_rows: BadRows) -> tuple[Dataset, Dataset]:
@@ -301,7 +301,7 @@ def _apart(name: str, parts: list[Dataset], others: list[Texts]) -> Dataset:
     """Data sets as one, without the queries that come again among others; said."""
     kept = held_out.apart([part.queries for part in parts], others)
     found = join(parts, kept)
-    said = f"{name}: {_queries(found)}, {len(found.documents)} documents of {len(parts)} data versions"
+    said = f"{name}: {_size(found)} of {len(parts)} data versions"
     console.say(f"{said}{_left_out(parts, kept)}")
     choice.answered(found)
     return found
@@ -310,7 +310,7 @@ def _apart(name: str, parts: list[Dataset], others: list[Texts]) -> Dataset:
 def _left_out(parts: Sequence[Sized], kept: Sequence[Ints]) -> str:
     """What a line about joined queries ends with where some came again among those held out, else ""."""
     count = sum(map(len, parts)) - sum(map(len, kept))
-    return f"; {count} left out: the same as, or nearly equal to, one held out" if count else ""
+    return f"; {count:,} left out: the same as, or nearly equal to, one held out" if count else ""
 
 
 def _one_behind_the_other(parts: Sequence[Sequence[str]]) -> Corpus:
@@ -321,9 +321,10 @@ def _one_behind_the_other(parts: Sequence[Sequence[str]]) -> Corpus:
     return corpus
 
 
-def _queries(split: Dataset) -> str:
+def _size(split: Dataset) -> str:
     without = len(split) - len(split.with_positive)
-    return f"{len(split)} queries" + (f" ({without} without a positive)" if without else "")
+    said = f" ({without:,} without a positive)" if without else ""
+    return f"{console.counted(len(split), 'query')}{said}, {console.counted(len(split.documents), 'document')}"
 
 
 def _refuse_two_scales(*splits: Dataset) -> None:

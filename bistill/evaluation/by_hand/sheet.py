@@ -13,7 +13,7 @@ import numpy as np
 
 from bistill import artifacts
 from bistill.arrays import Ints
-from bistill.console import say
+from bistill.console import counted, say
 from bistill.data.queries.copies import Selection
 from bistill.data.sampling import in_turn
 from bistill.data.store.corpus import Corpus
@@ -96,10 +96,12 @@ def make(
         with artifacts.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as out:
             csv.writer(out, lineterminator="\n").writerows([COLUMNS, *rows])
     sheet = Sheet(path, sum(len(pool) > 0 for pool in found), len(rows))
-    say(f"{path}: {sheet.pairs:,} pairs of {sheet.queries:,} queries, to be judged in the column {COLUMNS[2]}")
+    found_pairs = f"{counted(sheet.pairs, 'pair')} of {counted(sheet.queries, 'query')}"
+    say(f"{path}: {found_pairs}, to be judged in the column {COLUMNS[2]}")
     if long := sum(len(document) > LONGEST_CELL for _, document, _ in rows):
         say(
-            f"{long} documents are longer than {LONGEST_CELL:,} characters: Excel would cut them when it saves the file"
+            f"{counted(long, 'document is', 'documents are')} longer than {LONGEST_CELL:,} characters: Excel would cut "
+            "them when it saves the file"
         )
     return sheet
 

@@ -128,7 +128,7 @@ def _fetch(name: str, bytes_come: type[Any]) -> None:
     folder = at_hand(name)
     if folder and Path(folder).name == info.sha and all((Path(folder) / file).is_file() for file in files):
         return
-    console.say(f"{name}: fetching {len(files)} files from the hub")
+    console.say(f"{name}: fetching {console.counted(len(files), 'file')} from the hub")
     for file in files:
         hf_hub_download(name, file, tqdm_class=bytes_come)
         bytes_come.count += 1

@@ -69,7 +69,7 @@ def task_of(
     )
     turns = turns_of(dataset, pools.query_ids, once[: len(pools)], balance)
     if said := turns.said():
-        console.say(f"student: {turns.samples:,} lists an epoch{said}")
+        console.say(f"student: {console.counted(turns.samples, 'list')} an epoch{said}")
     counts = dataclasses.asdict(pools.counts)
     shared = None
     if lists.own_documents is not None:

@@ -79,7 +79,8 @@ class Heard(NamedTuple):
         labelled = query_ids[query_ids < dataset.labelled]
         if self.judges or len(labelled) == len(query_ids):
             return query_ids
-        console.say(f"the {len(query_ids) - len(labelled)} queries without labels are left out: nobody can judge them")
+        without = console.counted(len(query_ids) - len(labelled), "query")
+        console.say(f"{without} without labels left out: nobody can judge them")
         return labelled
 
 

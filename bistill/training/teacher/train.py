@@ -157,7 +157,7 @@ def trained(run: Run, data: TrainingData, training: TeacherTraining) -> dict[str
 def _say_what_is_trained(encoder: CrossEncoder, task: PairTask, training: TeacherTraining) -> None:
     alone = f", {task.without_positive} of them of queries without a positive" if task.without_positive else ""
     console.say(f"teacher: {training.start.name}, {sizes.of_model(encoder.model)}")
-    console.say(f"teacher: {task.samples:,} pairs an epoch{alone}{task.turns.said()}")
+    console.say(f"teacher: {console.counted(task.samples, 'pair')} an epoch{alone}{task.turns.said()}")
     console.say(f"running on {sizes.machine(encoder.device, encoder.precision)}")
 
 

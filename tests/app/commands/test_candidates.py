@@ -107,7 +107,7 @@ def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some
     back = list(read_pools(Path(report["options"]["output_dir"]) / "candidates.parquet"))
     assert [pool.query_id for pool in back] == list(range(10))
     assert all(set(own) <= {*pool.documents.tolist()} for pool in back)
-    said = "candidates: 10 of 11 queries, 17 of 19 rows; no lists are made for the 1 queries without a positive"
+    said = "candidates: 10 of 11 queries, 17 of 19 rows; no lists are made for the 1 query without a positive"
     assert said in capsys.readouterr().err
 
 

@@ -192,7 +192,7 @@ def test_scores_of_other_texts_and_no_scores_are_errors(small: Small, tmp_path: 
     path = tmp_path / "scores.csv"
     path.write_text("query,document,score\nq,d,0.5\n")
     shared = {"action": "import", "file": str(path), "name": "x", "data_root": str(small.root)}
-    with pytest.raises(DataError, match="none of the 1 scores is for texts of small"):
+    with pytest.raises(DataError, match="none of 1 score is for texts of small"):
         scores(ScoresOptions(**shared, data_version="small"))
     with pytest.raises(DataError, match="nowhere: no such data version"):
         scores(ScoresOptions(**shared, data_version="nowhere"))

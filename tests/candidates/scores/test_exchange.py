@@ -105,7 +105,7 @@ def test_flagembedding_has_a_score_for_every_text(
     }
     assert rows[2]["neg"] == ["graph"] and rows[2]["neg_scores"] == [-0.5]
     said = capsys.readouterr().err
-    assert "2 documents without a score" in said and "1 queries without" in said
+    assert "2 documents without a score" in said and "1 query without" in said
     found = {(query, document): logit for query, document, logit in read_scores(path, "logit")}
     assert found == {pair: logit for pair, logit in KNOWN.items() if pair[0] != "sort list"}
 
@@ -116,7 +116,7 @@ def test_sentence_transformers_keeps_most_negatives(tmp_path: Path, capsys: pyte
     assert pq.read_schema(path).names == ["query", "positive", "negative_1", "negative_2", "label"]
     assert [row["label"] for row in rows_of(path)] == [[4.0, -3.0, -1.0], [2.5, -3.0, -1.0], [1.0, 0.5, -6.0]]
     said = capsys.readouterr().err
-    assert "1 rows with fewer than 2 negatives" in said and "1 negatives of rows with more than 2" in said
+    assert "1 row with fewer than 2 negatives" in said and "1 negative of rows with more than 2" in said
     assert ("서울 날씨", "음식", -6.0) in set(read_scores(path, "logit"))
     assert written(path, "sentence-transformers", LISTS, negatives=1) == 4
     assert [row["label"] for row in rows_of(path)] == [[4.0, -3.0], [2.5, -3.0], [1.0, 0.5], [3.0, -0.5]]
@@ -197,7 +197,7 @@ def test_csv_of_a_spreadsheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert [pair[:2] for pair in found] == [("q", "d1"), ("q", "d3"), ("q", "d4"), ("q", "d5")]
     expected = [0.0, math.log(999_999), -math.log(999_999), math.log(0.25)]
     assert [pair[2] for pair in found] == pytest.approx(expected, rel=1e-9)
-    assert "left out 1 pairs without a score" in capsys.readouterr().err
+    assert "left out 1 pair without a score" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_bad_score_is_named_with_row_and_column(score: str, scale: str, messag
             "pos_scores",
             "2 scores",
         ),
-        (['{"query": "q", "positive": "a", "negative": "b", "label": [0.3]}'], 1, "label", "1 scores for 2 documents"),
+        (['{"query": "q", "positive": "a", "negative": "b", "label": [0.3]}'], 1, "label", "1 score for 2 documents"),
         (["nothing"], 1, "", "not JSON"),
     ],
 )

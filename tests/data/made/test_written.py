@@ -207,7 +207,7 @@ def test_no_answer_is_paid_twice_and_a_failed_one_is_asked_for_again(
     made = make(file, "made.csv", PLAIN, writer=Writer(server.endpoint, PLAIN))
     attempts = server.endpoint.attempts
     assert made.report["requests"] == 5 + attempts and made.report["documents without a query"] == 1
-    assert "documents without an answer: 1 times an empty text" in capsys.readouterr().err
+    assert "documents without an answer: 1 time an empty text" in capsys.readouterr().err
     assert not any("harbour 4" in row["source"] for row in rows(made.path))
     server.replies = good
     asked = len(server.asked)

@@ -183,7 +183,7 @@ def answers(file: Path) -> dict[str, tuple[list[str], list[str]]]:
 def test_queries_corpus_and_judgements_by_id(indent: int | None, write: Write) -> None:
     file = write("qa.json", json.dumps(finetuning(), indent=indent))
     assert answers(file) == {"first": (["one", "three"], []), "second": (["two"], [])}
-    assert "1 queries have no entry in relevant_docs: not read" in load_split(file).notes
+    assert "1 query has no entry in relevant_docs: not read" in load_split(file).notes
     assert list(load_documents(file)) == ["one", "two", "three", "four"]
     assert list(load_queries(file)) == ["first", "second", "third"]
 

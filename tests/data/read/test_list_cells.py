@@ -119,7 +119,7 @@ def test_lists_of_passages_with_lists_of_labels(write: Write) -> None:
         dataset = load_split(write("rows.csv", f"query,passages,labels\na,{passages},{labels}\n"))
         assert list(dataset.documents) == ["b", "c"]
         assert [(record.positives, record.negatives) for record in dataset] == [((0,), (1,))]
-    with pytest.raises(RowError, match="row 2, column 'labels': 2 documents with 1 labels"):
+    with pytest.raises(RowError, match="row 2, column 'labels': 2 documents with 1 label"):
         load_split(write("rows.csv", "query,passages,labels\na,\"['b', 'c']\",[1]\n"))
 
 

@@ -173,7 +173,7 @@ def test_objects_that_cannot_be_read_name_their_fields(
 @pytest.mark.parametrize(
     ("cells", "what"),
     [
-        ({"docs": ["a", "b"], "labels": [1]}, "2 documents with 1 labels"),
+        ({"docs": ["a", "b"], "labels": [1]}, "2 documents with 1 label"),
         ({"docs": ["a", "b"], "labels": 1}, "2 documents with a label that is no list"),
         ({"docs": [], "labels": []}, "a query without a document"),
         ({"docs": ["a", ""], "labels": [1, 0]}, "the cell is empty"),

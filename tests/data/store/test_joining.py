@@ -65,7 +65,7 @@ def test_a_positive_of_one_file_is_no_negative_of_another(
     assert [labels(found, query) for query in range(4 - 1)] == [{"b": 1.0, "a": 1.0}, {"x": 1.0}, {}]
     assert (found.with_positive.tolist(), found.without_positive.tolist()) == ([0, 1], [2])
     said = capsys.readouterr().err
-    assert "1 negatives left out: positives of the same query in another of the files" in said
+    assert "1 negative left out: positives of the same query in another of the files" in said
     assert left_out(found)["negatives_like_a_positive"] == 1  # B is b
 
 

@@ -65,7 +65,7 @@ def test_queries_without_a_positive_are_said_and_files_of_such_alone_refused(
     version.training(rejected_to=tmp_path / "out")
     said = capsys.readouterr().err
     assert "train.csv: 3 queries (2 without a positive), 2 documents" in said
-    assert "valid.csv: 1 queries, 1 documents" in said
+    assert "valid.csv: 1 query, 1 document" in said
     for split in ("valid", "train"):
         write_csv(tmp_path / "v" / f"{split}.csv", [HEADER, *rows[1:]])
         with pytest.raises(DataError, match="no query has a relevant document") as refused:
