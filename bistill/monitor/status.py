@@ -100,7 +100,8 @@ class RunStatus:
         micro_batch_tokens: tokens that may be held at once; 0 while unknown.
         figures: last validation figures by name; one that is NaN or infinite is left out.
         best: ``step`` and ``figures`` of the best validation of trained weights, {} before the first.
-        gate: the journal's ``gate`` record, {} where there is none; the newest of a run that went on.
+        gate: the journal's ``gate`` record of the teacher, {} where there is none; the newest of a run that went on.
+        embedding_gates: likewise of Bi-Encoders that teach beside it, by their names.
         candidates: the journal's ``candidates`` record, {} where there is none.
         checkpoint_step: of the newest checkpoint; -1 before the first.
         checkpoint_bytes: its size.
@@ -141,6 +142,7 @@ class RunStatus:
     figures: dict[str, float] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
+    embedding_gates: dict[str, dict[str, Any]] = field(default_factory=dict)
     candidates: dict[str, Any] = field(default_factory=dict)
     checkpoint_step: int = -1
     checkpoint_bytes: int = 0
@@ -204,12 +206,13 @@ class RunStatus:
     def _start(self, record: Mapping[str, Any], time: float) -> None:
         """Begin anew; curves stay where a run that was not finished is started again."""
         goes_on = self.ended != "finished" and self.stage == record.get("stage")
-        history, events, best, gate = self.history, self.events, self.best, self.gate
+        history, events, best, gates = self.history, self.events, self.best, (self.gate, self.embedding_gates)
         total, silence, checkpoint = self.total_steps, self.longest_silence, self.checkpoint_step
         vars(self).update(vars(RunStatus(self.folder)))  # every field back to its default, the object the same
         self.events = events
         if goes_on:
-            self.history, self.best, self.gate, self.total_steps = history, best, gate, total
+            self.history, self.best, self.total_steps = history, best, total
+            self.gate, self.embedding_gates = gates
             self.longest_silence, self.checkpoint_step = silence, checkpoint
         self.stage, self.host = _text(record, "stage"), _text(record, "host")
         self.working_folder, self.started = _text(record, "cwd"), time
@@ -259,7 +262,10 @@ class RunStatus:
         self.candidates = dict(record)
 
     def _gate(self, record: Mapping[str, Any]) -> None:
-        self.gate = dict(record)
+        if name := _text(record, "embedding_teacher"):
+            self.embedding_gates = self.embedding_gates | {name: dict(record)}
+        else:
+            self.gate = dict(record)
 
     def _memory(self, record: Mapping[str, Any]) -> None:
         self.micro_batch_tokens = int(_number(record, "micro_batch_tokens", self.micro_batch_tokens))

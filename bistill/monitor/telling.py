@@ -101,10 +101,16 @@ def _start(record: Mapping[str, Any], language: Language) -> str:
 def _gate(record: Mapping[str, Any], language: Language) -> str:
     figures = record["figures"]
     teacher, student = (figures[role]["rerank_ndcg_at_10"] for role in ("teacher", "student"))
+    name = record.get("embedding_teacher")
+    who = (
+        Words("embedding teacher gate, {name}", "임베딩 교사 모델 점검, {name}")
+        if name
+        else Words("teacher gate", "교사 모델 점검")
+    )
     said = Words(
-        "teacher gate: nDCG@10 of the teacher {teacher:.4f}, of the base model {student:.4f}",
-        "교사 모델 점검: nDCG@10 교사 {teacher:.4f}, 베이스 모델 {student:.4f}",
-    ).said(language, teacher=teacher, student=student)
+        "{who}: nDCG@10 of the teacher {teacher:.4f}, of the base model {student:.4f}",
+        "{who}: nDCG@10 교사 {teacher:.4f}, 베이스 모델 {student:.4f}",
+    ).said(language, who=who.said(language, name=name), teacher=teacher, student=student)
     if "difference" in figures:
         said += f" ({_interval(figures['difference'], figures['confidence'], language)})"
     verdict = figures.get("verdict")

@@ -51,6 +51,23 @@ def test_the_best_validation_is_the_one_that_training_keeps() -> None:
     assert [item["step"] for item in status.history.evaluations] == [0, 1, 2]
 
 
+def test_every_teacher_has_a_gate_of_its_own_and_the_newest_counts() -> None:
+    def gate(value: float, **teacher: str) -> dict:
+        return {"time": 101.0, "event": "gate", **teacher, "figures": {"teacher": {"rerank_ndcg_at_10": value}}}
+
+    status = fed(start(), gate(0.5), gate(0.6, embedding_teacher="a"), gate(0.7, embedding_teacher="b"))
+    assert status.gate == gate(0.5)
+    assert status.embedding_gates == {"a": gate(0.6, embedding_teacher="a"), "b": gate(0.7, embedding_teacher="b")}
+    before = status.embedding_gates
+    for record in (start(time=200.0), gate(0.8, embedding_teacher="a")):  # it goes on
+        status.feed(record)
+    assert status.gate == gate(0.5) and before["a"] == gate(0.6, embedding_teacher="a")
+    assert status.embedding_gates == before | {"a": gate(0.8, embedding_teacher="a")}
+    for record in ({"time": 300.0, "event": "end", "status": "finished"}, start(time=301.0)):
+        status.feed(record)
+    assert (status.gate, status.embedding_gates) == ({}, {})
+
+
 def test_a_run_that_went_on_keeps_its_curves_up_to_the_checkpoint() -> None:
     status = fed(start(), *map(step, range(1, 8)), start(time=200.0, pid=1))
     assert (status.pid, status.step, status.stepped, status.total_steps) == (1, 0, False, 100)

@@ -52,6 +52,11 @@ ROLLBACK = {"kind": "rollback", "message": "the loss leapt; back at step 5", "st
             "교사 모델 점검: nDCG@10 교사 0.8000, 베이스 모델 0.7500",
         ),
         (
+            {"event": "gate", "embedding_teacher": "large {x}", "figures": GATE},
+            "embedding teacher gate, large {x}: nDCG@10 of the teacher 0.8000, of the base model 0.7500",
+            "임베딩 교사 모델 점검, large {x}: nDCG@10 교사 0.8000, 베이스 모델 0.7500",
+        ),
+        (
             {"event": "gate", "figures": JUDGED},
             "teacher gate: nDCG@10 of the teacher 0.8000, of the base model 0.7500 (+0.0500, 97.5 % +0.0100 to "
             "+0.0900): the teacher leads",

@@ -16,8 +16,8 @@ from bistill.monitor.status import StepPoint
 # Fields of a run's status that the page shows as they are.
 SHOWN: Final = (
     *("stage", "pid", "started", "updated", "step", "total_steps", "epoch", "lr", "terms", "seconds_per_step"),
-    *("tokens_per_second", "memory_mib", "micro_batch_tokens", "figures", "best", "gate", "checkpoint_step"),
-    *("error", "traceback", "progress", "seconds_left", "cache_hit_rate"),
+    *("tokens_per_second", "memory_mib", "micro_batch_tokens", "figures", "best", "gate", "embedding_gates"),
+    *("checkpoint_step", "error", "traceback", "progress", "seconds_left", "cache_hit_rate"),
 )
 # Numbers of an update, each a curve; the loss terms are further ones.
 CURVES: Final = ("step", "time", "lr", "grad_norm", "tokens_per_second", "memory_mib")

@@ -139,8 +139,9 @@ def trained(
         def measure(some: Teachers) -> dict[str, Any] | None:
             pairs = len(query_ids) * training.candidates.lists.size
             figures = validated.gate(some, encoder, pairs, seed=seed)
-            if figures is not None and some is teachers.scoring:
-                run.journal.write("gate", figures=figures)
+            if figures is not None:
+                beside = {} if some is teachers.scoring else {"embedding_teacher": some.encoders[0].name}
+                run.journal.write("gate", **beside, figures=figures)
             return figures
 
         heard = teaching.heard(teachers, training, measure, taught.weak)

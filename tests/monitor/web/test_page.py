@@ -64,6 +64,8 @@ class Monitor:
         measured = [evaluation(at, at / 1000, histograms=HISTOGRAMS) for at in (0, 100, STEPS)]
         gate = {"teacher": {"rerank_ndcg_at_10": 0.9}, "student": {"rerank_ndcg_at_10": 0.75}, "leads": True}
         measured.insert(0, {"time": 100.2, "event": "gate", "figures": gate})
+        larger = {**gate, "teacher": {"rerank_ndcg_at_10": 0.875}}
+        measured.insert(1, {"time": 100.3, "event": "gate", "embedding_teacher": HOSTILE_TEXT, "figures": larger})
         trouble = {"time": 300.0, "event": "trouble", "kind": "non_finite", "message": HOSTILE_TEXT}
         write(self.journal, start(options=options), *measured, trouble, *steps)
         other = [step(number, total=1000, terms={"loss": 2 / number}) for number in range(1, 150)]
@@ -353,10 +355,11 @@ def test_ndcg_is_seen_against_base_model_and_teacher_and_its_best(page: Browser)
     assert page.ask("document.querySelector('#validation .levels').innerText.split('\\n')") == [
         "- - base model 0",
         "· · teacher 0.9 in the teacher gate: other lists, base model there 0.75",
+        f"· · embedding teacher {HOSTILE_TEXT} 0.875 in its gate: other lists, base model there 0.75",
         "○ best weights, step 200",
     ]
     ndcg, auc = page.ask(f"({COUNT_PIXELS})('#validation', 'soft')")
-    assert ndcg > auc + 80  # two lines across the chart, in the colour of the axes
+    assert ndcg > auc + 80  # three lines across the chart, in the colour of the axes
     assert page.ask("document.querySelectorAll('#validation .levels')[1].hidden")
 
 

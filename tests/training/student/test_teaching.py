@@ -141,6 +141,9 @@ def test_beside_a_reranker_both_are_learned_and_recorded(
     terms = event(made, "step")["terms"]
     assert {"listwise_kl", "info_nce", "embedding_kl"} < terms.keys()
     assert [item["path"] for item in record["embedding_teachers"]] == list(both)
+    gates = [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == "gate"]
+    assert [item.get("embedding_teacher") for item in gates] == [None, *both]
+    assert [item["figures"] for item in gates] == [record["teacher_gate"], *record["embedding_gates"]]
     assert list(record["options"]["embedding_teacher"]) == list(both)
     assert set(record["inputs"]) >= {"teacher_path", "embedding_teacher"}
     assert [found["queries"] for found in (*record["embedding_gates"], record["teacher_gate"])] == [4] * 3

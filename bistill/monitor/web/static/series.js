@@ -96,13 +96,20 @@ function bestOf({ summary, details }, run, name, axis) {
   return isNumber(value) ? [{ run, x: placesOfEvaluations(details, axis)[index], value, step: summary.best.step }] : [];
 }
 
-/** Levels across a chart: the model before its training, and the teacher where the teacher gate has measured it. */
+/** Levels across a chart: the model before its training, and the teachers that a gate has measured. */
 function levelsOf({ summary, details }, name) {
   const base = details.evaluations.find(({ step }) => step === 0)?.figures[name];
   const before = summary.stage === "teacher" ? "level_start" : "level_base";
   const found = isNumber(base) ? [{ value: base, text: say(before, { value: number(base) }), dash: [8, 4] }] : [];
-  const gate = (role) => summary.gate.figures?.[role]?.rerank_ndcg_at_10;
-  if (!isNumber(gate("teacher"))) return found;
-  const said = { value: number(gate("teacher")), base: number(gate("student")) };
-  return [...found, { value: gate("teacher"), text: say("level_teacher", said), dash: [2, 4] }];
+  const gates = [["level_teacher", "", summary.gate]];
+  for (const [teacher, gate] of Object.entries(summary.embedding_gates)) {
+    gates.push(["level_embedding_teacher", teacher, gate]);
+  }
+  for (const [text, name, gate] of gates) {
+    const measured = (role) => gate.figures?.[role]?.rerank_ndcg_at_10;
+    if (!isNumber(measured("teacher"))) continue;
+    const said = { name, value: number(measured("teacher")), base: number(measured("student")) };
+    found.push({ value: measured("teacher"), text: say(text, said), dash: [2, 4] });
+  }
+  return found;
 }
