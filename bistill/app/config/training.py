@@ -46,7 +46,7 @@ class TrainingOptions(Options, group="training"):
         Balance,
         Option(
             "Of several data versions: rows: each query once an epoch; versions: those of smaller ones so often that "
-            "an epoch has as many of each.",
+            "an epoch has as many of each. All queries without labels together count as one more version.",
             group="data",
         ),
     ] = "rows"

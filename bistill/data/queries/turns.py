@@ -110,7 +110,8 @@ class Turns:
 
 
 def turns_of(dataset: Dataset, query_ids: Ints, sizes: Ints, balance: Balance) -> Turns:
-    """The turns of some queries of a data set; balanced by the files that it comes from, where that is wanted.
+    """The turns of some queries of a data set; balanced by the files that it comes from, where that is wanted. Queries
+    without labels, of whatever files, are together as one file more.
 
     Args:
         dataset: of one file, or of several joined.

@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bistill.data.queries import choice
+from bistill.data.queries.turns import turns_of
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.logs import Log
 from bistill.data.store.opening import load_documents, load_log, load_queries
@@ -170,3 +172,18 @@ def test_the_logs_of_several_versions_are_joined(version: Version, write: Write,
     assert list(found.queries) == ["red", "blue", "no", "key", "new", "last"]  # other is held out by the second
     assert found.ends.tolist() == train.ends.tolist() == [3, 4]
     assert (found.unlabelled.tolist(), found.counts.tolist()) == ([4, 5], [4, 1])
+
+
+def test_balanced_all_queries_without_labels_count_as_one_version_more(
+    version: Version, write: Write, tmp_path: Path
+) -> None:
+    write("w/train.csv", "query,passage,label\nkey,k,1\n")
+    write("w/valid.csv", "query,passage,label\nkept,o,1\n")
+    write("w/queries.csv", "query\nlast\nkey\n")
+    for versions, groups in (((), 2), (("w",), 3)):
+        both = Version(tmp_path, "v", versions)
+        found = both.unlabelled(both.training(rejected_to=tmp_path)[0], rejected_to=tmp_path)
+        turns = turns_of(found, np.arange(len(found)), np.ones(len(found), dtype=np.int64), "versions")
+        assert (turns.groups, turns.largest, turns.samples) == (groups, 3, 3 * groups)
+        drawn = turns.of(turns.order(42, 0), 0)[0]
+        assert (drawn >= found.labelled).sum() == 3  # as many as the three of the first version
