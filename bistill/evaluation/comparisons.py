@@ -15,7 +15,7 @@ from bistill.evaluation.questions import Questions
 from bistill.evaluation.scores import Answers, EncoderScores
 
 # Every role whose ranking the student's is compared with.
-OTHERS: Final = ("base", "teacher", "bm25", "compared")
+OTHERS: Final = ("base", "cut", "teacher", "bm25", "compared")
 
 ByQuery = Mapping[str, Mapping[str, float]]
 

@@ -1,4 +1,4 @@
-"""An evaluation: one student, its base model, its teacher, BM25 and a second student on one test file."""
+"""An evaluation: one student, its base model whole and cut, its teacher, BM25, a second student, on one test file."""
 
 from __future__ import annotations
 
@@ -87,15 +87,16 @@ class _Run:
         self.sizes = models.matryoshka(student)
 
     def answers(
-        self, named: tuple[Companion, Companion, Companion]
+        self, named: tuple[Companion, Companion, Companion, Companion]
     ) -> tuple[Answers, dict[str, Entry], tuple[list[Example], list[Example]]]:
         """What every model answers, its entry in the report, and the student's best and worst queries."""
-        of_base, of_teacher, of_compared = named
+        of_base, of_cut, of_teacher, of_compared = named
         student, student_entry = self._encoder(Companion("student", self.student, demanded=True), self.elsewhere)
         assert student is not None
         # The base model reads texts as the student does, and as much of them, so that only the training differs.
         reads = models.base_reading(of_base, self.student) | {"max_len": student.description["max_len"]}
         base, base_entry = self._encoder(of_base, self.elsewhere, **reads)
+        cut, cut_entry = self._cut(of_cut, max_len=student.description["max_len"])
         compared, compared_entry = None, of_compared.left_out
         if of_compared.demanded:
             compared, compared_entry = self._encoder(of_compared)
@@ -106,11 +107,12 @@ class _Run:
         entries = {
             "student": student_entry,
             "base": base_entry,
+            "cut": cut_entry,
             "bm25": bm25_entry,
             "teacher": teacher_entry,
             "compared": compared_entry,
         }
-        return Answers(student, base, bm25, teacher, compared), entries, chosen
+        return Answers(student, base, bm25, teacher, compared, cut), entries, chosen
 
     def _encoder(
         self, companion: Companion, elsewhere: Sequence[Questions] = (), **reads: Any
@@ -130,9 +132,20 @@ class _Run:
             elsewhere=elsewhere,
             sizes=self.sizes,
             # Those that stand beside many students; a student is measured once, and its vectors would stay for ever.
-            cached=companion.role != "student",
+            # Vectors of a cut model are none of the folder that it was loaded from.
+            cached=companion.role in ("base", "compared"),
         )
         return found, found.description
+
+    def _cut(self, companion: Companion, **reads: Any) -> tuple[EncoderScores | None, Entry]:
+        """Answers of the base model with the student's layers alone, before any training; a student of all layers has
+        none."""
+        layers = models.layers(self.student)
+        if companion.reason or not layers:
+            return None, companion.left_out
+        reads |= models.base_reading(companion, self.student) | {"layer_count": len(layers)}
+        found, entry = self._encoder(companion, **reads)
+        return found, {**entry, "layers": layers}
 
     def _teacher(
         self,

@@ -25,7 +25,7 @@ class Companion:
     """A model to compare with, or why there is none.
 
     Attributes:
-        role: "base", "teacher" or "compared".
+        role: "base", "cut", "teacher" or "compared".
         name: folder or hub name; None where there is none.
         demanded: whether the user named it: then it must load.
         reason: why it is left out.
@@ -42,8 +42,8 @@ class Companion:
         return {"path": self.name, "left_out": self.reason}
 
 
-def companions(student: str, beside: Beside) -> tuple[Companion, Companion, Companion]:
-    """Base model, teacher and second student of an evaluation.
+def companions(student: str, beside: Beside) -> tuple[Companion, Companion, Companion, Companion]:
+    """Base model, its untaught cut, teacher and second student of an evaluation.
 
     Args:
         student: folder or hub name.
@@ -76,11 +76,12 @@ def companions(student: str, beside: Beside) -> tuple[Companion, Companion, Comp
         if beside.compared is None
         else Companion("compared", beside.compared, demanded=True)
     )
+    cut = _cut(record) if beside.with_base else Companion("cut", reason=base.reason)
     for companion in (base, teacher, compared):
         if companion.demanded:
             assert companion.name is not None
             loading.resolve(companion.name)  # a wrong name fails before anything is encoded
-    return base, teacher, compared
+    return base, cut, teacher, compared
 
 
 def teacher_settings(companion: Companion, student: str, inference: Inference) -> TeacherReading:
@@ -94,6 +95,11 @@ def teacher_settings(companion: Companion, student: str, inference: Inference) -
         batch_size=inference.batch_size,
         trust_remote_code=inference.trust_remote_code,
     )
+
+
+def layers(student: str) -> list[int]:
+    """Numbers of the layers of its base model that a student was made of; none where these are all."""
+    return list(_record(student).get("start_layers") or ())
 
 
 def base_reading(companion: Companion, student: str) -> dict[str, Any]:
@@ -143,6 +149,13 @@ def load(companion: Companion, loader: Callable[[str], T]) -> tuple[T | None, Co
 def _record(model_path: str) -> dict[str, Any]:
     path = Path(loading.resolve(model_path)) / artifacts.MODEL_RECORD
     return artifacts.read_json(path) if path.exists() else {}
+
+
+def _cut(record: dict[str, Any]) -> Companion:
+    """The base model with the student's layers alone: it stands beside a student that has less than all of them."""
+    if not record.get("start_layers"):
+        return Companion("cut", reason=f"{artifacts.MODEL_RECORD} of the student names no layers that it was cut to")
+    return Companion("cut", record.get("base_model"))
 
 
 def _companion(role: str, given: str | None, recorded: Any, model_path: str) -> Companion:

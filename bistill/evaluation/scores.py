@@ -109,15 +109,17 @@ class Answers:
     bm25: LexicalScores | None = None
     teacher: RerankedScores | None = None
     compared: EncoderScores | None = None
+    cut: EncoderScores | None = None
 
     def encoders(self) -> dict[str, EncoderScores | None]:
         """Those with cosines, by role."""
-        return {"base": self.base, "student": self.student, "compared": self.compared}
+        return {"base": self.base, "cut": self.cut, "student": self.student, "compared": self.compared}
 
     def ranked(self) -> dict[str, EncoderScores | LexicalScores | RerankedScores | None]:
         """All of them, by role: each has ranked the documents of every query."""
         return {
             "base": self.base,
+            "cut": self.cut,
             "bm25": self.bm25,
             "teacher": self.teacher,
             "student": self.student,

@@ -59,4 +59,4 @@ def test_models_without_recorded_sizes_have_no_such_figures(
     asked = options(tiny_encoder, other_encoder, test_file)
     assert models.matryoshka(str(tiny_encoder)) == ()
     result = evaluate(asked)
-    assert result["matryoshka"] == {"base": None, "student": None, "compared": None}
+    assert result["matryoshka"] == {"base": None, "cut": None, "student": None, "compared": None}

@@ -16,16 +16,16 @@ def test_the_base_is_read_as_the_training_was_told_and_a_model_that_is_named_as_
     told = {"query_prompt": "find: ", "document_prompt": "", "pooling": "cls", "epochs": 3}
     student = str(tmp_path)
     (tmp_path / "bistill.json").write_text(json.dumps({"base_model": "owner/start", "options": told}))
-    base, _, _ = models.companions(student, Beside())
+    base, *_ = models.companions(student, Beside())
     assert models.base_reading(base, student) == {
         "query_prompt": "find: ",
         "document_prompt": "",
         "pooling_name": "cls",
     }
-    base, _, _ = models.companions(student, Beside(base=student))
+    base, *_ = models.companions(student, Beside(base=student))
     assert set(models.base_reading(base, student).values()) == {None}
     (tmp_path / "bistill.json").write_text(json.dumps({"base_model": "owner/start", "options": {"max_len": 32}}))
-    base, _, _ = models.companions(student, Beside())  # of a student that was made before there were these options
+    base, *_ = models.companions(student, Beside())  # of a student that was made before there were these options
     assert set(models.base_reading(base, student).values()) == {None}
 
 

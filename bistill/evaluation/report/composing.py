@@ -17,7 +17,7 @@ from bistill.evaluation.report.examples import Example
 from bistill.evaluation.scores import RANKING_DEPTH, Answers
 
 SCHEMA: Final = "bistill.evaluation/1"
-ROLES: Final = ("base", "bm25", "teacher", "student", "compared")
+ROLES: Final = ("base", "cut", "bm25", "teacher", "student", "compared")
 
 # Title -> kind of negatives and key of one separation figure, for tables and pictures.
 SEPARATION_TITLES: Final = {

@@ -77,7 +77,7 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
             others=[
                 role
                 for role in OTHERS
-                if result["comparisons"][f"student_minus_{role}"] and not verdict.too_few(result)
+                if result["comparisons"].get(f"student_minus_{role}") and not verdict.too_few(result)
             ],
             failing=[summary.failing(result, language) for language in LANGUAGES],
             sentences=list(zip(*(_sentences(result, language) for language in LANGUAGES), strict=True)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 POSITIVE, LABELLED, RANDOM = "#0072B2", "#D55E00", "#777777"
 ROLE_COLOURS: Final = {
     "base": "#999999",
+    "cut": "#56B4E9",
     "bm25": "#CC79A7",
     "teacher": "#E69F00",
     "student": "#0072B2",
@@ -110,7 +111,7 @@ def means(axes: Axes, result: Mapping[str, Any]) -> None:
         role: [figures[kind][key] for kind, key in map(report.SEPARATION_TITLES.__getitem__, SEPARATION_BARS)]
         if (figures := result["separation"][role])
         else None
-        for role in ("base", "student", "compared")
+        for role in ("base", "cut", "student", "compared")
     }
     _bars(axes, SEPARATION_BARS, values)
     axes.set_title("Separation on the linear score")

@@ -18,7 +18,7 @@ from bistill.evaluation.report.words import said
 from bistill.languages import Language
 
 # Columns of the table that are there only where they were measured.
-OPTIONAL: Final = ("bm25", "compared")
+OPTIONAL: Final = ("cut", "bm25", "compared")
 FAILURES_PRINTED: Final = 3
 COLUMNS_PRINTED: Final = 68
 NAME_COLUMNS: Final = 9
@@ -35,6 +35,10 @@ AMONG: Final = {
     "file": "Ranked among {documents} documents: those of the test file and of {path}.",
     "texts": "Ranked among {documents} documents: those of the test file and the further ones that were given.",
 }
+FEWER_LAYERS: Final = (
+    "Layers of the base model that the student has: {layers}. nDCG@10 {cut} before any training (column cut), "
+    "{student} as it is, {base} of the whole base model."
+)
 GATE: Final = (
     "Before distilling, nDCG@10 on the lists of {queries} validation queries: teacher {teacher}, base model {student}."
 )
@@ -100,7 +104,7 @@ def figures(result: Mapping[str, Any], roles: Sequence[str]) -> dict[str, list[f
 
 def shown_roles(result: Mapping[str, Any]) -> list[str]:
     """Roles with a column: the three that every evaluation is about, and the others where they were measured."""
-    return [role for role in ROLES if role not in OPTIONAL or result["ranking"][role]]
+    return [role for role in ROLES if role not in OPTIONAL or result["ranking"].get(role)]
 
 
 def measures(result: Mapping[str, Any]) -> dict[str, str]:
@@ -115,6 +119,11 @@ def sentences(result: Mapping[str, Any], language: Language = "en") -> Iterator[
     if (beside := result.get("beside_start")) and beside["kept"] == "start":
         scores = {name: number(beside["ndcg_at_10"][name]) for name in ("trained", "start")}
         yield say(UNTOUCHED, queries=beside["queries"], **scores)
+    if result["ranking"].get("cut"):
+        ranked = {
+            role: number((result["ranking"][role] or {}).get("ndcg_at_10")) for role in ("cut", "student", "base")
+        }
+        yield say(FEWER_LAYERS, layers=", ".join(map(str, result["models"]["cut"]["layers"])), **ranked)
     yield from verdict.judged_in_part(result, language)
     yield from verdict.cautions(result, language)
     teacher = result["models"]["teacher"]
@@ -213,7 +222,7 @@ def useless(cut: Mapping[str, Any], language: Language = "en") -> str | None:
 
 def _print_differences(comparisons: Mapping[str, Any], titles: Mapping[str, str], language: Language) -> None:
     say = partial(said, language)
-    measured = [role for role in OTHERS if comparisons[f"student_minus_{role}"]]
+    measured = [role for role in OTHERS if comparisons.get(f"student_minus_{role}")]
     if measured:
         console.table(
             ["", *(say("student - {role}", role=say(role)) for role in measured)],

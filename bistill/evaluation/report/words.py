@@ -76,6 +76,11 @@ KOREAN: Final = {
         "학생 모델은 학습 전 가중치 그대로입니다: 검증 쿼리 {queries}개에서 학습의 효과가 없었습니다"
         "(nDCG@10 학습 후 {trained}, 학습 전 {start})."
     ),
+    "Layers of the base model that the student has: {layers}. nDCG@10 {cut} before any training (column cut), "
+    "{student} as it is, {base} of the whole base model.": (
+        "학생 모델에 남은 베이스 모델의 레이어: {layers}. nDCG@10 학습 전 {cut}(축소 열), 지금 {student}, "
+        "베이스 모델 전체 {base}."
+    ),
     "The teacher re-ranks the first {depth} documents of the {model}.": (
         "교사 모델은 {model}의 상위 문서 {depth}개를 재순위화합니다."
     ),
@@ -134,6 +139,7 @@ KOREAN: Final = {
         "쿼리별로 짝지은 차이와 {confidence} 신뢰구간"
     ),
     "base": "베이스",
+    "cut": "축소",
     "bm25": "BM25",
     "teacher": "교사",
     "student": "학생",
