@@ -17,9 +17,9 @@ from bistill.data.prepare.python_docs import SOURCE_NAME, fingerprint_of_install
 from bistill.data.prepare.unlabelled import queries_alone
 from bistill.data.read import ids
 from bistill.data.read.files import RowReader, open_file
+from bistill.data.read.label_scale import LabelScale
 from bistill.data.read.rejections import Rejections
 from bistill.data.read.sources import OpenedSource, open_source
-from bistill.data.read.validation import LabelScale
 from bistill.data.records import Judgement, Row
 from bistill.data.settings import BadRows, RowReading, TextKind
 from bistill.data.store import building

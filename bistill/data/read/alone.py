@@ -7,17 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bistill.data.read.columns import (
-    ColumnMap,
-    is_title,
-    normalised_name,
-    overridden,
-    recognised,
-    refuse_repeated,
-    require_one,
-    resolve_columns,
-    role_of,
-)
+from bistill.data.read.column_names import is_title, normalised_name, role_of
+from bistill.data.read.columns import ColumnMap, overridden, recognised, refuse_repeated, require_one, resolve_columns
 from bistill.data.settings import Columns, ReadAlone
 from bistill.errors import DataError
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bistill.data.read.columns import normalised_name
+from bistill.data.read.column_names import normalised_name
 from bistill.data.read.encoding import detect_encoding, open_text
 from bistill.data.read.jsonl import objects
 from bistill.data.read.validation import EDIT, checked_label, refuse_bad_characters, titled_text

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bistill.data.read.columns import role_of, visible_name
+from bistill.data.read.column_names import role_of, visible_name
 from bistill.data.read.csv_records import records
 from bistill.data.read.dialect import detect_dialect
 from bistill.data.read.encoding import detect_encoding, open_text

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bistill.console import counted
-from bistill.data.read.columns import role_of
+from bistill.data.read.column_names import role_of
 from bistill.data.read.validation import EDIT
 from bistill.errors import RowError
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from bistill.data.read.alone import RESOLVERS
-from bistill.data.read.columns import ColumnMap, is_title, role_of
+from bistill.data.read.column_names import is_title, role_of
+from bistill.data.read.columns import ColumnMap
 from bistill.data.read.encoding import TextEncoding, detect_encoding, open_text
 from bistill.data.read.json_document import described, objects_of, texts_of
 from bistill.data.read.json_values import BLANK, DECODER, OBJECTS_WANTED, RepeatedKeyError, layout_of, values
 from bistill.data.read.reader import FileReader
+from bistill.data.read.row_cells import row_from_cells
 from bistill.data.read.structured import label_inside, labels_inside, plain, without_nothing
-from bistill.data.read.validation import ASIDE, EDIT, checked_text, refuse_bad_characters, row_from_cells
+from bistill.data.read.validation import ASIDE, EDIT, checked_text, refuse_bad_characters
 from bistill.data.records import Judgement, Row
 from bistill.data.settings import ReadAlone, RowReading
 from bistill.errors import DataError, EmptyFileError, RowError

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from bistill.data.read.columns import RECOGNISED, TITLES, normalised_name, role_of
+from bistill.data.read.column_names import RECOGNISED, TITLES, normalised_name, role_of
 from bistill.data.read.validation import EDIT, is_nothing, titled_text
 from bistill.data.settings import Columns
 from bistill.errors import RowError

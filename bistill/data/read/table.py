@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from bistill.data.queries.same_text import is_blank
 from bistill.data.read.alone import RESOLVERS
-from bistill.data.read.columns import ColumnMap, role_of, visible_name
+from bistill.data.read.column_names import role_of, visible_name
+from bistill.data.read.columns import ColumnMap
 from bistill.data.read.csv_records import TableRow
 from bistill.data.read.encoding import UTF8, TextEncoding
 from bistill.data.read.list_cells import ListCells, read_lists
+from bistill.data.read.row_cells import row_from_cells
 from bistill.data.read.structured import plain, without_nothing
-from bistill.data.read.validation import ASIDE, EDIT, refuse_bad_characters, row_from_cells
+from bistill.data.read.validation import ASIDE, EDIT, refuse_bad_characters
 from bistill.data.records import Row
 from bistill.data.settings import ReadAlone, RowReading
 from bistill.errors import DataError, EmptyFileError, RowError

@@ -21,8 +21,8 @@ import pyarrow as pa
 from bistill import artifacts
 from bistill.arrays import Keys
 from bistill.console import counted
+from bistill.data.read.label_scale import LabelScale
 from bistill.data.read.rejections import Rejections, set_aside
-from bistill.data.read.validation import LabelScale
 from bistill.data.records import Row
 from bistill.data.settings import RowReading
 from bistill.data.store.repeated import LeftOut, judged_once

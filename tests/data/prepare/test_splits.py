@@ -12,7 +12,7 @@ import pytest
 
 from bistill.data.prepare.loading import say_scales
 from bistill.data.prepare.preparing import PreparedData, prepare
-from bistill.data.read.validation import LabelScale
+from bistill.data.read.label_scale import LabelScale
 from bistill.data.settings import RowReading, Splitting
 from bistill.data.store.opening import load_documents, load_split
 from bistill.data.store.version import Version
