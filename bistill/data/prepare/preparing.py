@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,15 +24,15 @@ from bistill.data.prepare.loading import (
     open_prepared_source,
 )
 from bistill.data.prepare.python_docs import SOURCE_NAME, python_docs
-from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, changes, made_from, of_earlier_version, own_record
+from bistill.data.prepare.record import MAX_PAIRS, RECORD_VERSION, made_from, own_record
+from bistill.data.prepare.target import check_target, is_done
 from bistill.data.prepare.unlabelled import Origin, Unlabelled, resolve
 from bistill.data.prepare.writing import show, whole, write_logs, write_record, write_rejected_rows, write_splits
 from bistill.data.queries.copies import Copies
-from bistill.data.read.files import RowReader
 from bistill.data.read.sources import UNSPLIT
 from bistill.data.settings import BadRows, RowReading, Splitting
 from bistill.data.store.version import Version
-from bistill.errors import DataError, EmptyFileError, OptionError, Told
+from bistill.errors import DataError, Told
 from bistill.progress import progress
 from bistill.settings import Within, checked
 
@@ -99,7 +98,7 @@ def prepare(
     numbers_are_texts = checked(numbers_are_texts, bool, "`numbers_are_texts`")
     overwrite = checked(overwrite, bool, "`overwrite`")
     max_pairs = checked(max_pairs, Annotated[int, Within(100)], "`max_pairs`")
-    _check_target(source, version)
+    check_target(source, version)
     record = own_record(folder)
     opened = open_prepared_source(source, reading, further)
     chosen = made_from(
@@ -113,64 +112,13 @@ def prepare(
         further=further,
     )
     identity = {"version": RECORD_VERSION, "options": chosen, "source": opened.fingerprint}
-    if (done := _already_done(folder, record, identity, overwrite, opened.readers.values())) is not None:
-        return done
+    if is_done(folder, record, identity, overwrite, opened.readers.values()):
+        return PreparedData(folder, record["queries"], record["report"], reused=True)
     with cache_folder.scratch(folder.parent) as scratch:
         readers = python_docs(splitting, max_pairs) if opened.name == SOURCE_NAME else opened.readers
         loader = Loader(scratch, reading, on_bad_rows, numbers_are_texts)
         loaded = loader.load(opened, readers, further)
         return _resolve_and_write(opened.name, loaded, splitting, folder, identity)
-
-
-def _check_target(source: Any, version: Version) -> None:
-    name = version.name
-    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise OptionError("not a plain folder name", where="`Version.name`", found=name, todo="give a name without /")
-    if isinstance(source, str | Path) and Path(source).resolve() == version.folder.resolve():
-        raise OptionError(
-            "the source would be overwritten", where="`Version.name`", found=name, todo="give another name"
-        )
-
-
-def _already_done(
-    folder: Path,
-    record: Mapping[str, Any],
-    identity: Mapping[str, Any],
-    overwrite: bool,
-    readers: Iterable[RowReader],
-) -> PreparedData | None:
-    """The same data version where an earlier run finished it; None where it is to be made.
-
-    Raises:
-        DataError: another data version of that name is there, and this source's columns are not recognised.
-        OptionError: another data version of that name is there, and may not be replaced.
-    """
-    if not any((folder / name).exists() for name in record.get("files", ())):
-        return None
-    if changed := changes(record, identity):
-        _refuse_replacing(folder, changed, overwrite, readers)
-        return None
-    older = of_earlier_version(record)
-    if (older and overwrite) or not all((folder / name).exists() for name in record["files"]):
-        return None
-    say(f"{folder}: nothing to do, source, options and files are unchanged{older}")
-    return PreparedData(folder, record["queries"], record["report"], reused=True)
-
-
-def _refuse_replacing(folder: Path, changed: Sequence[str], overwrite: bool, readers: Iterable[RowReader]) -> None:
-    """Raise unless the data version that lies in a folder may be replaced, which is said. What is wrong with a header
-    is raised first: it may be all that has changed."""
-    if not overwrite:
-        for reader in readers:
-            with contextlib.suppress(EmptyFileError):  # as if the file were not there
-                next(reader.rows(), None)
-        raise OptionError(
-            f"the data version was made otherwise: {'; '.join(changed)}",
-            where="`Version.name`",
-            found=str(folder),
-            todo="give `overwrite` to replace it once the new one is whole, or another name",
-        )
-    say(f"{folder}: {'; '.join(changed)}; the data version stays until the new one is whole")
 
 
 def _resolve_and_write(
