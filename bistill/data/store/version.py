@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 
 from bistill import artifacts, console
-from bistill.arrays import Ints
 from bistill.data.queries import choice, held_out
 from bistill.data.settings import BadRows
 from bistill.data.store.collection import Collection
@@ -18,7 +17,8 @@ from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.joining import join
 from bistill.data.store.logs import Log
-from bistill.data.store.opening import label_maximum, load_documents, load_log, load_split, positive_from
+from bistill.data.store.opening import load_documents, load_log, load_split, positive_from
+from bistill.data.store.several import apart, one_behind_the_other, refuse_two_scales, said_left_out, said_size
 from bistill.data.store.texts import Texts
 from bistill.errors import DataError, OptionError, Told
 
@@ -109,7 +109,7 @@ class Version:
         train, valid = (
             [version._opened(split, on_bad_rows, rejected_to) for version in self.each] for split in ("train", "valid")
         )
-        _refuse_two_scales(*train, *valid)
+        refuse_two_scales(*train, *valid)
         return self._joined(train, valid, on_bad_rows) if self.further else (train[0], valid[0])
 
     def validation(self, *, on_bad_rows: BadRows = "stop", rejected_to: Path) -> Dataset | None:
@@ -119,8 +119,8 @@ class Version:
         if not all(version.path("valid").is_file() for version in self.each):
             return None
         valid = [version._opened("valid", on_bad_rows, rejected_to) for version in self.each]
-        _refuse_two_scales(*valid)
-        return _apart("validation", valid, self._tests(on_bad_rows)) if self.further else valid[0]
+        refuse_two_scales(*valid)
+        return apart("validation", valid, self._tests(on_bad_rows)) if self.further else valid[0]
 
     def unlabelled(
         self,
@@ -171,7 +171,7 @@ class Version:
         asked = held_out.apart([log.queries for log in logs], held)
         parts = [] if labelled is None else [labelled]
         found = join(parts, [np.arange(len(part)) for part in parts], logs, asked)
-        paths, end = ", ".join(str(log.path) for log in logs), _left_out(logs, asked)
+        paths, end = ", ".join(str(log.path) for log in logs), said_left_out(logs, asked)
         console.say(f"{paths}: {console.counted(len(found.unlabelled), 'query')} without labels{end}")
         return found
 
@@ -190,7 +190,7 @@ class Version:
             DataError: ``corpus.csv`` cannot be used.
         """
         files = [path for version in self.each if (path := version.folder / artifacts.CORPUS_FILE).is_file()]
-        return _one_behind_the_other([dataset.documents, *map(load_documents, files)])
+        return one_behind_the_other([dataset.documents, *map(load_documents, files)])
 
     def collection(self, dataset: Dataset) -> Collection:
         """A data set with what is searched for its queries, see ``corpus``.
@@ -217,7 +217,7 @@ class Version:
             else load_split(path, on_bad_rows=on_bad_rows).documents
             for path in sorted(files, key=lambda path: path.name == artifacts.CORPUS_FILE)
         ]
-        return _one_behind_the_other(parts)
+        return one_behind_the_other(parts)
 
     def content(self, *, unlabelled: bool = False) -> str:
         """SHA-256 of what training reads, wherever the version lies; the same in every version of bistill.
@@ -255,14 +255,14 @@ class Version:
         rejected = None if rejected_to is None else rejected_to / f"{split}_{artifacts.REJECTED_FILE}"
         found = load_split(path, on_bad_rows=on_bad_rows, rejected_to=rejected)
         choice.answered(found)  # said now, not when the first list is made
-        console.say(f"{path}: {_size(found)}")
+        console.say(f"{path}: {said_size(found)}")
         return found
 
     def _joined(self, train: list[Dataset], valid: list[Dataset], on_bad_rows: BadRows) -> tuple[Dataset, Dataset]:
         """Training and validation data of several versions, without what comes again where it is held out."""
         tests = self._tests(on_bad_rows)
-        validation = _apart("validation", valid, tests)
-        return _apart("training", train, [validation.queries, *tests]), validation
+        validation = apart("validation", valid, tests)
+        return apart("training", train, [validation.queries, *tests]), validation
 
     def _tests(self, on_bad_rows: BadRows) -> list[Texts]:
         """The test queries of each version that has such."""
@@ -294,46 +294,4 @@ class Version:
             where=str(path),
             found=Told(f"data versions below {self.root}: {', '.join(known) or 'none'}"),
             todo=f"bistill prepare SOURCE `data_version` {self.name}",
-        )
-
-
-def _apart(name: str, parts: list[Dataset], others: list[Texts]) -> Dataset:
-    """Data sets as one, without the queries that come again among others; said."""
-    kept = held_out.apart([part.queries for part in parts], others)
-    found = join(parts, kept)
-    said = f"{name}: {_size(found)} of {len(parts)} data versions"
-    console.say(f"{said}{_left_out(parts, kept)}")
-    choice.answered(found)
-    return found
-
-
-def _left_out(parts: Sequence[Sized], kept: Sequence[Ints]) -> str:
-    """What a line about joined queries ends with where some came again among those held out, else ""."""
-    count = sum(map(len, parts)) - sum(map(len, kept))
-    return f"; {count:,} left out: the same as, or nearly equal to, one held out" if count else ""
-
-
-def _one_behind_the_other(parts: Sequence[Sequence[str]]) -> Corpus:
-    """Documents of several files, each text once, those of the first under their own ids."""
-    corpus = Corpus(*parts[:2])
-    for part in parts[2:]:
-        corpus = Corpus(corpus, part)
-    return corpus
-
-
-def _size(split: Dataset) -> str:
-    without = len(split) - len(split.with_positive)
-    said = f" ({without:,} without a positive)" if without else ""
-    return f"{console.counted(len(split), 'query')}{said}, {console.counted(len(split.documents), 'document')}"
-
-
-def _refuse_two_scales(*splits: Dataset) -> None:
-    """Raise where files are graded by whole numbers up to different ones: 2 of 2 and 2 of 3 differ."""
-    graded = {str(split.path): highest for split in splits if (highest := label_maximum(split)) > 1}
-    if len(set(graded.values())) > 1:
-        raise DataError(
-            "the highest labels differ, so that the same label would mean different relevance",
-            where=", ".join(graded),
-            found=Told(", ".join(f"{highest:g}" for highest in graded.values())),
-            todo="bring the files in together with `bistill prepare` and `label_maximum`, or divide the labels by it",
         )
