@@ -114,7 +114,7 @@ def target_of(
     student = np.concatenate(
         [
             encoder.encode_queries(queries, description="map: queries"),
-            encoder.encode_documents(Selection(collection.corpus, documents), description="map: documents"),
+            encoder.encode_documents(Selection(collection.documents, documents), description="map: documents"),
         ]
     )
     targets = vectors.of(rows, documents)
