@@ -10,8 +10,8 @@ from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.opening import load_split
 from tests.assembled import hard_lists_of
+from tests.training.conftest import distillation_options as options
 from tests.training.student.test_gate import valid_of
-from tests.training.student.test_train import options
 
 
 def test_lists_hold_positives_labelled_negatives_then_bm25(wide: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:

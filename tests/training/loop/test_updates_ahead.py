@@ -259,7 +259,7 @@ def test_batches_are_made_without_the_global_generator_of_torch(
     from bistill.models.bi_encoder import BiEncoder
     from bistill.models.cross_encoder import CrossEncoder
     from bistill.training.teacher.pairs import PairTask
-    from tests.training.student.test_train import options
+    from tests.training.conftest import distillation_options as options
 
     made = options(data_root, tiny_teacher, tiny_encoder)
     dataset = load_split(data_root / "tiny" / "train.csv")

@@ -30,7 +30,7 @@ from bistill.training import hard_lists as hard
 from bistill.training.student import gate
 from bistill.training.validation import ValidationLists
 from tests.assembled import hard_lists_of, opened
-from tests.training.student.test_train import options
+from tests.training.conftest import distillation_options as options
 
 
 def valid_of(made: DistillationOptions) -> Collection:

@@ -26,7 +26,7 @@ from bistill.training.student.matryoshka import over_prefixes
 from bistill.training.student.objective import Objective
 from tests.assembled import built, list_task, opened
 from tests.losses.contract import distillation
-from tests.training.student.test_train import options
+from tests.training.conftest import distillation_options as options
 
 QUERIES = 2
 

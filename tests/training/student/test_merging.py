@@ -23,7 +23,7 @@ from bistill.training.settings import Merging
 from bistill.training.student import merging
 from bistill.training.student import train as stage
 from bistill.training.validation import Measured
-from tests.training.student.test_train import options
+from tests.training.conftest import distillation_options as options
 
 SHARES = (0.5, 0.75)
 

@@ -31,8 +31,8 @@ from bistill.training.student.list_task import ListTask
 from tests.assembled import built, opened
 from tests.conftest import bert_config, write_tokenizer
 from tests.training.conftest import distillation_options as options
+from tests.training.student.runs import event, interrupt_at_fourth_update
 from tests.training.student.test_gate import figures_of
-from tests.training.student.test_train import event, interrupt_at_fourth_update
 
 
 @pytest.fixture(scope="session")

@@ -1,136 +1,36 @@
+"""A student trained: what is written, learned and told, and that the same is the same."""
+
 from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sentence_transformers import SentenceTransformer
 
 from bistill.app import assembling
 from bistill.app.commands.distill import train
-from bistill.app.config import DistillationOptions
 from bistill.data.queries import choice
-from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
-from bistill.errors import ModelError, OptionError
+from bistill.errors import OptionError
 from bistill.journal import read
-from bistill.losses import ListwiseKL
 from bistill.models import calibration
 from bistill.models.bi_encoder import BiEncoder
-from bistill.models.compute import batching, tokenizing
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.settings import EncoderStart, Lora
-from bistill.training.loop.gradients import Batch
 from bistill.training.settings import Loop
 from bistill.training.student import gate
-from bistill.training.student.list_task import ListTask
-from bistill.training.student.making import task_of
 from bistill.training.student.settings import StudentTraining
 from bistill.training.student.train import student_lr
-from tests.assembled import built, list_task, opened
-from tests.losses.contract import CONTRACT, distillation
+from tests.assembled import built, opened
 from tests.training.conftest import as_pairs
 from tests.training.conftest import distillation_options as options
+from tests.training.student.runs import event
 
 # Trains a finished model once more.
 AGAIN = {"overwrite": True, "restart": True}
-
-
-def event(made: DistillationOptions, name: str) -> dict[str, Any]:
-    """The last event of a name in the journal."""
-    return [item for item in read(Path(made.output_dir) / "journal.jsonl") if item["event"] == name][-1]
-
-
-def interrupt_at_fourth_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fourth batch that is asked for is not given, as where somebody presses the keys; later ones are."""
-    batch, calls = ListTask.batch, iter([False, False, False, True])
-
-    def interrupted(self: ListTask, samples: np.ndarray, epoch: int) -> Batch:
-        if next(calls, False):
-            raise KeyboardInterrupt
-        return batch(self, samples, epoch)
-
-    monkeypatch.setattr(ListTask, "batch", interrupted)
-
-
-def test_a_batch_equals_the_losses_of_its_matrices(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    made = options(data_root, tiny_teacher, tiny_encoder, listwise_weight=0.5)
-    dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made) as teachers:
-        pools = built(made, dataset, corpus, np.arange(12), teachers)
-    teacher, student = CrossEncoder.load(str(tiny_teacher)), BiEncoder.load(str(tiny_encoder), max_len=32)
-    task = list_task(made, student, Collection(dataset, corpus), pools)
-    batch = np.array([7, 2, 9])
-    made_batch = task.batch(batch, epoch=1)
-    terms = made_batch.terms(made_batch.forward(made_batch.places), made_batch.places)
-
-    lists = [pools.training_list(int(row), assembling.lists(made), seed=42, epoch=1) for row in batch]
-    assert np.array_equal(task.lists(batch, 1)[2].documents, lists[2].documents) and task.samples == 12
-    documents = [[dataset.documents[number] for number in item.documents] for item in lists]
-    reference = SentenceTransformer(str(tiny_encoder), device="cpu")
-    cosine = np.stack(
-        [
-            reference.encode([dataset.queries[int(row)]], normalize_embeddings=True)
-            @ reference.encode(texts, normalize_embeddings=True).T
-            for row, texts in zip(batch, documents, strict=True)
-        ]
-    )[:, 0]
-    pairs = [(dataset.queries[int(row)], text) for row, texts in zip(batch, documents, strict=True) for text in texts]
-    scores = torch.sigmoid(torch.tensor(teacher.score(pairs))).reshape(3, 5)
-    positive = torch.tensor([[True, False, False, False, False]] * 3)
-    expected = distillation(
-        scores,
-        torch.tensor((cosine + 1) / 2),
-        positive,
-        torch.ones(3, 5, dtype=torch.bool),
-        (ListwiseKL(0.2, weight=0.5), *CONTRACT[1:]),
-    )
-    for name, value in expected.items():
-        torch.testing.assert_close(terms[name], value, atol=1e-5, rtol=1e-5)
-
-
-def test_tokens_of_a_batch_are_those_of_the_encoder_and_made_once(
-    data_root: Path,
-    tiny_encoder: Path,
-    tiny_teacher: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    made = options(data_root, tiny_teacher, tiny_encoder, K=8)
-    dataset = load_split(data_root / "tiny" / "train.csv")
-    corpus = assembling.version(made).corpus(dataset)
-    with opened(made.teacher_path, made) as teachers:
-        pools = built(made, dataset, corpus, np.arange(10), teachers)
-    student = BiEncoder.load(str(tiny_encoder), max_len=6, query_prompt="query ", document_prompt="the ")
-    task = list_task(made, student, Collection(dataset, corpus), pools)
-    said = capsys.readouterr().err
-    assert "tokens: queries: 10/10 texts" in said and "tokens: documents: " in said
-    rows = np.array([7, 2, 9])
-    lists = task.lists(rows, 3)
-    documents = np.unique(np.concatenate([item.documents for item in lists]))
-    expected = student.tokenize_queries([dataset.queries[int(row)] for row in rows])
-    expected += student.tokenize_documents(corpus.take(documents))
-
-    seen: list[batching.Encoding] = []
-    monkeypatch.setattr(BiEncoder, "forward", lambda _, encodings: seen.extend(encodings))
-    monkeypatch.setattr(tokenizing, "tokenize", lambda *_: pytest.fail("a text was tokenized again"))
-    again = list_task(made, student, Collection(dataset, corpus), pools)
-    batch = again.batch(rows, 3)
-    batch.forward(batch.places)
-    assert "tokens: " not in capsys.readouterr().err
-    assert len(seen) == len(expected) == 3 + len(documents)
-    for found, wanted in zip(seen, expected, strict=True):
-        assert list(found) == list(wanted)
-        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
-    assert batch.describe(1) == "query 2 'how to sort'"
 
 
 @pytest.mark.parametrize("use_lora", [False, True])
@@ -254,33 +154,6 @@ def test_a_student_of_fewer_layers_stands_beside_the_whole_model(
         train(options(data_root, tiny_teacher, tiny_encoder, student_layers=3, overwrite=True))
 
 
-def test_a_student_never_overwrites_its_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    with pytest.raises(OptionError, match="the student would overwrite its teacher"):
-        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_teacher)))
-
-
-def test_a_student_never_overwrites_its_start_nor_its_miner(
-    data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path
-) -> None:
-    before = (tiny_encoder / "model.safetensors").read_bytes()
-    with pytest.raises(OptionError, match="the student would overwrite its start"):
-        train(options(data_root, tiny_teacher, tiny_encoder, output_dir=str(tiny_encoder)))
-    assert (tiny_encoder / "model.safetensors").read_bytes() == before
-    miner = tmp_path / "miner"
-    shutil.copytree(tiny_encoder, miner)
-    with pytest.raises(OptionError, match="the student would overwrite its miner"):
-        train(
-            options(
-                data_root, tiny_teacher, tiny_encoder, output_dir=str(miner), miner_model=str(miner), miners=("dense",)
-            )
-        )
-
-
-def test_a_missing_teacher_is_an_error(data_root: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such model folder"):
-        train(options(data_root, tmp_path / "nowhere", tiny_encoder))
-
-
 @pytest.mark.slow
 def test_documents_of_the_batch_are_learned_as_negatives(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path
@@ -323,73 +196,6 @@ def test_shared_documents_cost_no_more_teacher_pairs_than_own_ones(
     assert event(made, "step")["terms"] == steps
 
 
-@pytest.fixture
-def several(data_root: Path, write_csv: Callable[[Path, list[list[str]]], Path]) -> tuple[str, ...]:
-    """The names of tiny, with 12 training queries, and of a version few with 5."""
-    own = [[f"what is {word}", f"the {word} is", "error in few"] for word in ("ox", "elk", "yak", "gnu", "cow")]
-    for split, rows in (("train", own), ("valid", [["what is ant", "the ant is", "error in few"]])):
-        write_csv(data_root / "few" / f"{split}.csv", [["query", "positive", "negative"], *rows])
-    (data_root / "tiny" / "test.csv").unlink()  # it holds training queries again
-    return ("tiny", "few")
-
-
-def test_a_balanced_epoch_has_as_many_lists_of_each_version(
-    several: tuple[str, ...], data_root: Path, tiny_encoder: Path, tiny_teacher: Path, tmp_path: Path
-) -> None:
-    made = options(data_root, tiny_teacher, tiny_encoder, data_version=several, in_batch="floor")
-    version, training = assembling.version(made), assembling.student_training(made)
-    dataset, _ = version.training(rejected_to=tmp_path / "out")
-    collection, encoder = version.collection(dataset), BiEncoder.load(str(tiny_encoder), max_len=32)
-    with opened(made.teacher_path, made) as teachers:
-        plain, fewer = task_of(training, encoder, collection, np.arange(17), teachers)
-        task, counts = task_of(training, encoder, collection, np.arange(17), teachers, balance="versions")
-    assert (plain.samples, task.samples) == (17, 24)
-    # Of the 4 negatives of a list one is labelled, the others are random: for 2 epochs, and for up to 3 turns in each.
-    assert (fewer["candidates"]["random"], counts["candidates"]["random"]) == (17 * 3 * 2, 17 * 3 * 2 * 3)
-    epoch = task.order(42, 0)
-    lists = [task.lists(epoch[start : start + 4], 0) for start in range(0, 24, 4)]
-    asked = Counter(item.query_id for batch in lists for item in batch)
-    assert [asked[query] for query in range(12)] == [1] * 12
-    assert sorted(asked[query] for query in range(12, 17)) == [2, 2, 2, 3, 3]
-    for batch in lists:
-        for item in batch:
-            assert not set(dataset[item.query_id].positives) & set(item.documents[1:].tolist())
-    often = max(range(12, 17), key=lambda query: asked[query])
-    own = [tuple(item.documents[:5]) for batch in lists for item in batch if item.query_id == often]
-    assert len(set(own)) == 3  # another list each time
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"own_documents": 2, "in_batch": "floor"},
-        {"score": "calibrated"},
-        {"lr": None, "in_batch": "floor"},
-        {"data_version": ("tiny", "few"), "balance": "versions", "own_documents": 2},
-    ],
-)
-@pytest.mark.usefixtures("several")
-def test_a_run_goes_on_to_the_same_weights(
-    changes: dict[str, Any], data_root: Path, tiny_encoder: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, cut = (
-        options(data_root, tiny_teacher, tiny_encoder, **changes, save_steps=2, output_dir=str(data_root / name))
-        for name in ("whole", "cut")
-    )
-    train(whole)
-    interrupt_at_fourth_update(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        train(cut)
-    train(cut)
-    assert event(cut, "resume")["step"] == 2
-    assert event(cut, "inputs")["candidates"] == event(whole, "inputs")["candidates"]
-    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
-    assert first == second
-    lines = [json.loads((Path(made.output_dir) / "calibration.json").read_text()) for made in (whole, cut)]
-    assert lines[0] == lines[1]
-
-
 def test_a_list_of_the_positive_and_shared_documents_needs_no_miner(
     data_root: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
@@ -414,9 +220,3 @@ def test_several_teachers_are_recorded_with_weight_and_calibration(
     assert [item["weight"] for item in record["teachers"]] == [0.25, 0.75]
     assert (record["calibration"]["a"], record["calibration"]["b"]) == (9.0, -1.0)
     assert [item["calibration"] for item in record["teachers"]] == [{"a": 1.0, "b": 0.0}, {"a": 0.5, "b": 0.25}]
-
-
-def test_a_student_never_overwrites_a_further_teacher(data_root: Path, tiny_encoder: Path, tiny_teacher: Path) -> None:
-    changes = {"output_dir": str(tiny_teacher), "more_teachers": (str(tiny_teacher),)}
-    with pytest.raises(OptionError, match="the student would overwrite its teacher"):
-        train(options(data_root, "scores:bought", tiny_encoder, **changes))

@@ -31,7 +31,7 @@ from bistill.training.student.vector_targets import VectorMap, VectorTarget, own
 from tests.assembled import built, opened
 from tests.conftest import bert_config, write_tokenizer
 from tests.training.conftest import distillation_options
-from tests.training.student.test_train import event, interrupt_at_fourth_update
+from tests.training.student.runs import event, interrupt_at_fourth_update
 
 SAMPLES = np.array([7, 2, 9])
 
