@@ -10,7 +10,7 @@ from bistill.errors import OptionError
 from bistill.evaluation.evaluate import evaluate as measure
 from bistill.evaluation.ranked import MoreDocuments, TestData
 from bistill.evaluation.report.report import Report
-from bistill.evaluation.settings import Asking, Beside
+from bistill.evaluation.settings import Asking, Beside, Judge
 from bistill.models.settings import Inference, Precision
 from bistill.serving.student import Student
 from bistill.serving.teacher import Teacher
@@ -32,6 +32,7 @@ def evaluate(
     rerank_depth: int = 20,
     max_queries: int | None = None,
     partly_judged: bool = False,
+    judge: Judge | None = None,
     batch_size: int = 64,
     precision: Precision = "auto",
     trust_remote_code: bool = False,
@@ -53,6 +54,8 @@ def evaluate(
         max_queries: at most so many, chosen by the seed.
         partly_judged: whether documents of ``test``, a file, may lack a label, as those that nobody judged do; then
             there are figures that leave them out.
+        judge: "labels", or "teacher" where ``test`` is a file of queries without labels: its relevance is the truth.
+            None: the teacher for those of a data version, else the labels.
         batch_size: texts at once.
         precision: arithmetic.
         trust_remote_code: whether code that the models bring along may run.
@@ -82,7 +85,7 @@ def evaluate(
         documents=documents,
         forgetting=forgetting,
         beside=settings,
-        asking=Asking(max_queries, seed, partly_judged=partly_judged),
+        asking=Asking(max_queries, seed, partly_judged=partly_judged, judge=judge),
         inference=Inference(precision=precision, batch_size=batch_size, trust_remote_code=trust_remote_code),
     )
 

@@ -62,14 +62,14 @@ def judged(
             lists += [found for item in block if (found := graded(item, limits)) is not None]
     if not lists:
         raise DataError(
-            "the teacher finds no relevant document for any validation query",
+            "the teacher finds no relevant document for any of the queries that it judges",
             where=str(collection.dataset.path),
             found=Told(console.counted(len(query_ids), "query")),
             todo="give queries that the documents answer, another teacher, or a lower `irrelevant_below`",
         )
     if len(lists) < len(query_ids):
         console.say(
-            f"{len(query_ids) - len(lists)} of {len(query_ids)} validation queries are left out: the teacher finds "
-            "nothing relevant for them"
+            f"{len(query_ids) - len(lists)} of {len(query_ids)} queries without labels are left out: the teacher "
+            "finds nothing relevant for them"
         )
     return lists

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from bistill import console
 from bistill.candidates.scores.teachers import CachedTeacher
-from bistill.evaluation import models, questions, scores
+from bistill.evaluation import judged, models, questions, scores
 from bistill.evaluation.models import Companion
 from bistill.evaluation.questions import Questions
 from bistill.evaluation.ranked import MoreDocuments, TestData
@@ -20,6 +21,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.settings import Inference
 
 Entry = dict[str, Any]
+IS_THE_JUDGE: Final = "it is the judge: its own ranking says nothing"
 
 
 def evaluate(
@@ -38,7 +40,8 @@ def evaluate(
 
     Args:
         student: folder or hub name.
-        test: a file of labelled rows, or one that is open already.
+        test: a file of labelled rows, or one that is open already; or of queries without labels, of which the teacher
+            is the judge (``judged.is_meant``).
         documents: more to rank among, see ``ranked.further``; None: all of the data version that the file lies in, if
             it lies in one.
         forgetting: data that the student was not trained on, each with queries and documents of its own.
@@ -50,14 +53,22 @@ def evaluate(
             evaluation.
 
     Raises:
-        DataError: a test file cannot be used; RowError names the row.
+        DataError: a test file cannot be used; RowError names the row. Or the teacher finds nothing relevant.
+        OptionError: the teacher is the judge, and there is none.
         ModelError: the student, or a model that is named, cannot be loaded or gives NaN or infinite values.
         ArtifactError: the calibration beside a model is no rising line.
     """
     named = models.companions(student, beside)
-    asked = questions.build(test, documents, asking=asking)
-    elsewhere = tuple(questions.build(data, asking=asking) for data in forgetting)
-    begin()
+    if by_teacher := judged.is_meant(test, asking):
+        elsewhere = tuple(questions.build(data, asking=asking) for data in forgetting)
+        found = judged.build(test, documents, named, student, asking=asking, inference=inference, begin=begin)
+        asked = questions.of_judged(test, found, asking=asking)
+        of_base, cut, teacher, compared = named
+        named = (of_base, cut, replace(teacher, reason=IS_THE_JUDGE), compared)
+    else:
+        asked = questions.build(test, documents, asking=asking)
+        elsewhere = tuple(questions.build(data, asking=asking) for data in forgetting)
+        begin()
     console.say(
         f"evaluating {console.counted(asked.ranked, 'query')} over {console.counted(len(asked.corpus), 'document')}"
     )
@@ -68,7 +79,7 @@ def evaluate(
         )
     for sentence in asked.left_out():
         console.say(sentence)
-    run = _Run(student, asked, elsewhere, beside, inference)
+    run = _Run(student, asked, elsewhere, beside, inference, cached=by_teacher)
     answers, entries, chosen = run.answers(named)
     result = composing.compose(
         asked, elsewhere, entries, answers, chosen, before=models.before(student), given=given or {}, seed=asking.seed
@@ -80,10 +91,17 @@ class _Run:
     """Has one model after the other answer the questions."""
 
     def __init__(
-        self, student: str, asked: Questions, elsewhere: Sequence[Questions], beside: Beside, inference: Inference
+        self,
+        student: str,
+        asked: Questions,
+        elsewhere: Sequence[Questions],
+        beside: Beside,
+        inference: Inference,
+        *,
+        cached: bool,
     ) -> None:
         self.student, self.asked, self.elsewhere = student, asked, elsewhere
-        self.beside, self.inference = beside, inference
+        self.beside, self.inference, self.cached = beside, inference, cached
         self.sizes = models.matryoshka(student)
 
     def answers(
@@ -131,9 +149,10 @@ class _Run:
             batch_size=self.inference.batch_size,
             elsewhere=elsewhere,
             sizes=self.sizes,
-            # Those that stand beside many students; a student is measured once, and its vectors would stay for ever.
-            # Vectors of a cut model are none of the folder that it was loaded from.
-            cached=companion.role in ("base", "compared"),
+            # Those that stand beside many students; a student is measured once, and its vectors would stay for ever,
+            # unless they are there already since it searched for what the teacher judges. Vectors of a cut model are
+            # none of the folder that it was loaded from.
+            cached=companion.role in ("base", "compared") or (self.cached and companion.role == "student"),
         )
         return found, found.description
 

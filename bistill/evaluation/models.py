@@ -146,6 +146,21 @@ def load(companion: Companion, loader: Callable[[str], T]) -> tuple[T | None, Co
     return None, Companion(companion.role, companion.name, companion.demanded, reason)
 
 
+def is_there(companion: Companion) -> bool:
+    """Whether a model is at hand, one that only the student's record names.
+
+    Raises:
+        ModelError: the user named it, and it is not.
+    """
+    try:
+        loading.local_folder(str(companion.name))
+    except ModelError:
+        if companion.demanded:
+            raise
+        return False
+    return True
+
+
 def _record(model_path: str) -> dict[str, Any]:
     path = Path(loading.resolve(model_path)) / artifacts.MODEL_RECORD
     return artifacts.read_json(path) if path.exists() else {}

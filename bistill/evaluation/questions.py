@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ from bistill.data.queries import choice
 from bistill.data.queries.copies import Selection, ranked_without_own
 from bistill.data.records import Record
 from bistill.data.sampling import generator
+from bistill.data.store.collection import Collection
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.opening import load_split
+from bistill.evaluation.judged import Judged
 from bistill.evaluation.measures import ranking
 from bistill.evaluation.ranked import Further, MoreDocuments, TestData, further
 from bistill.evaluation.settings import Asking
@@ -69,6 +72,8 @@ class Questions:
         name: of the test file, as the user gave it.
         more: the further documents.
         partly_judged: whether relevant documents may be among those that nobody judged.
+        judge: the teacher whose relevance the labels are, and how it judged, as the report holds it; None: they are the
+            file's own.
     """
 
     dataset: Dataset
@@ -84,6 +89,7 @@ class Questions:
     name: str = ""
     more: Further = Further((), "test")
     partly_judged: bool = False
+    judge: dict[str, Any] | None = None
 
     @cached_property
     def ranked(self) -> int:
@@ -175,10 +181,31 @@ def build(test: TestData, documents: MoreDocuments = None, *, asking: Asking = A
     ranked = choice.with_positive(dataset, asking.seed, "evaluation", asking.max_queries)
     others = choice.without_positive(dataset, asking.seed, "evaluation", asking.max_queries)
     more = further(test, documents)
-    both = Corpus(dataset.documents, more.texts)
+    records = [dataset[int(row)] for row in (*ranked, *others)]
+    return _questions(test, Collection(dataset, Corpus(dataset.documents, more.texts)), more, records, asking)
+
+
+def of_judged(test: TestData, judged: Judged, *, asking: Asking = Asking()) -> Questions:
+    """The questions of queries without labels that the teacher has judged.
+
+    Args:
+        test: the file, or the queries that were open already.
+        judged: what the teacher says of them.
+        asking: which random pairs.
+    """
+    found = _questions(test, judged.collection, judged.more, judged.records, asking)
+    return replace(found, judge=judged.judge)
+
+
+def _questions(
+    test: TestData, collection: Collection, more: Further, judgements: Sequence[Record], asking: Asking
+) -> Questions:
+    """Questions of queries with their judgements, documents by their ids in the corpus; those with a positive first."""
+    dataset, both = collection
     corpus = both.different()
-    records = [_renumbered(dataset[int(row)], both) for row in (*ranked, *others)]
-    chosen = (random_negatives(record, corpus, asking.seed) for record in records[: len(ranked)])
+    records = [_renumbered(record, both) for record in judgements]
+    ranked = sum(bool(record.positives) for record in records)
+    chosen = (random_negatives(record, corpus, asking.seed) for record in records[:ranked])
     return Questions(
         dataset=dataset,
         records=records,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bistill.data.settings import BadRows
 from bistill.settings import Settings, Within
+
+Judge = Literal["labels", "teacher"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Asking(Settings):
         rejected_to: file of the rows set aside; None: beside the parsed data in the cache.
         partly_judged: whether documents of the file may lack a label: nobody judged these, and there are figures that
             leave out what nobody judged.
+        judge: "labels" or "teacher", whose relevance is the truth of queries without labels; None: the teacher for the
+            queries without labels of a data version, else the labels.
     """
 
     max_queries: Annotated[int, Within(1)] | None = None
@@ -28,6 +32,7 @@ class Asking(Settings):
     on_bad_rows: BadRows = "stop"
     rejected_to: Path | None = None
     partly_judged: bool = False
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True)

@@ -322,5 +322,5 @@ def test_lists_that_the_teachers_judge(logged: Collection, small: Small, tiny_en
     np.testing.assert_allclose(item.labels[:3], [0.9, 0.3, 0.05], atol=1e-6)
     assert [found.query_id for found in lists([10, 11], irrelevant_below=0.04)] == [10, 11]
     for queries in ([11], []):
-        with pytest.raises(DataError, match="finds no relevant document for any validation query"):
+        with pytest.raises(DataError, match="finds no relevant document for any of the queries that it judges"):
             lists(queries)

@@ -44,6 +44,7 @@ def evaluate(options: EvaluationOptions) -> dict[str, Any]:
             options.on_bad_rows,
             output / artifacts.REJECTED_FILE,
             options.partly_judged,
+            options.judge,
         ),
         inference=Inference(options.precision, options.batch_size, options.trust_remote_code),
         given=asdict(options),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from bistill.app.config.shared import Arithmetic, ModelOptions, OnBadRows, Seed, TextsAtOnce
 from bistill.app.options import Option
-from bistill.evaluation.settings import Asking, Beside
+from bistill.evaluation.settings import Asking, Beside, Judge
 from bistill.languages import Language
 
 
@@ -16,7 +16,9 @@ class EvaluationOptions(ModelOptions, group="evaluation", common=True):
     """Evaluate a student on a test file, beside its base model, its teacher and BM25."""
 
     model_path: Annotated[str, Option("Folder or hub name of the student.", group="models")]
-    test_data: Annotated[str, Option("File of labelled rows (CSV, JSONL or Parquet).", group="data")]
+    test_data: Annotated[
+        str, Option("File of labelled rows (CSV, JSONL or Parquet), or of queries alone, see --judge.", group="data")
+    ]
     output_dir: Annotated[str, Option("Folder of the JSON, the PNG and the report page.")] = "evaluation_results"
     batch_size: TextsAtOnce = 64
     base_model: Annotated[
@@ -55,6 +57,15 @@ class EvaluationOptions(ModelOptions, group="evaluation", common=True):
             group="data",
         ),
     ] = False
+    judge: Annotated[
+        Judge | None,
+        Option(
+            "Who says what is relevant: labels, or teacher for a file of queries without labels. "
+            "Unset: teacher for those of a data version (valid_queries.csv), else labels.",
+            of=(Asking, "judge"),
+            group="data",
+        ),
+    ] = None
     forgetting_data: Annotated[
         tuple[str, ...],
         Option("Test files of data the student was not trained on: what did it lose there?", group="data"),

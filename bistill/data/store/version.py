@@ -49,12 +49,13 @@ class Version:
 
     @classmethod
     def of_file(cls, path: Path) -> Version | None:
-        """The data version that a file lies in: one that was prepared, or a split with another beside it; None of any
-        other file."""
+        """The data version that a file lies in: one that was prepared, a split with another beside it, or queries
+        without labels beside documents; None of any other file."""
         version = cls(path.parent.parent, path.parent.name)
         splits = [split for split in artifacts.SPLITS if version.path(split).is_file()]
         own = path.name in artifacts.SPLIT_FILES.values() and len(splits) > 1
-        return version if own or (version.folder / artifacts.PREPARE_RECORD).is_file() else None
+        asked = path.name in artifacts.LOG_FILES.values() and bool(version.files())
+        return version if own or asked or (version.folder / artifacts.PREPARE_RECORD).is_file() else None
 
     @property
     def names(self) -> tuple[str, ...]:

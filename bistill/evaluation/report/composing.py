@@ -109,6 +109,7 @@ def _data(asked: Questions) -> dict[str, Any]:
             "fingerprint": asked.dataset.fingerprint,
             "notes": list(asked.dataset.notes),
         },
+        "judge": asked.judge,
         "corpus": asked.more.record(),
         "documents_fingerprint": asked.corpus.fingerprint(),
     }

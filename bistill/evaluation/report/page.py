@@ -67,6 +67,7 @@ def render(result: Mapping[str, Any], drawings: Mapping[str, str]) -> str:
             encoders=[role for role in roles if result["separation"].get(role)],
             measures=summary.measures(result),
             table_of_queries=artifacts.EVALUATION_QUERIES,
+            judge=list(zip(*(list(summary.judge(result, language)) for language in LANGUAGES), strict=True)),
             among=[summary.ranked_among(result, language) for language in LANGUAGES],
             verdict=[verdict.verdict(result, language) for language in LANGUAGES],
             figures=found,

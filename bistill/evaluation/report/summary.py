@@ -39,6 +39,10 @@ FEWER_LAYERS: Final = (
     "Layers of the base model that the student has: {layers}. nDCG@10 {cut} before any training (column cut), "
     "{student} as it is, {base} of the whole base model."
 )
+JUDGE: Final = (
+    "The teacher {path} is the judge, since no person has judged the {queries} queries: its relevance of what {models} "
+    "find is the truth here."
+)
 GATE: Final = (
     "Before distilling, nDCG@10 on the lists of {queries} validation queries: teacher {teacher}, base model {student}."
 )
@@ -50,7 +54,8 @@ CUT_TITLES: Final = {
 
 
 def print_summary(result: Mapping[str, Any], language: Language | None = None) -> None:
-    """Print which documents were ranked, the verdict, the figures, one column a model, then what they are worth.
+    """Print who is the judge where no person is, which documents were ranked, the verdict, the figures, one column a
+    model, then what they are worth.
 
     Where the queries are too few to tell, no difference, threshold or share is printed, and nowhere a row of no figure.
 
@@ -62,6 +67,8 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
         terminal = sys.stdout.isatty()
         language = languages.of_locale(os.environ, sys.stdout.encoding or "") if terminal else "en"
     say = partial(said, language)
+    for line in judge(result, language):
+        console.paragraph(line)
     console.paragraph(ranked_among(result, language))
     console.paragraph(verdict.verdict(result, language))
     roles, few = shown_roles(result), verdict.too_few(result)
@@ -81,6 +88,13 @@ def print_summary(result: Mapping[str, Any], language: Language | None = None) -
         *_failures(result, language),
     ):
         console.paragraph(line)
+
+
+def judge(result: Mapping[str, Any], language: Language = "en") -> Iterator[str]:
+    """Who says what is relevant, where no person does: the first line of the report."""
+    if found := result["data"].get("judge"):
+        models = ", ".join(said(language, role) for role in found["models"])
+        yield said(language, JUDGE, path=found["path"], queries=f"{found['queries']:,}", models=models)
 
 
 def ranked_among(result: Mapping[str, Any], language: Language = "en") -> str:

@@ -13,6 +13,12 @@ NAMES: Final[dict[Language, str]] = {"en": "English", "ko": "한국어"}
 
 FIRST_OF_DRAWINGS: Final = "Scores of positive and negative pairs"
 KOREAN: Final = {
+    # who judges
+    "The teacher {path} is the judge, since no person has judged the {queries} queries: its relevance of what {models} "
+    "find is the truth here.": (
+        "사람이 판정하지 않은 쿼리 {queries}개라서 교사 모델 {path}이(가) 판정합니다. {models}이(가) 찾은 문서에 교사 "
+        "모델이 매긴 관련도를 정답으로 봅니다."
+    ),
     # which documents were ranked
     "Ranked among {documents} documents: those of the test file alone.": (
         "테스트 파일의 문서 {documents}개 중에서 순위를 매겼습니다."
