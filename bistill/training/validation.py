@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,21 +26,22 @@ from bistill.models.cross_encoder import CrossEncoder
 # A teacher re-ranks each query's own list, a student ranks the documents of all lists: two tasks, two names.
 TEACHER_CRITERIA = ("rerank_ndcg_at_10", "auc")
 STUDENT_CRITERIA = ("ndcg_at_10", "auc")
+# nDCG@10 of held-out queries without labels against the teacher's relevance, beside a validation with labels.
+JUDGED: Final = "judged_ndcg_at_10"
 LIST_SIZE = 20
 RANKING_DEPTH = 10
 HISTOGRAM_BINS = 20
 
 
-def difference(after: Measured, before: Measured, *, seed: int) -> bootstrap.Interval:
+def difference(after: Doubles, before: Doubles, *, seed: int) -> bootstrap.Interval:
     """nDCG@10 of one validation minus that of another over the same queries, with its paired interval.
 
     Args:
-        after: of the weights that were trained.
-        before: of the start.
+        after: of each query with the weights that were trained, shape (queries,).
+        before: likewise with the start.
         seed: of the run, decides the draws.
     """
-    draws = generator(seed, "beside start")
-    return bootstrap.paired(after.by_query[:, None], before.by_query[:, None], draws)[0]
+    return bootstrap.paired(after[:, None], before[:, None], generator(seed, "beside start"))[0]
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,14 @@ class Measured:
             missing.
         by_query: nDCG@10 of each query, float64 of shape (lists,): what the first figure is the mean of.
         logits: of a teacher, for the documents of each list.
+        judged_by_query: what ``figures[JUDGED]`` is the mean of, float64; without that figure empty.
     """
 
     figures: dict[str, float]
     histograms: Mapping[str, list[int]] = field(default_factory=dict)
     by_query: Doubles = field(default_factory=lambda: np.empty(0))
     logits: Sequence[Floats] = ()
+    judged_by_query: Doubles = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,26 @@ def measure_student(encoder: BiEncoder, lists: ValidationLists, *, description: 
         lists, {"ndcg_at_10": ndcg, "auc": _auc(lists, own)}, [margins.linear_score(cosines) for cosines in own]
     )
     return replace(measured, by_query=by_query)
+
+
+def measure_beside(
+    encoder: BiEncoder, lists: ValidationLists, judged: ValidationLists | None, *, description: str = "validation"
+) -> Measured:
+    """``measure_student``; where there are further lists, whose grades are a teacher's, with their nDCG@10 as a figure
+    that nothing is chosen by.
+
+    Args:
+        encoder: the student.
+        lists: by which the best weights are chosen.
+        judged: further lists, ranked among documents of their own.
+        description: of the work, whose progress is shown; "" shows nothing.
+    """
+    measured = measure_student(encoder, lists, description=description)
+    if judged is None:
+        return measured
+    beside = measure_student(encoder, judged, description="")
+    figures = {**measured.figures, JUDGED: beside.figures[STUDENT_CRITERIA[0]]}
+    return replace(measured, figures=figures, judged_by_query=beside.by_query)
 
 
 def separated(lists: ValidationLists, figures: dict[str, float], scores: Sequence[Reals]) -> Measured:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypedDict
 
+from bistill import artifacts
 from bistill.data.settings import BadRows, Balance
 from bistill.data.store.collection import Collection
+from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.version import Version
 from bistill.journal import Journal
@@ -45,6 +47,25 @@ class TrainingData(Settings):
         train, valid = self.read(journal.folder)
         journal.write("data", train=train.fingerprint, valid=valid.fingerprint)
         return self.version.collection(train), self.version.collection(valid)
+
+    def held_out(self, valid: Dataset, rejected_to: Path) -> Collection | None:
+        """Held-out queries without labels beside a validation that has labels, with all documents; None where queries
+        without labels are not read, none are held out, or the validation has no labels itself.
+
+        Args:
+            valid: the validation queries.
+            rejected_to: folder that the rows set aside go to.
+
+        Raises:
+            DataError: a row is bad.
+        """
+        version, name = self.version, artifacts.LOG_FILES["valid"]
+        there = any((one.folder / name).is_file() for one in version.each)
+        if self.unlabelled == 0 or not valid.labelled or not there:
+            return None
+        found = version.unlabelled(split="valid", on_bad_rows=self.on_bad_rows, rejected_to=rejected_to)
+        documents = version.documents(on_bad_rows=self.on_bad_rows)
+        return Collection(found, Corpus(found.documents, documents)) if len(found.unlabelled) else None
 
     def read(self, rejected_to: Path) -> tuple[Dataset, Dataset]:
         """Training and validation queries. Those without labels stand behind the labelled ones; of

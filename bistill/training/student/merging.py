@@ -123,7 +123,7 @@ def better(trained: Figures, start: Figures) -> bool:
 
 def _beside(trained: Measured, start: Measured, share: float, *, keep_start: bool, seed: int) -> dict[str, Any]:
     """What ``Merged.beside_start`` holds; it is said, too."""
-    found = difference(trained, start, seed=seed)
+    found = difference(trained.by_query, start.by_query, seed=seed)
     after, before = (measured.figures[STUDENT_CRITERIA[0]] for measured in (trained, start))
     gained = better(trained.figures, start.figures)
     interval = f"95 %: {found.low:+.4f} to {found.high:+.4f}"

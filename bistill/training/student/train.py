@@ -24,7 +24,8 @@ from bistill.training.student import matryoshka, merging, recorded, teaching, va
 from bistill.training.student.calibrated import LINE_LR, LabelledPairs, fitted
 from bistill.training.student.making import task_of
 from bistill.training.student.settings import StudentTraining, TaughtBy
-from bistill.training.validation import STUDENT_CRITERIA, ValidationLists, measure_student
+from bistill.training.student.validating import Validating
+from bistill.training.validation import STUDENT_CRITERIA
 
 # Dimensions of the largest students that learn at these rates unless told otherwise: MiniLM, e5-small, bge-small.
 SMALL: Final = 384
@@ -136,8 +137,9 @@ def trained(
         teachers.scoring.calibrate(valid.dataset, seed=seed)
         validated = validating.of(valid, teachers.scoring, training)
 
+        pairs = len(query_ids) * training.candidates.lists.size
+
         def measure(some: Teachers) -> dict[str, Any] | None:
-            pairs = len(query_ids) * training.candidates.lists.size
             figures = validated.gate(some, encoder, pairs, seed=seed)
             if figures is not None:
                 beside = {} if some is teachers.scoring else {"embedding_teacher": some.encoders[0].name}
@@ -147,6 +149,9 @@ def trained(
         heard = teaching.heard(teachers, training, measure, taught.weak)
         learned = heard.training
         query_ids = heard.learned_from(collection.dataset, query_ids)
+        if heard.judges:
+            held_out = data.held_out(valid.dataset, run.journal.folder)
+            validated = validated.beside(held_out, teachers.scoring, training, pairs)
         line = validated.line(encoder) if learned.objective.score == "calibrated" else None
         kept = run.journal.folder / artifacts.CHECKPOINTS_FOLDER / artifacts.SHARED_SCORES
         task, counts = task_of(
@@ -165,7 +170,7 @@ def trained(
     lists, labelled = validated.lists, validated.labelled
     validation = Validate(
         task.model,
-        lambda: measure_student(encoder, lists),
+        lambda: validated.measure(encoder),
         criteria=STUDENT_CRITERIA,
         settings=training.validation,
         journal=run.journal,
@@ -189,7 +194,7 @@ def trained(
                 "validation": {"lists": lists.fingerprint()},
             },
             held=_held(training),
-            settle=lambda: _merge(encoder, training, validation, lists, run),
+            settle=lambda: _merge(encoder, training, validation, validated, run),
             beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": fingerprints["valid"]}),
             facts={
                 "base_model": loading.portable(training.start.name),
@@ -199,13 +204,14 @@ def trained(
                 "teacher_path": _portable(taught.names[0]),
                 **of_teachers,
                 **({"judge": "teacher"} if labelled is None else {}),
+                **({"judged_queries": len(validated.judged.lists)} if validated.judged else {}),
             },
         ),
     )
 
 
 def _merge(
-    encoder: BiEncoder, training: StudentTraining, validation: Validate, lists: ValidationLists, run: Run
+    encoder: BiEncoder, training: StudentTraining, validation: Validate, validated: Validating, run: Run
 ) -> dict[str, Any]:
     """Bring the best weights back towards the start as far as ``merging`` says and validation allows; how far is part
     of the record."""
@@ -213,7 +219,7 @@ def _merge(
         encoder,
         lambda: BiEncoder.start(training.start),
         training.merging.shares,
-        lambda: measure_student(encoder, lists, description=""),
+        lambda: validated.measure(encoder, description=""),
         validation.measured_best,
         validation.measured_first,
         run.journal,

@@ -3,7 +3,7 @@ judges."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from bistill import console
 from bistill.candidates.judging import judged
@@ -11,13 +11,13 @@ from bistill.candidates.lists import CandidateList
 from bistill.candidates.scores.teachers import Teachers
 from bistill.data.queries import choice
 from bistill.data.store.collection import Collection
-from bistill.errors import OptionError
+from bistill.errors import DataError, OptionError
 from bistill.models.bi_encoder import BiEncoder
-from bistill.training.hard_lists import affordable, hard_lists
+from bistill.training.hard_lists import LEAST_LISTS, PRICE, affordable, hard_lists
 from bistill.training.student import gate
 from bistill.training.student.calibrated import LabelledPairs, ScoreLine, first_line
 from bistill.training.student.settings import StudentTraining
-from bistill.training.validation import ValidationLists
+from bistill.training.validation import JUDGED, Measured, ValidationLists, measure_beside
 
 
 class Validating(NamedTuple):
@@ -28,12 +28,42 @@ class Validating(NamedTuple):
         lists: what best weights are chosen by.
         hard: lists that teacher and base model are compared on; without labels none.
         labelled: pairs that the score is calibrated on; None without labels.
+        judged: lists of queries of another kind, without labels and judged by the teacher, whose figure stands beside
+            the other and chooses nothing; None where there are none.
     """
 
     collection: Collection
     lists: ValidationLists
     hard: list[CandidateList]
     labelled: LabelledPairs | None
+    judged: ValidationLists | None = None
+
+    def measure(self, encoder: BiEncoder, *, description: str = "validation") -> Measured:
+        """Figures of a student; see ``validation.measure_beside``."""
+        return measure_beside(encoder, self.lists, self.judged, description=description)
+
+    def beside(self, held_out: Collection | None, teachers: Teachers, training: StudentTraining, pairs: int) -> Self:
+        """The same with held-out queries without labels beside it, as many as ``affordable`` reads.
+
+        Args:
+            held_out: these queries; None: there are none.
+            teachers: who judge.
+            training: how the student is trained.
+            pairs: that the training's lists hold in an epoch.
+        """
+        if held_out is None:
+            return self
+        most = max(int(PRICE * pairs / training.candidates.promotion.reads), LEAST_LISTS)
+        try:
+            found = _judged(held_out, min(most, training.validation.queries), teachers, training)
+        except DataError as error:
+            console.say(f"no second validation: {error.what}")
+            return self
+        console.say(
+            f"{len(found)} held-out queries without labels, judged by the teacher, are measured beside the validation "
+            f"with labels ({JUDGED}); the labels decide which weights are kept"
+        )
+        return self._replace(judged=ValidationLists(held_out.dataset.queries, held_out.corpus, found))
 
     def gate(self, teachers: Teachers, encoder: BiEncoder, pairs: int, *, seed: int) -> dict[str, Any] | None:
         """``gate.measure`` where there are labels.
@@ -79,7 +109,19 @@ def of(collection: Collection, teachers: Teachers, training: StudentTraining) ->
             found=training.objective.score,
             todo="give `score` linear, or a data version with labelled validation queries",
         )
-    found = judged(
+    found = _judged(collection, count, teachers, training)
+    console.say(
+        f"the teacher is the judge: {len(found)} validation queries have no labels, so nDCG@10 is against the "
+        "teacher's relevance of the documents found for each. The teacher gate, which needs labels, is left out, and "
+        "so is the calibrated score"
+    )
+    return Validating(collection, ValidationLists(collection.dataset.queries, collection.corpus, found), [], None)
+
+
+def _judged(collection: Collection, count: int, teachers: Teachers, training: StudentTraining) -> list[CandidateList]:
+    """At most so many queries without labels, chosen by the seed, as the teacher judges them."""
+    candidates, seed = training.candidates, training.loop.seed
+    return judged(
         collection,
         choice.without_labels(collection.dataset, seed, "valid", count),
         teachers,
@@ -90,9 +132,3 @@ def of(collection: Collection, teachers: Teachers, training: StudentTraining) ->
         start=training.start,
         seed=seed,
     )
-    console.say(
-        f"the teacher is the judge: {len(found)} validation queries have no labels, so nDCG@10 is against the "
-        "teacher's relevance of the documents found for each. The teacher gate, which needs labels, is left out, and "
-        "so is the calibrated score"
-    )
-    return Validating(collection, ValidationLists(collection.dataset.queries, collection.corpus, found), [], None)

@@ -5,6 +5,8 @@ import { say } from "./texts.js";
 
 const MACHINE = ["lr", "tokens_per_second", "memory_mib", "grad_norm"];
 const MAIN_FIGURES = new Set(["ndcg_at_10", "rerank_ndcg_at_10"]);
+// Of queries without labels, which the teacher judges: its own word on other lists is no level of theirs.
+const JUDGED = "judged_ndcg_at_10";
 
 /** What the axis below counts: "step", or "time" in seconds since a run's first point. */
 export const AXES = ["step", "time"];
@@ -84,7 +86,7 @@ export function figureCurves(shown, axis) {
     title: name,
     lines: shown.map(line(name)),
     marks: shown.flatMap((run, index) => bestOf(run, index, name, axis)),
-    levels: MAIN_FIGURES.has(name) ? levelsOf(shown[0], name) : [],
+    levels: MAIN_FIGURES.has(name) || name === JUDGED ? levelsOf(shown[0], name) : [],
   });
   return new Map([...names].map((name) => [name, curve(name)]));
 }
@@ -101,6 +103,7 @@ function levelsOf({ summary, details }, name) {
   const base = details.evaluations.find(({ step }) => step === 0)?.figures[name];
   const before = summary.stage === "teacher" ? "level_start" : "level_base";
   const found = isNumber(base) ? [{ value: base, text: say(before, { value: number(base) }), dash: [8, 4] }] : [];
+  if (name === JUDGED) return found;
   const gates = [["level_teacher", "", summary.gate]];
   for (const [teacher, gate] of Object.entries(summary.embedding_gates)) {
     gates.push(["level_embedding_teacher", teacher, gate]);
