@@ -110,6 +110,35 @@ def test_what_a_query_was_taken_out_of_is_learned_without_it(
 
 
 @pytest.mark.slow
+def test_held_out_queries_without_labels_are_measured_beside_labels_and_decide_nothing(
+    logged: Path, tiny_encoder: Path, tiny_teacher: Path, write_csv: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = options(logged, tiny_teacher, tiny_encoder, **ASKED, merge_with_start=(0.5,), output_dir=str(logged / "p"))
+    assert "judged_queries" not in train(plain)
+    held_out = [f"where is the {word} thread" for word in TOPICS[:8]]
+    write_csv(logged / "tiny" / "valid_queries.csv", [["query"], *[[query] for query in held_out]])
+    capsys.readouterr()
+    made = options(logged, tiny_teacher, tiny_encoder, **ASKED, merge_with_start=(0.5,))
+    record = train(made)
+    assert record["judged_queries"] == 8
+    assert weights(made) == weights(plain) and record["best_step"] == json.loads(
+        (Path(plain.output_dir) / "bistill.json").read_text()
+    )["best_step"]
+    measured = events(made, "evaluation")
+    assert [item["step"] for item in measured] == [item["step"] for item in events(plain, "evaluation")]
+    for own, theirs in zip(measured, events(plain, "evaluation"), strict=True):
+        judged = own["figures"].pop("judged_ndcg_at_10")
+        assert 0 < judged <= 1 and own["figures"] == theirs["figures"]
+    assert record["validation_untouched"]["judged_ndcg_at_10"] > 0 < record["validation"]["judged_ndcg_at_10"]
+    assert all("judged_ndcg_at_10" in item for item in events(made, "merge")[-1]["measured"])
+    said = capsys.readouterr().err
+    assert "8 held-out queries without labels, judged by the teacher, are measured beside the validation" in said
+    assert "on queries without labels, judged by the teacher (" in said
+    none = options(logged, tiny_teacher, tiny_encoder, **ASKED, unlabelled=0, output_dir=str(logged / "none"))
+    assert "judged_queries" not in train(none)
+
+
+@pytest.mark.slow
 def test_as_many_as_wanted_and_none_is_the_training_without_a_log(
     logged: Path, tiny_encoder: Path, tiny_teacher: Path
 ) -> None:
