@@ -80,6 +80,7 @@ CANDIDATES_FILE: Final = "candidates.parquet"
 CANDIDATES_RECORD: Final = "candidates.json"
 CANDIDATES_PNG: Final = "candidates.png"
 FILTERED_FILE: Final = "filtered.csv"
+PROMOTED_FILE: Final = "promoted.csv"
 SUSPECT_FILE: Final = "suspect_labels.csv"
 MINED_FILE: Final = "mined.npy"
 

@@ -128,7 +128,7 @@ def candidates(options: CandidatesOptions | DistillationOptions) -> Candidates:
         _miner(given, options.lexical_tokens, options.mining_depth, near, options.cross_encoder_reads)
         for given in options.miners
     )
-    promotion = Promotion(options.unlabelled_reads, options.source_rank, near)
+    promotion = Promotion(options.unlabelled_reads, options.source_rank, near, options.promote_margin)
     return Candidates(miners, lists(options), limits(options), lexical(options), promotion)
 
 

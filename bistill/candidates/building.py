@@ -10,7 +10,7 @@ import numpy as np
 
 from bistill.arrays import Ints
 from bistill.candidates.depths import Depths
-from bistill.candidates.filtering import TOO_RELEVANT, Verdict, judge
+from bistill.candidates.filtering import Verdict, judge
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.mining import registry
 from bistill.candidates.mining.miner import Miner
@@ -18,10 +18,10 @@ from bistill.candidates.mining.miners import Mined, mine, own_texts
 from bistill.candidates.mining.random_miner import RandomMiner
 from bistill.candidates.mining.registry import LABELLED_BIT, RANDOM_BIT
 from bistill.candidates.pools import POOLS_OF_A_BLOCK, Counts, ScoredPools
-from bistill.candidates.promotion import promoted, searching
+from bistill.candidates.promotion import best_labelled, promoted, promoted_beside, searching
+from bistill.candidates.said import say_counts
 from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Promotion
-from bistill.console import counted, say
 from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
 from bistill.data.store.collection import Collection
@@ -86,7 +86,7 @@ def build(
     counts.taken_out = int((collection.documents.changed(made.query_ids) >= 0).sum())
     counts.left_out = len(query_ids) - len(made) - counts.source_missed - counts.nothing_relevant
     counts.found_positives = {name: found / max(making.positives, 1) for name, found in counts.found_positives.items()}
-    _say(counts, names, lists.own_negatives, len(query_ids), promotion)
+    say_counts(counts, names, lists.own_negatives, len(query_ids), promotion)
     if not len(made):
         raise DataError(
             "no query has a scored positive and a negative",
@@ -204,9 +204,9 @@ class Making:
         return usable
 
     def _with_positive(self, item: CandidateList) -> CandidateList | None:
-        """A scored list; of a query without labels with what the teacher promotes, None where it does not count."""
+        """A scored list with what the teacher promotes; None for a query without labels that does not count."""
         if item.query_id < self.collection.dataset.labelled:
-            return item
+            return promoted_beside(item, self._labels_of(item), self.promotion, self.limits, self.counts)
         return promoted(item, self.source_of(item.query_id), self.promotion, self.limits, self.counts)
 
     def _scored(self, lists: list[CandidateList]) -> list[CandidateList]:
@@ -222,12 +222,18 @@ class Making:
 
     def _judged(self, item: CandidateList) -> CandidateList:
         """A scored list with the verdicts on its candidates."""
-        split, relevance = item.positives, item.relevance
-        scores = relevance[:split][~np.isnan(relevance[:split])]
-        best = float(scores.max()) if len(scores) else 0.0
+        split, relevance, place = item.positives, item.relevance, best_labelled(item, self._labels_of(item))
+        best = 0.0 if place is None else float(relevance[place])
         verdicts = item.verdicts.copy()
         verdicts[split:] = judge(relevance[split:], item.labelled[split:], best, self.limits)
         return replace(item, verdicts=verdicts)
+
+    def _labels_of(self, item: CandidateList) -> Sequence[int]:
+        """Its labelled positives, which are all its positives unless others are promoted beside them; () of a query
+        without labels."""
+        if self.promotion.labelled_margin is None or item.query_id >= self.collection.dataset.labelled:
+            return ()
+        return self.collection.dataset[item.query_id].positives
 
     def _topped_up(self, pools: list[CandidateList]) -> list[CandidateList]:
         """Random documents for the queries with fewer negatives left than a list takes."""
@@ -260,47 +266,5 @@ class Making:
         counts.pairs += sum(len(pool.documents) for pool in usable)
         counts.ratio += sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
         counts.absolute += sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
+        counts.suspect += sum(int((pool.relevant.relevance < self.limits.irrelevant_below).sum()) for pool in usable)
         counts.short += sum(len(pool.kept) < self.wanted for pool in usable)
-
-
-def _say(counts: Counts, names: Sequence[str], wanted: int, asked: int, promotion: Promotion) -> None:
-    given = ", ".join(f"{name} {counts.candidates[name]}" for name in names if name in counts.candidates)
-    say(
-        f"candidates of {counted(counts.queries, 'query')}: {given}; removed: "
-        f"{counts.labelled_positive} labelled relevant, {counts.equal_text} equal to a positive, "
-        f"{counts.ratio + counts.absolute} {TOO_RELEVANT}"
-    )
-    if counts.copies:
-        say(
-            f"{counted(counts.copies, 'document is a copy', 'documents are copies')} of another one, the same text: "
-            "of each text there is one candidate"
-        )
-    told = (
-        (counts.own_text, "stand among the documents: their own text is no candidate"),
-        (counts.topped_up, "had too few candidates and got random documents"),
-        (counts.lowest_kept, "had no other candidates and keep the least relevant of these"),
-        (counts.short, f"have fewer than {wanted} negatives: their lists are shorter"),
-        (counts.left_out, "have no negative or no scored positive and are left out"),
-    )
-    for number, what in told:
-        if number:
-            say(f"{number:,} of {counted(asked, 'query')} {what}")
-    missed, nothing = counts.source_missed, counts.nothing_relevant
-    if counts.unlabelled or missed or nothing:
-        rank = promotion.source_rank
-        placed = "first" if rank == 1 else f"among the first {rank}"
-        say(
-            f"{counted(counts.unlabelled, 'query')} without labels: the teacher makes "
-            f"{counted(counts.promoted, 'document')} their positives; left out: {missed} whose source it does not rank "
-            f"{placed}, {nothing} for which it finds nothing relevant; {counts.tied} have several documents "
-            "of the highest score"
-            + (f"; {counts.taken_out} are taken out of their document" if counts.taken_out else "")
-        )
-    if counts.unscored:
-        say(
-            counted(
-                counts.unscored,
-                "pair has no imported score and is left out",
-                "pairs have no imported score and are left out",
-            )
-        )

@@ -60,7 +60,7 @@ class InBatchNegatives:
 class DocumentsBeside:
     """Of the documents that a batch brings those that are negatives of each of its queries, as far as labels and texts
     tell. Labels and texts are looked up here, once: 8 bytes on disk for each positive and each query. The positives of
-    a query without labels are those of its pool.
+    a query without labels are those of its pool, and so are those that a teacher made beside labelled ones.
 
     Args:
         collection: queries, labels and documents.
@@ -74,8 +74,9 @@ class DocumentsBeside:
         refused, ends = array("q"), array("q", [0])  # 8 bytes a number
         own_texts = corpus.copies.find(Selection(dataset.queries, query_ids))
         for query, row, own_text in zip(query_ids, rows, own_texts, strict=True):
-            labelled = query < dataset.labelled
-            known = dataset[int(query)].positives if labelled else pools[int(row)].relevant.documents
+            labelled = dataset[int(query)].positives  # () without labels
+            promoted = query >= dataset.labelled or pools.counts.promoted_beside
+            known = (*labelled, *pools[int(row)].relevant.documents) if promoted else labelled
             positives = np.asarray(known, dtype=np.int64)
             refused.extend(self._first[positives].tolist())
             refused.append(int(own_text))  # -1 where there is none: the text of no document

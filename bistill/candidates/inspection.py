@@ -15,9 +15,11 @@ from bistill import artifacts, console
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
+from bistill.candidates.promotion import best_labelled
 from bistill.candidates.scores.teachers import relevance
 from bistill.data.sampling import generator
 from bistill.data.store.collection import Collection
+from bistill.data.store.dataset import Dataset
 
 QUANTILES: Final = (0.1, 0.5, 0.9)
 RANKS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)
@@ -28,6 +30,16 @@ LETTERS: Final = 200
 
 class Removed(NamedTuple):
     """A candidate that the teacher's limits removed, beside the query's best positive."""
+
+    query_id: int
+    positive: int
+    positive_relevance: float
+    document: int
+    relevance: float
+
+
+class Promoted(NamedTuple):
+    """A document that the teacher made a positive beside the query's best labelled one."""
 
     query_id: int
     positive: int
@@ -106,6 +118,22 @@ def _removed(pool: CandidateList, place: int) -> Removed:
     return Removed(pool.query_id, documents[best], scores[best], documents[place], scores[place])
 
 
+def promoted(pools: ScoredPools, dataset: Dataset) -> list[Promoted]:
+    """What the teacher made positives beside labelled ones, those furthest above them first."""
+    if not pools.counts.promoted_beside:
+        return []
+    found = []
+    for pool in pools:
+        labelled = dataset[pool.query_id].positives
+        best = best_labelled(pool, labelled) if labelled else None
+        if best is not None:
+            scores, documents = pool.relevance.tolist(), pool.documents.tolist()
+            beside = np.flatnonzero(~np.isin(pool.relevant.documents, labelled)).tolist()
+            known = pool.query_id, documents[best], scores[best]
+            found += [Promoted(*known, documents[place], scores[place]) for place in beside]
+    return sorted(found, key=lambda item: (item.positive_relevance - item.relevance, item.query_id, item.document))
+
+
 def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
     """Positives of less relevance than ``below``, the lowest first."""
     found = [
@@ -133,6 +161,22 @@ def write_filtered(path: Path, removed: Sequence[Removed], collection: Collectio
     _write_csv(path, ("query", "positive", "positive_relevance", "removed", "removed_relevance"), rows)
 
 
+def write_promoted(path: Path, found: Sequence[Promoted], collection: Collection) -> None:
+    """Write promoted documents with their texts as CSV."""
+    texts = collection.documents
+    rows = (
+        (
+            collection.dataset.queries[item.query_id],
+            texts[item.positive],
+            item.positive_relevance,
+            texts[item.document],
+            item.relevance,
+        )
+        for item in found
+    )
+    _write_csv(path, ("query", "positive", "positive_relevance", "promoted", "promoted_relevance"), rows)
+
+
 def write_suspects(path: Path, found: Sequence[Suspect], collection: Collection) -> None:
     """Write suspect labels with their texts as CSV."""
     texts = collection.documents
@@ -143,11 +187,12 @@ def write_suspects(path: Path, found: Sequence[Suspect], collection: Collection)
 def show(
     report: dict[str, Any],
     removed: Sequence[Removed],
+    above: Sequence[Promoted],
     found: Sequence[Suspect],
     collection: Collection,
     irrelevant_below: float,
 ) -> None:
-    """Print the tables of a report, ten removed candidates and how many labels are suspect."""
+    """Print the tables of a report, ten removed candidates, ten promoted ones and how many labels are suspect."""
     counts = report["counts"]
     recall = counts["found_positives"]
     miners = [
@@ -179,21 +224,29 @@ def show(
     headers = ["candidate", "queries", *(f"{quantile:.0%}" for quantile in QUANTILES), "removed"]
     console.table(headers, ranks, title="teacher's relevance by rank: quantiles over queries")
     total = counts["ratio"] + counts["absolute"]
-    if removed:
-        texts = collection.documents
-        examples = [
-            [
-                _short(collection.dataset.queries[item.query_id]),
-                f"{item.positive_relevance:.3f} {_short(texts[item.positive])}",
-                f"{item.relevance:.3f} {_short(texts[item.document])}",
-            ]
-            for item in removed[:SHOWN]
-        ]
-        title = f"{len(examples)} of {console.counted(total, 'candidate')} removed as probably relevant"
-        console.table(["query", "relevance, positive", "relevance, removed"], examples, title=title)
+    of_removed = f"of {console.counted(total, 'candidate')} removed as probably relevant"
+    _show_pairs(removed, collection, "removed", of_removed)
+    of_promoted = f"of {console.counted(len(above), 'document')} made positives beside labelled ones"
+    _show_pairs(above, collection, "promoted", of_promoted)
     console.say(
         f"{console.counted(len(found), 'positive')} of a relevance below {irrelevant_below:g}: {artifacts.SUSPECT_FILE}"
     )
+
+
+def _show_pairs(found: Sequence[Removed | Promoted], collection: Collection, what: str, title: str) -> None:
+    """Print the first of some documents beside the positive of their query; nothing where there are none."""
+    if not found:
+        return
+    texts = collection.documents
+    examples = [
+        [
+            _short(collection.dataset.queries[item.query_id]),
+            f"{item.positive_relevance:.3f} {_short(texts[item.positive])}",
+            f"{item.relevance:.3f} {_short(texts[item.document])}",
+        ]
+        for item in found[:SHOWN]
+    ]
+    console.table(["query", "relevance, positive", f"relevance, {what}"], examples, title=f"{len(examples)} {title}")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:

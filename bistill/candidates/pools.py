@@ -53,6 +53,8 @@ class Counts:
         unlabelled: queries without labels, among ``queries``.
         taken_out: of these queries those whose lists hold the document that they were made from without them.
         promoted: documents that the teacher made positives of these.
+        promoted_beside: documents that the teacher made positives beside those of labels.
+        suspect: labelled positives that the teacher calls irrelevant.
         tied: of these queries those whose first documents have the same score.
         source_missed: queries left out since the teacher ranks what they were made from too low.
         nothing_relevant: queries left out since the teacher finds no document relevant.
@@ -77,6 +79,8 @@ class Counts:
     unlabelled: int = 0
     taken_out: int = 0
     promoted: int = 0
+    promoted_beside: int = 0
+    suspect: int = 0
     tied: int = 0
     source_missed: int = 0
     nothing_relevant: int = 0

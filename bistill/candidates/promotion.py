@@ -1,4 +1,5 @@
-"""What a teacher makes of a query without labels: positives of the documents it ranks first, or nothing.
+"""What a teacher makes positives of: of a query without labels the documents it ranks first, or nothing; of a labelled
+one, where that is asked for, what it finds clearly more relevant than the labelled positive.
 
 The document that stands first is the positive, and those nearly as relevant, by the limit above which a candidate is no
 negative anywhere, are positives, too. A query that was made from a document counts only where the teacher ranks that
@@ -85,6 +86,53 @@ def promoted(
     sources, kept = first.sources.copy(), np.concatenate([np.zeros(len(ranked)), verdicts[others]]).astype(np.uint8)
     sources[: len(ranked)] = 0
     return replace(first, sources=sources, verdicts=kept)
+
+
+def promoted_beside(
+    item: CandidateList, labelled: Sequence[int], promotion: Promotion, limits: Limits, counts: Counts
+) -> CandidateList:
+    """The list of a labelled query with further positives, which are counted: what the teacher finds at least
+    ``promotion.labelled_margin`` more relevant than its best labelled positive, the most relevant first (RLHN, arXiv
+    2505.16967).
+
+    What a person called irrelevant never becomes a positive, nor does what the teacher calls irrelevant. The verdicts
+    on the rest stay those beside the labelled positive.
+
+    Args:
+        item: scored candidates behind the labelled positives; without a scored positive it stays as it is.
+        labelled: ids of the labelled positives.
+        promotion: how much more relevant; without a margin nothing changes.
+        limits: what is irrelevant.
+        counts: of the run.
+    """
+    margin = promotion.labelled_margin
+    best = None if margin is None else best_labelled(item, labelled)
+    if margin is None or best is None:
+        return item
+    relevance = item.relevance
+    above = (item.logits >= item.logits[best]) & (relevance >= relevance[best] + margin)
+    above &= (relevance >= limits.irrelevant_below) & ~item.labelled
+    above[: item.positives] = False
+    if not above.any():
+        return item
+    places = np.flatnonzero(above)
+    places = places[np.argsort(-item.logits[places], kind="stable")]
+    counts.promoted_beside += len(places)
+    order = np.concatenate(
+        [np.arange(item.positives), places, item.positives + np.flatnonzero(~above[item.positives :])]
+    )
+    found = replace(item.part(order), positives=item.positives + len(places))
+    sources, verdicts = found.sources.copy(), found.verdicts.copy()
+    sources[: found.positives], verdicts[: found.positives] = 0, Verdict.KEPT
+    return replace(found, sources=sources, verdicts=verdicts)
+
+
+def best_labelled(item: CandidateList, labelled: Sequence[int]) -> int | None:
+    """Place of the positive of the highest score, among those that a person labelled where any is; None where no
+    positive has a score."""
+    own = np.isin(item.relevant.documents, labelled) if len(labelled) else np.ones(item.positives, dtype=bool)
+    known = np.flatnonzero(own & ~np.isnan(item.relevant.logits))
+    return int(known[np.argmax(item.logits[known])]) if len(known) else None
 
 
 def graded(item: CandidateList, limits: Limits) -> CandidateList | None:

@@ -152,7 +152,7 @@ class Limits(Settings):
 
 @dataclass(frozen=True)
 class Promotion(Settings):
-    """How a teacher makes a positive for a query without labels.
+    """How a teacher makes positives: for a query without labels, and beside those of a labelled one.
 
     Attributes:
         reads: documents of each such query that it reads at most, shared by those who search; a miner's own depth
@@ -160,11 +160,14 @@ class Promotion(Settings):
         source_rank: a query that was made from a document counts only where the teacher ranks that document so high
             among them (CADeT, arXiv 2505.19274).
         dense: who searches for the nearest documents, where no miner of the run does.
+        labelled_margin: a candidate of a labelled query whose relevance is that of the best labelled positive and so
+            much more becomes a positive beside it (RLHN, arXiv 2505.16967); None: none does.
     """
 
     reads: Annotated[int, Within(2)] = 20
     source_rank: Annotated[int, Within(1)] = 1
     dense: Dense = Dense()
+    labelled_margin: Annotated[float, Within(0, 1)] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from bistill.candidates.filtering import TOO_RELEVANT, Verdict, judge
 from bistill.candidates.in_batch import DocumentsBeside
 from bistill.candidates.lists import CandidateList
 from bistill.candidates.pools import ScoredPools
+from bistill.candidates.promotion import best_labelled
 from bistill.candidates.scores.teachers import Teachers, relevance
 from bistill.candidates.settings import Limits, Lists
 from bistill.data.sampling import generator
@@ -138,12 +139,10 @@ class SharedNegatives:
         for pool, start, end in zip(pools, starts, ends, strict=True):
             own = values[start:end]
             documents = self._pairs[start:end] % self._documents
-            verdicts = judge(
-                relevance(own),
-                np.isin(documents, self._collection.dataset[pool.query_id].negatives),
-                float(pool.relevant.relevance.max()),
-                limits,
-            )
+            record = self._collection.dataset[pool.query_id]
+            best = best_labelled(pool, record.positives)
+            assert best is not None, "a pool without a scored positive"
+            verdicts = judge(relevance(own), np.isin(documents, record.negatives), float(pool.relevance[best]), limits)
             own[verdicts != Verdict.KEPT] = np.nan
             self.counts["removed"] += int((verdicts != Verdict.KEPT).sum())
         self.counts |= {"pairs": len(values), "unscored": int(np.isnan(logits).sum())}

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bistill.candidates import inspection
 from bistill.candidates.building import build
 from bistill.candidates.filtering import Verdict
 from bistill.candidates.in_batch import DocumentsBeside, InBatchNegatives
 from bistill.candidates.judging import judged
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.mining.registry import LEXICAL_BIT, RANDOM_BIT
+from bistill.candidates.mining.registry import LABELLED_BIT, LEXICAL_BIT, RANDOM_BIT
 from bistill.candidates.pools import Counts, ScoredPools
-from bistill.candidates.promotion import graded, promoted, searching
+from bistill.candidates.promotion import best_labelled, graded, promoted, promoted_beside, searching
 from bistill.candidates.scores.cache import ScoreCache
 from bistill.candidates.scores.scoring import score
 from bistill.candidates.scores.teachers import Teachers
@@ -267,6 +268,59 @@ def test_held_out_queries_are_judged_beside_whole_documents(taken_out: Collectio
     assert [taken_out.corpus.take(item.relevant.documents) for item in found] == [
         ["the slow tree returns the list"]
     ] * 2
+
+
+def test_what_stands_above_the_labelled_positive_by_the_margin_becomes_one() -> None:
+    """Relevance 0.5 of the best positive; 0.9, 0.7, 0.68, and 0.95 that a person called irrelevant; 0.4."""
+    found = CandidateList.unscored(
+        3, (7, 8), {9: LEXICAL_BIT, 10: 0, 11: RANDOM_BIT, 12: LABELLED_BIT, 13: LEXICAL_BIT}
+    )
+    logits = np.array([logit(value) for value in (0.3, 0.5, 0.68, 0.9, 0.7, 0.95, 0.4)], dtype=np.float32)
+    verdicts = np.array([0, 0, Verdict.RATIO, Verdict.RATIO, Verdict.RATIO, 0, 0], dtype=np.uint8)
+    item = dataclasses.replace(found, logits=logits, verdicts=verdicts)
+    counts = Counts()
+    made = promoted_beside(item, (7, 8), Promotion(labelled_margin=0.19), Limits(), counts)
+    assert made.documents.tolist() == [7, 8, 10, 11, 9, 12, 13] and made.positives == 4 and counts.promoted_beside == 2
+    np.testing.assert_allclose(made.relevance, [0.3, 0.5, 0.9, 0.7, 0.68, 0.95, 0.4], atol=1e-6)
+    assert made.verdicts.tolist() == [0, 0, 0, 0, Verdict.RATIO, 0, 0]
+    assert made.sources.tolist() == [0, 0, 0, 0, LEXICAL_BIT, LABELLED_BIT, LEXICAL_BIT]
+    assert best_labelled(made, (7, 8)) == 1 and best_labelled(made, ()) == 2
+    assert promoted_beside(item, (7, 8), Promotion(), Limits(), counts) is item
+    assert promoted_beside(item, (7, 8), Promotion(labelled_margin=0.41), Limits(), counts) is item
+    level = promoted_beside(item, (7, 8), Promotion(labelled_margin=0.0), Limits(irrelevant_below=0.8), counts)
+    assert level.documents[: level.positives].tolist() == [7, 8, 10]
+    unknown = dataclasses.replace(item, logits=np.where(np.arange(7) < 2, np.float32(NAN), logits))
+    assert promoted_beside(unknown, (7, 8), Promotion(labelled_margin=0.0), Limits(), counts) is unknown
+    assert counts.promoted_beside == 3
+
+
+def test_pools_with_promoted_documents_beside_labels(small: Small, tiny_encoder: Path) -> None:
+    collection = small.collection
+    chosen = {("how to list", "returns the sort"): 0.95, ("how to list", "returns the set"): 0.85}
+    chosen |= {("how to list", "returns the list"): 0.6, ("how to graph", "returns the graph"): 0.02}
+    teacher = import_scores("beside labels", scores_of(collection, chosen))
+    how = {"miners": (Labelled(), Random(30)), "lists": Lists(4)}
+    queries = np.arange(10)
+    plain = built(collection, teacher, tiny_encoder, queries, **how)
+    made = built(collection, teacher, tiny_encoder, queries, promotion=Promotion(labelled_margin=0.3), **how)
+    assert (plain.counts.promoted_beside, plain.counts.suspect) == (0, 1)
+    assert (made.counts.promoted_beside, made.counts.suspect) == (1, 1)
+    row = list(collection.dataset.queries).index("how to list")
+    assert collection.corpus.take(made[row].relevant.documents) == ["returns the list", "returns the sort"]
+    between = list(collection.corpus).index("returns the set")  # above the positive, and not by the margin
+    place = made[row].documents.tolist().index(between)
+    assert made[row].verdicts[place] == Verdict.RATIO
+    for other in range(10):
+        if other != row:
+            assert np.array_equal(made[other].documents, plain[other].documents)
+    (found,) = inspection.promoted(made, collection.dataset)
+    assert inspection.promoted(plain, collection.dataset) == []
+    assert collection.corpus[found.document] == "returns the sort"
+    assert (found.query_id, found.relevance, found.positive_relevance) == (row, pytest.approx(0.95), pytest.approx(0.6))
+    # Beside other lists of a batch it is no negative either.
+    holds = [CandidateList.unscored(row, (collection.dataset[row].positives[0],), {})]
+    holds.append(CandidateList.unscored((row + 1) % 10, (found.document,), {}))
+    assert [len(next(iter(DocumentsBeside(collection, pools).of(holds)))) for pools in (plain, made)] == [1, 0]
 
 
 def test_what_was_promoted_is_no_negative_beside_other_lists(logged: Collection, tiny_encoder: Path) -> None:

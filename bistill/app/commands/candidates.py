@@ -59,13 +59,14 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
     write_pools(output_dir / artifacts.CANDIDATES_FILE, pools, dataset)
     removed = inspection.filtered(pools, options.seed)
     inspection.write_filtered(output_dir / artifacts.FILTERED_FILE, removed, collection)
+    above = inspection.promoted(pools, dataset)
+    inspection.write_promoted(output_dir / artifacts.PROMOTED_FILE, above, collection)
     suspects = inspection.suspects(pools, options.irrelevant_below)
     inspection.write_suspects(output_dir / artifacts.SUSPECT_FILE, suspects, collection)
     report: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
             "counts": dataclasses.asdict(pools.counts),
-            "suspect_positives": len(suspects),
             "by_rank": inspection.by_rank(pools),
             "by_miner": inspection.by_miner(pools),
             "teachers": identities,
@@ -76,7 +77,7 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
     )
     artifacts.write_json(output_dir / artifacts.CANDIDATES_RECORD, report)
     picture.draw(output_dir / artifacts.CANDIDATES_PNG, pools)
-    inspection.show(report, removed, suspects, collection, options.irrelevant_below)
+    inspection.show(report, removed, above, suspects, collection, options.irrelevant_below)
     for name in (artifacts.CANDIDATES_FILE, artifacts.CANDIDATES_RECORD, artifacts.CANDIDATES_PNG):
         print(output_dir / name)
     return report

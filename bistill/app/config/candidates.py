@@ -146,6 +146,14 @@ class ListOptions(LexicalOptions, group="candidates"):
             of=(Promotion, "source_rank"),
         ),
     ] = 1
+    promote_margin: Annotated[
+        float | None,
+        Option(
+            "Documents of a labelled query that the teacher finds by this much or more relevant than its best labelled "
+            "positive become positives beside it; 0: as relevant. Unset: none.",
+            of=(Promotion, "labelled_margin"),
+        ),
+    ] = None
     max_negative_ratio: Annotated[
         float | None,
         Option(

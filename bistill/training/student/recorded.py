@@ -84,6 +84,7 @@ def _candidates(candidates: Candidates) -> dict[str, Any]:
         "irrelevant_below": limits.irrelevant_below,
         "unlabelled_reads": candidates.promotion.reads,
         "source_rank": candidates.promotion.source_rank,
+        "promote_margin": candidates.promotion.labelled_margin,
         "lexical_tokens": candidates.lexical.tokens,
         "miners": tuple(map(miner_named, candidates.miners)),
         "mining_depth": None,

@@ -134,9 +134,13 @@ class StudentTraining(Settings):
         Args:
             lists: whether terms of the loss read a teacher's scores of a query's list.
             batch: whether what embedding teachers say of all texts of a batch is learned.
-            limits: whether candidates are removed by a teacher's scores.
+            limits: whether candidates are removed, or made positives, by a teacher's scores.
         """
         candidates = self.candidates
         if not limits:
-            candidates = replace(candidates, limits=replace(candidates.limits, max_ratio=None, max_score=None))
+            candidates = replace(
+                candidates,
+                limits=replace(candidates.limits, max_ratio=None, max_score=None),
+                promotion=replace(candidates.promotion, labelled_margin=None),
+            )
         return replace(self, objective=self.objective.heard(lists=lists, batch=batch), candidates=candidates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import struct
 from collections.abc import Callable
@@ -28,7 +29,10 @@ from bistill.models.cross_encoder import CrossEncoder
 from tests import assembled
 from tests.candidates.conftest import WORDS, Small
 
-FILES = ["candidates.json", "candidates.parquet", "candidates.png", "filtered.csv", "suspect_labels.csv"]
+FILES = [
+    *("candidates.json", "candidates.parquet", "candidates.png"),
+    *("filtered.csv", "promoted.csv", "suspect_labels.csv"),
+]
 COLUMNS = ("documents", "logits", "sources", "verdicts", "labels")
 
 
@@ -88,11 +92,27 @@ def test_everything_is_written_and_holds_what_the_pools_hold(
               zip(pool.relevant.documents, pool.relevant.relevance, strict=True)}  # fmt: skip
     suspect = sorted(score for score in scores.values() if score < made.irrelevant_below)
     assert [float(row["relevance"]) for row in rows(folder / "suspect_labels.csv")] == pytest.approx(suspect, abs=1e-4)
-    assert report["suspect_positives"] == len(suspect) > 0
+    assert report["counts"]["suspect"] == len(suspect) > 0
+    assert rows(folder / "promoted.csv") == []
     printed = capsys.readouterr()
     for expected in ("positives found", "teacher's relevance by rank", "removed as probably relevant", *FILES[:3]):
         assert expected in printed.out
     assert f"{len(suspect)} positives of a relevance below" in printed.err
+
+
+@pytest.mark.slow
+def test_what_is_promoted_beside_labels_is_shown(
+    small: Small, tiny_teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tiny teacher is random: of half of all documents it says more than of the labelled positive."""
+    report = candidates(small.options(tiny_teacher, miners=("labelled", "random:20"), promote_margin=0.0))
+    promoted = rows(Path(report["options"]["output_dir"]) / "promoted.csv")
+    assert report["counts"]["promoted_beside"] == len(promoted) > 10
+    leads = [float(row["promoted_relevance"]) - float(row["positive_relevance"]) for row in promoted]
+    assert leads[-1] >= 0 and all(before >= after - 2e-4 for before, after in itertools.pairwise(leads))
+    labelled = {(record.query, small.dataset.documents[one]) for record in small.dataset for one in record.negatives}
+    assert not labelled & {(row["query"], row["promoted"]) for row in promoted}
+    assert f"10 of {len(promoted)} documents made positives beside labelled ones" in capsys.readouterr().out
 
 
 def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some(
@@ -115,9 +135,7 @@ def test_a_query_without_a_positive_has_no_candidates_but_its_documents_are_some
 def test_the_report_counts_what_the_file_holds(small: Small, made: CandidatesOptions) -> None:
     report = candidates(made)
     assert json.loads((Path(made.output_dir) / "candidates.json").read_text()) == json.loads(json.dumps(report))
-    assert set(report) == {
-        *("schema", "counts", "suspect_positives", "by_rank", "by_miner", "teachers", "data", "options", "versions")
-    }
+    assert set(report) == {*("schema", "counts", "by_rank", "by_miner", "teachers", "data", "options", "versions")}
     back = list(read_pools(Path(made.output_dir) / "candidates.parquet"))
     counts = report["counts"]
     assert counts["queries"] == 10

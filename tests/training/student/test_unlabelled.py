@@ -121,9 +121,10 @@ def test_held_out_queries_without_labels_are_measured_beside_labels_and_decide_n
     made = options(logged, tiny_teacher, tiny_encoder, **ASKED, merge_with_start=(0.5,))
     record = train(made)
     assert record["judged_queries"] == 8
-    assert weights(made) == weights(plain) and record["best_step"] == json.loads(
-        (Path(plain.output_dir) / "bistill.json").read_text()
-    )["best_step"]
+    assert (
+        weights(made) == weights(plain)
+        and record["best_step"] == json.loads((Path(plain.output_dir) / "bistill.json").read_text())["best_step"]
+    )
     measured = events(made, "evaluation")
     assert [item["step"] for item in measured] == [item["step"] for item in events(plain, "evaluation")]
     for own, theirs in zip(measured, events(plain, "evaluation"), strict=True):
