@@ -143,8 +143,9 @@ def _title(figure: Figure, result: Mapping[str, Any]) -> None:
     name, data = result["models"]["student"]["path"], result["data"]["test"]["path"]
     text = f"{name}   on   {data}   ({counts['queries']:,} queries, {counts['documents']:,} documents)"
     figure.text(0.5, 0.98, fonts.drawable(text), ha="center", va="center", fontsize=14, parse_math=False)
-    judge = "".join(f"{line}\n" for line in summary.judge(result))
-    figure.text(0.5, 0.96, judge + verdict.verdict(result), ha="center", va="center", fontsize=12, parse_math=False)
+    figure.text(0.5, 0.96, verdict.verdict(result), ha="center", va="center", fontsize=12, parse_math=False)
+    for line in summary.judge(result):
+        figure.text(0.5, 0.99, fonts.drawable(line), ha="center", va="center", fontsize=10, parse_math=False)
 
 
 def _samples(axes: Axes, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
