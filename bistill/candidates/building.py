@@ -22,6 +22,7 @@ from bistill.candidates.promotion import best_labelled, promoted, promoted_besid
 from bistill.candidates.said import say_counts
 from bistill.candidates.scores.teachers import Teachers
 from bistill.candidates.settings import Labelled, Lexical, Limits, Lists, MinerSettings, Promotion
+from bistill.console import counted
 from bistill.data.queries.same_text import text_key
 from bistill.data.records import Record
 from bistill.data.store.collection import Collection
@@ -206,7 +207,7 @@ class Making:
     def _with_positive(self, item: CandidateList) -> CandidateList | None:
         """A scored list with what the teacher promotes; None for a query without labels that does not count."""
         if item.query_id < self.collection.dataset.labelled:
-            return promoted_beside(item, self._labels_of(item), self.promotion, self.limits, self.counts)
+            return promoted_beside(item, self._labels_of(item), self.promotion, self.limits)
         return promoted(item, self.source_of(item.query_id), self.promotion, self.limits, self.counts)
 
     def _scored(self, lists: list[CandidateList]) -> list[CandidateList]:
@@ -267,4 +268,7 @@ class Making:
         counts.ratio += sum(int((pool.verdicts == Verdict.RATIO).sum()) for pool in usable)
         counts.absolute += sum(int((pool.verdicts == Verdict.ABSOLUTE).sum()) for pool in usable)
         counts.suspect += sum(int((pool.relevant.relevance < self.limits.irrelevant_below).sum()) for pool in usable)
+        if self.promotion.labelled_margin is not None:
+            beside = (~np.isin(pool.relevant.documents, labels) for pool in usable if (labels := self._labels_of(pool)))
+            counts.promoted_beside += sum(int(own.sum()) for own in beside)
         counts.short += sum(len(pool.kept) < self.wanted for pool in usable)

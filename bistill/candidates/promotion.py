@@ -89,9 +89,9 @@ def promoted(
 
 
 def promoted_beside(
-    item: CandidateList, labelled: Sequence[int], promotion: Promotion, limits: Limits, counts: Counts
+    item: CandidateList, labelled: Sequence[int], promotion: Promotion, limits: Limits
 ) -> CandidateList:
-    """The list of a labelled query with further positives, which are counted: what the teacher finds at least
+    """The list of a labelled query with further positives: what the teacher finds at least
     ``promotion.labelled_margin`` more relevant than its best labelled positive, the most relevant first (RLHN, arXiv
     2505.16967).
 
@@ -103,7 +103,6 @@ def promoted_beside(
         labelled: ids of the labelled positives.
         promotion: how much more relevant; without a margin nothing changes.
         limits: what is irrelevant.
-        counts: of the run.
     """
     margin = promotion.labelled_margin
     best = None if margin is None else best_labelled(item, labelled)
@@ -117,7 +116,6 @@ def promoted_beside(
         return item
     places = np.flatnonzero(above)
     places = places[np.argsort(-item.logits[places], kind="stable")]
-    counts.promoted_beside += len(places)
     order = np.concatenate(
         [np.arange(item.positives), places, item.positives + np.flatnonzero(~above[item.positives :])]
     )

@@ -278,20 +278,18 @@ def test_what_stands_above_the_labelled_positive_by_the_margin_becomes_one() -> 
     logits = np.array([logit(value) for value in (0.3, 0.5, 0.68, 0.9, 0.7, 0.95, 0.4)], dtype=np.float32)
     verdicts = np.array([0, 0, Verdict.RATIO, Verdict.RATIO, Verdict.RATIO, 0, 0], dtype=np.uint8)
     item = dataclasses.replace(found, logits=logits, verdicts=verdicts)
-    counts = Counts()
-    made = promoted_beside(item, (7, 8), Promotion(labelled_margin=0.19), Limits(), counts)
-    assert made.documents.tolist() == [7, 8, 10, 11, 9, 12, 13] and made.positives == 4 and counts.promoted_beside == 2
+    made = promoted_beside(item, (7, 8), Promotion(labelled_margin=0.19), Limits())
+    assert made.documents.tolist() == [7, 8, 10, 11, 9, 12, 13] and made.positives == 4
     np.testing.assert_allclose(made.relevance, [0.3, 0.5, 0.9, 0.7, 0.68, 0.95, 0.4], atol=1e-6)
     assert made.verdicts.tolist() == [0, 0, 0, 0, Verdict.RATIO, 0, 0]
     assert made.sources.tolist() == [0, 0, 0, 0, LEXICAL_BIT, LABELLED_BIT, LEXICAL_BIT]
     assert best_labelled(made, (7, 8)) == 1 and best_labelled(made, ()) == 2
-    assert promoted_beside(item, (7, 8), Promotion(), Limits(), counts) is item
-    assert promoted_beside(item, (7, 8), Promotion(labelled_margin=0.41), Limits(), counts) is item
-    level = promoted_beside(item, (7, 8), Promotion(labelled_margin=0.0), Limits(irrelevant_below=0.8), counts)
+    assert promoted_beside(item, (7, 8), Promotion(), Limits()) is item
+    assert promoted_beside(item, (7, 8), Promotion(labelled_margin=0.41), Limits()) is item
+    level = promoted_beside(item, (7, 8), Promotion(labelled_margin=0.0), Limits(irrelevant_below=0.8))
     assert level.documents[: level.positives].tolist() == [7, 8, 10]
     unknown = dataclasses.replace(item, logits=np.where(np.arange(7) < 2, np.float32(NAN), logits))
-    assert promoted_beside(unknown, (7, 8), Promotion(labelled_margin=0.0), Limits(), counts) is unknown
-    assert counts.promoted_beside == 3
+    assert promoted_beside(unknown, (7, 8), Promotion(labelled_margin=0.0), Limits()) is unknown
 
 
 def test_pools_with_promoted_documents_beside_labels(small: Small, tiny_encoder: Path) -> None:

@@ -19,9 +19,9 @@ from bistill.journal import Journal, read
 from bistill.models import lora
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.settings import Lora
+from bistill.training import validation
 from bistill.training.settings import Merging
 from bistill.training.student import merging
-from bistill.training.student import train as stage
 from bistill.training.validation import Measured
 from tests.training.conftest import distillation_options as options
 
@@ -219,7 +219,7 @@ def test_a_student_that_learns_backwards_is_its_start_in_the_folder(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     values = iter([0.9, 0.5, 0.4, 0.3])
-    monkeypatch.setattr(stage, "measure_student", lambda *_, **__: found(next(values)))
+    monkeypatch.setattr(validation, "measure_student", lambda *_, **__: found(next(values)))
     made = options(data_root, tiny_teacher, tiny_encoder, merge_with_start=shares, weak_student="start", epochs=1)
     record = train(made)
     assert json.loads((Path(made.output_dir) / "bistill.json").read_text()) == record

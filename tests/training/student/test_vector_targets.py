@@ -116,6 +116,27 @@ def found_target(data_root: Path, teacher: Path, student: BiEncoder) -> VectorTa
     return target_of(start, vectors, student, collection, pools, seed=42)
 
 
+def test_a_map_is_fitted_to_documents_without_their_query_too(
+    data_root: Path, tiny_encoder: Path, larger_teacher: Path, write_csv: Callable[[Path, list[list[str]]], Path]
+) -> None:
+    rows = [[f"thread {n}", f"how to open thread {n} in a loop", "4-11"] for n in range(6)]
+    write_csv(data_root / "tiny" / "queries.csv", [["query", "source", "taken_out"], *rows])
+    version = Version(data_root, "tiny")
+    train, _ = version.training(rejected_to=data_root)
+    collection = version.collection(version.unlabelled(train, rejected_to=data_root))
+    texts, queries = collection.documents, collection.dataset.unlabelled
+    lists = [
+        CandidateList.unscored(int(query), (int(changed),), {0: 4})
+        for query, changed in zip(queries, texts.changed(queries), strict=True)
+    ]
+    assert texts[int(lists[0].documents[0])] == "how thread 0 in a loop"
+    pools = ScoredPools(lists, Counts())
+    start = EncoderStart(str(larger_teacher), precision="fp32")
+    student = BiEncoder.load(str(tiny_encoder), max_len=32, precision="fp32")
+    _, facts = target_of(start, TeacherVectors(start, collection, pools), student, collection, pools, seed=42)
+    assert (facts["map"], facts["texts"]) == ([32, 48], 6 + 7)
+
+
 def test_a_student_of_its_teachers_layers_needs_no_map_and_every_other_one_does(
     data_root: Path, tiny_encoder: Path, larger_teacher: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
