@@ -146,13 +146,16 @@ def _starts(
     """The Bi-Encoders that are measured, by role, each as it reads texts; a base model that the student's record alone
     names may be missing."""
     how: dict[str, Any] = {"precision": inference.precision, "trust_remote_code": inference.trust_remote_code}
-    reads = models.base_reading(base, student)
-    reads["pooling"] = reads.pop("pooling_name")
+
+    def reads(companion: Companion) -> dict[str, Any]:
+        names = {"pooling_name": "pooling"}
+        return {names.get(name, name): value for name, value in models.base_reading(companion, student).items()}
+
     found = {}
     if base.name is not None and not base.reason and models.is_there(base):
-        found["base"] = EncoderStart(base.name, **reads, **how)
+        found["base"] = EncoderStart(base.name, **reads(base), **how)
     if cut.name is not None and not cut.reason and models.is_there(cut):
-        found["cut"] = EncoderStart(cut.name, layers=len(models.layers(student)), **reads, **how)
+        found["cut"] = EncoderStart(cut.name, layers=len(models.layers(student)), **reads(cut), **how)
     found["student"] = EncoderStart(student, **how)
     if compared.name is not None and not compared.reason:
         found["compared"] = EncoderStart(compared.name, **how)
