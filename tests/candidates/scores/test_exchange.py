@@ -61,7 +61,10 @@ def written(path: Path, form: Form, lists: list[Given], **changes: Any) -> int:
         )
         for number, item in enumerate(lists)
     ]
-    queries: Any = SimpleNamespace(queries=[item.query for item in lists])
+    nothing = np.empty(0, dtype=np.int64)
+    queries: Any = SimpleNamespace(
+        queries=[item.query for item in lists], labelled=len(lists), sources=nothing, taken_out=nothing.reshape(3, 0)
+    )
     return export(path, form, iter(made), Collection(queries, Corpus(list(ids))), **changes)
 
 
