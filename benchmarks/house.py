@@ -68,12 +68,12 @@ ELSEWHERE: Final = {
     "docstrings.Described merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource "
     "in_memory.NamedColumns",
     "validation, calibration, inspection, exchange": "lists.CandidateList validation.Pool validation.ValidationLists "
-    "calibrated.LabelledPairs inspection.Removed exchange.ScoredList",
+    "calibrated.LabelledPairs inspection.Removed inspection.Promoted exchange.ScoredList",
     "scores of a batch by place, without its documents": "scores.ListScores",
     "settings of the stage `candidates`": "settings.StudentTraining",
     "several data versions read as one": "joining._Judgement",
     "made queries, sheets to judge, and options that name files": "making.Made prompt.Example questions.Pairs "
-    "questions.Questions loading.FurtherFiles data.PrepareOptions judging.JudgeOptions",
+    "questions.Questions unlabelled.Origin loading.FurtherFiles data.PrepareOptions judging.JudgeOptions",
 }
 
 

@@ -1,6 +1,6 @@
 """Teacher, distillation and evaluation chained on one data version; what has not changed is not done again
-(``stages``). Without labels the data version is prepared first, a teacher that is there already teaches, and the
-evaluation is left out (``label_free``).
+(``stages``). Without labels the data version is prepared first, a teacher that is there already teaches, and it is the
+judge of the evaluation, too (``label_free``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from bistill.candidates.scores.teachers import is_model
 from bistill.data.store.opening import load_documents, load_split
 from bistill.data.store.version import Version
 from bistill.errors import DataError, OptionError
+from bistill.evaluation.judged import is_meant
+from bistill.evaluation.settings import Asking
 from bistill.models.files import loading
 
 # What to give instead of an option that follows from others.
@@ -51,7 +53,8 @@ def run(options: PipelineOptions) -> None:
         known["given"] = label_free.content_of(options)
         _do(label_free.preparation(options), known, options)
     label_free.check_labels(options, version)
-    tested = Path(evaluation.test_data) if _is_tested(options, evaluation) else None
+    tested = _tested(options, version, evaluation)
+    evaluation = dataclasses.replace(evaluation, test_data=str(tested or evaluation.test_data))
     known |= data_fingerprints(options, tested)
     known["miners"] = models_fingerprint(
         (*distillation.more_teachers, *distillation.embedding_teacher), distillation.miner_model
@@ -59,18 +62,35 @@ def run(options: PipelineOptions) -> None:
     if options.teacher_path is None:
         known["teacher"] = _do(_teacher(teacher), known, options)
     known["distillation"] = _do(_distillation(distillation), known, options)
-    if tested is None:
-        console.say(_left_out(version, distillation))
-    else:
+    if tested is None or not (options.evaluation.test_data or tested == version.path("test")):
+        console.say(_without_labels(version, distillation, tested))
+    if tested is not None:
         known["beside"] = evaluation_fingerprint(evaluation)
         _do(_evaluation(evaluation), known, options)
-    _show(options, distillation, evaluation, tested or version.searched, tested=tested is not None)
+    _show(options, distillation, evaluation, version, tested)
 
 
-def _left_out(version: Version, distillation: DistillationOptions) -> str:
-    """One line: why there is no evaluation, and what gives one."""
+def _tested(options: PipelineOptions, version: Version, evaluation: EvaluationOptions) -> Path | None:
+    """The file that is evaluated on: the one that is named, which must be there, else the version's test; of a version
+    without labels the queries that it holds out, whose judge is the teacher. None where there is none of these."""
+    test = Path(evaluation.test_data)
+    if options.evaluation.test_data or test.is_file():
+        return test
+    held_out = version.folder / artifacts.LOG_FILES["valid"]
+    return held_out if version.without_labels and not version.further and held_out.is_file() else None
+
+
+def _without_labels(version: Version, distillation: DistillationOptions, held_out: Path | None) -> str:
+    """One line: why there is no evaluation, or who judges, and what gives one with labels.
+
+    Args:
+        version: the data version, which has no test.
+        distillation: how the student is made.
+        held_out: queries that the teacher judges; None: there is no evaluation.
+    """
+    found = "left out" if held_out is None else f"the teacher is the judge of the queries in {held_out.name}"
     test = artifacts.SPLIT_FILES["test"]
-    said = f"evaluation: left out, since {version.folder} has no {test}; --evaluation.test_data FILE names another"
+    said = f"evaluation: {found}, since {version.folder} has no {test}; --evaluation.test_data FILE names another"
     if not version.without_labels or version.further:
         return said
     models = (distillation.output_dir, distillation.student_name, distillation.teacher_path)
@@ -89,22 +109,24 @@ def _show(
     options: PipelineOptions,
     distillation: DistillationOptions,
     evaluation: EvaluationOptions,
-    documents: Path,
-    *,
-    tested: bool,
+    version: Version,
+    tested: Path | None,
 ) -> None:
-    """Answer the closing searches over the documents of a file, and say where everything lies."""
+    """Answer the closing searches over the test's documents, else those of the version, and say where everything
+    lies."""
+    by_labels = tested is not None and not is_meant(tested, Asking(judge=evaluation.judge))
+    documents = tested if tested is not None and by_labels else version.searched
     if options.searches:
-        test = load_split(documents, on_bad_rows=evaluation.on_bad_rows) if tested else None
+        rows = load_split(documents, on_bad_rows=evaluation.on_bad_rows).documents if by_labels else None
         answer(
             options.searches,
             distillation.output_dir,
-            load_documents(documents) if test is None else test.documents,
+            load_documents(documents) if rows is None else rows,
             compare_with=distillation.student_name,
             trust_remote_code=distillation.trust_remote_code,
         )
     print(f"teacher:  {distillation.teacher_path}\nstudent:  {distillation.output_dir}")
-    if tested:
+    if tested is not None:
         for name in artifacts.EVALUATION_FILES:
             print(f"figures:  {Path(evaluation.output_dir) / name}")
     say_next("search", model_path=distillation.output_dir, documents=str(documents), query="your question")
@@ -129,11 +151,6 @@ def _evaluation(options: EvaluationOptions) -> Stage:
     return Stage(
         "evaluation", options, options.output_dir, evaluate, needs, outputs=lambda _: artifacts.EVALUATION_FILES
     )
-
-
-def _is_tested(options: PipelineOptions, evaluation: EvaluationOptions) -> bool:
-    """Whether there are labels to evaluate on; a file that is named must be there."""
-    return bool(options.evaluation.test_data) or Path(evaluation.test_data).is_file()
 
 
 def joined(options: PipelineOptions) -> tuple[TeacherOptions, DistillationOptions, EvaluationOptions]:

@@ -76,15 +76,20 @@ def test_documents_and_queries_become_a_student(
     assert (learned | held)["how to file"] == 2 and sum((learned | held).values()) == 41
     made = record()
     assert (made["judge"], made["learned_from"], made["teacher_path"]) == ("teacher", "teacher", str(tiny_teacher))
-    assert not Path("models/teacher").exists() and not Path("evaluation_results").exists()
+    assert not Path("models/teacher").exists()
     said = capsys.readouterr()
-    assert [line for line in said.err.splitlines() if line.startswith("evaluation")] == [
-        f"evaluation: left out, since {VERSION} has no test.csv; --evaluation.test_data FILE names another, and "
+    assert [line for line in said.err.splitlines() if line.startswith("evaluation: the")] == [
+        "evaluation: the teacher is the judge of the queries in valid_queries.csv, since "
+        f"{VERSION} has no test.csv; --evaluation.test_data FILE names another, and "
         f"`bistill judge --data_version unlabelled --models {STUDENT} {tiny_encoder} {tiny_teacher} bm25` makes one "
         "that you judge by hand"
     ]
+    result = json.loads(Path("evaluation_results/bi_encoder_evaluation_results.json").read_text())
+    judge = result["data"]["judge"]
+    assert (judge["path"], judge["queries"] + judge["queries_left_out"]) == (str(tiny_teacher), len(held))
+    assert result["ranking"]["student"]["ndcg_at_10"] > 0 and result["ranking"]["teacher"] is None
     assert f"teacher:  {tiny_teacher}\nstudent:  {STUDENT}\n" in said.out
-    assert "how to parse" in said.out and "figures:" not in said.out
+    assert "how to parse" in said.out and "figures:  evaluation_results/" in said.out
     assert said.err.splitlines()[-1] == (
         f"next: bistill search --model_path {STUDENT} --documents {VERSION}/corpus.csv --query 'your question'"
     )
