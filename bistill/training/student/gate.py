@@ -138,7 +138,7 @@ def teaches(figures: dict[str, Any], weak_teacher: WeakTeacher, *, who: str = "t
     Args:
         figures: of ``measure``.
         weak_teacher: what happens where the teacher is weak.
-        who: was measured: "teacher", or "embedding teacher" beside one.
+        who: was measured: "teacher", or "embedding teacher" with its name beside one.
         others: whether embedding teachers beside it are still to be measured.
 
     Returns:

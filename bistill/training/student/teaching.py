@@ -137,7 +137,7 @@ def heard(teaching: Teaching, training: StudentTraining, measure: Measure, weak:
     of_beside = [measure(teacher) for teacher in beside]
     encoders = scoring.encoders if strong else []
     for teacher, found in zip(beside, of_beside, strict=True):
-        if found is None or gate.teaches(found, weak, who="embedding teacher"):
+        if found is None or gate.teaches(found, weak, who=f"embedding teacher {teacher.encoders[0].name}"):
             encoders = [*encoders, *teacher.encoders]
     if not training.objective.of_batch:
         encoders = []
