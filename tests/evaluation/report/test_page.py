@@ -184,6 +184,7 @@ def test_on_a_phone_a_threshold_that_is_not_there_is_one_line(everything: Evalua
     row = "[...document.querySelectorAll('.stacked tr')].find(e => e.innerText.includes('lowest with 95 %'))"
     with running() as browser:
         browser.open(file.as_uri())
+        browser.wait_for("document.readyState == 'complete'")
         for width, shown in ((390, ["none"]), (1200, ["none", "-", "-", "-", "-", "-"])):
             browser.resize(width, 844)
             cells = f"[...{row}.querySelectorAll('td')].filter(e => e.offsetHeight).map(e => e.innerText.trim())"
