@@ -7,9 +7,7 @@ the same document as the whole one: where the one is a positive or a candidate, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import overload
 
 import numpy as np
 
@@ -18,9 +16,10 @@ from bistill.data.queries.taken_out import left_without
 from bistill.data.store.corpus import Corpus
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.logs import spans_of
+from bistill.data.store.texts import ById
 
 
-class WithChanged(Sequence[str]):
+class WithChanged(ById):
     """Documents by id: those of the corpus under their own, then the changed ones, which are made when they are read.
 
     Args:
@@ -46,9 +45,10 @@ class WithChanged(Sequence[str]):
 
     def changed(self, query_ids: Ints) -> Ints:
         """The changed document of each query, int64 of the same shape; -1 where its lists hold the whole one."""
-        places = np.searchsorted(self._queries, query_ids)
-        there = np.isin(query_ids, self._queries)
-        return np.where(there, len(self.corpus) + places, -1)
+        if not len(self._queries):
+            return np.full(len(query_ids), -1, dtype=np.int64)
+        places = np.minimum(np.searchsorted(self._queries, query_ids), len(self._queries) - 1)
+        return np.where(self._queries[places] == query_ids, len(self.corpus) + places, -1)
 
     def whole(self, ids: Ints) -> Ints:
         """The documents of the corpus that some are, or were changed from: int64 of the same shape."""
@@ -60,23 +60,7 @@ class WithChanged(Sequence[str]):
     def __len__(self) -> int:
         return len(self.corpus) + len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return self.take(range(*index.indices(len(self))))
-        row = range(len(self))[index] - len(self.corpus)
-        return self.corpus[row + len(self.corpus)] if row < 0 else self._text(row)
-
-    def take(self, ids: Sequence[int] | Ints) -> list[str]:
-        """Texts of ids, in the order of the ids.
-
-        Raises:
-            IndexError: an id is not below the number of documents.
-        """
-        return [self[int(item)] for item in ids]
-
     def _text(self, row: int) -> str:
-        return left_without(self.corpus[int(self._sources[row])], spans_of(self._taken_out, int(self._places[row])))
+        if (place := row - len(self.corpus)) < 0:
+            return self.corpus[row]
+        return left_without(self.corpus[int(self._sources[place])], spans_of(self._taken_out, int(self._places[place])))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import overload
 
 import numpy as np
 
-from bistill.arrays import Ints, Keys
+from bistill.arrays import Keys
 from bistill.data.queries.copies import Copies, Selection
-from bistill.data.store.texts import digest, fingerprint_of_texts, keys_of, windows
+from bistill.data.store.texts import ById, digest, fingerprint_of_texts, keys_of, windows
 
 
-class Corpus(Sequence[str]):
+class Corpus(ById):
     """Documents by id; texts stay where they are (memory-mapped, where they are ``Texts``), only numbers are held.
 
     Args:
@@ -46,27 +45,9 @@ class Corpus(Sequence[str]):
     def __len__(self) -> int:
         return len(self.own) + len(self._added)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return self.take(range(*index.indices(len(self))))
-        return self._text(range(len(self))[index])
-
     def __iter__(self) -> Iterator[str]:
         yield from self.own
         yield from (self.further[int(row)] for row in self._added)
-
-    def take(self, ids: Sequence[int] | Ints) -> list[str]:
-        """Texts of ids, in the order of the ids.
-
-        Raises:
-            IndexError: an id is not below the number of documents (negative ones count from the end).
-        """
-        places = range(len(self))
-        return [self._text(places[int(item)]) for item in ids]
 
     def batches(self, size: int) -> Iterator[list[str]]:
         """All texts in order, ``size`` at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -33,6 +34,32 @@ def release(mapped: mmap.mmap) -> None:
     """
     if hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class ById(Sequence[str]):
+    """Texts by id of which a subclass gives one at a time; negative ids count from the end."""
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        return self._text(range(len(self))[index])
+
+    def take(self, ids: Sequence[int] | Ints) -> list[str]:
+        """Texts of ids, in the order of the ids.
+
+        Raises:
+            IndexError: an id is not below the number of texts.
+        """
+        places = range(len(self))
+        return [self._text(places[int(item)]) for item in ids]
+
+    @abstractmethod
+    def _text(self, row: int) -> str:
+        """The text of an id from 0 on that is there."""
 
 
 class ArrowWriter:
