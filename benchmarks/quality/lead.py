@@ -22,7 +22,7 @@ import summary
 import torch
 from tables import markdown
 
-from bistill.evaluation.measures import bootstrap
+from bistill.evaluation.measures.bootstrap import Interval
 
 
 def main() -> None:
@@ -49,11 +49,10 @@ def main() -> None:
             print("\n".join(markdown(rows)), flush=True)
 
 
-def difference(one: dict[str, Any], other: dict[str, Any]) -> bootstrap.Interval:
+def difference(one: dict[str, Any], other: dict[str, Any]) -> Interval:
     """Mean of the differences of two models by query, with its interval."""
     its, others = one["ndcg_by_query"], other["ndcg_by_query"]
-    values = np.array([[its[query] - others[query]] for query in others])
-    return bootstrap.paired(values, np.zeros_like(values), np.random.default_rng(0))[0]
+    return summary.interval_of(np.array([its[query] - others[query] for query in others]))
 
 
 def arguments() -> argparse.Namespace:

@@ -10,6 +10,7 @@ import numpy as np
 from recipes import REFERENCE, TEACHER, UNTOUCHED, Recipe, figure_of_first
 from tables import markdown
 
+from bistill.arrays import Doubles
 from bistill.evaluation.measures import bootstrap
 from bistill.evaluation.measures.bootstrap import Interval
 
@@ -38,8 +39,13 @@ def ahead_by(ours: Sequence[Result], other: Sequence[Result]) -> Interval | None
     ]
     if not pairs:
         return None
-    differences = np.mean([[mine[query] - its[query] for query in mine] for mine, its in pairs], axis=0)[:, None]
-    return bootstrap.paired(differences, np.zeros_like(differences), np.random.default_rng(0))[0]
+    return interval_of(np.mean([[mine[query] - its[query] for query in mine] for mine, its in pairs], axis=0))
+
+
+def interval_of(differences: Doubles) -> Interval:
+    """Mean of the differences of each query, with its interval."""
+    column = differences[:, None]
+    return bootstrap.paired(column, np.zeros_like(column), np.random.default_rng(0))[0]
 
 
 def mean(results: Sequence[Result], name: str) -> float | None:

@@ -62,7 +62,7 @@ def run(options: PipelineOptions) -> None:
     if options.teacher_path is None:
         known["teacher"] = _do(_teacher(teacher), known, options)
     known["distillation"] = _do(_distillation(distillation), known, options)
-    if tested is None or not (options.evaluation.test_data or tested == version.path("test")):
+    if not options.evaluation.test_data and tested != version.path("test"):
         console.say(_without_labels(version, distillation, tested))
     if tested is not None:
         known["beside"] = evaluation_fingerprint(evaluation)
@@ -114,14 +114,15 @@ def _show(
 ) -> None:
     """Answer the closing searches over the test's documents, else those of the version, and say where everything
     lies."""
-    by_labels = tested is not None and not is_meant(tested, Asking(judge=evaluation.judge))
-    documents = tested if tested is not None and by_labels else version.searched
+    labelled = None if tested is None or is_meant(tested, Asking(judge=evaluation.judge)) else tested
+    documents = labelled or version.searched
     if options.searches:
-        rows = load_split(documents, on_bad_rows=evaluation.on_bad_rows).documents if by_labels else None
         answer(
             options.searches,
             distillation.output_dir,
-            load_documents(documents) if rows is None else rows,
+            load_documents(documents)
+            if labelled is None
+            else load_split(labelled, on_bad_rows=evaluation.on_bad_rows).documents,
             compare_with=distillation.student_name,
             trust_remote_code=distillation.trust_remote_code,
         )

@@ -147,34 +147,12 @@ def suspects(pools: ScoredPools, below: float) -> list[Suspect]:
 
 def write_filtered(path: Path, removed: Sequence[Removed], collection: Collection) -> None:
     """Write removed candidates with their texts as CSV."""
-    texts = collection.documents
-    rows = (
-        (
-            collection.dataset.queries[item.query_id],
-            texts[item.positive],
-            item.positive_relevance,
-            texts[item.document],
-            item[4],
-        )
-        for item in removed
-    )
-    _write_csv(path, ("query", "positive", "positive_relevance", "removed", "removed_relevance"), rows)
+    _write_pairs(path, removed, collection, "removed")
 
 
 def write_promoted(path: Path, found: Sequence[Promoted], collection: Collection) -> None:
     """Write promoted documents with their texts as CSV."""
-    texts = collection.documents
-    rows = (
-        (
-            collection.dataset.queries[item.query_id],
-            texts[item.positive],
-            item.positive_relevance,
-            texts[item.document],
-            item.relevance,
-        )
-        for item in found
-    )
-    _write_csv(path, ("query", "positive", "positive_relevance", "promoted", "promoted_relevance"), rows)
+    _write_pairs(path, found, collection, "promoted")
 
 
 def write_suspects(path: Path, found: Sequence[Suspect], collection: Collection) -> None:
@@ -247,6 +225,22 @@ def _show_pairs(found: Sequence[Removed | Promoted], collection: Collection, wha
         for item in found[:SHOWN]
     ]
     console.table(["query", "relevance, positive", f"relevance, {what}"], examples, title=f"{len(examples)} {title}")
+
+
+def _write_pairs(path: Path, found: Sequence[Removed | Promoted], collection: Collection, what: str) -> None:
+    """Write documents beside the positive of their query, with texts and relevance."""
+    queries, texts = collection.dataset.queries, collection.documents
+    rows = (
+        (
+            queries[item.query_id],
+            texts[item.positive],
+            item.positive_relevance,
+            texts[item.document],
+            item.relevance,
+        )
+        for item in found
+    )
+    _write_csv(path, ("query", "positive", "positive_relevance", what, f"{what}_relevance"), rows)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:

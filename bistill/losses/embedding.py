@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
-from bistill.errors import OptionError
-from bistill.losses.scores import ListScores, masked_log_softmax
+from bistill.losses.scores import ListScores, masked_log_softmax, mean_over_teachers
 from bistill.settings import Settings, Within
 
 
@@ -38,15 +36,8 @@ class EmbeddingKL(Settings):
         Raises:
             OptionError: no embedding teacher gave cosines.
         """
-        if not scores.teacher_cosines:
-            raise OptionError(
-                "no embedding teacher gives the cosines that the term learns",
-                where="`losses`",
-                found=self.name,
-                todo="give a Bi-Encoder as a teacher, or leave the term out",
-            )
         each = [embedding_kl(teacher, scores.cosine, self.teacher_tau, self.tau) for teacher in scores.teacher_cosines]
-        return torch.stack(each).mean()
+        return mean_over_teachers(each, "cosines", self.name)
 
 
 def embedding_kl(teacher: Tensor, student: Tensor, teacher_tau: float, tau: float) -> Tensor:

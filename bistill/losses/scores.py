@@ -9,6 +9,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from bistill.errors import OptionError
+
 
 @dataclass(frozen=True)
 class ListScores:
@@ -74,6 +76,27 @@ def weighted_sum(losses: Sequence[Loss], scores: ListScores) -> dict[str, Tensor
     terms = {loss.name: loss(scores) for loss in counting}
     total = sum((loss.weight * terms[loss.name] for loss in counting), start=scores.cosine.new_zeros(()))
     return {"loss": total, **terms}
+
+
+def mean_over_teachers(each: Sequence[Tensor], what: str, name: str) -> Tensor:
+    """Mean of a term over embedding teachers, a scalar.
+
+    Args:
+        each: the term by each teacher, scalars.
+        what: they give, for the message.
+        name: of the term.
+
+    Raises:
+        OptionError: there is no embedding teacher.
+    """
+    if not each:
+        raise OptionError(
+            f"no embedding teacher gives the {what} that the term learns",
+            where="`losses`",
+            found=name,
+            todo="give a Bi-Encoder as a teacher, or leave the term out",
+        )
+    return torch.stack(list(each)).mean()
 
 
 def linear_score(cosine: Tensor) -> Tensor:

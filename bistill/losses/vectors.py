@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
-from bistill.errors import OptionError
-from bistill.losses.scores import ListScores
+from bistill.losses.scores import ListScores, mean_over_teachers
 from bistill.settings import Settings, Within
 
 
@@ -32,15 +30,9 @@ class VectorDistance(Settings):
         Raises:
             OptionError: no embedding teacher gave vectors.
         """
-        if not scores.own_cosines:
-            raise OptionError(
-                "no embedding teacher gives the vectors that the term learns",
-                where="`losses`",
-                found=self.name,
-                todo="give a Bi-Encoder as a teacher, or leave the term out",
-            )
         queries = len(scores.cosine)
-        return torch.stack([vector_distance(own[:queries], own[queries:]) for own in scores.own_cosines]).mean()
+        each = [vector_distance(own[:queries], own[queries:]) for own in scores.own_cosines]
+        return mean_over_teachers(each, "vectors", self.name)
 
 
 def vector_distance(queries: Tensor, documents: Tensor) -> Tensor:

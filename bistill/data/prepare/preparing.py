@@ -70,9 +70,8 @@ def prepare(
 
     The rows have the columns query, passage, label (1, 0 or graded between). corpus.csv (passage) holds documents
     that no written row names, queries.csv and valid_queries.csv (query, count, source, taken_out) queries without
-    labels,
-    rejected.csv the rows set aside, prepare.json settings, fingerprints and counts. A second run with the same source
-    and settings, and the files intact, changes nothing.
+    labels, rejected.csv the rows set aside, prepare.json settings, fingerprints and counts. A second run with the same
+    source and settings, and the files intact, changes nothing.
 
     Args:
         source: file, folder, Hugging Face data set id, rows that a program holds (``open_rows``), or "python-docs";
