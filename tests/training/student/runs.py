@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bistill.app.commands.distill import train
 from bistill.app.config import DistillationOptions
 from bistill.journal import read
 from bistill.training.loop.gradients import Batch
@@ -29,3 +30,17 @@ def interrupt_at_fourth_update(monkeypatch: pytest.MonkeyPatch) -> None:
         return batch(self, samples, epoch)
 
     monkeypatch.setattr(ListTask, "batch", interrupted)
+
+
+def going_on_gives_the_same(
+    whole: DistillationOptions, cut: DistillationOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Assert that a run that is interrupted goes on from update 2 to the weights of one that is not, byte by byte."""
+    train(whole)
+    interrupt_at_fourth_update(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut)
+    train(cut)
+    assert event(cut, "resume")["step"] == 2
+    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
+    assert first == second

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from bistill.app import assembling
-from bistill.app.commands.distill import train
 from bistill.models.bi_encoder import BiEncoder
 from bistill.training.student.making import task_of
 from tests.assembled import opened
 from tests.training.conftest import distillation_options as options
-from tests.training.student.runs import event, interrupt_at_fourth_update
+from tests.training.student.runs import event, going_on_gives_the_same
 
 
 @pytest.fixture
@@ -74,14 +73,7 @@ def test_a_run_goes_on_to_the_same_weights(
         options(data_root, tiny_teacher, tiny_encoder, **changes, save_steps=2, output_dir=str(data_root / name))
         for name in ("whole", "cut")
     )
-    train(whole)
-    interrupt_at_fourth_update(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        train(cut)
-    train(cut)
-    assert event(cut, "resume")["step"] == 2
+    going_on_gives_the_same(whole, cut, monkeypatch)
     assert event(cut, "inputs")["candidates"] == event(whole, "inputs")["candidates"]
-    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
-    assert first == second
     lines = [json.loads((Path(made.output_dir) / "calibration.json").read_text()) for made in (whole, cut)]
     assert lines[0] == lines[1]

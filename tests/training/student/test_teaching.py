@@ -31,7 +31,7 @@ from bistill.training.student.list_task import ListTask
 from tests.assembled import built, opened
 from tests.conftest import bert_config, write_tokenizer
 from tests.training.conftest import distillation_options as options
-from tests.training.student.runs import event, interrupt_at_fourth_update
+from tests.training.student.runs import event, going_on_gives_the_same
 from tests.training.student.test_gate import figures_of
 
 
@@ -163,15 +163,8 @@ def test_a_run_goes_on_to_the_same_weights(
         by_vectors(data_root, wide_teacher, tiny_encoder, epochs=2, save_steps=2, output_dir=str(data_root / name))
         for name in ("whole", "cut")
     )
-    train(whole)
-    interrupt_at_fourth_update(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        train(cut)
-    train(cut)
-    assert event(cut, "resume")["step"] == 2
+    going_on_gives_the_same(whole, cut, monkeypatch)
     assert len(event(cut, "inputs")["candidates"]["vectors"]) == 64
-    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
-    assert first == second
 
 
 Verdicts = dict[str, str | None]

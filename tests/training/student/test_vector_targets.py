@@ -31,7 +31,7 @@ from bistill.training.student.vector_targets import VectorMap, VectorTarget, own
 from tests.assembled import built, opened
 from tests.conftest import bert_config, write_tokenizer
 from tests.training.conftest import distillation_options
-from tests.training.student.runs import event, interrupt_at_fourth_update
+from tests.training.student.runs import event, going_on_gives_the_same
 
 SAMPLES = np.array([7, 2, 9])
 
@@ -236,14 +236,7 @@ def test_a_run_through_a_map_goes_on_to_the_same_weights(
         options(data_root, larger_teacher, tiny_encoder, save_steps=2, output_dir=str(data_root / name))
         for name in ("whole", "cut")
     )
-    train(whole)
-    interrupt_at_fourth_update(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        train(cut)
-    train(cut)
-    assert event(cut, "resume")["step"] == 2
-    first, second = ((Path(made.output_dir) / "model.safetensors").read_bytes() for made in (whole, cut))
-    assert first == second
+    going_on_gives_the_same(whole, cut, monkeypatch)
 
 
 @pytest.mark.slow
