@@ -103,7 +103,9 @@ def test_what_any_model_ranks_first_is_judged(
         for model in (tiny_encoder, other_encoder):
             encoder = BiEncoder.load(str(model))
             cosines = encoder.encode_queries([record.query]) @ encoder.encode_documents(list(asked.corpus)).T
-            assert {*np.argsort(-cosines[0])[:10].tolist()} <= read
+            left_out = np.delete(cosines[0], sorted(read))
+            # Another batch rounds differently: of two documents as near as that either one may be the tenth.
+            assert left_out.max() <= np.sort(cosines[0])[-10] + 1e-5
 
 
 def test_who_is_the_judge(tmp_path: Path, tiny_encoder: Path, other_encoder: Path, tiny_teacher: Path) -> None:
