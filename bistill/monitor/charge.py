@@ -52,7 +52,7 @@ class Charge:
         self._evaluation: subprocess.Popen[bytes] | None = None
         self._resumer: Resumer | None = None
         self._asked: set[signal.Signals] = set()
-        self._kills_before: int | None = None
+        self._kills = machine.KillsForMemory()
         self._blind = False
 
     def adopt(self, process: Identity, child: subprocess.Popen[bytes]) -> None:
@@ -85,13 +85,13 @@ class Charge:
         status, care = view.status, self._care.look()
         process = named_in(status)
         if view.process.alive:
-            self._kills_before = memory_kills
+            self._kills.alive(process, memory_kills)
             if view.process.ours and not care.looks_after(process):
                 self._record("watching", "a monitor looks after the run", **_of(process))
                 self._asked.clear()
                 care = self._care.look()
-        killed = self._kills_before is not None and memory_kills > self._kills_before
-        situation = gather(view, care, self._recovery, return_code=self._code_of(care.process), memory_kill=killed)
+        code, killed = self._code_of(care.process), self._kills.since_alive(memory_kills)
+        situation = gather(view, care, self._recovery, return_code=code, memory_kill=killed)
         action = decide(situation)
         self._perform(action, view, care)
         if situation.ending:

@@ -24,7 +24,7 @@ def gather(view: RunView, care: Care, recovery: Recovery, *, return_code: int | 
         care: what monitors have done about it.
         recovery: what is done about runs.
         return_code: of the process that was looked after last, None while it is not known.
-        memory_kill: whether the system killed a process for memory since the run was last seen alive.
+        memory_kill: whether the system killed a process for memory about when the run ended.
     """
     status = view.status
     begun = view.process.alive

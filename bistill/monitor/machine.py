@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from bistill.monitor.processes import Identity
+
 COUNTERS: Final = (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))
 
 
@@ -25,6 +27,27 @@ def count(path: Path) -> int:
             if name == "oom_kill":
                 return int(number)
     return 0
+
+
+class KillsForMemory:
+    """Whether the system has killed a process for memory about when a run ended.
+
+    It counts a kill before the process is gone, so a look between the two finds the run alive and the count raised:
+    what counts is the number at the last but one look that found the run alive, where there were two.
+    """
+
+    def __init__(self) -> None:
+        self._process: Identity | None = None
+        self._before = self._last = 0
+
+    def alive(self, process: Identity | None, kills: int) -> None:
+        """Note a look that found the run's process alive, and how many kills there had been."""
+        self._before = self._last if process == self._process else kills
+        self._process, self._last = process, kills
+
+    def since_alive(self, kills: int) -> bool:
+        """Whether there are more kills than then; never for a run that was not seen alive."""
+        return self._process is not None and kills > self._before
 
 
 def free_bytes(folder: Path) -> int | None:

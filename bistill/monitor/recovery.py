@@ -45,7 +45,7 @@ class Situation:
         lowered: restarts of this run with a lower learning rate.
         given_up: whether a monitor gave it up.
         return_code: of the process, negative for a signal; None while it is not known.
-        killed_for_memory: whether the system killed a process for memory since this one was last seen alive.
+        killed_for_memory: whether the system killed a process for memory about when this one ended.
         micro_batch_tokens: tokens that it may hold at once; 0 if unknown.
         whole_update_tokens: tokens of the last update, if it was run in one piece; else 0.
         lr_factor: by which its learning rate is multiplied already.

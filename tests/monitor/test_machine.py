@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bistill.monitor import machine
+from bistill.monitor.processes import Identity
 
 
 def test_kills_for_memory_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +68,19 @@ def test_a_file_system_without_locks_gives_none(tmp_path: Path, monkeypatch: pyt
     path.touch()  # as a killed process leaves it
     assert not machine.FileLock(path).acquire()
     assert not machine.is_locked(path)
+
+
+def test_a_kill_for_memory_that_is_counted_before_the_process_is_gone() -> None:
+    first, second = Identity(7, 1.0), Identity(8, 2.0)
+    kills = machine.KillsForMemory()
+    assert not kills.since_alive(3)  # the run was never seen alive
+    kills.alive(first, 3)
+    assert not kills.since_alive(3) and kills.since_alive(4)
+    kills.alive(first, 4)  # counted, and the process is not gone yet
+    assert kills.since_alive(4)
+    kills.alive(second, 4)  # started again: the kill was not its own
+    assert not kills.since_alive(4)
+    kills.alive(second, 4)
+    kills.alive(second, 5)
+    kills.alive(second, 5)  # somebody else's: the run lives on
+    assert not kills.since_alive(5)
