@@ -84,6 +84,10 @@ class MemoryShortageError(TrainingError):
     """A training run cannot go on: one text alone does not fit into memory."""
 
 
+class ProcessError(BistillError):
+    """A process of a run of several is gone, does not answer, or cannot do its part."""
+
+
 class ArtifactError(BistillError):
     """A file that bistill wrote earlier is missing, torn or of another version."""
 

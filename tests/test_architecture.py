@@ -25,7 +25,7 @@ LAYERS = (
     ("candidates.settings",),
     ("training.settings", "miners"),
     ("artifacts", "journal", "console", "packaged", "hub"),
-    ("progress", "cache_folder"),
+    ("progress", "cache_folder", "distributed"),
     ("data", "losses", "evaluation.measures"),
     ("models",),
     ("candidates",),

@@ -16,12 +16,13 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bistill import __version__, console
+from bistill import __version__, console, distributed
 from bistill.app import flags, given, help, recipes
 from bistill.app.config import (
     BenchOptions,
@@ -124,17 +125,23 @@ def run_command(name: str, arguments: Sequence[str] | None = None, *, program: s
         arguments: command line without the program; None: this process's own.
         program: name shown in the help; None: the script's.
     """
-    with console.usable(), console.wording(flags.spoken):
+    with console.usable(), console.wording(flags.spoken), _explained(), distributed.session(), _explained():
         _run(name, sys.argv[1:] if arguments is None else arguments, program or Path(sys.argv[0]).name)
 
 
 def _run(name: str, arguments: Sequence[str], program: str) -> None:
+    own, *command = split_command(name, arguments)
+    options = parse(name, own, program)
+    set_up_process()
+    module, function = COMMANDS[name].function.split(":")
+    getattr(import_module(module), function)(options, *command)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn errors into messages and exit codes."""
     try:
-        own, *command = split_command(name, arguments)
-        options = parse(name, own, program)
-        set_up_process()
-        module, function = COMMANDS[name].function.split(":")
-        getattr(import_module(module), function)(options, *command)
+        yield
     except BistillError as error:
         print(f"error: {flags.spoken(str(error))}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)

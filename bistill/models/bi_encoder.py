@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bistill.arrays import Floats
 from bistill.models import layers, lora, pooling, reading
-from bistill.models.compute import batching, encoding, packable, packing, tokenizing
+from bistill.models.compute import batching, encoding, packable, packing, sharing, tokenizing
 from bistill.models.compute.precision import autocasting, device_of, resolve_precision
 from bistill.models.families import Prompts
 from bistill.models.files import directories, loading
@@ -30,6 +30,7 @@ class BiEncoder:
         max_len: tokens of a text, prompt included.
         prompts: text in front of queries and of documents.
         start_layers: which layers of the model at ``source`` these are; None: all.
+        made: how another process makes the same model; None: it cannot.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class BiEncoder:
     ) -> None:
         self.model, self.tokenizer, self.source = model, tokenizer, source
         self.mode, self.max_len, self.prompts, self.start_layers = mode, max_len, texts, start_layers
+        self.made: sharing.Made | None = None
         self.precision = resolve_precision(precision, self.device)
         self._autocast = autocasting(self.precision, self.device)
 
@@ -96,7 +98,7 @@ class BiEncoder:
         start_layers = None
         if layer_count is not None:
             model, start_layers = layers.cut(model, layer_count)
-        return cls(
+        encoder = cls(
             model,
             tokenizer,
             source=path,
@@ -106,6 +108,15 @@ class BiEncoder:
             precision=precision,
             start_layers=start_layers,
         )
+        if device is None:
+            reads_texts = {
+                "query_prompt": query_prompt,
+                "document_prompt": document_prompt,
+                "pooling_name": pooling_name,
+            }
+            settings = {"layer_count": layer_count, "precision": precision, "trust_remote_code": trust_remote_code}
+            encoder.made = sharing.Made(cls.load, (name,), {"max_len": max_len, **settings, **reads_texts})
+        return encoder
 
     @classmethod
     def start(cls, start: EncoderStart) -> BiEncoder:

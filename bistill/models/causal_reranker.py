@@ -20,7 +20,7 @@ from torch import Tensor
 from bistill.arrays import Floats
 from bistill.errors import ModelError, OptionError
 from bistill.models import families, pooling
-from bistill.models.compute import batching, packable, packing, scoring
+from bistill.models.compute import batching, packable, packing, scoring, sharing
 from bistill.models.compute.precision import autocasting, device_of, resolve_precision
 from bistill.models.compute.scoring import Pair
 from bistill.models.files import loading
@@ -59,6 +59,7 @@ class CausalReranker:
         max_len: tokens of the whole prompt; what exceeds it is cut from the document's end, then from the query's.
         precision: arithmetic of the forward pass, made concrete.
         prompt: the whole prompt, its instruction filled in.
+        made: how another process makes the same model; None: it cannot.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class CausalReranker:
     ) -> None:
         self.model, self.tokenizer, self.source, self.max_len = model, tokenizer, source, max_len
         self.prompt, self._instruction = prompt(instruction), instruction
+        self.made: sharing.Made | None = None
         self.precision = resolve_precision(precision, self.device)
         self._autocast = autocasting(self.precision, self.device)
         self._yes, self._no, *_ = (_token(tokenizer, text, source) for text in (*ANSWERS, *MARKS))
@@ -119,7 +121,7 @@ class CausalReranker:
             raise ModelError("weights are missing from the model", where=name, found=missing, todo="fetch it again")
         tokenizer = loading.load_tokenizer(path, pad_with_end=True, trust_remote_code=trust_remote_code)
         model.to(device_of(device)).eval()
-        return cls(
+        encoder = cls(
             model,
             tokenizer,
             source=path,
@@ -127,6 +129,10 @@ class CausalReranker:
             precision=precision,
             instruction=instruction,
         )
+        if device is None:
+            settings = {"precision": precision, "instruction": instruction, "trust_remote_code": trust_remote_code}
+            encoder.made = sharing.Made(cls.load, (name,), {"max_len": max_len, **settings})
+        return encoder
 
     @property
     def device(self) -> torch.device:
@@ -144,7 +150,14 @@ class CausalReranker:
         bodies = self._ids([_body(self._instruction, pair) for pair in pairs])
         rows = ([*self._prefix, *body[: self._room], *self._suffix] for body in bodies)
         encodings = [{"input_ids": np.array(row, dtype=np.int32)} for row in rows]
-        return batching.in_buckets(encodings, self.forward, max_items=max_items, device=self.device, packed=self.packs)
+        return batching.in_buckets(
+            encodings,
+            self.forward,
+            max_items=max_items,
+            device=self.device,
+            packed=self.packs,
+            shared=sharing.forwards(self),
+        )
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.

@@ -15,7 +15,7 @@ from bistill import artifacts
 from bistill.arrays import Floats
 from bistill.errors import ModelError
 from bistill.models import lora
-from bistill.models.compute import batching, packable, packing, scoring, tokenizing
+from bistill.models.compute import batching, packable, packing, scoring, sharing, tokenizing
 from bistill.models.compute.precision import autocasting, device_of, keep_float32, resolve_precision
 from bistill.models.files import directories, loading
 from bistill.models.settings import Lora, Precision
@@ -31,6 +31,7 @@ class CrossEncoder:
         source: folder it was loaded from.
         max_len: tokens of query and document together; a pair's longer text is cut first.
         new_keys: parameters that were random after loading.
+        made: how another process makes the same model; None: it cannot.
         prompt: text around a pair; none, since such a model reads query and document alone.
     """
 
@@ -48,6 +49,7 @@ class CrossEncoder:
     ) -> None:
         self.model, self.tokenizer, self.source, self.max_len = model, tokenizer, source, max_len
         self.new_keys = list(new_keys)
+        self.made: sharing.Made | None = None
         self._head_modules = frozenset(lora.whole_modules(model, self.new_keys)) if new_keys else frozenset()
         self.precision = resolve_precision(precision, self.device)
         self._autocast = autocasting(self.precision, self.device)
@@ -126,7 +128,7 @@ class CrossEncoder:
         model.to(device_of(device)).eval()
         for head in lora.heads(model):
             keep_float32(model.get_submodule(head))
-        return cls(
+        encoder = cls(
             model,
             tokenizer,
             source=path,
@@ -134,6 +136,10 @@ class CrossEncoder:
             precision=precision,
             new_keys=sorted(report["missing_keys"]),
         )
+        if device is None:
+            settings = {"precision": precision, "seed": seed, "trust_remote_code": trust_remote_code}
+            encoder.made = sharing.Made(cls.start, (name,), {"max_len": max_len, **settings})
+        return encoder
 
     @property
     def device(self) -> torch.device:
@@ -166,7 +172,12 @@ class CrossEncoder:
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
         return batching.in_buckets(
-            self.tokenize(pairs), self.forward, max_items=max_items, device=self.device, packed=self.packs
+            self.tokenize(pairs),
+            self.forward,
+            max_items=max_items,
+            device=self.device,
+            packed=self.packs,
+            shared=sharing.forwards(self),
         )
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from bistill.arrays import Ints, Tokens
 
 # The model's inputs of one text by name, each int32 of shape (tokens,).
 Encoding = dict[str, Tokens]
+# Rows of each of some groups of texts.
+Shared = Callable[[list[list[Encoding]]], list[Tensor]]
 
 # A bucket ends where a text is shorter than this share of its longest: short texts are not padded to long ones.
 MINIMUM_FILL = 0.8
@@ -77,6 +80,7 @@ def in_buckets(
     max_items: int,
     device: torch.device,
     packed: bool,
+    shared: Shared | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Tensor:
     """Results of ``forward`` on groups of similar length, in the order of the encodings.
@@ -87,6 +91,7 @@ def in_buckets(
         max_items: texts of a group at most.
         device: where ``forward`` computes.
         packed: whether ``forward`` packs texts into one row.
+        shared: does what ``forward`` does for all groups, on several processes; None: this one does it.
         advance: called with the number of texts done since the last call.
 
     Returns:
@@ -94,12 +99,34 @@ def in_buckets(
     """
     most = most_tokens(device, training=torch.is_grad_enabled())
     groups = buckets(lengths(encodings), max_items=max_items, max_tokens=most, packed=packed)
+    texts = ([encodings[row] for row in group] for group in groups)
     pieces = []
-    for group in groups:
-        pieces.append(forward([encodings[row] for row in group]))
+    for group, piece in zip(groups, map(forward, texts) if shared is None else shared(list(texts)), strict=True):
+        pieces.append(piece)
         advance(len(group))
     rows = torch.cat(pieces)
     return rows.index_select(0, torch.from_numpy(np.argsort(np.concatenate(groups))).to(rows.device))
+
+
+def balanced(costs: Sequence[int] | Ints, count: int) -> list[Ints]:
+    """Places of items in ``count`` shares of about the same cost: the dearest first, each to the share that is the
+    cheapest so far (longest processing time first: Graham 1969, "Bounds on Multiprocessing Timing Anomalies").
+
+    Args:
+        costs: of each item.
+        count: of shares.
+
+    Returns:
+        Rising int64 arrays, one a share, that together hold every place once; some are empty where there are few items.
+    """
+    costs = np.asarray(costs, dtype=np.int64)
+    cheapest = [(0, share) for share in range(count)]  # cost so far, number: a heap
+    places: list[list[int]] = [[] for _ in range(count)]
+    for place in np.argsort(-costs, kind="stable"):
+        cost, share = cheapest[0]
+        places[share].append(int(place))
+        heapq.heapreplace(cheapest, (cost + int(costs[place]), share))
+    return [np.array(sorted(share), dtype=np.int64) for share in places]
 
 
 def padded(tokenizer: Any, encodings: Sequence[Encoding], device: torch.device) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from bistill import console
 from bistill.arrays import Floats
 from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError, Told
-from bistill.models.compute import batching, tokenizing
+from bistill.models.compute import batching, sharing, tokenizing
 from bistill.models.compute.products import fast_products
 from bistill.progress import progress
 
@@ -25,6 +25,7 @@ class Encoder(Protocol):
     tokenizer: Any
     source: str
     max_len: int
+    made: sharing.Made | None
 
     @property
     def device(self) -> torch.device:
@@ -85,6 +86,7 @@ def vectors_in_windows(
                     max_items=batch_size,
                     device=encoder.device,
                     packed=encoder.packs,
+                    shared=sharing.forwards(encoder),
                     advance=advance,
                 )
             encoder.model.train(was_training)

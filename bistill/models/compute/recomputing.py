@@ -44,6 +44,19 @@ def keep(model: nn.Module) -> None:
     _recomputing.discard(base)
 
 
+def recomputes(model: nn.Module) -> bool:
+    """Whether the layers compute twice."""
+    return packing.transformer(model) in _recomputing
+
+
+def have(model: nn.Module, twice: bool) -> None:
+    """Have the layers compute twice, or keep their values, whatever they did before."""
+    if twice and not recomputes(model):
+        recompute(model)
+    elif not twice and recomputes(model):
+        keep(model)
+
+
 def _contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     """Contexts of a layer's first and second computation; asked for just before the first."""
     return nullcontext(), _again(dropout.resumption(), packing.resumption(), products.resumption())

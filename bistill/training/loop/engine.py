@@ -18,21 +18,21 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from bistill.arrays import Ints
-from bistill.errors import TrainingError
+from bistill.errors import ProcessError, TrainingError
 from bistill.models.compute.precision import float32_products
 from bistill.models.compute.products import fast_products
 from bistill.models.settings import Precision
 from bistill.training.loop import memory, optimizer
 from bistill.training.loop.budget import held_mib
-from bistill.training.loop.gradients import Batch
+from bistill.training.loop.gradients import Batch, Gradients
 from bistill.training.loop.hook import Hook, Progress
+from bistill.training.loop.shared import MakeGradients
 from bistill.training.loop.shortage import Held
 from bistill.training.loop.states import States
 from bistill.training.loop.update import Update, set_rate
 from bistill.training.loop.updates import Prefetch, Updates
 from bistill.training.run import signals
 from bistill.training.run.checkpoint import State
-from bistill.training.run.folder import refuse_several
 from bistill.training.run.saving import Saving
 from bistill.training.settings import Loop
 
@@ -75,6 +75,7 @@ class Engine:
         saving: writes and reads checkpoints, and reports trouble; None: the run cannot be continued.
         rates: peak learning rates; None: that of the loop, or the usual one, for all parameters.
         held: what a user can change where memory does not suffice, for the message.
+        gradients: makes those of a batch.
     """
 
     def __init__(
@@ -87,18 +88,20 @@ class Engine:
         saving: Saving | None = None,
         rates: optimizer.Rates | None = None,
         held: Held | None = None,
+        gradients: MakeGradients = Gradients,
     ) -> None:
         self.task, self.loop, self.hooks, self.saving = task, loop, list(hooks), saving
         AcceleratorState._reset_state()  # one process may train stages of different precision
         self.accelerator = Accelerator(mixed_precision=precision if precision in ("bf16", "fp16") else "no")
-        refuse_several(self.accelerator.num_processes)
         self._precision = precision
         self._updates = Updates(task.order, task.samples, loop)
         self.progress = Progress(total_steps=len(self._updates))
         rates = rates or optimizer.Rates(optimizer.peak_lr(loop.lr))
         groups = optimizer.parameter_groups(task.model, rates, weight_decay=loop.weight_decay)
         self.optimizer = optimizer.adamw(groups)
-        self.update = Update(task.model, self.optimizer, self.accelerator, loop, self._trouble, held or Held())
+        self.update = Update(
+            task.model, self.optimizer, self.accelerator, loop, self._trouble, held or Held(), gradients
+        )
         self._states = States(
             task.model, self.optimizer, self.accelerator.scaler, self.update.budget, self.progress, self.hooks
         )
@@ -171,7 +174,7 @@ class Engine:
         progress.lr = set_rate(self.optimizer, self._updates.rate(step) * progress.lr_factor)
         try:
             done = self.update.run(lambda: self._batches.batch(step), samples, self._updates.seed(step), step + 1)
-        except TrainingError:
+        except (TrainingError, ProcessError):
             if not self.update.broken:  # the weights are those before the update, and nothing done so far is lost
                 with contextlib.suppress(TrainingError):  # of weights that are NaN or infinite: the diagnosis says more
                     self._save()

@@ -12,8 +12,7 @@ which costs a third of their time. Dropout draws by (seed, text), so that a text
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from bistill.arrays import Ints
 from bistill.models.compute import batching
-from bistill.models.compute.dropout import text_dropout
+from bistill.training.loop.passes import Passes
 
 Terms = dict[str, Tensor]
 
@@ -39,6 +38,7 @@ class Batch:
             only ever asked for all places, in their order.
         packed: whether the texts of one forward share a row without padding.
         describe: what a person calls the text at a place, with the id by which it is found again.
+        encodings: tokens of each text, which another process needs to run it; (): only this one can.
     """
 
     lengths: Ints
@@ -47,6 +47,7 @@ class Batch:
     separable: bool
     packed: bool
     describe: Callable[[int], str]
+    encodings: Sequence[batching.Encoding] = ()
 
     @property
     def places(self) -> Ints:
@@ -66,7 +67,6 @@ class Gradients:
 
     Attributes:
         groups: places of the texts that are run together.
-        at: places in work, None between them; after an exception, those at which it was raised.
     """
 
     def __init__(
@@ -79,66 +79,64 @@ class Gradients:
         backward: Callable[[Tensor], None] = torch.autograd.backward,
     ) -> None:
         self._batch, self._budget, self._seed, self._backward = batch, budget, seed, backward
-        self.groups = batching.buckets(
-            batch.lengths,
-            max_items=len(batch.lengths),
-            max_tokens=min(budget, batching.most_tokens(device, training=True)),
-            packed=batch.packed,
-        )
-        self.at: Ints | None = None
+        self._device = device
+        self._passes: Passes | None = None
+        self.groups = self._grouped(batch.lengths)
 
     def run(self) -> Terms:
         """Loss terms of the batch, detached."""
-        return self._separable() if self._batch.separable else self._coupled()
-
-    def sizes(self) -> list[int]:
-        """Tokens of each group."""
-        return [batching.size(self._batch.lengths[group], packed=self._batch.packed) for group in self.groups]
-
-    def _separable(self) -> Terms:
         total: Terms = {}
-        for group in self.groups:
-            with self._working(group):
-                terms = self._batch.terms(self._forward(group), group)
-                self._backward(terms["loss"])
+        for groups in self._rounds():
+            places = np.concatenate(groups) if self._batch.separable else self._batch.places
+            rows = self._rows(groups, places).requires_grad_()
+            terms = self._batch.terms(rows, places)
+            self._backward(terms["loss"])
+            assert rows.grad is not None
+            self._carry(rows.grad)
             for name, value in terms.items():
                 total[name] = total.get(name, 0) + value.detach()
         return total
 
-    def _coupled(self) -> Terms:
-        kept, replayed = self._split()
-        pieces = []
-        for number, group in enumerate(self.groups):
-            with self._working(group), torch.set_grad_enabled(number < kept):
-                pieces.append(self._forward(group))
-        back = torch.from_numpy(np.argsort(np.concatenate(self.groups))).to(pieces[0].device)
-        rows = torch.cat([piece.detach() for piece in pieces]).index_select(0, back).requires_grad_()
-        terms = self._batch.terms(rows, self._batch.places)
-        self._backward(terms["loss"])
-        assert rows.grad is not None
-        gradient = rows.grad
-        for group, piece in zip(self.groups[:kept], pieces[:kept], strict=True):
-            with self._working(group):
-                piece.backward(gradient[group])
-        pieces.clear()
-        for group in replayed:
-            with self._working(group):
-                self._forward(group).backward(gradient[group])
-        return {name: value.detach() for name, value in terms.items()}
+    def sizes(self) -> list[int]:
+        """Tokens of each group."""
+        return [self._size(group) for group in self.groups]
 
-    def _split(self) -> tuple[int, list[Ints]]:
-        """How many groups keep their graph, and those that do not."""
-        sizes = np.cumsum(self.sizes())
-        kept = int(np.searchsorted(sizes, self._budget, side="right"))
-        kept = kept if kept < len(self.groups) else len(self.groups)
-        return kept, self.groups[kept:]
+    @property
+    def at(self) -> Ints | None:
+        """Places in work, None between them; after an exception, those at which it was raised."""
+        return None if self._passes is None else self._passes.at
 
-    def _forward(self, group: Ints) -> Tensor:
-        with text_dropout(self._seed, group):
-            return self._batch.forward(group)
+    def _grouped(self, lengths: Ints) -> list[Ints]:
+        return batching.buckets(
+            lengths,
+            max_items=len(lengths),
+            max_tokens=min(self._budget, batching.most_tokens(self._device, training=True)),
+            packed=self._batch.packed,
+        )
 
-    @contextmanager
-    def _working(self, group: Ints) -> Iterator[None]:
-        self.at = group
-        yield
-        self.at = None
+    def _size(self, group: Ints) -> int:
+        return batching.size(self._batch.lengths[group], packed=self._batch.packed)
+
+    def _rounds(self) -> list[list[Ints]]:
+        """Groups whose rows the loss is asked for together."""
+        return [[group] for group in self.groups] if self._batch.separable else [self.groups]
+
+    def _rows(self, groups: list[Ints], places: Ints) -> Tensor:
+        """Rows of the texts at some places, detached."""
+        sizes = [self._size(group) for group in groups]
+        # What is held alone although it is longer than the budget keeps its graph: nothing is won by a second forward.
+        budget = sum(sizes) if self._batch.separable else self._budget
+        self._passes = Passes(self._batch.forward, groups, sizes, budget=budget, seed=self._seed)
+        rows = self._passes.rows()
+        self._order = torch.from_numpy(order_in(self._passes.places, places)).to(rows.device)
+        return rows.index_select(0, self._order)
+
+    def _carry(self, gradient: Tensor) -> None:
+        """Add the gradient of the parameters by that of the rows that ``_rows`` gave."""
+        assert self._passes is not None
+        self._passes.carry(torch.empty_like(gradient).index_copy_(0, self._order, gradient))
+
+
+def order_in(given: Ints, wanted: Ints) -> Ints:
+    """Where in ``given`` each of ``wanted`` stands, which are the same places in another order."""
+    return np.argsort(given)[np.argsort(np.argsort(wanted))]

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.autograd.graph import increment_version
 
 from bistill.arrays import Ints
 from bistill.training.loop import diagnosis, memory
 from bistill.training.loop.budget import Budget
 from bistill.training.loop.gradients import Batch, Gradients
+from bistill.training.loop.shared import MakeGradients
 from bistill.training.loop.shortage import Held, Shortage
 from bistill.training.settings import Loop
 
@@ -58,6 +60,7 @@ class Update:
         loop: micro-batch budget and limit of the gradient's norm.
         trouble: is told of what went wrong: (kind, message, **facts).
         held: what a user can change where memory does not suffice.
+        gradients: makes those of a batch.
 
     Attributes:
         budget: how much is held at once.
@@ -72,8 +75,10 @@ class Update:
         loop: Loop,
         trouble: Trouble,
         held: Held,
+        gradients: MakeGradients = Gradients,
     ) -> None:
         self._model, self._accelerator, self._trouble = model, accelerator, trouble
+        self._make_gradients = gradients
         self._plain, self._optimizer = optimizer, accelerator.prepare_optimizer(optimizer)
         self._limit = loop.max_grad_norm or math.inf
         self.budget = Budget(model, loop.micro_batch_tokens or memory.first_budget(model, accelerator.device))
@@ -159,7 +164,7 @@ class Update:
     def _attempt(self, batch: Batch, seed: int) -> Done:
         self._gradients = None  # where seeding fails, those of the update before are not at fault
         torch.manual_seed(seed)
-        self._gradients = gradients = Gradients(
+        self._gradients = gradients = self._make_gradients(
             batch,
             budget=self.budget.tokens,
             seed=seed,
@@ -174,6 +179,7 @@ class Update:
         if not math.isfinite(norm):
             raise _NonFiniteError(terms, norm)
         self._optimizer.step()
+        increment_version(parameters)  # the fused kernel does not say that it wrote, by which other processes know it
         self._optimizer.zero_grad()
         return Done(terms, norm, int(batch.lengths.sum()), len(gradients.groups))
 

@@ -18,7 +18,7 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from bistill import artifacts, console
-from bistill.errors import ArtifactError, BistillError, OptionError, Told
+from bistill.errors import ArtifactError, BistillError, Told
 from bistill.journal import Journal
 from bistill.models.files import folder as model_folder
 
@@ -36,11 +36,7 @@ def owned(folder: Path, command: str) -> Iterator[None]:
 
     Raises:
         ArtifactError: another run holds the folder, or it cannot be written.
-        OptionError: a launcher started this process beside others; nothing is written.
     """
-    # Before the lock: of the processes of torchrun all but one would be told of another run, and then all be ended.
-    if "LOCAL_RANK" in os.environ:
-        refuse_several(int(os.environ.get("WORLD_SIZE", "1")))
     lock = _lock(folder) if _try_writing(folder) else None
     owner = folder / artifacts.RUN_OWNER
     try:
@@ -104,21 +100,6 @@ def leave(folder: Path, output_dir: Path) -> None:
 def has_checkpoints(folder: Path) -> bool:
     """Whether a run was broken off in a folder, and not before its first checkpoint was begun."""
     return any((folder / artifacts.CHECKPOINTS_FOLDER).glob(f"*{artifacts.CHECKPOINT_PREFIX}*"))
-
-
-def refuse_several(processes: int) -> None:
-    """Refuse to train in several processes.
-
-    Raises:
-        OptionError: there is more than one.
-    """
-    if processes > 1:
-        raise OptionError(
-            "training runs in one process",
-            where="torchrun",
-            found=processes,
-            todo="start the command with plain python; it uses the first GPU",
-        )
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:

@@ -7,12 +7,16 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-from bistill import console
+from bistill import console, distributed
+
+# Seconds within which a launcher passes on a signal that this process has received already.
+PASSED_ON: Final = 5.0
 
 
 class Stopped(BaseException):
@@ -39,6 +43,7 @@ class Requests:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.at = 0.0
 
     def raise_if_received(self) -> None:
         """Do what was asked, at a point where nothing is half done.
@@ -54,8 +59,8 @@ class Requests:
 def deferred() -> Iterator[Requests]:
     """Let SIGINT and SIGTERM wait until the block asks for them by ``raise_if_received``, also once at its end.
 
-    A signal that was ignored before stays ignored. Outside the main thread, where Python takes no signals, the block
-    runs as if without.
+    In a run of several processes a signal that the launcher passes on counts once. One that was ignored before stays
+    ignored. Outside the main thread, where Python takes no signals, the block runs as if without.
 
     Raises:
         KeyboardInterrupt: a second signal came, and it was SIGINT.
@@ -65,9 +70,11 @@ def deferred() -> Iterator[Requests]:
 
     def receive(number: int) -> None:
         if requests.received is None:
-            requests.received = number
+            requests.received, requests.at = number, time.monotonic()
             name = signal.Signals(number).name
             _say(f"{name} received: the run stops after this update and saves; once more stops at once")
+        elif distributed.here() is not None and time.monotonic() - requests.at < PASSED_ON:
+            return  # a terminal's Ctrl-C reaches the launcher, too, which passes it on
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:

@@ -18,6 +18,7 @@ from bistill.models.bi_encoder import BiEncoder
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
 from bistill.models.settings import Lora
+from bistill.training.loop import shared
 from bistill.training.loop.engine import Engine, Task
 from bistill.training.loop.hook import Hook
 from bistill.training.loop.optimizer import Rates
@@ -221,6 +222,7 @@ def _engine(run: Run, training: Training, checkpoints: saving.Saving) -> Engine:
         saving=checkpoints,
         rates=training.rates,
         held=training.held,
+        gradients=shared.gradients_of(training.encoder),
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import psutil
 
-from bistill import artifacts, console, journal
-from bistill.errors import BistillError, MemoryShortageError, TrainingError
+from bistill import artifacts, console, distributed, journal
+from bistill.errors import BistillError, MemoryShortageError, ProcessError, TrainingError
 from bistill.training.loop import memory
 
 # Variables that decide what the same command does in another process: places, devices, threads. None holds a secret.
@@ -48,10 +48,18 @@ def this_process() -> dict[str, Any]:
         "pid": os.getpid(),
         "process_started": psutil.Process().create_time(),
         "host": platform.node(),
-        "command": [] if in_notebook() else [sys.executable, *sys.orig_argv[1:]],
+        "command": [] if in_notebook() else _command(),
         "cwd": str(Path.cwd()),
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
     }
+
+
+def _command() -> list[str]:
+    """What was typed: of a run of several processes the launcher's command, which starts all of them again."""
+    if distributed.here() is not None and (launcher := psutil.Process().parent()) is not None:
+        with contextlib.suppress(psutil.Error):
+            return launcher.cmdline()
+    return [sys.executable, *sys.orig_argv[1:]]
 
 
 def in_notebook() -> bool:
@@ -85,6 +93,8 @@ def kind_of(error: BaseException) -> str:
         return "out_of_memory"
     if isinstance(error, TrainingError):
         return "diverged"
+    if isinstance(error, ProcessError):
+        return "fault"
     return "user" if isinstance(error, BistillError) else "fault"
 
 

@@ -169,6 +169,7 @@ class ListTask:
             separable=False,
             packed=encoder.packs,
             describe=describe,
+            encodings=encodings,
         )
 
     def _score(self, cosine: Tensor) -> Tensor:

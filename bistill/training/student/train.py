@@ -12,7 +12,9 @@ from bistill.candidates.scores.teachers import Teachers, is_model
 from bistill.data.queries import choice
 from bistill.models import lora, sizes
 from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute.sharing import Made
 from bistill.models.files import calibration_file, loading
+from bistill.models.settings import EncoderStart, Lora
 from bistill.training.loop.optimizer import Rates, peak_lr
 from bistill.training.loop.shortage import Held
 from bistill.training.run import finished, stage
@@ -101,12 +103,20 @@ def start(training: StudentTraining) -> BiEncoder:
         ModelError: it cannot be loaded, or has modules that a student cannot have, or layers that cannot be left out.
         OptionError: it has fewer layers than are wanted, or vectors no longer than a prefix that is to be learned.
     """
-    encoder = BiEncoder.start(training.start)
-    if training.lora is not None:
-        encoder.model = lora.apply(encoder.model, training.lora, new_keys=[], seed=training.loop.seed)
+    made = Made(adapted, (training.start, training.lora, training.loop.seed))
+    encoder = adapted(*made.arguments)
+    encoder.made = made
     prompts = f"prompts {tuple(encoder.prompts)}" if any(encoder.prompts) else "no prompts"
     console.say(f"student: {training.start.name}, {sizes.of_model(encoder.model)}; {prompts}")
     matryoshka.prepare(encoder, training.objective.matryoshka)
+    return encoder
+
+
+def adapted(start: EncoderStart, adapters: Lora | None, seed: int) -> BiEncoder:
+    """A Bi-Encoder, with adapters where these are wanted."""
+    encoder = BiEncoder.start(start)
+    if adapters is not None:
+        encoder.model = lora.apply(encoder.model, adapters, new_keys=[], seed=seed)
     return encoder
 
 

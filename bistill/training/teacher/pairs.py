@@ -209,4 +209,5 @@ def pair_batch(
         separable=lists is None,
         packed=encoder.packs,
         describe=lambda place: f"{name(place)} ({shown(pairs[place][0])}, {shown(pairs[place][1])})",
+        encodings=encodings,
     )

@@ -15,9 +15,10 @@ from bistill.data.queries import choice
 from bistill.data.store.collection import Collection
 from bistill.errors import ArtifactError
 from bistill.models import lora, rerankers, sizes
+from bistill.models.compute.sharing import Made
 from bistill.models.cross_encoder import CrossEncoder
 from bistill.models.files import loading
-from bistill.models.settings import RerankerStart
+from bistill.models.settings import Lora, RerankerStart
 from bistill.training.hard_lists import affordable, hard_lists
 from bistill.training.loop.optimizer import Rates, peak_lr
 from bistill.training.loop.shortage import Held
@@ -80,14 +81,25 @@ def start(training: TeacherTraining) -> CrossEncoder:
     Raises:
         ModelError: it cannot be loaded, or is a classifier with several outputs.
     """
-    own, seed = training.start, training.loop.seed
-    encoder = CrossEncoder.start(
-        own.name, max_len=own.max_len, precision=own.precision, seed=seed, trust_remote_code=own.trust_remote_code
-    )
+    made = Made(adapted, (training.start, training.lora, training.loop.seed))
+    encoder = adapted(*made.arguments)
+    encoder.made = made
     if encoder.new_keys:
-        console.say(f"{own.name} has no relevance head yet: {', '.join(encoder.new_keys)} are new")
-    if training.lora is not None:
-        encoder.model = lora.apply(encoder.model, training.lora, new_keys=encoder.new_keys, seed=seed)
+        console.say(f"{training.start.name} has no relevance head yet: {', '.join(encoder.new_keys)} are new")
+    return encoder
+
+
+def adapted(start: RerankerStart, adapters: Lora | None, seed: int) -> CrossEncoder:
+    """A Cross-Encoder, with adapters where these are wanted."""
+    encoder = CrossEncoder.start(
+        start.name,
+        max_len=start.max_len,
+        precision=start.precision,
+        seed=seed,
+        trust_remote_code=start.trust_remote_code,
+    )
+    if adapters is not None:
+        encoder.model = lora.apply(encoder.model, adapters, new_keys=encoder.new_keys, seed=seed)
     return encoder
 
 

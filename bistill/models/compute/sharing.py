@@ -1,0 +1,177 @@
+"""Models that all processes of a run have, so that each computes a part of the rows; the same rows as alone.
+
+The leader's model is the one that counts. A worker makes its own by the same function and takes over the leader's
+weights, and again whenever these have changed since. A group of texts is one forward wherever it is computed, so that
+the rows do not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bistill import distributed
+from bistill.distributed import Desk, Team
+from bistill.models.compute import batching
+from bistill.models.compute.products import fast_products
+from bistill.models.settings import Precision
+
+# Bytes of weights or gradients that travel at once.
+BYTES_AT_ONCE: Final = 64 * 2**20
+
+
+class Made(NamedTuple):
+    """How a model was made: another process calls ``function(*arguments, **named)``."""
+
+    function: Callable[..., Shareable]
+    arguments: tuple[Any, ...] = ()
+    named: dict[str, Any] = {}  # noqa: RUF012  # never written to
+
+    def again(self) -> Shareable:
+        """Make it."""
+        return self.function(*self.arguments, **self.named)
+
+
+class Shareable(Protocol):
+    """A model that other processes can make, too."""
+
+    model: Any
+    made: Made | None
+    precision: Precision
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts of one forward share a row."""
+
+    def forward(self, encodings: list[batching.Encoding]) -> Tensor:
+        """One row a text."""
+
+
+class Known(NamedTuple):
+    """A model of the leader that the workers have: its number, and the state of its weights that they have."""
+
+    number: int
+    weights: list[tuple[int, int]]
+
+
+_known: weakref.WeakKeyDictionary[Any, Known] = weakref.WeakKeyDictionary()
+_forgotten: list[int] = []
+
+
+def forwards(encoder: Shareable) -> batching.Shared | None:
+    """Rows of groups of texts, without gradients, computed on all processes; None where this one does it alone: there
+    are no others, gradients are wanted, or they cannot make the model."""
+    team = distributed.here()
+    if team is None or torch.is_grad_enabled() or encoder.made is None:
+        return None
+
+    def shared(groups: list[list[batching.Encoding]]) -> list[Tensor]:
+        if len(groups) < 2:
+            return [encoder.forward(group) for group in groups]
+        number = present(team, encoder)
+        sizes = [batching.size(batching.lengths(group), packed=encoder.packs) for group in groups]
+        shares = batching.balanced(sizes, team.size)
+        found = team.together(_rows, [(number, [groups[place] for place in share]) for share in shares])
+        rows: list[Tensor] = [torch.empty(0)] * len(groups)
+        for share, pieces in zip(shares, found, strict=True):
+            for place, piece in zip(share, pieces, strict=True):
+                rows[place] = torch.as_tensor(piece).to(encoder.device)
+        return rows
+
+    return shared
+
+
+def present(team: Team, encoder: Shareable) -> int:
+    """The number of a model, once all processes have it with the weights that it has now.
+
+    Raises:
+        BistillError: a worker cannot make it.
+        ProcessError: a worker is gone.
+    """
+    known, state = _known.get(encoder), _state(encoder.model)
+    if known is not None and known.weights == state:
+        return known.number
+    if known is None:
+        assert encoder.made is not None
+        number = team.new_number()
+        forgotten, _forgotten[:] = list(_forgotten), []
+        team.together(_make, [(number, encoder, forgotten), *[(number, encoder.made, forgotten)] * (team.size - 1)])
+        weakref.finalize(encoder, _forgotten.append, number)
+        changed = list(range(len(state)))
+    else:
+        number = known.number
+        changed = [place for place, (old, new) in enumerate(zip(known.weights, state, strict=True)) if old != new]
+    team.everywhere(_take_weights, number, changed)
+    _known[encoder] = Known(number, state)
+    return number
+
+
+def flattened(tensors: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Tensors of one type in runs of some megabytes, each run with its numbers in one row (a copy)."""
+    for _, same in itertools.groupby(sorted(tensors, key=lambda value: str(value.dtype)), lambda value: value.dtype):
+        run: list[Tensor] = []
+        held = 0
+        for value in same:
+            run.append(value)
+            held += value.numel() * value.element_size()
+            if held >= BYTES_AT_ONCE:
+                yield run, torch.cat([item.detach().reshape(-1) for item in run])
+                run, held = [], 0
+        if run:
+            yield run, torch.cat([item.detach().reshape(-1) for item in run])
+
+
+def put_back(run: Sequence[Tensor], row: Tensor) -> None:
+    """Write a row of ``flattened`` into its tensors."""
+    with torch.no_grad():
+        for value, part in zip(run, row.split([item.numel() for item in run]), strict=True):
+            value.copy_(part.view_as(value))
+
+
+def _weights(model: nn.Module) -> list[Tensor]:
+    """Parameters and the buffers that belong to the weights, in an order that is the same in each process."""
+    kept = model.state_dict().keys()
+    return [*model.parameters(), *(value for name, value in model.named_buffers() if name in kept)]
+
+
+def _state(model: nn.Module) -> list[tuple[int, int]]:
+    """Tells of each of the weights whether it was written to: where it is, and how often it was changed in place."""
+    return [(value.data_ptr(), value._version) for value in _weights(model)]
+
+
+def _make(desk: Desk, number: int, made: Made | Shareable, forgotten: Sequence[int]) -> None:
+    """Have the model of a number: the leader its own, a worker one that it makes."""
+    for gone in forgotten:
+        desk.models.pop(gone, None)
+    # The leader's desk must not keep alive what the leader itself has let go.
+    desk.models[number] = made.again() if isinstance(made, Made) else weakref.proxy(made)
+
+
+def _take_weights(desk: Desk, number: int, changed: Sequence[int]) -> None:
+    """Take over those of the leader's weights that it has changed."""
+    from torch import distributed as processes
+
+    weights = _weights(desk.models[number].model)
+    for run, row in flattened([weights[place] for place in changed]):
+        processes.broadcast(row, 0)
+        if desk.rank:
+            put_back(run, row)
+
+
+def _rows(desk: Desk, number: int, groups: list[list[batching.Encoding]]) -> list[Any]:
+    """Rows of each group; of a worker as arrays, which travel."""
+    encoder = desk.models[number]
+    if not desk.rank:
+        return [encoder.forward(group) for group in groups]
+    encoder.model.eval()
+    with torch.inference_mode(), fast_products(encoder.device):
+        return [encoder.forward(group).cpu().numpy() for group in groups]

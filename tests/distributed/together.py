@@ -1,0 +1,96 @@
+"""A script of several processes: what ``Team.together`` gives, raises, leaves behind. Its argument says what ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from bistill import distributed
+from bistill.distributed import Desk, peers
+from bistill.errors import DataError, ProcessError
+
+peers.SILENCE, peers.BEAT, peers.GRACE = 3.0, 0.5, 3.0
+
+
+def doubled(desk: Desk, value: int) -> tuple[int, int, int]:
+    calls = desk.work["calls"] = desk.work.get("calls", 0) + 1
+    return desk.rank, 2 * value, calls
+
+
+def pid(_desk: Desk) -> int:
+    return os.getpid()
+
+
+def failing(desk: Desk, where: int, kind: str) -> str:
+    if desk.rank == where:
+        if kind == "user":
+            raise DataError("no rows", where="file.csv", found="x", todo="give rows")
+        raise KeyError("lost key")
+    return "done"
+
+
+def launched(_desk: Desk) -> list[str]:
+    return sorted(name for name in os.environ if name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"))
+
+
+def summed(_desk: Desk, values: list[float]) -> list[float]:
+    import torch
+
+    row = torch.tensor(values)
+    torch.distributed.reduce(row, 0)
+    return row.tolist()
+
+
+def sleeping(desk: Desk, seconds: float) -> None:
+    if desk.rank == 1:
+        time.sleep(seconds)
+
+
+def error_of(team: distributed.Team, *arguments: Any) -> list[str]:
+    try:
+        team.everywhere(failing, *arguments)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return []
+
+
+def main(end: str) -> None:
+    team = distributed.here()
+    assert team is not None
+    found: dict[str, Any] = {"size": team.size}
+    found["first"] = team.together(doubled, [(10,), (20,), (30,)])
+    found["errors"] = [error_of(team, *case) for case in ((1, "user"), (2, "fault"), (0, "fault"), (0, "user"))]
+    found["second"] = team.everywhere(doubled, 1)
+    found["launched"] = team.everywhere(launched)
+    found["summed"] = team.together(summed, [([1.0, 2.0],), ([10.0, 20.0],), ([0.5, 0.25],)])[0]
+    begun = time.monotonic()
+    team.everywhere(sleeping, 5.0)  # longer than silence: who computes is not silent
+    found["slept"] = time.monotonic() - begun
+    found["pids"] = team.everywhere(pid)
+    print("FOUND", json.dumps(found), flush=True)
+    if end in ("killed", "stopped"):
+        os.kill(found["pids"][2], signal.SIGKILL if end == "killed" else signal.SIGSTOP)
+        begun = time.monotonic()
+        try:
+            team.together(doubled, [(1,), (1,), (1,)])
+        except ProcessError as error:
+            print("LOST", json.dumps([str(error), time.monotonic() - begun]), flush=True)
+            if end == "stopped":
+                os.kill(found["pids"][2], signal.SIGKILL)
+            raise SystemExit(7) from None
+    if end == "in a collective":
+        os.kill(found["pids"][2], signal.SIGSTOP)
+        print("AT", time.time(), flush=True)
+        team.together(summed, [([1.0],)] * 3)
+    if end == "leader killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise SystemExit(5)
+
+
+if __name__ == "__main__":
+    with distributed.session():
+        main(sys.argv[1])
