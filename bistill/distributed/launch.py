@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from bistill.errors import OptionError, Told
 
 NAMES: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+ATTEMPT: Final = "TORCHELASTIC_RESTART_COUNT"
 # Further ones by which libraries below us would take this process for one of several that all do the same.
 FURTHER: Final = ("LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE")
 
@@ -20,12 +21,14 @@ class Launch(NamedTuple):
         size: processes of the run.
         local_rank: its number among those of its machine, which is that of its GPU.
         address: of the machine of rank 0.
+        attempt: how often the launcher has started all processes again.
     """
 
     rank: int
     size: int
     local_rank: int
     address: str
+    attempt: str = "0"
 
 
 def launch() -> Launch | None:
@@ -45,7 +48,7 @@ def launch() -> Launch | None:
         )
     rank, size, local_rank, address, _ = (os.environ[name] for name in NAMES)
     try:
-        return Launch(int(rank), int(size), int(local_rank), address)
+        return Launch(int(rank), int(size), int(local_rank), address, os.environ.get(ATTEMPT, "0"))
     except ValueError:
         raise OptionError(
             "a number is expected", where="RANK, WORLD_SIZE, LOCAL_RANK", found=(rank, size, local_rank)

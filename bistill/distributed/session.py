@@ -106,8 +106,12 @@ def _join(launched: Launch, box: list[Any]) -> None:
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(launched.local_rank)
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     try:
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=COLLECTIVE)
+        store, rank, size = next(distributed.rendezvous("env://", timeout=COLLECTIVE))
+        # The store outlives the processes that a launcher starts again, and the addresses of the dead ones with it.
+        own = distributed.PrefixStore(f"bistill/{launched.attempt}", store)
+        distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=COLLECTIVE)
         distributed.broadcast_object_list(box, src=LEADER, device=torch.device("cpu"))
     except RuntimeError as error:
         raise ProcessError(

@@ -1,0 +1,56 @@
+"""Run a command as one of several processes, of which one has a fault.
+
+Usage: ``launched.py FAULT COMMAND OPTIONS``. Faults: ``none``; ``forward``, ``backward``: memory runs out once in the
+worker of rank 1; ``nan``: its rows are none once; ``save``: the leader is killed in its third save, unless the file
+FLAG of the environment is there; ``silence``: three seconds without a word count as silence.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from bistill.app import cli
+from bistill.distributed import peers
+from bistill.training.loop.passes import Passes
+from tests.faults import killed_in_save
+
+# Call of a worker at which it happens.
+AT = 20
+
+
+def install(fault: str, rank: int) -> None:
+    """Put the fault into the functions that a process computes with."""
+    peers.GRACE = 3.0
+    if fault == "silence":
+        peers.SILENCE, peers.BEAT = 3.0, 0.5
+    elif fault == "save" and rank == 0:
+        flag = Path(os.environ["FLAG"])
+        if not flag.exists():
+            flag.touch()
+            killed_in_save.install("before", 3)
+    elif rank == 1 and fault in ("forward", "backward", "nan"):
+        _replace("carry" if fault == "backward" else "rows", fault)
+
+
+def _replace(name: str, fault: str) -> None:
+    plain, calls = getattr(Passes, name), 0
+
+    def faulty(self: Passes, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        found = plain(self, *arguments)
+        if calls != AT:
+            return found
+        if fault != "nan":
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+        return found * float("nan")
+
+    setattr(Passes, name, faulty)
+
+
+if __name__ == "__main__":
+    install(sys.argv[1], int(os.environ.get("RANK", "0")))
+    cli.run_command(sys.argv[2], sys.argv[3:])
