@@ -171,8 +171,13 @@ class CrossEncoder:
 
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
-        return batching.in_buckets(
-            self.tokenize(pairs),
+        [found] = self.logits_of_each([pairs], max_items=max_items)
+        return found
+
+    def logits_of_each(self, batches: Sequence[Sequence[Pair]], *, max_items: int = 64) -> list[Tensor]:
+        """``logits`` of each batch; no forward reads pairs of two."""
+        return batching.each_in_buckets(
+            [self.tokenize(pairs) for pairs in batches],
             self.forward,
             max_items=max_items,
             device=self.device,
@@ -188,7 +193,7 @@ class CrossEncoder:
             batch_size: pairs of one forward at most.
             description: shown with the progress; "" for none.
         """
-        return scoring.score(self.model, self.logits, pairs, batch_size=batch_size, description=description)
+        return scoring.score(self.model, self.logits_of_each, pairs, batch_size=batch_size, description=description)
 
     def save(self, folder: Path, adapters: Lora | None) -> None:
         """Write a directory that ``CrossEncoder(path)`` of sentence-transformers and ``AutoModel...`` load as it is.

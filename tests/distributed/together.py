@@ -13,7 +13,7 @@ from bistill import distributed
 from bistill.distributed import Desk, peers
 from bistill.errors import DataError, ProcessError
 
-peers.SILENCE, peers.BEAT, peers.GRACE = 3.0, 0.5, 3.0
+vars(peers).update(SILENCE=3.0, BEAT=0.5, GRACE=3.0)
 
 
 def doubled(desk: Desk, value: int) -> tuple[int, int, int]:

@@ -6,18 +6,15 @@ The numbers are those of the scoreboard of faults.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bistill import artifacts
-from tests.faults.commands import ROOT, Run, wait_until
+from tests.faults.commands import Run, wait_until
 from tests.faults.conftest import STEPS
 
 pytestmark = pytest.mark.slow
@@ -165,22 +162,3 @@ def test_restart(undisturbed: Undisturbed, tmp_path: Path) -> None:
     assert run.events("resume") == []
     assert [line["step"] for line in run.lines_of(child) if line["event"] == "step"] == list(range(1, STEPS + 1))
     assert run.sha256() == undisturbed(FORM).sha256()
-
-
-def test_two_processes(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """18: torchrun is refused before anything is written, and the plain command is none the worse for it."""
-    run = undisturbed(FORM).into(tmp_path / "distributed")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    refused = subprocess.run(
-        [*launcher, str(run.script), *run.arguments()],
-        env={**os.environ, **run.environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert refused.returncode != 0
-    assert "torchrun: training runs in one process" in refused.stderr
-    assert "another run" not in refused.stderr and not run.output.exists()
-    run.finish()
-    same_course(run, undisturbed(FORM))

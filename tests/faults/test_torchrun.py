@@ -99,7 +99,8 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 
 def share(run: Run, other: Run) -> float:
     """Norm of the difference of two models, as a share of that of what the training of the second one changed."""
-    start = load_file(Path(other.options.get("model_name", other.options.get("student_name"))) / artifacts.WEIGHTS_FILE)
+    [name] = {"model_name", "student_name"} & other.options.keys()
+    start = load_file(Path(other.options[name]) / artifacts.WEIGHTS_FILE)
     found, expected = weights(run), weights(other)
     names = [name for name in expected if name.removeprefix("bert.") in start]
     assert len(names) > 30 and found.keys() == expected.keys()

@@ -1,26 +1,25 @@
 """Teacher scores of pairs: each pair scored once, ever; what is in the cache is never scored again.
 
 Pairs are read in batches of falling length, so that one forward holds texts of like length and what cannot fit fails
-at once. A batch is planned from all pairs asked for, known or not: a run that was killed and starts again forms the
-same batches and therefore ends with the same scores, bit for bit, as a run that was not.
+at once. A batch is what a teacher sorts and reads together, and what a killed process loses at most. It is planned from
+all pairs asked for, known or not: a run that was killed and starts again forms the same batches and therefore ends with
+the same scores, bit for bit, as a run that was not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from bistill import console
+from bistill import console, distributed
 from bistill.arrays import Floats, Ints
 from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.errors import ModelError
-from bistill.models.compute.scoring import Pair
+from bistill.models.compute.scoring import FORWARDS_OF_A_CHUNK, Pair
 from bistill.progress import progress
 
-# Pairs of one transaction, in forwards: what a killed process loses at most.
-FORWARDS_OF_A_BATCH: Final = 4
 # Pairs looked up at once: a key and what the cache says of it take about 300 bytes of Python objects.
 PAIRS_OF_A_LOOKUP: Final = 65_536
 
@@ -124,17 +123,24 @@ class _Job:
 
     def run(self, scorer: Scorer, batch_size: int, description: str) -> int:
         """Score what is missing, batch by batch; the number of pairs read."""
-        order = np.argsort(-(self._queries.lengths() + self._documents.lengths()), kind="stable")
-        size = FORWARDS_OF_A_BATCH * batch_size
         scored = 0
         with progress(description, int(self.missing.sum()), "pairs") as advance:
-            for start in range(0, len(order), size):
-                batch = order[start : start + size]
-                rows = batch[self.missing[batch]]
-                if len(rows):
-                    scored += self._fill(scorer, rows, batch_size)
-                    advance(len(rows))
+            for rows in self._batches(FORWARDS_OF_A_CHUNK * batch_size):
+                scored += self._fill(scorer, rows, batch_size)
+                advance(len(rows))
         return scored
+
+    def _batches(self, size: int) -> Iterator[Ints]:
+        """Missing rows of each batch; several processes read one batch each at once, where all of these are missing, so
+        that the teacher divides them as it divides each alone."""
+        order = np.argsort(-(self._queries.lengths() + self._documents.lengths()), kind="stable")
+        several = size * distributed.processes()
+        for start in range(0, len(order), several):
+            block = order[start : start + several]
+            whole = self.missing[block].all()
+            for batch in [block] if whole else (block[at : at + size] for at in range(0, len(block), size)):
+                if len(rows := batch[self.missing[batch]]):
+                    yield rows
 
     def _fill(self, scorer: Scorer, rows: Ints, batch_size: int) -> int:
         """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""

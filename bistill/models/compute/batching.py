@@ -14,6 +14,8 @@ from bistill.arrays import Ints, Tokens
 
 # The model's inputs of one text by name, each int32 of shape (tokens,).
 Encoding = dict[str, Tokens]
+# One row a text.
+Forward = Callable[[list[Encoding]], Tensor]
 # Rows of each of some groups of texts.
 Shared = Callable[[list[list[Encoding]]], list[Tensor]]
 
@@ -73,20 +75,26 @@ def buckets(
     return [*groups, order[start:]] if len(order) else groups
 
 
-def in_buckets(
-    encodings: Sequence[Encoding],
-    forward: Callable[[list[Encoding]], Tensor],
+def in_buckets(encodings: Sequence[Encoding], forward: Forward, **how: Any) -> Tensor:
+    """``each_in_buckets`` of one batch."""
+    [rows] = each_in_buckets([encodings], forward, **how)
+    return rows
+
+
+def each_in_buckets(
+    batches: Sequence[Sequence[Encoding]],
+    forward: Forward,
     *,
     max_items: int,
     device: torch.device,
     packed: bool,
     shared: Shared | None = None,
     advance: Callable[[int], None] = lambda _: None,
-) -> Tensor:
-    """Results of ``forward`` on groups of similar length, in the order of the encodings.
+) -> list[Tensor]:
+    """Results of ``forward`` on groups of similar length, none of them over two batches, in the order of the encodings.
 
     Args:
-        encodings: tokens of n texts, at least one.
+        batches: tokens of texts, at least one in each.
         forward: gives one row a text.
         max_items: texts of a group at most.
         device: where ``forward`` computes.
@@ -95,17 +103,22 @@ def in_buckets(
         advance: called with the number of texts done since the last call.
 
     Returns:
-        Shape (n, ...), with graph where gradients are on.
+        Of each batch: shape (n, ...), with graph where gradients are on.
     """
     most = most_tokens(device, training=torch.is_grad_enabled())
-    groups = buckets(lengths(encodings), max_items=max_items, max_tokens=most, packed=packed)
-    texts = ([encodings[row] for row in group] for group in groups)
-    pieces = []
-    for group, piece in zip(groups, map(forward, texts) if shared is None else shared(list(texts)), strict=True):
-        pieces.append(piece)
-        advance(len(group))
-    rows = torch.cat(pieces)
-    return rows.index_select(0, torch.from_numpy(np.argsort(np.concatenate(groups))).to(rows.device))
+    groups = [buckets(lengths(encodings), max_items=max_items, max_tokens=most, packed=packed) for encodings in batches]
+    texts = ([encodings[row] for row in group] for encodings, own in zip(batches, groups, strict=True) for group in own)
+    pieces = iter(map(forward, texts) if shared is None else shared(list(texts)))
+    found = []
+    for own in groups:
+        rows = []
+        for group in own:
+            rows.append(next(pieces))
+            advance(len(group))
+        back = torch.from_numpy(np.argsort(np.concatenate(own)))
+        whole = torch.cat(rows)
+        found.append(whole.index_select(0, back.to(whole.device)))
+    return found
 
 
 def balanced(costs: Sequence[int] | Ints, count: int) -> list[Ints]:

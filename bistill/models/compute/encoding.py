@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bistill import console
 from bistill.arrays import Floats
@@ -15,32 +14,20 @@ from bistill.data.store.texts import windows
 from bistill.errors import DataError, ModelError, Told
 from bistill.models.compute import batching, sharing, tokenizing
 from bistill.models.compute.products import fast_products
+from bistill.models.compute.sharing import Shareable
 from bistill.progress import progress
 
 
-class Encoder(Protocol):
-    """What gives unit vectors of tokenized texts."""
+class Encoder(Shareable, Protocol):
+    """What gives unit vectors of tokenized texts: float32 of shape (n, dim)."""
 
-    model: Any
     tokenizer: Any
     source: str
     max_len: int
-    made: sharing.Made | None
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
 
     @property
     def dim(self) -> int:
         """Length of the vectors."""
-
-    @property
-    def packs(self) -> bool:
-        """Whether texts of one forward share a row."""
-
-    def forward(self, encodings: Sequence[batching.Encoding]) -> Tensor:
-        """Float32 of shape (n, dim)."""
 
 
 def vectors(encoder: Encoder, texts: Iterable[str], prompt: str, batch_size: int, description: str) -> Floats:

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from bistill.candidates.scores.cache import ScoreCache
-from bistill.candidates.scores.scoring import FORWARDS_OF_A_BATCH, Scored, score
+from bistill.candidates.scores.scoring import Scored, score
 from bistill.errors import ModelError
+from bistill.models.compute.scoring import FORWARDS_OF_A_CHUNK
 from bistill.models.cross_encoder import CrossEncoder
 
 IDENTITY = {"model": "tiny"}
@@ -24,7 +25,7 @@ QUERIES = [f"how to {' '.join(WORDS[: 1 + n])}" for n in range(8)]
 DOCUMENTS = [f"{' '.join(WORDS[n:])} 서울 {n}" for n in range(12)]
 PAIRS = np.array([(query, document) for query in range(8) for document in range(12)])
 BATCH = 2
-LOST_AT_MOST = FORWARDS_OF_A_BATCH * BATCH
+LOST_AT_MOST = FORWARDS_OF_A_CHUNK * BATCH
 
 
 class Reading:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -20,9 +21,11 @@ from torch import nn
 from bistill import distributed
 from bistill.app import assembling
 from bistill.app.config import DistillationOptions, TeacherOptions
+from bistill.candidates.scores import scoring
+from bistill.candidates.scores.cache import ScoreCache
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
-from bistill.distributed import Desk
+from bistill.distributed import Desk, joining
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.compute import recomputing, sharing
@@ -145,20 +148,44 @@ def rows_of_inference(folder: Path) -> dict[str, Any]:
     texts = [" ".join(["green", "file", "reads"][: 1 + number % 3]) + f" {number}" for number in range(200)]
     pairs = [(text, other) for text, other in zip(texts, reversed(texts), strict=True)]
     found: dict[str, Any] = {}
-    for kind, model, rows in (
-        ("bi-encoder", BiEncoder.load(str(folder / "encoder")), lambda it: it.encode_documents(texts, batch_size=16)),
-        ("cross-encoder", CrossEncoder.load(str(folder / "teacher")), lambda it: it.score(pairs, batch_size=16)),
-    ):
+    encoder, teacher = BiEncoder.load(str(folder / "encoder")), CrossEncoder.load(str(folder / "teacher"))
+    kinds: dict[str, tuple[Any, Callable[[], Any]]] = {
+        "bi-encoder": (encoder, lambda: encoder.encode_documents(texts, batch_size=16)),
+        "cross-encoder": (teacher, lambda: teacher.score(pairs, batch_size=16)),
+    }
+    for kind, (model, rows) in kinds.items():
         made, equal = model.made, []
         for change in (0.0, 0.25):
             with torch.no_grad():
                 next(model.model.parameters()).add_(change)
-            shared = rows(model)
+            shared = rows()
             model.made = None
-            equal.append(bool((shared == rows(model)).all()))
+            equal.append(bool((shared == rows()).all()))
             model.made = made
         found[kind] = equal
     return found
+
+
+def scores_of_pairs(folder: Path) -> list[bool]:
+    """Whether what the cache of a teacher's scores holds has the same bits as alone, of all pairs and of the rest."""
+    queries, documents = (
+        [f"{word} {'file ' * (number % 9)}{number}" for number in range(30)] for word in ("green", "reads")
+    )
+    pairs = np.array([(query, document) for query in range(30) for document in range(query % 7, 30, 3)])
+    found = []
+    teacher = CrossEncoder.load(str(folder / "teacher"))
+    how: dict[str, Any] = {"batch_size": 4, "description": ""}
+    for name, team in (("shared", distributed.here()), ("alone", None)):
+        with (
+            patch.object(joining, "_team", team),
+            patch.dict("os.environ", BISTILL_CACHE=str(folder / name)),
+            ScoreCache.open({"scored": name}) as cache,
+        ):
+            some = scoring.score(cache, lambda: teacher, queries, documents, pairs[::3], **how)
+            every = scoring.score(cache, lambda: teacher, queries, documents, pairs, **how)
+            assert some.scored == len(pairs[::3]) and every.scored == len(pairs) - some.scored
+            found.append((some.logits, every.logits))
+    return [bool((shared == alone).all()) for shared, alone in zip(*found, strict=True)]
 
 
 def models_held(desk: Desk) -> list[int]:
@@ -182,6 +209,7 @@ def main(folder: Path) -> None:
                     value.mul_(1.25)
             print("CASE", json.dumps({"name": f"{name}, changed", **case(batch, encoder, model, ALL)}), flush=True)
     print("INFERENCE", json.dumps(rows_of_inference(folder)), flush=True)
+    print("SCORES", json.dumps(scores_of_pairs(folder)), flush=True)
     del encoder, model, batch
     gc.collect()
     sharing.present(team, BiEncoder.load(str(folder / "encoder")))

@@ -73,6 +73,11 @@ def test_rows_without_gradients_have_the_same_bits(said: str) -> None:
     assert lines(said, "INFERENCE") == [{"bi-encoder": [True, True], "cross-encoder": [True, True]}]
 
 
+def test_teacher_scores_have_the_same_bits(said: str) -> None:
+    """Of pairs of which none is known, and of those that are left where a third is known."""
+    assert lines(said, "SCORES") == [[True, True]]
+
+
 def test_models_that_the_leader_has_let_go_are_held_by_nobody(said: str) -> None:
     [held] = lines(said, "HELD")
     assert len(held) == 3 and held[0] == held[1] == held[2] and len(held[0]) == 1

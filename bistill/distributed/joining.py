@@ -33,6 +33,11 @@ def here() -> Team | None:
     return _team
 
 
+def processes() -> int:
+    """How many processes compute."""
+    return 1 if _team is None else _team.size
+
+
 @contextmanager
 def session() -> Iterator[None]:
     """Context of a whole command. The leader, and a process that is alone, run it; in a worker it is not entered.
@@ -102,15 +107,17 @@ def _join(launched: Launch, box: list[Any]) -> None:
     """
     import torch
     from torch import distributed
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # of its C part
+    from torch.distributed.rendezvous import rendezvous
 
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(launched.local_rank)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     try:
-        store, rank, size = next(distributed.rendezvous("env://", timeout=COLLECTIVE))
+        store, rank, size = next(rendezvous("env://", timeout=COLLECTIVE))
         # The store outlives the processes that a launcher starts again, and the addresses of the dead ones with it.
-        own = distributed.PrefixStore(f"bistill/{launched.attempt}", store)
+        own = PrefixStore(f"bistill/{launched.attempt}", store)
         distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=COLLECTIVE)
         distributed.broadcast_object_list(box, src=LEADER, device=torch.device("cpu"))
     except RuntimeError as error:
