@@ -1,7 +1,8 @@
 """Command lines: each command's options become flags, errors become messages and exit codes.
 
-Exit codes: 0 done; 1 a fault of ours (with a traceback); 2 wrong options, data or models (with what to do); 130
-stopped by SIGINT and 143 by SIGTERM, a training run with its state saved; 141 the reader of the output has gone.
+Exit codes: 0 done; 1 a fault of ours (with a traceback), or a process of the run was lost; 2 wrong options, data or
+models (with what to do); 130 stopped by SIGINT and 143 by SIGTERM, a training run with its state saved; 141 the reader
+of the output has gone.
 Nothing heavy is imported until a command runs, so that ``--help`` answers at once.
 """
 
@@ -40,9 +41,10 @@ from bistill.app.config import (
     TeacherOptions,
 )
 from bistill.app.options import from_mapping
-from bistill.errors import BistillError, OptionError
+from bistill.errors import BistillError, OptionError, ProcessError
 from bistill.training.run.signals import Stopped
 
+EXIT_FAULT: Final = 1
 EXIT_USER_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
@@ -144,7 +146,7 @@ def _explained() -> Iterator[None]:
         yield
     except BistillError as error:
         print(f"error: {flags.spoken(str(error))}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+        sys.exit(EXIT_FAULT if isinstance(error, ProcessError) else EXIT_USER_ERROR)
     except UnicodeEncodeError as error:
         # Of the names that the system knows files by, when its locale is not that of the names.
         if error.encoding.replace("-", "_") != sys.getfilesystemencoding().replace("-", "_"):

@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
-from bistill import artifacts, console
-from bistill.errors import ArtifactError, BistillError, Told
+from bistill import artifacts, console, distributed
+from bistill.distributed.launch import launch
+from bistill.errors import ArtifactError, BistillError, OptionError, Told
 from bistill.journal import Journal
 from bistill.models.files import folder as model_folder
 
@@ -36,7 +37,9 @@ def owned(folder: Path, command: str) -> Iterator[None]:
 
     Raises:
         ArtifactError: another run holds the folder, or it cannot be written.
+        OptionError: a launcher started this process beside others that it was not joined with; nothing is written.
     """
+    _refuse_unjoined()  # before the lock: all but one would be told of another run
     lock = _lock(folder) if _try_writing(folder) else None
     owner = folder / artifacts.RUN_OWNER
     try:
@@ -50,6 +53,16 @@ def owned(folder: Path, command: str) -> Iterator[None]:
             owner.unlink(missing_ok=True)
         if lock is not None:
             lock.release()
+
+
+def _refuse_unjoined() -> None:
+    if distributed.here() is None and (launched := launch()) is not None:
+        raise OptionError(
+            "each of several processes would train by itself",
+            where="torchrun",
+            found=Told(f"{launched.size} processes"),
+            todo="have the program do its work in `with bistill.distributed.session():`, or start it alone",
+        )
 
 
 def folder_of_work(output_dir: Path) -> Path:

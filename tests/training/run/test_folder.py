@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from bistill import artifacts
-from bistill.errors import ArtifactError
+from bistill.errors import ArtifactError, OptionError
 from bistill.training.run import folder as run_folder
 from bistill.training.run.folder import check_space, owned
 
@@ -295,3 +295,18 @@ def test_readable_sizes(count: int, text: str) -> None:
 def test_the_note_is_json_for_other_programs(tmp_path: Path) -> None:
     with owned(tmp_path, "증류"):
         assert json.loads((tmp_path / artifacts.RUN_OWNER).read_text(encoding="utf-8"))["command"] == "증류"
+
+
+def test_processes_of_a_launcher_that_were_not_joined_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program under torchrun that does not join them would train the same model several times."""
+    told = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(OptionError, match=r"(?s)would train by itself.*found: 4 processes.*session\(\)"),
+        owned(tmp_path / "run", "train"),
+    ):
+        pass
+    assert not (tmp_path / "run").exists()

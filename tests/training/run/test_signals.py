@@ -15,6 +15,8 @@ from types import FrameType
 import pytest
 
 from bistill import console
+from bistill.distributed import joining
+from bistill.training.run import signals
 from bistill.training.run.signals import Requests, Stopped, deferred, ending_on_sigterm
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
@@ -223,3 +225,16 @@ def test_a_signal_within_a_print_waits_too() -> None:
         result = subprocess.run([sys.executable, "-c", PRINTING], capture_output=True, text=True)
         assert result.returncode == 143, result.stderr[-500:]
         assert result.stderr.count("SIGTERM received: the run stops") == 1
+
+
+def test_a_signal_that_a_launcher_passes_on_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal's Ctrl-C reaches the launcher and its processes; seconds later it is a person who asks again."""
+    monkeypatch.setattr(joining, "_team", object())
+    with pytest.raises(Stopped), deferred() as requests:
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+        send(signal.SIGTERM)
+        assert requests.received == signal.SIGINT
+        monkeypatch.setattr(signals, "PASSED_ON", 0.0)
+        send(signal.SIGTERM)
+        pytest.fail("the signal did nothing")
