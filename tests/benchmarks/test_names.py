@@ -19,8 +19,13 @@ from tests.app.test_flags import FLAG, option_names
 from tests.benchmarks.conftest import BENCHMARKS
 
 SCRIPTS = sorted(BENCHMARKS.rglob("*.py"))
-# They start pip and git, too.
-OTHER_COMMANDS = {BENCHMARKS / "wheel.py", BENCHMARKS / "house.py", BENCHMARKS / "monitor" / "page.py"}
+# They start pip, git or torchrun, too.
+OTHER_COMMANDS = {
+    BENCHMARKS / "wheel.py",
+    BENCHMARKS / "house.py",
+    BENCHMARKS / "monitor" / "page.py",
+    BENCHMARKS / "training" / "processes.py",
+}
 of_each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
@@ -70,6 +71,7 @@ def main(end: str) -> None:
     begun = time.monotonic()
     team.everywhere(sleeping, 5.0)  # longer than silence: who computes is not silent
     found["slept"] = time.monotonic() - begun
+    time.sleep(4.0)  # longer than silence: a leader at work alone loses no worker
     found["pids"] = team.everywhere(pid)
     print("FOUND", json.dumps(found), flush=True)
     if end in ("killed", "stopped"):
@@ -84,7 +86,8 @@ def main(end: str) -> None:
             raise SystemExit(7) from None
     if end == "in a collective":
         os.kill(found["pids"][2], signal.SIGSTOP)
-        print("AT", time.time(), flush=True)
+        # What stands still does not take torchrun's SIGTERM, for which torchrun would wait half a minute.
+        subprocess.Popen(["sh", "-c", f"sleep 9; kill -9 {found['pids'][2]}"], start_new_session=True)
         team.together(summed, [([1.0],)] * 3)
     if end == "leader killed":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The gradient on three processes is that of one; rows without gradients have the same bits."""
+"""The gradient on two and on eight processes is that of one; rows without gradients have the same bits."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ KINDS = (
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def said(tiny_encoder: Path, tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(scope="module", params=[2, 8])
+def said(
+    request: pytest.FixtureRequest,
+    tiny_encoder: Path,
+    tiny_teacher: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     folder = tmp_path_factory.mktemp("models")
     for source, name in ((tiny_encoder, "encoder"), (tiny_teacher, "teacher")):
         shutil.copytree(source, folder / name)
@@ -36,7 +41,7 @@ def said(tiny_encoder: Path, tiny_teacher: Path, tmp_path_factory: pytest.TempPa
             sizes = (3 + number % 6, 5 + number * 7 % 25, 4 + number * 5 % 20)
             rows.append(",".join(" ".join(random.choice(WORDS, size)) for size in sizes))
         (data / f"{split}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    code, found = run(command(3, SCRIPT, str(folder)), env={"BISTILL_CACHE": str(folder / "cache")})
+    code, found = run(command(request.param, SCRIPT, str(folder)), env={"BISTILL_CACHE": str(folder / "cache")})
     assert code == 0, found
     return found
 
@@ -64,7 +69,7 @@ def test_weights_that_the_leader_has_changed_and_layers_that_compute_twice(said:
 
 def test_gradients_are_added_up_once_an_update(said: str) -> None:
     cases = lines(said, "CASE")
-    assert {case["collectives"] for case in cases} == {1} and {case["processes"] for case in cases} == {3}
+    assert {case["collectives"] for case in cases} == {1} and len({case["processes"] for case in cases}) == 1
     assert max(case["groups"] for case in cases) > 10  # pieces, of which each could have been added up by itself
 
 
@@ -80,4 +85,4 @@ def test_teacher_scores_have_the_same_bits(said: str) -> None:
 
 def test_models_that_the_leader_has_let_go_are_held_by_nobody(said: str) -> None:
     [held] = lines(said, "HELD")
-    assert len(held) == 3 and held[0] == held[1] == held[2] and len(held[0]) == 1
+    assert len(held) in (2, 8) and all(own == held[0] for own in held) and len(held[0]) == 1
