@@ -33,6 +33,17 @@ def here() -> Team | None:
     return _team
 
 
+@contextmanager
+def leading(team: Team | None) -> Iterator[None]:
+    """Context in which this process leads a team, or none though it could."""
+    global _team
+    before, _team = _team, team
+    try:
+        yield
+    finally:
+        _team = before
+
+
 def processes() -> int:
     """How many processes compute."""
     return 1 if _team is None else _team.size
@@ -46,7 +57,6 @@ def session() -> Iterator[None]:
         SystemExit: in a worker, when the leader is done: with its exit code.
         ProcessError: the processes do not find each other.
     """
-    global _team
     launched = launch.launch()
     if launched is None:
         yield
@@ -55,16 +65,16 @@ def session() -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):  # the leader decides what a request to stop means
             signal.signal(number, signal.SIG_IGN)
         sys.exit(_worked(launched))
-    _team = team = _led(launched)
+    team = _led(launched)
     code = EXIT_FAULT
     try:
-        yield
+        with leading(team):
+            yield
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
     finally:
-        _team = None
         team.close(code)
         if code == 0:  # else a process may be gone, and leaving waits for all
             _leave()

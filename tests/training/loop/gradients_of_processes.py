@@ -25,7 +25,8 @@ from bistill.candidates.scores import scoring
 from bistill.candidates.scores.cache import ScoreCache
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_split
-from bistill.distributed import Desk, joining
+from bistill.distributed import Desk
+from bistill.distributed.joining import leading
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.calibration import Calibration
 from bistill.models.compute import recomputing, sharing
@@ -177,7 +178,7 @@ def scores_of_pairs(folder: Path) -> list[bool]:
     how: dict[str, Any] = {"batch_size": 4, "description": ""}
     for name, team in (("shared", distributed.here()), ("alone", None)):
         with (
-            patch.object(joining, "_team", team),
+            leading(team),
             patch.dict("os.environ", BISTILL_CACHE=str(folder / name)),
             ScoreCache.open({"scored": name}) as cache,
         ):

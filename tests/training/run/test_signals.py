@@ -15,7 +15,8 @@ from types import FrameType
 import pytest
 
 from bistill import console
-from bistill.distributed import joining
+from bistill.distributed.joining import leading
+from bistill.distributed.team import Team
 from bistill.training.run import signals
 from bistill.training.run.signals import Requests, Stopped, deferred, ending_on_sigterm
 
@@ -229,8 +230,7 @@ def test_a_signal_within_a_print_waits_too() -> None:
 
 def test_a_signal_that_a_launcher_passes_on_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal's Ctrl-C reaches the launcher and its processes; seconds later it is a person who asks again."""
-    monkeypatch.setattr(joining, "_team", object())
-    with pytest.raises(Stopped), deferred() as requests:
+    with pytest.raises(Stopped), leading(Team([])), deferred() as requests:
         send(signal.SIGINT)
         send(signal.SIGINT)
         send(signal.SIGTERM)
