@@ -124,3 +124,8 @@ def chosen(dataset: Dataset, query_ids: Ints) -> str:
     rows = dataset.rows()
     used, there = int(rows[query_ids].sum()), int(rows.sum())
     return f"{len(query_ids):,} of {counted(dataset.labelled, 'query')}, {used:,} of {counted(there, 'row')}"
+
+
+def all_made(dataset: Dataset) -> bool:
+    """Whether all queries without labels, one at least, were made from documents, as far as the data version tells."""
+    return bool(len(dataset.sources)) and bool((dataset.sources >= 0).all())

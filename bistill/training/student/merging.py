@@ -27,6 +27,9 @@ from bistill.training.validation import STUDENT_CRITERIA, Measured, difference
 
 # nDCG@10 that a smaller share may cost: less than what the choice of some hundred validation queries decides by chance.
 TOLERANCE: Final = 0.002
+# Share of its training that a student keeps at most where all validation queries are made from documents: those like
+# the whole of it best, which people's queries rank below the start (``docs/experiments.md``, "Made queries alone").
+MADE_MOST: Final = 0.2
 WHAT_WOULD_HELP: Final = (
     "more training queries, a better teacher or a lower `lr` may help; `weak_student` trained writes the trained "
     "weights all the same"
@@ -64,6 +67,7 @@ def merge(
     *,
     keep_start: bool,
     seed: int,
+    most: float = 1.0,
 ) -> Merged:
     """Give a trained student the smallest share of its training that is as good as the best, or its start where that
     share ranks no better, and tell the journal.
@@ -78,7 +82,9 @@ def merge(
         journal: of the run.
         keep_start: whether the start comes back where the chosen share ranks no better; without, it is only said.
         seed: of the interval's draws.
+        most: share that is kept at most, where shares are tried.
     """
+    tried = sorted({min(share, most) for share in shares}, reverse=True)
     between = cache(lambda: Between(encoder.model, _start_weights(encoder.model, start)))
 
     def at(share: float) -> Measured:
@@ -86,14 +92,16 @@ def merge(
         return measure()
 
     measured = {1.0: trained or measure()}
-    with progress("validation of shares of the training" if shares else "", len(shares), "shares") as advance:
-        for share in sorted(shares, reverse=True):
+    with progress("validation of shares of the training" if tried else "", len(tried), "shares") as advance:
+        for share in tried:
             measured[share] = at(share)
             advance(1)
-    if shares:
-        tried = ", ".join(f"{share:g}: {found.figures[STUDENT_CRITERIA[0]]:.4f}" for share, found in measured.items())
-        console.say(f"nDCG@10 on validation by the share of the training that is kept: {tried}")
-    chosen = smallest_share({share: found.figures for share, found in measured.items()})
+    if tried:
+        said = ", ".join(f"{share:g}: {found.figures[STUDENT_CRITERIA[0]]:.4f}" for share, found in measured.items())
+        limit = "" if most == 1 else f"; these are made queries, so that {most:g} is kept at most"
+        console.say(f"nDCG@10 on validation by the share of the training that is kept: {said}{limit}")
+    allowed = {share: found.figures for share, found in measured.items() if share <= most}
+    chosen = smallest_share(allowed or {1.0: measured[1.0].figures})
     measured[0.0] = of_base or at(0)
     beside = _beside(measured[chosen], measured[0.0], chosen, keep_start=keep_start, seed=seed)
     kept = chosen if beside["kept"] == "trained" else 0.0

@@ -178,6 +178,9 @@ def trained(
         run.journal.write("candidates", **counts)
         of_teachers = teachers.facts(heard)
     lists, labelled = validated.lists, validated.labelled
+    # A start that was cut has everything to learn, and a larger encoder's word did no harm as a whole.
+    alone = not heard.encoders and encoder.start_layers is None
+    most = merging.MADE_MOST if alone and labelled is None and choice.all_made(valid.dataset) else 1.0
     validation = Validate(
         task.model,
         lambda: validated.measure(encoder),
@@ -204,7 +207,7 @@ def trained(
                 "validation": {"lists": lists.fingerprint()},
             },
             held=_held(training),
-            settle=lambda: _merge(encoder, training, validation, validated, run),
+            settle=lambda: _merge(encoder, training, validation, validated, run, most=most),
             beside=lambda folder: _calibrate(folder, encoder, labelled, {"valid": fingerprints["valid"]}),
             facts={
                 "base_model": loading.portable(training.start.name),
@@ -221,7 +224,7 @@ def trained(
 
 
 def _merge(
-    encoder: BiEncoder, training: StudentTraining, validation: Validate, validated: Validating, run: Run
+    encoder: BiEncoder, training: StudentTraining, validation: Validate, validated: Validating, run: Run, *, most: float
 ) -> dict[str, Any]:
     """Bring the best weights back towards the start as far as ``merging`` says and validation allows; how far is part
     of the record."""
@@ -235,6 +238,7 @@ def _merge(
         run.journal,
         keep_start=training.merging.weak_student == "start",
         seed=training.loop.seed,
+        most=most,
     )
     validation.figures = merged.measured.figures
     validation.measured_best, validation.measured_first = merged.measured, merged.start

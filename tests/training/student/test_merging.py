@@ -72,6 +72,7 @@ def merged(
     *,
     shares: tuple[float, ...] = SHARES,
     keep_start: bool = True,
+    most: float = 1.0,
 ) -> tuple[merging.Merged, dict[str, Any]]:
     """What merging finds, and its line in the journal."""
     journal = Journal(folder / "journal.jsonl")
@@ -85,6 +86,7 @@ def merged(
         journal,
         keep_start=keep_start,
         seed=3,
+        most=most,
     )
     journal.close()
     return result, next(read(folder / "journal.jsonl"))
@@ -237,3 +239,22 @@ def test_a_student_that_learns_backwards_is_its_start_in_the_folder(
 def test_what_is_no_share_is_an_error(shares: tuple[float, ...]) -> None:
     with pytest.raises(OptionError, match=r"`Merging.shares`: a share of the training lies between 0 and 1"):
         Merging(shares)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected", "tried"),
+    [((0.8, 0.4, 0.2), 0.2, [1.0, 0.3, 0.2, 0.0]), ((0.8,), 0.3, [1.0, 0.3, 0.0]), ((), 1.0, [1.0, 0.0])],
+)
+def test_no_more_than_a_limit_is_kept_where_shares_are_tried(
+    tiny_encoder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    shares: tuple[float, ...],
+    expected: float,
+    tried: list[float],
+) -> None:
+    encoder, _ = trained(tiny_encoder, False)
+    measure = [found(0.7), found(0.7)].pop
+    result, line = merged(encoder, tmp_path, measure, found(0.9), found(0.5), shares=shares, most=0.3)
+    assert result.share == expected and [item["share"] for item in line["measured"]] == tried
+    assert ("these are made queries, so that 0.3 is kept at most" in capsys.readouterr().err) is bool(shares)
