@@ -1,4 +1,5 @@
-"""``scores``: what the caches of teacher scores hold; lists for other tools; scores made elsewhere; repair."""
+"""``scores``: what the caches of teacher scores hold; lists for other tools; scores made elsewhere, and how far two
+sources agree; repair."""
 
 from __future__ import annotations
 
@@ -14,12 +15,14 @@ from bistill.app.config import DataOptions, ScoresOptions
 from bistill.app.options import from_mapping
 from bistill.candidates.listing import read_pools
 from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
-from bistill.candidates.scores.exchange import export, read_scores
+from bistill.candidates.scores.exchange import Scale, export, read_scores
 from bistill.candidates.scores.teachers import IMPORTED, imported_identity
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_log, load_split
 from bistill.data.store.texts import windows
-from bistill.errors import ArtifactError, DataError, OptionError
+from bistill.errors import ArtifactError, DataError, OptionError, Told
+from bistill.evaluation.measures import margins
+from bistill.evaluation.measures.agreement import agreement
 from bistill.training.run.data import TrainingData
 
 BATCH: Final = 8192
@@ -32,7 +35,8 @@ def scores(options: ScoresOptions) -> None:
         OptionError: an option that the action needs is missing.
         BistillError: a file cannot be used.
     """
-    {"show": _show, "export": _export, "import": _import, "rebuild": _rebuild}[options.action](options)
+    actions = {"show": _show, "export": _export, "import": _import, "compare": _compare, "rebuild": _rebuild}
+    actions[options.action](options)
 
 
 def _show(_options: ScoresOptions) -> None:
@@ -126,6 +130,47 @@ def _check_texts(path: Path, options: ScoresOptions) -> None:
             where=str(path),
             todo="export the pairs with bistill scores export --form pairs, and fill in their scores",
         )
+
+
+def _compare(options: ScoresOptions) -> None:
+    """How far two files disagree on the pairs that both have."""
+    files = [Path(_needed(options.file, "--file")), Path(_needed(options.other, "--other"))]
+    first, second = (_relevances(path, options.scale or "probability") for path in files)
+    both = [pair for pair in first if pair in second]
+    if not both:
+        raise DataError(
+            "the two files have no pair of the same texts",
+            where=f"{files[0]}, {files[1]}",
+            found=Told(f"{console.counted(len(first), 'pair')}, {console.counted(len(second), 'pair')}"),
+            todo="export the pairs once, and have both sources score that file",
+        )
+    numbers: dict[bytes, int] = {}
+    queries = np.array([numbers.setdefault(query, len(numbers)) for query, _ in both])
+    found = agreement(np.array([first[pair] for pair in both]), np.array([second[pair] for pair in both]), queries)
+    rows = [
+        [
+            "pairs in both, in the first alone, in the second alone",
+            f"{len(both)}, {len(first) - len(both)}, {len(second) - len(both)}",
+        ],
+        [
+            "difference of relevance: mean, 95th percentile, largest",
+            f"{found.mean_difference:.4f}, {found.high_difference:.4f}, {found.largest_difference:.4f}",
+        ],
+        ["rank correlation of all pairs (Spearman)", f"{found.correlation:.4f}"],
+        [
+            f"two documents of a query in the contrary order, {console.counted(found.queries, 'query')}",
+            f"{found.reversed_order:.2%}",
+        ],
+        ["two documents that only one source scores equally", f"{found.tied:.2%}"],
+        ["queries with the same first document", f"{found.same_first:.2%}"],
+    ]
+    console.table(["", "figure"], rows, title=f"{files[0].name} and {files[1].name}")
+
+
+def _relevances(path: Path, scale: Scale) -> dict[tuple[bytes, bytes], float]:
+    """Relevance in 0..1 by the digests of query and document; the last score of a pair counts."""
+    found = ((digest(query), digest(document), logit) for query, document, logit in read_scores(path, scale))
+    return {(query, document): float(margins.sigmoid(logit)) for query, document, logit in found}
 
 
 def _rebuild(options: ScoresOptions) -> None:

@@ -31,7 +31,7 @@ from bistill.candidates.settings import (
 from bistill.settings import Within
 from bistill.training.settings import Loop
 
-ScoresAction = Literal["show", "export", "import", "rebuild"]
+ScoresAction = Literal["show", "export", "import", "compare", "rebuild"]
 ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
 ScoresScale = Literal["logit", "probability"]
 
@@ -192,17 +192,20 @@ class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions
 
 @dataclass(frozen=True, kw_only=True)
 class ScoresOptions(Options, group="scores", common=True):
-    """Show the cached teacher scores, export lists, import scores made elsewhere, rebuild a damaged cache."""
+    """Show the cached teacher scores, export lists, import scores made elsewhere, compare two files of scores, rebuild
+    a damaged cache."""
 
     action: Annotated[Positional[ScoresAction], Option("What to do.")] = "show"
     file: Annotated[
-        str | None, Option("export: Parquet or JSONL file to write; import: Parquet, JSONL or CSV file to read.")
+        str | None,
+        Option("export: Parquet or JSONL file to write; import and compare: Parquet, JSONL or CSV file to read."),
     ] = None
+    other: Annotated[str | None, Option("compare: the second file.")] = None
     candidates: Annotated[str, Option("export: folder that `bistill candidates` wrote.")] = "candidates"
     form: Annotated[ScoresForm, Option("export: whose list columns.")] = "sentence-transformers"
     scale: Annotated[
         ScoresScale | None,
-        Option("Scores of the file; unset: logits for training tools, relevance in 0..1 in pairs and for import."),
+        Option("Scores of the file; unset: logits for training tools, relevance in 0..1 in pairs and for reading."),
     ] = None
     name: Annotated[str | None, Option("import: the scores become the teacher scores:NAME.")] = None
     data_version: Annotated[str | None, Option("import: count the pairs whose texts this data version holds.")] = None

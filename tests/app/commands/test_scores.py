@@ -200,3 +200,31 @@ def test_scores_of_other_texts_and_no_scores_are_errors(small: Small, tmp_path: 
     with pytest.raises(DataError, match=r"the file holds no score\n  do: fill in the column score"):
         scores(ScoresOptions(**shared))
     assert listing() == []
+
+
+def test_two_sources_are_compared_on_the_pairs_that_both_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Relevance 0.9, 0.6, 0.2 of one query against logits of 0.8, 0.3 and one of another text."""
+    one, other = tmp_path / "one.csv", tmp_path / "other.jsonl"
+    one.write_text("query,document,score\nq,a,0.9\nq,b,0.6\nq,c,0.2\n")
+    rows = [("q", "a", 0.3), ("q", "b", 0.8), ("q", "d", 0.5)]
+    other.write_text(
+        "".join(json.dumps(dict(zip(("query", "document", "score"), row, strict=True))) + "\n" for row in rows)
+    )
+    scores(ScoresOptions(action="compare", file=str(one), other=str(other)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2, 1, 1" in said
+        and "0.4000, 0.5800, 0.6000" in said
+        and "100.00%" in said
+        and "one.csv and other.jsonl" in said
+    )
+
+
+def test_sources_without_a_common_pair_are_refused(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    one.write_text("query,document,score\nq,a,0.9\n")
+    other.write_text("query,document,score\nq,b,0.9\nq,c,0.2\n")
+    with pytest.raises(DataError, match=r"(?s)no pair of the same texts.*found: 1 pair, 2 pairs"):
+        scores(ScoresOptions(action="compare", file=str(one), other=str(other)))
