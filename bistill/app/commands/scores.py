@@ -169,8 +169,8 @@ def _compare(options: ScoresOptions) -> None:
 
 def _relevances(path: Path, scale: Scale) -> dict[tuple[bytes, bytes], float]:
     """Relevance in 0..1 by the digests of query and document; the last score of a pair counts."""
-    found = ((digest(query), digest(document), logit) for query, document, logit in read_scores(path, scale))
-    return {(query, document): float(margins.sigmoid(logit)) for query, document, logit in found}
+    found = {(digest(query), digest(document)): logit for query, document, logit in read_scores(path, scale)}
+    return dict(zip(found, margins.sigmoid(np.array(list(found.values()))).tolist(), strict=True))
 
 
 def _rebuild(options: ScoresOptions) -> None:

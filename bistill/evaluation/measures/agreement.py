@@ -48,17 +48,18 @@ def agreement(a: Reals, b: Reals, queries: Ints) -> Agreement:
         b: scores of the same pairs, in the same unit.
         queries: number of the query of each pair, shape (n,).
     """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    difference = np.abs(a - b)
-    by_query = [found for rows in _groups(queries) if (found := _within(a[rows], b[rows])) is not None]
+    first: Doubles = np.asarray(a, dtype=np.float64)
+    second: Doubles = np.asarray(b, dtype=np.float64)
+    difference: Doubles = np.abs(first - second)
+    by_query = [found for rows in _groups(queries) if (found := _within(first[rows], second[rows])) is not None]
     reversed_order, tied, same_first = (_mean([item[part] for item in by_query]) for part in range(3))
     return Agreement(
-        pairs=len(a),
+        pairs=len(first),
         queries=len(by_query),
         mean_difference=_mean(difference),
-        high_difference=float(np.quantile(difference, 0.95)) if len(a) else np.nan,
-        largest_difference=float(difference.max()) if len(a) else np.nan,
-        correlation=_correlation(ranks(a), ranks(b)),
+        high_difference=float(np.quantile(difference, 0.95)) if len(first) else np.nan,
+        largest_difference=float(difference.max()) if len(first) else np.nan,
+        correlation=_correlation(ranks(first), ranks(second)),
         reversed_order=reversed_order,
         tied=tied,
         same_first=same_first,
