@@ -8,6 +8,7 @@ own are ``assert``s and never pass through here.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class Told(str):
@@ -32,6 +33,10 @@ class BistillError(ValueError):
     def __init__(self, what: str, *, where: str = "", found: object = None, todo: str = "") -> None:
         self.what, self.where, self.found, self.todo = what, where, found, todo
         super().__init__(self.message())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As another process gets it: classes of the tree take other arguments than ``Exception`` keeps."""
+        return _again, (type(self), self.args, dict(self.__dict__))
 
     def message(self) -> str:
         """The whole text: the fact on the first line, what was found and what to do indented below it."""
@@ -90,6 +95,14 @@ class ProcessError(BistillError):
 
 class ArtifactError(BistillError):
     """A file that bistill wrote earlier is missing, torn or of another version."""
+
+
+def _again(kind: type[BistillError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> BistillError:
+    """An error of the tree, from what it holds."""
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(fields)
+    return error
 
 
 def shown(value: object, limit: int = 120) -> str:

@@ -12,7 +12,7 @@ call to the next.
 
 from __future__ import annotations
 
-from bistill.distributed.joining import here, processes, session
+from bistill.distributed.joining import here, processes, processes_here, session
 from bistill.distributed.team import Desk, Team
 
-__all__ = ["Desk", "Team", "here", "processes", "session"]
+__all__ = ["Desk", "Team", "here", "processes", "processes_here", "session"]

@@ -8,6 +8,7 @@ import platform
 import secrets
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -49,6 +50,11 @@ def processes() -> int:
     return 1 if _team is None else _team.size
 
 
+def processes_here() -> int:
+    """How many of them share this machine and its memory."""
+    return 1 if _team is None else _team.local
+
+
 @contextmanager
 def session() -> Iterator[None]:
     """Context of a whole command. The leader, and a process that is alone, run it; in a worker it is not entered.
@@ -86,11 +92,9 @@ def _led(launched: Launch) -> Team:
     with Listener(("", 0), backlog=launched.size, authkey=key) as listener:
         _join(launched, [(listener.address[1], key)])
         connections = [listener.accept() for _ in range(launched.size - 1)]
-    peers = []
-    for connection in connections:
-        rank, host, pid = connection.recv()
-        peers.append(Peer(Name(rank, host, pid), connection))
-    return Team(sorted(peers, key=lambda peer: peer.name.rank))
+    stuck = threading.Event()
+    peers = [Peer(Name(*connection.recv()), connection, stuck) for connection in connections]
+    return Team(sorted(peers, key=lambda peer: peer.name.rank), stuck, local=launched.local_size)
 
 
 def _worked(launched: Launch) -> int:

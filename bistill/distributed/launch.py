@@ -22,6 +22,7 @@ class Launch(NamedTuple):
         local_rank: its number among those of its machine, which is that of its GPU.
         address: of the machine of rank 0.
         attempt: how often the launcher has started all processes again.
+        local_size: processes on this machine.
     """
 
     rank: int
@@ -29,6 +30,7 @@ class Launch(NamedTuple):
     local_rank: int
     address: str
     attempt: str = "0"
+    local_size: int = 1
 
 
 def launch() -> Launch | None:
@@ -47,8 +49,9 @@ def launch() -> Launch | None:
             todo="start the command by torchrun, or with plain python alone",
         )
     rank, size, local_rank, address, _ = (os.environ[name] for name in NAMES)
+    local_size = os.environ.get("LOCAL_WORLD_SIZE", "1")
     try:
-        return Launch(int(rank), int(size), int(local_rank), address, os.environ.get(ATTEMPT, "0"))
+        return Launch(int(rank), int(size), int(local_rank), address, os.environ.get(ATTEMPT, "0"), int(local_size))
     except ValueError:
         raise OptionError(
             "a number is expected", where="RANK, WORLD_SIZE, LOCAL_RANK", found=(rank, size, local_rank)

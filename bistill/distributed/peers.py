@@ -44,24 +44,23 @@ class Peer:
     Args:
         name: of the worker.
         connection: to it.
+        stuck: is set while the leader is in a collective operation, which nothing can interrupt.
     """
 
-    def __init__(self, name: Name, connection: Connection[Any, Any]) -> None:
-        self.name, self._connection = name, connection
+    def __init__(self, name: Name, connection: Connection[Any, Any], stuck: threading.Event) -> None:
+        self.name, self._connection, self._stuck = name, connection, stuck
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._noticed, self._closing = threading.Event(), False
         keep_alive(connection)
         self._reader = threading.Thread(target=self._read, name=f"worker-{name.rank}", daemon=True)
         self._reader.start()
 
-    def send(self, message: Any) -> None:
-        """Send a message.
+    def send(self, content: bytes) -> None:
+        """Send a ``packed`` message.
 
         Raises:
             ProcessError: the worker is gone.
         """
-        # Before anything travels: an argument that cannot be sent is a fault of ours and not the worker's.
-        content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         try:
             self._connection.send_bytes(content)
         except OSError:
@@ -87,7 +86,7 @@ class Peer:
         self._closing = True
         self._noticed.set()
         with contextlib.suppress(ProcessError):
-            self.send(None)
+            self.send(packed(None))
 
     def lost(self, how: str) -> ProcessError:
         """The error of a worker that cannot be counted on any more."""
@@ -98,24 +97,36 @@ class Peer:
         )
 
     def _read(self) -> None:
-        error: ProcessError | None = None
-        while error is None:
-            try:
-                if not self._connection.poll(SILENCE):
-                    error = self.lost(f"has not answered for {SILENCE:g} seconds")
-                    break
-                message = pickle.loads(self._connection.recv_bytes())
-            except (OSError, EOFError):
-                error = self.lost("is gone")
-                break
+        while (message := self._received()) is not None:
+            if isinstance(message, ProcessError) and not self._closing:
+                self._answers.put(message)
+                self._end_if_stuck(message)
+            if isinstance(message, ProcessError):
+                return
             if message != ALIVE:
                 self._answers.put(message)
-        if self._closing:
-            return
-        self._answers.put(error)
-        if not self._noticed.wait(GRACE):
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            os._exit(EXIT_LOST)
+
+    def _received(self) -> Any:
+        """The next message, or the error of a worker that sends none any more."""
+        try:
+            if not self._connection.poll(SILENCE):
+                shut(self._connection)  # a send that waits for room ends, too
+                return self.lost(f"has not answered for {SILENCE:g} seconds")
+            return pickle.loads(self._connection.recv_bytes())
+        except (OSError, EOFError):
+            return self.lost("is gone")
+        except Exception as error:
+            return self.lost(f"sends what cannot be read ({told(error)})")
+
+    def _end_if_stuck(self, error: ProcessError) -> None:
+        """Wait until the leader has heard of a lost worker; end the process where it waits in a collective operation
+        for so long that it never will."""
+        waited = 0.0
+        while not self._noticed.wait(1.0):
+            waited = waited + 1.0 if self._stuck.is_set() else 0.0
+            if waited >= GRACE:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                os._exit(EXIT_LOST)
 
 
 class Boss:
@@ -139,7 +150,7 @@ class Boss:
 
     def send(self, message: Any) -> None:
         """Send an answer."""
-        content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        content = packed(message)
         try:
             with self._sending:
                 self._connection.send_bytes(content)
@@ -157,6 +168,8 @@ class Boss:
             except (OSError, EOFError):
                 self._gone()
                 return
+            except Exception as error:  # memory that ran out, or a module that is not there: an answer says so
+                message = (_unreadable, (str(told(error)),))
             self._ended = message is None
             self._requests.put(message)
 
@@ -173,6 +186,17 @@ class Boss:
         self._alone.set()
 
 
+def packed(message: Any) -> bytes:
+    """A message as it travels."""
+    return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def shut(connection: Connection[Any, Any]) -> None:
+    """End what waits at a connection, in whichever thread."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as own:
+        own.shutdown(socket.SHUT_RDWR)
+
+
 def keep_alive(connection: Connection[Any, Any]) -> None:
     """Have the system find out when the other machine is gone without a word."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as own:
@@ -183,3 +207,7 @@ def keep_alive(connection: Connection[Any, Any]) -> None:
 def told(error: BaseException) -> Told:
     """An error of another process, as a message shows it."""
     return Told(f"{type(error).__name__}: {str(error).strip()}")
+
+
+def _unreadable(_desk: Any, said: str) -> None:
+    raise RuntimeError(f"the request cannot be read: {said}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from bistill.distributed.peers import Boss, Peer, told
-from bistill.errors import BistillError, ProcessError, Told
+from bistill.distributed.peers import Boss, Name, Peer, packed, told
+from bistill.errors import BistillError, ProcessError
 
 LEADER: Final = 0
 
@@ -34,15 +36,19 @@ class Team:
 
     Args:
         peers: the workers, by rank from 1.
+        stuck: is set while the leader is in a collective operation; the peers see it.
+        local: processes on the machine of the leader.
 
     Attributes:
         desk: of the leader.
+        local: as above.
     """
 
-    def __init__(self, peers: Sequence[Peer]) -> None:
-        self._peers = list(peers)
+    def __init__(self, peers: Sequence[Peer], stuck: threading.Event, *, local: int = 1) -> None:
+        self._peers, self._stuck, self.local = list(peers), stuck, local
         self.desk = Desk(LEADER)
         self._numbers = itertools.count()
+        self._broken: ProcessError | None = None
 
     @property
     def size(self) -> int:
@@ -70,29 +76,54 @@ class Team:
             Exception: what the leader's own share raised, else what that of a worker did.
         """
         assert len(shares) == self.size
-        reached: list[Peer] = []
-        failed: BaseException | None = None
-        for peer, share in zip(self._peers, shares[1:], strict=True):
-            try:
-                peer.send((function, share))
-                reached.append(peer)
-            except ProcessError as error:
-                failed = failed or error
-        own = None
+        if self._broken is not None:
+            raise self._broken
+        # Before anything travels: what cannot be packed is a fault of ours and not a worker's.
+        contents = [packed((function, share)) for share in shares[1:]]
         try:
-            own = function(self.desk, *shares[0]) if failed is None else None
-        except Exception as error:
-            failed = error
-        answers = []
-        for peer in reached:
-            try:
-                answers.append(self._answer(peer))
-            except Exception as error:
-                # A collective operation fails in all processes at once where one is gone: that one is the reason.
-                failed = error if failed is None or isinstance(error, ProcessError) else failed
-        if failed is not None:
-            raise failed
+            for peer, content in zip(self._peers, contents, strict=True):
+                peer.send(content)
+            own, failed = self._own(function, shares[0])
+            answers, others = self._answers()
+        except BaseException as error:
+            # A worker is lost, or a person does not want to wait: others may still be at work, or wait for each other.
+            lost = ProcessError("an earlier call was broken off", todo="start the command again; it goes on")
+            self._broken = error if isinstance(error, ProcessError) else lost
+            raise
+        if failed or others:
+            raise failed or others[0]
         return [own, *answers]
+
+    def collectively(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """``everywhere`` for a function that enters a collective operation and cannot fail before it."""
+        self._stuck.set()
+        try:
+            self.everywhere(function, *arguments)
+        finally:
+            self._stuck.clear()
+
+    def _own(self, function: Callable[..., Any], share: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+        """What the leader's own share gave, and what it raised."""
+        try:
+            return function(self.desk, *share), None
+        except Exception as error:
+            return None, error
+
+    def _answers(self) -> tuple[list[Any], list[Exception]]:
+        """What the workers gave, and what they raised.
+
+        Raises:
+            ProcessError: a worker is gone or silent.
+        """
+        answers: list[Any] = []
+        failed: list[Exception] = []
+        for peer in self._peers:
+            error, content = peer.answer()
+            if error is None:
+                answers.append(content)
+            else:
+                failed.append(_of_worker(peer.name, error, content))
+        return answers, failed
 
     def everywhere(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """``together`` with the same arguments in each process."""
@@ -106,16 +137,20 @@ class Team:
         """
         for peer in self._peers:
             with contextlib.suppress(ProcessError):
-                peer.send((None, (code,)))
+                peer.send(packed((None, (code,))))
             peer.close()
 
-    def _answer(self, peer: Peer) -> Any:
-        error, content = peer.answer()
-        if error is None:
-            return content
-        if isinstance(error, BistillError | MemoryError):
-            raise error
-        raise ProcessError(f"a process of this run failed: {content[0]}", where=str(peer.name), found=Told(content[1]))
+
+def _of_worker(name: Name, error: Exception, content: tuple[str, str]) -> Exception:
+    """An error that the leader raises for one of a worker: that of a user as it is, of a fault its process and what it
+    said, whose traceback is shown."""
+    if isinstance(error, BistillError):
+        return error
+    what, trace = content
+    print(f"{name}:\n{trace}", file=sys.stderr, flush=True)
+    fault = ProcessError(f"a process of this run failed: {what}", where=str(name), todo="see its traceback above")
+    fault.__cause__ = error
+    return fault
 
 
 def serve(boss: Boss, rank: int) -> int:
@@ -129,19 +164,19 @@ def serve(boss: Boss, rank: int) -> int:
         boss.send(_answered(function, desk, share))
 
 
-def _answered(function: Callable[..., Any], desk: Desk, share: tuple[Any, ...]) -> tuple[BaseException | None, Any]:
+def _answered(function: Callable[..., Any], desk: Desk, share: tuple[Any, ...]) -> tuple[Exception | None, Any]:
     """(None, result), or (error, what is told of it)."""
     try:
         return None, function(desk, *share)
     except Exception as error:
-        content = (str(told(error)), traceback.format_exc())
-        return _sendable(error), content
+        return _sendable(error), (str(told(error)), traceback.format_exc())
 
 
-def _sendable(error: Exception) -> BaseException:
-    """An error of users as it is; of the others, which may hold anything, only that there was one."""
+def _sendable(error: Exception) -> Exception:
+    """An error of users as it is; of the others, which may hold anything, what they say."""
     if isinstance(error, BistillError):
-        plain = BistillError(error.what, where=error.where, found=error.found, todo=error.todo)
-        plain.__class__ = type(error)
-        return plain
-    return RuntimeError()
+        with contextlib.suppress(Exception):
+            packed(error)
+            return error
+        return BistillError(error.what, where=error.where, found=told(error), todo=error.todo)
+    return MemoryError(str(error)) if isinstance(error, MemoryError) else RuntimeError(str(error))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from bistill import artifacts
+from bistill import artifacts, distributed
 from bistill.errors import ArtifactError
 from bistill.models.settings import Precision
 
@@ -44,12 +44,13 @@ def of_folder(folder: Path) -> str:
 
 
 def machine(device: torch.device, precision: Precision) -> str:
-    """Where and in which arithmetic a model runs: ``cpu, 2 threads, fp32``."""
+    """Where and in which arithmetic a model runs: ``cpu, 2 threads, fp32``; in a run of several processes each."""
+    several = f" in each of {distributed.processes()} processes" if distributed.processes() > 1 else ""
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory / 2**30
-        return f"{device} ({torch.cuda.get_device_name(device)}, {memory:.0f} GiB), {precision}"
+        return f"{device} ({torch.cuda.get_device_name(device)}, {memory:.0f} GiB), {precision}{several}"
     threads = torch.get_num_threads()
-    return f"{device}, {threads} thread{'s' if threads > 1 else ''}, {precision}"
+    return f"{device}, {threads} thread{'s' if threads > 1 else ''}, {precision}{several}"
 
 
 def _shape(config: dict[str, Any]) -> str:

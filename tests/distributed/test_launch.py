@@ -18,7 +18,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_launcher_tells() -> None:
-    assert launch.launch() == Launch(rank=5, size=8, local_rank=1, address="first")
+    assert launch.launch() == Launch(rank=5, size=8, local_rank=1, address="first", local_size=2)
 
 
 @pytest.mark.parametrize("name", ["LOCAL_RANK", "WORLD_SIZE"])

@@ -38,13 +38,24 @@ def test_results_stand_by_rank_and_desks_keep_what_was_put_there() -> None:
     assert found["second"] == [[0, 2, 2], [1, 2, 2], [2, 2, 2]]
 
 
-def test_an_error_of_users_comes_as_it_is_and_a_fault_with_its_traceback_and_process() -> None:
+def test_an_error_of_users_comes_as_it_is_and_a_fault_with_its_process_and_traceback() -> None:
+    _, said, found = ended("normally")
+    user, fault, own_fault, own_user, row, memory = found["errors"]
+    assert user[:2] == ["DataError", "file.csv: no rows\n  found: 'x'\n  do: give rows"] == own_user[:2]
+    assert row[:2] == ["RowError", "file.csv, row 3, column 'query': no text"]
+    assert fault[0] == "ProcessError" and re.match(r"rank 2 \(pid \d+ on .*failed: KeyError: 'lost key'", fault[1])
+    assert re.search(r"rank 2 \(pid \d+ on [^)]+\):\nTraceback .*\n(.*\n)+?KeyError: 'lost key'", said)
+    assert own_fault[:2] == ["KeyError", "'lost key'"]
+    assert (memory[0], memory[2]) == ("ProcessError", "MemoryError")  # by which a monitor lowers the budget
+
+
+def test_what_cannot_be_read_where_it_arrives_is_an_error_and_no_end() -> None:
     _, _, found = ended("normally")
-    user, fault, own_fault, own_user = found["errors"]
-    assert user == ["DataError", "file.csv: no rows\n  found: 'x'\n  do: give rows"] == own_user
-    assert fault[0] == "ProcessError" and re.match(r"rank 2 \(pid \d+ on ", fault[1])
-    assert "KeyError: 'lost key'" in fault[1] and "Traceback" in fault[1]
-    assert own_fault == ["KeyError", "'lost key'"]
+    kind, message, _ = found["unreadable"]
+    assert kind == "ProcessError" and "the request cannot be read: ValueError" in message
+    _, said, _ = ended("unreadable answer")
+    [(first, why, _, second, *_)] = [json.loads(line) for line in re.findall(r"^LOST (.*)$", said, re.MULTILINE)]
+    assert first == second == "ProcessError" and "sends what cannot be read (ValueError" in why
 
 
 def test_tensors_are_added_up_and_no_library_finds_the_launcher() -> None:

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bistill import distributed
 from bistill.distributed import Desk, peers
-from bistill.errors import DataError, ProcessError
+from bistill.errors import DataError, ProcessError, RowError
 
 vars(peers).update(SILENCE=3.0, BEAT=0.5, GRACE=3.0)
 
@@ -30,8 +31,27 @@ def failing(desk: Desk, where: int, kind: str) -> str:
     if desk.rank == where:
         if kind == "user":
             raise DataError("no rows", where="file.csv", found="x", todo="give rows")
+        if kind == "row":
+            raise RowError("no text", file="file.csv", row=3, column="query")
+        if kind == "memory":
+            raise MemoryError("none left")
         raise KeyError("lost key")
     return "done"
+
+
+class Unreadable:
+    """What travels, but cannot be read where it arrives."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("no number",)
+
+
+def given(_desk: Desk, _value: Any) -> str:
+    return "read"
+
+
+def giving(desk: Desk) -> Any:
+    return Unreadable() if desk.rank == 2 else None
 
 
 def launched(_desk: Desk) -> list[str]:
@@ -51,11 +71,11 @@ def sleeping(desk: Desk, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def error_of(team: distributed.Team, *arguments: Any) -> list[str]:
+def error_of(call: Callable[..., Any], *arguments: Any) -> list[str]:
     try:
-        team.everywhere(failing, *arguments)
+        call(*arguments)
     except Exception as error:
-        return [type(error).__name__, str(error)]
+        return [type(error).__name__, str(error), type(error.__cause__).__name__]
     return []
 
 
@@ -64,7 +84,9 @@ def main(end: str) -> None:
     assert team is not None
     found: dict[str, Any] = {"size": team.size}
     found["first"] = team.together(doubled, [(10,), (20,), (30,)])
-    found["errors"] = [error_of(team, *case) for case in ((1, "user"), (2, "fault"), (0, "fault"), (0, "user"))]
+    cases = ((1, "user"), (2, "fault"), (0, "fault"), (0, "user"), (1, "row"), (2, "memory"))
+    found["errors"] = [error_of(team.everywhere, failing, *case) for case in cases]
+    found["unreadable"] = error_of(team.together, given, [(1,), (Unreadable(),), (1,)])
     found["second"] = team.everywhere(doubled, 1)
     found["launched"] = team.everywhere(launched)
     found["summed"] = team.together(summed, [([1.0, 2.0],), ([10.0, 20.0],), ([0.5, 0.25],)])[0]
@@ -76,6 +98,9 @@ def main(end: str) -> None:
     print("FOUND", json.dumps(found), flush=True)
     if end in ("killed", "stopped"):
         os.kill(found["pids"][2], signal.SIGKILL if end == "killed" else signal.SIGSTOP)
+        if end == "killed":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, by which a run would save and end
+            time.sleep(6.0)  # at work alone for longer than a collective operation may wait
         begun = time.monotonic()
         try:
             team.together(doubled, [(1,), (1,), (1,)])
@@ -84,11 +109,15 @@ def main(end: str) -> None:
             if end == "stopped":
                 os.kill(found["pids"][2], signal.SIGKILL)
             raise SystemExit(7) from None
+    if end == "unreadable answer":
+        print(
+            "LOST", json.dumps([*error_of(team.everywhere, giving), *error_of(team.everywhere, doubled, 1)]), flush=True
+        )
     if end == "in a collective":
         os.kill(found["pids"][2], signal.SIGSTOP)
         # What stands still does not take torchrun's SIGTERM, for which torchrun would wait half a minute.
         subprocess.Popen(["sh", "-c", f"sleep 9; kill -9 {found['pids'][2]}"], start_new_session=True)
-        team.together(summed, [([1.0],)] * 3)
+        team.collectively(summed, [1.0])
     if end == "leader killed":
         os.kill(os.getpid(), signal.SIGKILL)
     raise SystemExit(5)

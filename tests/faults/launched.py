@@ -1,8 +1,9 @@
 """Run a command as one of several processes, of which one has a fault.
 
-Usage: ``launched.py FAULT COMMAND OPTIONS``. Faults: ``none``; ``forward``, ``backward``: memory runs out once in the
-worker of rank 1; ``nan``: its rows are none once; ``save``: the leader is killed in its third save, unless the file
-FLAG of the environment is there; ``silence``: three seconds without a word count as silence.
+Usage: ``launched.py FAULT COMMAND OPTIONS``. Faults: ``none``; ``forward``, ``backward``, ``adding``: memory runs out
+once in the worker of rank 1, in the last one just before gradients are added up; ``nan``: its rows are none once;
+``save``: the leader is killed in its third save, unless the file FLAG of the environment is there; ``silence``: three
+seconds without a word count as silence.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from bistill.app import cli
 from bistill.distributed import peers
+from bistill.models.compute import sharing
 from bistill.training.loop.passes import Passes
 from tests.faults import killed_in_save
 
@@ -31,24 +33,26 @@ def install(fault: str, rank: int) -> None:
         if not flag.exists():
             flag.touch()
             killed_in_save.install("before", 3)
+    elif rank == 1 and fault == "adding":
+        _replace(sharing, "have_buffer", fault)
     elif rank == 1 and fault in ("forward", "backward", "nan"):
-        _replace("carry" if fault == "backward" else "rows", fault)
+        _replace(Passes, "carry" if fault == "backward" else "rows", fault)
 
 
-def _replace(name: str, fault: str) -> None:
-    plain, calls = getattr(Passes, name), 0
+def _replace(owner: Any, name: str, fault: str) -> None:
+    plain, calls = getattr(owner, name), 0
 
-    def faulty(self: Passes, *arguments: Any) -> Any:
+    def faulty(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
-        found = plain(self, *arguments)
+        found = plain(*arguments)
         if calls != AT:
             return found
         if fault != "nan":
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
         return found * float("nan")
 
-    setattr(Passes, name, faulty)
+    setattr(owner, name, faulty)
 
 
 if __name__ == "__main__":

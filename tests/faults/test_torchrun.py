@@ -180,7 +180,7 @@ def test_two_one_two(undisturbed: Undisturbed, start: Started, tmp_path: Path) -
     assert share(run, undisturbed(STUDENT)) < SHARE
 
 
-@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize("where", ["forward", "backward", "adding"])
 def test_memory_that_runs_out_in_one_process(
     where: str, undisturbed: Undisturbed, start: Started, tmp_path: Path
 ) -> None:

@@ -21,8 +21,9 @@ from bistill.models.compute import batching
 from bistill.models.compute.products import fast_products
 from bistill.models.settings import Precision
 
-# Bytes of weights or gradients that travel at once.
+# Bytes of small weights or gradients that travel at once.
 BYTES_AT_ONCE: Final = 64 * 2**20
+BUFFER: Final = "buffer"
 
 
 class Made(NamedTuple):
@@ -110,31 +111,59 @@ def present(team: Team, encoder: Shareable) -> int:
     else:
         number = known.number
         changed = [place for place, (old, new) in enumerate(zip(known.weights, state, strict=True)) if old != new]
-    team.everywhere(_take_weights, number, changed)
-    _known[encoder] = Known(number, state)
+    team.everywhere(have_buffer, number)
+    team.collectively(_take_weights, number, changed)
+    _known[encoder] = Known(number, _state(encoder.model))  # sending may count as writing
     return number
 
 
-def flattened(tensors: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """Tensors of one type in runs of some megabytes, each run with its numbers in one row (a copy)."""
-    for _, same in itertools.groupby(sorted(tensors, key=lambda value: str(value.dtype)), lambda value: value.dtype):
-        run: list[Tensor] = []
-        held = 0
-        for value in same:
-            run.append(value)
-            held += value.numel() * value.element_size()
-            if held >= BYTES_AT_ONCE:
-                yield run, torch.cat([item.detach().reshape(-1) for item in run])
-                run, held = [], 0
-        if run:
-            yield run, torch.cat([item.detach().reshape(-1) for item in run])
+def have_buffer(desk: Desk, number: int) -> None:
+    """Have room for what travels, so that no memory is asked for within a collective operation, where one process alone
+    cannot fail."""
+    device = desk.models[number].device
+    if desk.work.get(BUFFER) is None or desk.work[BUFFER].device != device:
+        desk.work[BUFFER] = torch.empty(BYTES_AT_ONCE, dtype=torch.uint8, device=device)
 
 
-def put_back(run: Sequence[Tensor], row: Tensor) -> None:
-    """Write a row of ``flattened`` into its tensors."""
+def exchange(desk: Desk, values: Sequence[Tensor], operation: Callable[[Tensor], object], *, take: bool) -> None:
+    """Put tensors through a collective operation: large ones as they are, the others together in the buffer.
+
+    Args:
+        desk: of this process, with the buffer.
+        values: in an order that is the same in each process; contiguous.
+        operation: of a row of numbers, in place.
+        take: whether this process takes over what it gives.
+    """
+    buffer: Tensor = desk.work[BUFFER]
     with torch.no_grad():
-        for value, part in zip(run, row.split([item.numel() for item in run]), strict=True):
-            value.copy_(part.view_as(value))
+        for run in _runs(values):
+            if len(run) == 1:
+                operation(run[0].detach().view(-1))
+                continue
+            row = buffer[: sum(map(_bytes, run))].view(run[0].dtype)
+            parts = row.split([value.numel() for value in run])
+            for value, part in zip(run, parts, strict=True):
+                part.copy_(value.detach().view(-1))
+            operation(row)
+            if take:
+                for value, part in zip(run, parts, strict=True):
+                    value.copy_(part.view_as(value))
+
+
+def _runs(values: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors of one type that fit into the buffer together; a larger one alone."""
+    for _, same in itertools.groupby(sorted(values, key=lambda value: str(value.dtype)), lambda value: value.dtype):
+        run: list[Tensor] = []
+        for value in same:
+            if run and sum(map(_bytes, run)) + _bytes(value) > BYTES_AT_ONCE:
+                yield run
+                run = []
+            run.append(value)
+        yield run
+
+
+def _bytes(value: Tensor) -> int:
+    return value.numel() * value.element_size()
 
 
 def _weights(model: nn.Module) -> list[Tensor]:
@@ -157,14 +186,15 @@ def _make(desk: Desk, number: int, made: Made | Shareable, forgotten: Sequence[i
 
 
 def _take_weights(desk: Desk, number: int, changed: Sequence[int]) -> None:
-    """Take over those of the leader's weights that it has changed."""
+    """Take over those of the leader's weights that it has changed, byte by byte, whatever their type is."""
     from torch import distributed as processes
 
     weights = _weights(desk.models[number].model)
-    for run, row in flattened([weights[place] for place in changed]):
-        processes.broadcast(row, 0)
-        if desk.rank:
-            put_back(run, row)
+
+    def send(row: Tensor) -> None:
+        processes.broadcast(row.view(torch.uint8), 0)
+
+    exchange(desk, [weights[place] for place in changed], send, take=bool(desk.rank))
 
 
 def _rows(desk: Desk, number: int, groups: list[list[batching.Encoding]]) -> list[Any]:

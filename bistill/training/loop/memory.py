@@ -15,6 +15,8 @@ import psutil
 import torch
 from torch import nn
 
+from bistill import distributed
+
 # Bytes that one token leaves in one layer for the backward pass, per hidden dimension, in float32: 34 values of two
 # bytes in half precision without the attention scores (Korthikanti et al. 2022, "Reducing Activation Recomputation in
 # Large Transformer Models", equation 1), of which only the dropout masks are not twice as large.
@@ -58,12 +60,12 @@ def first_budget(model: nn.Module, device: torch.device) -> int:
 
 
 def machine_memory() -> int:
-    """Bytes that this process may use: the machine's, or the limit of its control group."""
+    """Bytes that this process may use: the machine's, or the limit of its control group, shared by those of the run."""
     limits = [psutil.virtual_memory().total]
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
             limits.append(int(Path(file).read_text(encoding="ascii")))
-    return min(limits)
+    return min(limits) // distributed.processes_here()
 
 
 def release() -> None:

@@ -29,6 +29,7 @@ from bistill.training.loop.gradients import Batch, Gradients, order_in
 from bistill.training.loop.passes import Passes
 
 PASSES: Final = "passes"
+UPDATES: Final = "updates"
 
 # Makes the gradients of a batch: as the class ``Gradients`` is called.
 MakeGradients = Callable[..., Gradients]
@@ -104,7 +105,8 @@ class SharedGradients(Gradients):
         self._first = True
         terms = super().run()
         which = sorted(self._graded)
-        self._team.everywhere(_add_up, self._number, which)
+        self._answers(_complete, [(self._number, which)] * self._team.size)
+        self._team.collectively(_add_up, self._number, which)
         return terms
 
     def sizes(self) -> list[int]:
@@ -202,6 +204,9 @@ def _rows(desk: Desk, share: Share) -> Any:
         if share.first:
             encoder.model.zero_grad(set_to_none=True)
             torch.manual_seed(share.seed)
+            desk.work[UPDATES] = desk.work.get(UPDATES, 0) + 1
+            if desk.work[UPDATES] % memory.TRIM_EVERY == 0:  # as the engine does in the leader
+                memory.trim_heap()
     if not share.groups:
         return None
 
@@ -248,19 +253,31 @@ def _with_memory(desk: Desk, encoder: Shareable, passes: Passes, work: Callable[
     return Short(said, at)
 
 
+def _complete(desk: Desk, number: int, which: Sequence[int]) -> Short | None:
+    """Have a gradient of each of these parameters, 0 where nothing here has one, and room for what travels; ``Short``
+    where memory ran out."""
+    try:
+        sharing.have_buffer(desk, number)
+        for value in _those(desk, number, which):
+            value.grad = torch.zeros_like(value) if value.grad is None else value.grad.contiguous()
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        return Short(str(error).strip().split("\n")[0], [])
+    return None
+
+
 def _add_up(desk: Desk, number: int, which: Sequence[int]) -> None:
-    """Have the leader's gradients be the sums over all processes; a parameter without a gradient adds 0."""
+    """Have the leader's gradients be the sums over all processes."""
     from torch import distributed as processes
 
+    gradients = [value.grad for value in _those(desk, number, which) if value.grad is not None]
+    sharing.exchange(desk, gradients, lambda row: processes.reduce(row, 0), take=not desk.rank)
+
+
+def _those(desk: Desk, number: int, which: Sequence[int]) -> list[Tensor]:
     every = trained(desk.models[number].model)
-    values = [every[place] for place in which]
-    for value in values:
-        if value.grad is None:
-            value.grad = torch.zeros_like(value)
-    for run, row in sharing.flattened([value.grad for value in values if value.grad is not None]):
-        processes.reduce(row, 0)
-        if not desk.rank:
-            sharing.put_back(run, row)
+    return [every[place] for place in which]
 
 
 def trained(model: nn.Module) -> list[Tensor]:

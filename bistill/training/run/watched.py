@@ -48,6 +48,7 @@ def this_process() -> dict[str, Any]:
         "pid": os.getpid(),
         "process_started": psutil.Process().create_time(),
         "host": platform.node(),
+        "processes": distributed.processes(),
         "command": [] if in_notebook() else _command(),
         "cwd": str(Path.cwd()),
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
@@ -89,7 +90,8 @@ def kind_of(error: BaseException) -> str:
         ``out_of_memory``; ``diverged``: its loss is NaN or infinite; ``user``: options, data or models must be changed;
         ``fault``: of ours or of the machine.
     """
-    if isinstance(error, MemoryShortageError) or memory.is_out_of_memory(error):
+    reason = error.__cause__ or error if isinstance(error, ProcessError) else error
+    if isinstance(error, MemoryShortageError) or memory.is_out_of_memory(reason):
         return "out_of_memory"
     if isinstance(error, TrainingError):
         return "diverged"

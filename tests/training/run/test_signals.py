@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from threading import Thread
+from threading import Event, Thread
 from types import FrameType
 
 import pytest
@@ -230,7 +230,7 @@ def test_a_signal_within_a_print_waits_too() -> None:
 
 def test_a_signal_that_a_launcher_passes_on_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal's Ctrl-C reaches the launcher and its processes; seconds later it is a person who asks again."""
-    with pytest.raises(Stopped), leading(Team([])), deferred() as requests:
+    with pytest.raises(Stopped), leading(Team([], Event())), deferred() as requests:
         send(signal.SIGINT)
         send(signal.SIGINT)
         send(signal.SIGTERM)
