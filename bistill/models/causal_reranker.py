@@ -147,19 +147,8 @@ class CausalReranker:
 
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
-        [found] = self.logits_of_each([pairs], max_items=max_items)
+        [found] = scoring.logits(self, [pairs], max_items=max_items)
         return found
-
-    def logits_of_each(self, batches: Sequence[Sequence[Pair]], *, max_items: int = 64) -> list[Tensor]:
-        """``logits`` of each batch; no forward reads pairs of two."""
-        return batching.each_in_buckets(
-            [self.tokenize(pairs) for pairs in batches],
-            self.forward,
-            max_items=max_items,
-            device=self.device,
-            packed=self.packs,
-            shared=sharing.forwards(self),
-        )
 
     def tokenize(self, pairs: Sequence[Pair]) -> list[batching.Encoding]:
         """Token ids of pairs in the prompt."""
@@ -175,7 +164,7 @@ class CausalReranker:
             batch_size: pairs of one forward at most.
             description: shown with the progress; "" for none.
         """
-        return scoring.score(self.model, self.logits_of_each, pairs, batch_size=batch_size, description=description)
+        return scoring.score(self, pairs, batch_size=batch_size, description=description)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         """Token ids of texts, nothing added: what begins and ends a prompt stands in the prompt itself."""

@@ -171,19 +171,8 @@ class CrossEncoder:
 
     def logits(self, pairs: Sequence[Pair], *, max_items: int = 64) -> Tensor:
         """Relevance logits of pairs, float32 of shape (n,), in the order given; with graph where gradients are on."""
-        [found] = self.logits_of_each([pairs], max_items=max_items)
+        [found] = scoring.logits(self, [pairs], max_items=max_items)
         return found
-
-    def logits_of_each(self, batches: Sequence[Sequence[Pair]], *, max_items: int = 64) -> list[Tensor]:
-        """``logits`` of each batch; no forward reads pairs of two."""
-        return batching.each_in_buckets(
-            [self.tokenize(pairs) for pairs in batches],
-            self.forward,
-            max_items=max_items,
-            device=self.device,
-            packed=self.packs,
-            shared=sharing.forwards(self),
-        )
 
     def score(self, pairs: Sequence[Pair], *, batch_size: int = 64, description: str = "") -> Floats:
         """Relevance logits of pairs without gradients: float32 of shape (n,), in the order given.
@@ -193,7 +182,7 @@ class CrossEncoder:
             batch_size: pairs of one forward at most.
             description: shown with the progress; "" for none.
         """
-        return scoring.score(self.model, self.logits_of_each, pairs, batch_size=batch_size, description=description)
+        return scoring.score(self, pairs, batch_size=batch_size, description=description)
 
     def save(self, folder: Path, adapters: Lora | None) -> None:
         """Write a directory that ``CrossEncoder(path)`` of sentence-transformers and ``AutoModel...`` load as it is.
