@@ -10,7 +10,7 @@ WORKDIR /source
 # torch first, and its build for CPUs: no other package then pulls a build of its own choice.
 RUN python -m pip install --no-cache-dir -c constraints.txt \
         --extra-index-url https://download.pytorch.org/whl/cpu torch \
-    && python -m pip install --no-cache-dir -c constraints.txt '.[excel,korean,monitor]'
+    && python -m pip install --no-cache-dir -c constraints.txt '.[excel,korean,monitor,ray]'
 
 # Any user may run it: what is cached lies in the mounted folder, and stays when the container goes.
 ENV BISTILL_CACHE=/project/.cache/bistill HF_HOME=/project/.cache/huggingface MPLCONFIGDIR=/tmp/matplotlib

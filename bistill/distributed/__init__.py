@@ -12,7 +12,22 @@ call to the next.
 
 from __future__ import annotations
 
+from bistill.distributed.blocks import Block, Done, Work
+from bistill.distributed.crew import Crew, crew, hired
 from bistill.distributed.joining import here, processes, processes_here, session
 from bistill.distributed.team import Desk, Team
 
-__all__ = ["Desk", "Team", "here", "processes", "processes_here", "session"]
+__all__ = [
+    "Block",
+    "Crew",
+    "Desk",
+    "Done",
+    "Team",
+    "Work",
+    "crew",
+    "here",
+    "hired",
+    "processes",
+    "processes_here",
+    "session",
+]

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from bistill.app.config.shared import (
     Arithmetic,
+    CrewOptions,
     DataOptions,
     DataRoot,
     ListSize,
@@ -175,7 +176,9 @@ class ListOptions(LexicalOptions, group="candidates"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandidatesOptions(StudentOptions, ListOptions, ScoringOptions, DataOptions, group="candidates", common=True):
+class CandidatesOptions(
+    CrewOptions, StudentOptions, ListOptions, ScoringOptions, DataOptions, group="candidates", common=True
+):
     """Mine, score, filter and inspect the candidate lists of the training queries."""
 
     teacher_path: TeacherPath

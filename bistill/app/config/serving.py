@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from bistill.app.config.shared import Arithmetic, DocumentPrompt, ModelOptions, PoolingName, QueryPrompt, TextsAtOnce
+from bistill.app.config.shared import (
+    Arithmetic,
+    CrewOptions,
+    DocumentPrompt,
+    ModelOptions,
+    PoolingName,
+    QueryPrompt,
+    TextsAtOnce,
+)
 from bistill.app.options import Option
 from bistill.data.settings import TextKind
 from bistill.models.settings import EncoderStart
@@ -26,7 +34,7 @@ class SearchOptions(ModelOptions, group="search", common=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodeOptions(ModelOptions, group="search", common=True):
+class EncodeOptions(CrewOptions, ModelOptions, group="search", common=True):
     """Encode the documents or queries of a file into unit vectors on the disk; broken off, the same command goes on.
 
     The folder then holds vectors.npy (float32; row i is text i), documents.arrow or queries.arrow (column text; each

@@ -10,6 +10,7 @@ from bistill.candidates.settings import Lists
 from bistill.data.settings import BadRows
 from bistill.evaluation.settings import Asking
 from bistill.models.settings import EncoderStart, Inference, Lora, Pooling, Precision
+from bistill.settings import Within
 from bistill.training.settings import Loop
 
 DEFAULT_TEACHER = "BAAI/bge-reranker-v2-m3"
@@ -90,6 +91,28 @@ class ModelOptions(Options, group="models"):
             alters_result=False,
         ),
     ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrewOptions(Options, group="machine"):
+    """Who does the work, where one process is too few."""
+
+    ray: Annotated[
+        str | None,
+        Option(
+            "Have workers of a Ray cluster do the work: local (started on this machine), auto (the one that this "
+            "machine belongs to) or its address; needs the extra ray. Unset: this process alone.",
+            alters_result=False,
+        ),
+    ] = None
+    ray_threads: Annotated[
+        int,
+        Option(
+            "Processors of each of these workers, one thread on each; of a cluster with GPUs each has one, too.",
+            within=Within(1),
+            alters_result=False,
+        ),
+    ] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
