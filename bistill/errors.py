@@ -93,6 +93,10 @@ class ProcessError(BistillError):
     """A process of a run of several is gone, does not answer, or cannot do its part."""
 
 
+class SetAsideError(ProcessError):
+    """Workers failed at some blocks of work again and again; all others are done."""
+
+
 class ArtifactError(BistillError):
     """A file that bistill wrote earlier is missing, torn or of another version."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bistill.app.config import CandidatesOptions, DistillationOptions, TeacherOptions
-from bistill.app.config.candidates import LexicalOptions, ListOptions, ScoringOptions
+from bistill.app.config.candidates import LexicalOptions, ListOptions, TeacherReadingOptions
 from bistill.app.config.shared import DataOptions, LoraOptions, StudentOptions
 from bistill.app.config.training import TrainingOptions
 from bistill.candidates.mining import registry
@@ -161,7 +161,7 @@ def limits(options: ListOptions) -> Limits:
     return Limits(options.max_negative_ratio, options.max_negative_score, options.irrelevant_below)
 
 
-def teacher_reading(options: ScoringOptions, precision: Precision) -> TeacherReading:
+def teacher_reading(options: TeacherReadingOptions, precision: Precision) -> TeacherReading:
     """How the teachers read pairs."""
     return TeacherReading(
         options.teacher_max_len,

@@ -13,7 +13,7 @@ call to the next.
 from __future__ import annotations
 
 from bistill.distributed.blocks import Block, Done, Work
-from bistill.distributed.crew import Crew, crew, hired
+from bistill.distributed.crews import Crew, crew, hired
 from bistill.distributed.joining import here, processes, processes_here, session
 from bistill.distributed.team import Desk, Team
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from bistill import artifacts, console
+from bistill import artifacts, console, distributed
 from bistill.app import assembling
 from bistill.app.config import CandidatesOptions
 from bistill.candidates import inspection, picture
@@ -40,7 +40,10 @@ def candidates(options: CandidatesOptions) -> dict[str, Any]:
     console.say(f"candidates: {choice.chosen_for_lists(dataset, query_ids)}")
     names = (options.teacher_path, *options.more_teachers)
     reading = assembling.teacher_reading(options, options.precision)
-    with Teachers.open(names, options.teacher_weights, reading) as teachers:
+    with (
+        Teachers.open(names, options.teacher_weights, reading) as teachers,
+        distributed.hired(options.ray, options.ray_threads),
+    ):
         teachers.calibrate(valid, seed=options.seed)
         pools = build(
             collection,

@@ -1,5 +1,5 @@
-"""``scores``: what the caches of teacher scores hold; lists for other tools; scores made elsewhere, and how far two
-sources agree; repair."""
+"""``scores``: what the caches of teacher scores hold; lists for other tools; scores made elsewhere, or here of a file;
+how far two sources agree; repair."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from bistill import artifacts, cache_folder, console
+from bistill import artifacts, cache_folder, console, distributed
 from bistill.app import assembling
 from bistill.app.config import DataOptions, ScoresOptions
 from bistill.app.options import from_mapping
 from bistill.candidates.listing import read_pools
 from bistill.candidates.scores.cache import ScoreCache, digest, listing, rebuild
 from bistill.candidates.scores.exchange import Scale, export, read_scores
-from bistill.candidates.scores.teachers import IMPORTED, imported_identity
+from bistill.candidates.scores.filling import fill
+from bistill.candidates.scores.teachers import IMPORTED, CachedTeacher, imported_identity
 from bistill.data.store.collection import Collection
 from bistill.data.store.opening import load_log, load_split
 from bistill.data.store.texts import windows
@@ -35,7 +36,14 @@ def scores(options: ScoresOptions) -> None:
         OptionError: an option that the action needs is missing.
         BistillError: a file cannot be used.
     """
-    actions = {"show": _show, "export": _export, "import": _import, "compare": _compare, "rebuild": _rebuild}
+    actions = {
+        "show": _show,
+        "export": _export,
+        "import": _import,
+        "fill": _fill,
+        "compare": _compare,
+        "rebuild": _rebuild,
+    }
     actions[options.action](options)
 
 
@@ -130,6 +138,26 @@ def _check_texts(path: Path, options: ScoresOptions) -> None:
             where=str(path),
             todo="export the pairs with bistill scores export --form pairs, and fill in their scores",
         )
+
+
+def _fill(options: ScoresOptions) -> None:
+    """Score the pairs of a file."""
+    path, name = Path(_needed(options.file, "--file")), _needed(options.teacher_path, "--teacher_path")
+    output = Path(options.output) if options.output is not None else None
+    reading = assembling.teacher_reading(options, options.precision)
+    with (
+        CachedTeacher.open(name, reading) as teacher,
+        distributed.hired(options.ray, options.ray_threads),
+    ):
+        filled = fill(teacher, path, output, scale=options.scale or "probability")
+        held = console.counted(len(teacher.cache), "pair")
+    console.say(
+        f"{path}: {console.counted(filled.pairs, 'pair')}, {filled.scored} of them read; the cache holds {held}"
+    )
+    if output is not None:
+        print(output)
+    if filled.failed is not None:
+        raise filled.failed
 
 
 def _compare(options: ScoresOptions) -> None:

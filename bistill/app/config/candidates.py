@@ -32,21 +32,15 @@ from bistill.candidates.settings import (
 from bistill.settings import Within
 from bistill.training.settings import Loop
 
-ScoresAction = Literal["show", "export", "import", "compare", "rebuild"]
+ScoresAction = Literal["show", "export", "import", "fill", "compare", "rebuild"]
 ScoresForm = Literal["sentence-transformers", "flagembedding", "pairs"]
 ScoresScale = Literal["logit", "probability"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringOptions(ModelOptions, group="models"):
-    """Whose scores are learned: one teacher, or several averaged."""
+class TeacherReadingOptions(ModelOptions, group="models"):
+    """How teachers read pairs."""
 
-    more_teachers: Annotated[
-        tuple[str, ...], Option("Further teachers; the calibrated scores of all are averaged.")
-    ] = ()
-    teacher_weights: Annotated[
-        tuple[float, ...], Option("Weights of --teacher_path and --more_teachers, in this order; unset: equal.")
-    ] = ()
     teacher_max_len: Annotated[
         int | None,
         Option(
@@ -69,6 +63,18 @@ class ScoringOptions(ModelOptions, group="models"):
             group="machine",
         ),
     ] = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions(TeacherReadingOptions, group="models"):
+    """Whose scores are learned: one teacher, or several averaged."""
+
+    more_teachers: Annotated[
+        tuple[str, ...], Option("Further teachers; the calibrated scores of all are averaged.")
+    ] = ()
+    teacher_weights: Annotated[
+        tuple[float, ...], Option("Weights of --teacher_path and --more_teachers, in this order; unset: equal.")
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,14 +200,14 @@ class CandidatesOptions(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoresOptions(Options, group="scores", common=True):
-    """Show the cached teacher scores, export lists, import scores made elsewhere, compare two files of scores, rebuild
-    a damaged cache."""
+class ScoresOptions(CrewOptions, TeacherReadingOptions, group="scores", common=True):
+    """Show the cached teacher scores, export lists, import scores made elsewhere, score the pairs of a file without
+    training, compare two files of scores, rebuild a damaged cache."""
 
     action: Annotated[Positional[ScoresAction], Option("What to do.")] = "show"
     file: Annotated[
         str | None,
-        Option("export: Parquet or JSONL file to write; import and compare: Parquet, JSONL or CSV file to read."),
+        Option("export: Parquet or JSONL file to write; import, fill and compare: Parquet, JSONL or CSV file to read."),
     ] = None
     other: Annotated[str | None, Option("compare: the second file.")] = None
     candidates: Annotated[str, Option("export: folder that `bistill candidates` wrote.")] = "candidates"
@@ -210,6 +216,12 @@ class ScoresOptions(Options, group="scores", common=True):
         ScoresScale | None,
         Option("Scores of the file; unset: logits for training tools, relevance in 0..1 in pairs and for reading."),
     ] = None
+    teacher_path: Annotated[str | None, Option("fill: folder or hub name of the re-ranker that scores.")] = None
+    output: Annotated[
+        str | None,
+        Option("fill: Parquet or JSONL file for the pairs with their scores; unset: they lie in the cache alone."),
+    ] = None
+    precision: Arithmetic = "auto"
     name: Annotated[str | None, Option("import: the scores become the teacher scores:NAME.")] = None
     data_version: Annotated[str | None, Option("import: count the pairs whose texts this data version holds.")] = None
     data_root: DataRoot = "preprocessed"

@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 
 from bistill import artifacts
 from bistill.candidates.lists import CandidateList
-from bistill.candidates.scores.exchange_reading import SCALE_NOTE, Scale, read_scores
+from bistill.candidates.scores.exchange_reading import SCALE_NOTE, Scale, read_pairs, read_scores
 from bistill.console import counted, say
 from bistill.data.store.collection import Collection
 from bistill.errors import DataError, OptionError, Told
 from bistill.evaluation.measures import margins
 
-__all__ = ["DEFAULT_SCALE", "Form", "Scale", "export", "most_kept", "read_scores"]
+__all__ = ["DEFAULT_SCALE", "Form", "Scale", "export", "most_kept", "read_pairs", "read_scores", "write_pairs"]
 
 Form = Literal["sentence-transformers", "flagembedding", "pairs"]
 DEFAULT_SCALE: Final[dict[Form, Scale]] = {
@@ -89,13 +89,7 @@ def export(
         OptionError: the file's ending is none of those.
     """
     scale = scale or DEFAULT_SCALE[form]
-    if path.suffix.lower() not in (".parquet", ".jsonl"):
-        raise OptionError(
-            "the format is not recognised by the end of the file's name",
-            where=str(path),
-            found=path.suffix,
-            todo="name the file with .parquet or .jsonl",
-        )
+    _check_ending(path)
     left_out: Counter[str] = Counter()
     path.parent.mkdir(parents=True, exist_ok=True)
     with artifacts.atomic_path(path) as temporary:
@@ -115,6 +109,37 @@ def export(
     for what in _said(left_out):
         say(f"{path}: left out {what}")
     return count
+
+
+def write_pairs(path: Path, pairs: Iterable[tuple[str, str, float]], *, scale: Scale) -> int:
+    """Write (query, document, logit) as columns query, document, score (null where the logit is nan), atomically and a
+    row group at a time; gives the number of rows.
+
+    Args:
+        path: the file, ending in .parquet or .jsonl.
+        pairs: read once.
+        scale: of the scores in the file.
+
+    Raises:
+        OptionError: the file's ending is none of those.
+    """
+    _check_ending(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with artifacts.atomic_path(path) as temporary:
+        rows = (
+            {"query": query, "document": document, "score": _score(logit, scale)} for query, document, logit in pairs
+        )
+        return _write(path, temporary, PAIRS.remove(PAIRS.get_field_index("label")), rows, scale)
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix.lower() not in (".parquet", ".jsonl"):
+        raise OptionError(
+            "the format is not recognised by the end of the file's name",
+            where=str(path),
+            found=path.suffix,
+            todo="name the file with .parquet or .jsonl",
+        )
 
 
 def _said(left_out: Counter[str]) -> list[str]:

@@ -26,6 +26,7 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 CORRECT: Final = "correct the row"
 PAIR_COLUMNS: Final = ("query", "document", "score")
 LIST_COLUMNS: Final = ("query", "pos", "neg", "pos_scores", "neg_scores")
+SCORES: Final = ("score", "pos_scores", "neg_scores")
 KNOWN: Final = {*PAIR_COLUMNS, *LIST_COLUMNS, "positive", "label"}
 ROWS_AT_ONCE: Final = 1024
 
@@ -65,6 +66,33 @@ def read_scores(path: Path, scale: Scale) -> Iterator[tuple[str, str, float]]:
         say(f"{path}: left out {counted(empty, 'pair')} without a score")
 
 
+def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """Pairs that are to be scored, of a Parquet, JSONL or CSV file, a row group at a time.
+
+    Columns are query and document; or query with lists ``pos`` and ``neg``; or query, positive and as many columns as
+    there are whose names begin with negative. Further columns, scores among them, are not read.
+
+    Args:
+        path: the file, recognised by the end of its name.
+
+    Yields:
+        Query, document.
+
+    Raises:
+        RowError: a text is missing.
+        DataError: the file is empty, cannot be read or has other columns.
+    """
+    number = 0
+    for number, row in _rows(path, None):
+        query = checked_text(row["query"], file=path, row=number, column="query")
+        for document, _, column, _ in _cells(row, path, number):
+            if column.startswith("negative") and is_nothing(document):  # as ``prepare`` reads them
+                continue
+            yield query, checked_text(document, file=path, row=number, column=column)
+    if number == 0:
+        raise DataError("an empty file", where=str(path), todo="write one pair per row")
+
+
 def _logit(score: object, scale: Scale, file: Path, row: int, column: str) -> float:
     value = math.nan
     if isinstance(score, int | float) and not isinstance(score, bool):
@@ -88,21 +116,26 @@ def _logit(score: object, scale: Scale, file: Path, row: int, column: str) -> fl
 def _cells(row: Mapping[str, Any], file: Path, number: int) -> Iterator[Cell]:
     """The documents of a row of any form, each with its score."""
     if "document" in row:
-        yield row["document"], row["score"], "document", "score"
+        yield row["document"], row.get("score"), "document", "score"
     elif "positive" in row:
         columns = ["positive", *(name for name in row if name.startswith("negative"))]
-        scores = _list(row["label"], len(columns), file, number, "label")
+        scores = _scores(row, "label", len(columns), file, number)
         for column, score in zip(columns, scores, strict=True):
             yield row[column], score, column, "label"
     else:
         for name in ("pos", "neg"):
-            if name == "neg" and row["neg"] is None and not row["neg_scores"]:
+            if name == "neg" and row["neg"] is None and not row.get("neg_scores"):
                 continue
             documents = _list(row[name], None, file, number, name)
-            scores = _list(row[f"{name}_scores"], len(documents), file, number, f"{name}_scores")
+            scores = _scores(row, f"{name}_scores", len(documents), file, number)
             for document, score in zip(documents, scores, strict=True):
                 if name == "pos" or not is_nothing(document):  # as ``prepare`` reads them
                     yield document, score, name, f"{name}_scores"
+
+
+def _scores(row: Mapping[str, Any], column: str, length: int, file: Path, number: int) -> list[Any]:
+    """The scores of some documents; None of each where the column is not read."""
+    return _list(row[column], length, file, number, column) if column in row else [None] * length
 
 
 def _list(value: object, length: int | None, file: Path, row: int, column: str) -> list[Any]:
@@ -120,8 +153,8 @@ def _list(value: object, length: int | None, file: Path, row: int, column: str) 
     return value
 
 
-def _rows(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Number and cells of each row, all with the columns of one form."""
+def _rows(path: Path, scale: Scale | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number and cells of each row, all with the columns of one form; with ``scale`` None those without scores."""
     if not path.is_file():
         raise DataError("the file does not exist", where=str(path), todo="check the path")
     ending = ending_of(path)
@@ -133,14 +166,14 @@ def _rows(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if isinstance(outcome, RowError):
                 raise outcome
             number, cells = outcome
-            columns = columns or _columns_of(list(cells), path)
+            columns = columns or _columns_of(list(cells), path, scored=scale is not None)
             if missing := [name for name in columns if name not in cells]:
                 raise RowError(
                     "missing column", file=path, row=number, column=missing[0], found=list(cells), todo=CORRECT
                 )
             yield number, {name: cells[name] for name in columns}
     elif ending in (".csv", ".tsv"):
-        yield from _csv(path)
+        yield from _csv(path, scored=scale is not None)
     else:
         raise DataError(
             "the format is not recognised by the end of the file's name",
@@ -150,33 +183,37 @@ def _rows(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]]:
         )
 
 
-def _columns_of(header: Sequence[str], file: Path) -> tuple[str, ...]:
+def _columns_of(header: Sequence[str], file: Path, *, scored: bool) -> tuple[str, ...]:
     """The columns of the form that a header has, in the order of the header where it is the order of negatives."""
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise DataError(f"the header names column {repeated[0]!r} more than once", where=str(file), found=list(header))
-    for columns in (PAIR_COLUMNS, LIST_COLUMNS):
+    pair, lists = (
+        tuple(name for name in form if scored or name not in SCORES) for form in (PAIR_COLUMNS, LIST_COLUMNS)
+    )
+    for columns in (pair, lists):
         if set(columns) <= set(header):
             return columns
-    if {"query", "positive", "label"} <= set(header):
-        return ("query", "positive", *(name for name in header if name.startswith("negative")), "label")
+    label = ("label",) if scored else ()
+    if {"query", "positive", *label} <= set(header):
+        return ("query", "positive", *(name for name in header if name.startswith("negative")), *label)
+    texts = ", ".join(("query", "positive", "negative_1 to negative_N", *label))
     raise DataError(
-        "missing columns: there are neither query, document, score nor the columns of a list form",
+        f"missing columns: there are neither {', '.join(pair)} nor the columns of a list form",
         where=str(file),
         found=list(header),
-        todo=f"name the columns {', '.join(PAIR_COLUMNS)}; or {', '.join(LIST_COLUMNS)}; or query, positive, "
-        "negative_1 to negative_N, label",
+        todo=f"name the columns {', '.join(pair)}; or {', '.join(lists)}; or {texts}",
     )
 
 
-def _parquet(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _parquet(path: Path, scale: Scale | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
     number = 0
     try:
         with pq.ParquetFile(path) as source:
-            written = (source.schema_arrow.metadata or {}).get(SCALE_NOTE, scale.encode()).decode()
-            if written != scale:
+            written = (source.schema_arrow.metadata or {}).get(SCALE_NOTE, (scale or "").encode()).decode()
+            if scale is not None and written != scale:
                 raise DataError(f"the scores of this file are of scale {written}", where=str(path), found=scale)
-            columns = _columns_of(source.schema_arrow.names, path)
+            columns = _columns_of(source.schema_arrow.names, path, scored=scale is not None)
             for batch in source.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(columns)):
                 for row in batch.to_pylist():
                     number += 1
@@ -189,11 +226,11 @@ def _parquet(path: Path, scale: Scale) -> Iterator[tuple[int, Mapping[str, Any]]
         ) from None
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv(path: Path, *, scored: bool) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Rows of a CSV file, as strictly as labelled ones; the header is row 1."""
     notes: list[str] = []
     with open_table(path, lambda name: name in KNOWN or name.startswith("negative"), notes) as table:
-        columns = _columns_of(table.names, path)
+        columns = _columns_of(table.names, path, scored=scored)
         for note in notes:
             say(f"{path}: {note}")
         for outcome in table.cells():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bistill import console
+from bistill.candidates.scores.scoring import Scorer
 from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.candidates.settings import TeacherReading
 from bistill.models import lora, rerankers
@@ -23,4 +25,21 @@ def open_teacher(name: str, reading: TeacherReading) -> CachedTeacher:
     adapters = lora.read_config(Path(loading.local_folder(name, "re-ranker")))
     if adapters.get("use_lora"):
         console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
-    return CachedTeacher(name, identity, reading, partial(rerankers.load, name, **reading.for_loading()))
+    settings = {**reading.for_loading(), "precision": identity["precision"]}
+    load = partial(loaded, loading.elsewhere(name), identity["fingerprint"], **settings)
+    return CachedTeacher(name, identity, reading, load)
+
+
+def loaded(name: str, fingerprint: str, **settings: Any) -> Scorer:
+    """The re-ranker of a name, loaded in this process or in a worker on another machine.
+
+    Args:
+        name: as ``rerankers.load`` takes it.
+        fingerprint: of the files that it must have.
+        settings: as ``rerankers.load`` takes them.
+
+    Raises:
+        ModelError: it is not there, or has other files.
+    """
+    loading.check_fingerprint(name, fingerprint)
+    return rerankers.load(name, **settings)

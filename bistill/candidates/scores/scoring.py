@@ -4,11 +4,15 @@ Pairs are read in batches of falling length, so that one forward holds texts of 
 at once. A batch is what a teacher sorts and reads together, and what a killed process loses at most. It is planned from
 all pairs asked for, known or not: a run that was killed and starts again forms the same batches and therefore ends with
 the same scores, bit for bit, as a run that was not.
+
+Where a crew of Ray workers is hired (``distributed.crew``) they read the batches, with the same scores; this process
+alone writes the cache. What a worker or this process was reading when it was killed is read again, nothing else is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -16,12 +20,16 @@ import numpy as np
 from bistill import console, distributed
 from bistill.arrays import Floats, Ints
 from bistill.candidates.scores.cache import ScoreCache, digest
-from bistill.errors import ModelError
+from bistill.data.store.texts import windows
+from bistill.distributed import Block, Crew, Work
+from bistill.errors import ModelError, SetAsideError, Told
 from bistill.models.compute.scoring import FORWARDS_OF_A_CHUNK, Pair
 from bistill.progress import progress
 
 # Pairs looked up at once: a key and what the cache says of it take about 300 bytes of Python objects.
 PAIRS_OF_A_LOOKUP: Final = 65_536
+# Batches that a worker of a crew reads before it answers: fewer would keep the cache busy with small transactions.
+BATCHES_OF_A_BLOCK: Final = 4
 
 
 class Scorer(Protocol):
@@ -65,7 +73,8 @@ def score(
 
     Args:
         cache: of this teacher.
-        load: gives the teacher, called at most when a pair is missing; None: missing pairs stay nan.
+        load: gives the teacher, called at most when a pair is missing; None: missing pairs stay nan. Workers of a crew
+            call it, too, each for itself.
         queries: texts by id.
         documents: texts by id.
         pairs: (query id, document id), integers of shape (n, 2).
@@ -75,6 +84,8 @@ def score(
     Raises:
         ModelError: the teacher gives a score that is NaN or infinite; what was scored before is kept.
         ArtifactError: the cache is damaged or the disk is full.
+        SetAsideError: workers of a crew failed at some pairs; all others are scored and kept.
+        ProcessError: the crew has no workers left; what they scored is kept.
     """
     job = _Job(cache, queries, documents, pairs)
     if description and len(pairs):
@@ -82,7 +93,7 @@ def score(
             f"{description}: {console.counted(len(pairs), 'pair')}, {1 - job.missing.mean():.1%} of them known; "
             f"{cache.folder} holds {console.counted(len(cache), 'pair')} in {cache.size() / 2**20:.1f} MiB"
         )
-    scored = job.run(load(), batch_size, description) if load is not None and job.missing.any() else 0
+    scored = job.run(load, batch_size, description) if load is not None and job.missing.any() else 0
     return Scored(job.logits, len(pairs), scored)
 
 
@@ -104,6 +115,28 @@ def keep(cache: ScoreCache, queries: Sequence[str], documents: Sequence[str], pa
     cache.put(cache.keys(*digests), logits)
 
 
+def checked_scores(scorer: Scorer, texts: Sequence[Pair], batch_size: int) -> Floats:
+    """Relevance logits of a batch: float32 of shape (n,).
+
+    Raises:
+        ModelError: one is NaN or infinite.
+    """
+    found = scorer.score(texts, batch_size=batch_size)
+    if not np.isfinite(found).all():
+        raise ModelError(
+            "the teacher gives a score that is NaN or infinite",
+            where=scorer.source,
+            found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
+            todo="train the teacher again, or give `precision` fp32",
+        )
+    return found
+
+
+def _of_batches(scorer: Scorer, batches: Sequence[Sequence[Pair]], batch_size: int) -> Floats:
+    """Scores of some batches behind each other, as a worker reads them."""
+    return np.concatenate([checked_scores(scorer, texts, batch_size) for texts in batches])
+
+
 class _Job:
     """Pairs of one call, with what the cache knew of them at its start.
 
@@ -121,14 +154,64 @@ class _Job:
             self.logits[rows] = cache.get(self._keys(rows))
         self.missing = np.isnan(self.logits)
 
-    def run(self, scorer: Scorer, batch_size: int, description: str) -> int:
+    def run(self, load: Callable[[], Scorer], batch_size: int, description: str) -> int:
         """Score what is missing, batch by batch; the number of pairs read."""
-        scored = 0
+        crew, scored = distributed.crew(), 0
         with progress(description, int(self.missing.sum()), "pairs") as advance:
-            for rows in self._batches(FORWARDS_OF_A_CHUNK * batch_size):
-                scored += self._fill(scorer, rows, batch_size)
+            batches = self._unread(FORWARDS_OF_A_CHUNK * batch_size, advance)
+            read = partial(self._read, load()) if crew is None else partial(self._read_by, crew, load)
+            for rows, logits in read(batches, batch_size):
+                self._cache.put(self._keys(rows), logits)
+                self.logits[rows] = logits
+                scored += len(rows)
                 advance(len(rows))
         return scored
+
+    def _unread(self, size: int, advance: Callable[[int], None]) -> Iterator[Ints]:
+        """Missing rows of each batch, but for those that another process has scored by now."""
+        for rows in self._batches(size):
+            self.logits[rows] = self._cache.get(self._keys(rows))
+            unread = rows[np.isnan(self.logits[rows])]
+            advance(len(rows) - len(unread))
+            if len(unread):
+                yield unread
+
+    def _read(self, scorer: Scorer, batches: Iterator[Ints], batch_size: int) -> Iterator[tuple[Ints, Floats]]:
+        """Rows and their scores, read here."""
+        for rows in batches:
+            yield rows, checked_scores(scorer, self._texts(rows), batch_size)
+
+    def _read_by(
+        self, crew: Crew, load: Callable[[], Scorer], batches: Iterator[Ints], batch_size: int
+    ) -> Iterator[tuple[Ints, Floats]]:
+        """Rows and their scores, read by a crew, some batches at once.
+
+        Raises:
+            SetAsideError: workers failed at some; after all the others.
+        """
+        asked: dict[int, Ints] = {}
+        failed = []
+
+        def blocks() -> Iterator[Block]:
+            for place, some in enumerate(windows(batches, BATCHES_OF_A_BLOCK)):
+                asked[place] = np.concatenate(some)
+                texts = [self._texts(rows) for rows in some]
+                shown = f"such as {texts[0][0]!r:.200}"
+                yield Block(shown, len(asked[place]), (texts, batch_size))
+
+        for done in crew.each(Work(_of_batches, load, "pairs"), blocks()):
+            rows = asked.pop(done.place)
+            if done.why:
+                failed.append(done)
+            else:
+                yield rows, done.result
+        if failed:
+            raise SetAsideError(
+                f"{sum(done.block.size for done in failed)} pairs could not be scored; all others were",
+                where=f"pairs {failed[0].block.name}",
+                found=Told(failed[0].why),
+                todo="the same command tries these alone again",
+            )
 
     def _batches(self, size: int) -> Iterator[Ints]:
         """Missing rows of each batch; several processes read one batch each at once, where all of these are missing, so
@@ -142,24 +225,9 @@ class _Job:
                 if len(rows := batch[self.missing[batch]]):
                     yield rows
 
-    def _fill(self, scorer: Scorer, rows: Ints, batch_size: int) -> int:
-        """Scores of rows; the number of pairs read, which is less where another process has scored some by now."""
-        self.logits[rows] = self._cache.get(self._keys(rows))
-        unread = rows[np.isnan(self.logits[rows])]
-        if not len(unread):
-            return 0
-        texts = list(zip(self._queries.texts(unread), self._documents.texts(unread), strict=True))
-        found = scorer.score(texts, batch_size=batch_size)
-        if not np.isfinite(found).all():
-            raise ModelError(
-                "the teacher gives a score that is NaN or infinite",
-                where=scorer.source,
-                found=texts[int(np.flatnonzero(~np.isfinite(found))[0])],
-                todo="train the teacher again, or give `precision` fp32",
-            )
-        self._cache.put(self._keys(unread), found)
-        self.logits[unread] = found
-        return len(unread)
+    def _texts(self, rows: Ints) -> list[Pair]:
+        """The texts of rows."""
+        return list(zip(self._queries.texts(rows), self._documents.texts(rows), strict=True))
 
     def _keys(self, rows: Ints) -> list[bytes]:
         """Cache keys of rows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from bistill import artifacts, console, hub
-from bistill.errors import BistillError, ModelError
+from bistill.errors import BistillError, ModelError, Told
 from bistill.models.files import directories, fetching, untrusted
 from bistill.models.files.fetching import Wanted
 from bistill.models.settings import PACKAGED_MODEL
@@ -237,3 +238,25 @@ def model_fingerprint(path: str) -> str:
     ours = {artifacts.MODEL_RECORD, artifacts.CALIBRATION_FILE, artifacts.LORA_CONFIG, *artifacts.BESIDE_MODEL}
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.name not in ours})
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})
+
+
+def elsewhere(name: str) -> str:
+    """A model's name as a process in another folder, or on another machine, finds it: a path from the root on, or the
+    name of the hub."""
+    return str(Path(name).absolute()) if Path(name).exists() else name
+
+
+def check_fingerprint(name: str, fingerprint: str) -> None:
+    """Check that a model has the files that another process of the same work has.
+
+    Raises:
+        ModelError: it has others, or as ``local_folder``.
+    """
+    folder = local_folder(name)
+    if (found := model_fingerprint(folder)) != fingerprint:
+        raise ModelError(
+            f"the model on {platform.node()} has other files than the one that was asked for",
+            where=folder,
+            found=Told(f"fingerprint {found[:16]}, not {fingerprint[:16]}"),
+            todo="have the same model in the same place on every machine",
+        )
