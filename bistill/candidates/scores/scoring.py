@@ -23,6 +23,7 @@ from bistill.candidates.scores.cache import ScoreCache, digest
 from bistill.data.store.texts import windows
 from bistill.distributed import Block, Crew, Work
 from bistill.errors import ModelError, SetAsideError, Told
+from bistill.models.compute import products
 from bistill.models.compute.scoring import FORWARDS_OF_A_CHUNK, Pair
 from bistill.progress import progress
 
@@ -199,7 +200,7 @@ class _Job:
                 shown = f"such as {texts[0][0]!r:.200}"
                 yield Block(shown, len(asked[place]), (texts, batch_size))
 
-        for done in crew.each(Work(_of_batches, load, "pairs"), blocks()):
+        for done in crew.each(Work(_of_batches, products.as_here(load), "pairs"), blocks()):
             rows = asked.pop(done.place)
             if done.why:
                 failed.append(done)

@@ -19,9 +19,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ from torch.overrides import TorchFunctionMode
 
 from bistill import artifacts, cache_folder
 from bistill.errors import ArtifactError
+
+T = TypeVar("T")
 
 # What is not torch's own choice is taken where it is faster by this factor: a tie stays with torch's, so that two runs
 # on one machine choose alike.
@@ -70,6 +72,10 @@ class Fastest(NamedTuple):
     bfloat16: bool
 
 
+# The choice of the process that this one works for.
+_taken: list[Fastest] = []
+
+
 def fast_products(device: torch.device) -> AbstractContextManager[Any]:
     """Context in which float32 linear layers, and their gradients, run by the faster library."""
     return _OneDnnLinear(fastest()) if device.type == "cpu" and fastest().onednn_layers else nullcontext()
@@ -93,6 +99,18 @@ def libraries() -> dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]:
     return found
 
 
+def as_here(make: Callable[[], T]) -> Callable[[], T]:
+    """``make`` for a process of another machine, which from then on computes by the libraries that this one takes, so
+    that it gives the same bits."""
+    return partial(_made_by, fastest(), make)
+
+
+def _made_by(choice: Fastest, make: Callable[[], T]) -> T:
+    _taken[:] = [choice]
+    fastest.cache_clear()
+    return make()
+
+
 @cache
 def fastest() -> Fastest:
     """The choices for this machine, number of threads and release of torch.
@@ -100,6 +118,8 @@ def fastest() -> Fastest:
     Measured once and kept in the cache folder: results differ in the last bits, and the same command shall give the
     same bits again.
     """
+    if _taken:
+        return _taken[0]
     threads = torch.get_num_threads()
     try:
         kept = artifacts.read_json(record(threads))
