@@ -198,6 +198,17 @@ def test_memory_that_runs_out_in_one_process(
     assert run.steps() == list(range(1, STEPS + 1)) and share(run, undisturbed(STUDENT)) < SHARE
 
 
+def test_a_full_disk_of_the_leader(on_two: Undisturbed, start: Started, tmp_path: Path) -> None:
+    """What cannot be saved is said, the run goes on, and the result is the same."""
+    run = on_two(STUDENT).into(tmp_path / "full")
+    process = start(run, STUDENT, fault="disk")
+    said = said_by(process)
+    assert process.returncode == 0, said
+    assert "File too large" in said
+    assert {trouble["kind"] for trouble in run.events("trouble")} == {"not_saved"}
+    assert run.sha256() == on_two(STUDENT).sha256()
+
+
 def test_rows_that_are_no_numbers_in_one_process(on_two: Undisturbed, start: Started, tmp_path: Path) -> None:
     run = on_two(STUDENT).into(tmp_path / "nan")
     process = start(run, STUDENT, fault="nan")
