@@ -15,6 +15,7 @@ from __future__ import annotations
 from bistill.distributed.blocks import Block, Done, Work
 from bistill.distributed.crews import Crew, crew, hired
 from bistill.distributed.joining import here, processes, processes_here, session
+from bistill.distributed.parts import Parts, finish
 from bistill.distributed.team import Desk, Team
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "Crew",
     "Desk",
     "Done",
+    "Parts",
     "Team",
     "Work",
     "crew",
+    "finish",
     "here",
     "hired",
     "processes",

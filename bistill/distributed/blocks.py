@@ -11,14 +11,17 @@ class Work(NamedTuple):
 
     Attributes:
         do: ``do(tool, *block.content)`` gives the result of a block: a function of the content alone.
-        make: makes the tool, such as a model, once in each worker; what fails there says that this worker cannot do the
-            work. None: the tool is None.
+        make: ``make(*shared)`` makes the tool, such as a model, once in each worker; what fails there says that this
+            worker cannot do the work. None: the tool is None.
         unit: what the rows of a block are, in the plural.
+        shared: what all blocks need. It travels once to each machine, whose workers share the memory of its arrays,
+            which are read-only there.
     """
 
     do: Callable[..., Any]
-    make: Callable[[], Any] | None = None
+    make: Callable[..., Any] | None = None
     unit: str = "texts"
+    shared: tuple[Any, ...] = ()
 
 
 class Block(NamedTuple):

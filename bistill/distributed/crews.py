@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
@@ -53,7 +53,7 @@ class Crew:
         each = console.counted(threads, "thread") + (" and a GPU" if gpus else "")
         console.say(f"ray ({address}): {console.counted(self.size, 'worker')} of {each}")
 
-    def each(self, work: Work, blocks: Iterable[Block], *, in_order: bool = False) -> Iterator[Done]:
+    def each(self, work: Work, blocks: Iterable[Block], *, in_order: bool = False) -> Generator[Done, None, None]:
         """What became of each block, as soon as it is known; with ``in_order`` in the order of the blocks.
 
         A block is read when a worker is free for it. Who stops early ends the workers that are still at work.

@@ -49,8 +49,11 @@ class Shift:
         *,
         in_order: bool,
     ) -> None:
+        import ray
+
         self.workers, self.repeated = workers, 0
-        self._work, self._hire, self._in_order = work, hire, in_order
+        self._work = work._replace(shared=tuple(ray.put(one) for one in work.shared))
+        self._hire, self._in_order = hire, in_order
         self._blocks = itertools.starmap(Flight, enumerate(blocks))
         self._again: deque[Flight] = deque()
         self._waiting: list[tuple[int, Done]] = []  # a heap of results that must wait for those before them

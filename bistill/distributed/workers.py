@@ -48,10 +48,10 @@ class Hand:
         """Which process this is."""
         return f"pid {os.getpid()} on {platform.node()}"
 
-    def prepare(self, make: Callable[[], Any] | None) -> Answer:
+    def prepare(self, make: Callable[..., Any] | None, *shared: Any) -> Answer:
         """Make the tool of the coming blocks; the one before is let go first."""
         self._tool = None
-        answer = Answer(None) if make is None else _answered(make)
+        answer = Answer(None) if make is None else _answered(make, *shared)
         self._tool = answer.result
         return answer._replace(result=None)
 
@@ -104,8 +104,8 @@ class Worker:
         self._asked_at, self._question = time.monotonic(), self._actor.alive.remote()
 
     def prepare(self, work: Work) -> None:
-        """Have it make its tool; ``ready`` says when that is done."""
-        self.ready, self._preparing = False, self._actor.prepare.remote(work.make)
+        """Have it make its tool, of what is shared through Ray's object store; ``ready`` says when that is done."""
+        self.ready, self._preparing = False, self._actor.prepare.remote(work.make, *work.shared)
 
     def send(self, work: Work, flight: Flight) -> None:
         """Give it a block."""
