@@ -63,7 +63,7 @@ SHAPES: Final = {
 DOCUMENT_FIELDS: Final = frozenset({"document", "documents", "positives", "negatives", "candidates", "judgements"})
 ELSEWHERE: Final = {
     "counts or tables beside the documents": "building.Built building._Keys building._Making building.Making "
-    "lexical._Counts lexical._Statistics pools.Counts",
+    "lexical._Counts lexical._Statistics bm25.Summary bm25.Counts pools.Counts",
     "names of columns, sources of `prepare`": "columns.ColumnMap columns.ColumnOverrides settings.Columns "
     "docstrings.Described merging.Judged merging.JudgedQuery sources.Source sources.OpenedSource "
     "in_memory.NamedColumns",

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from bistill.arrays import Doubles, Floats, Ints
-from bistill.candidates.mining import lexical
+from bistill.candidates.mining import bm25, lexical
 from bistill.candidates.scores.teachers import CachedTeacher
 from bistill.evaluation import dimensions
 from bistill.evaluation.measures import exact, margins, ranking
@@ -179,10 +179,10 @@ def of_lexical(asked: Questions) -> LexicalScores:
     miner = lexical.LexicalMiner(asked.queries, asked.corpus)
     ids, scores = asked.best(partial(miner.search, np.arange(asked.ranked)), RANKING_DEPTH)
     description = {
-        "method": lexical.METHOD,
+        "method": bm25.METHOD,
         "tokens": miner.tokens,
-        "k1": lexical.K1,
-        "b": lexical.B,
+        "k1": bm25.K1,
+        "b": bm25.B,
         "fingerprint": miner.fingerprint(),
     }
     return LexicalScores(description, ids, scores)

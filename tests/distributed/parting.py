@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import psutil
+
+from bistill.distributed import Crew
 
 
 def made(numbers: np.ndarray, factor: int) -> tuple[np.ndarray, int]:
@@ -41,13 +44,16 @@ def fails(tool: None, row: int) -> tuple[int, int]:
     raise ValueError(f"row {row} cannot be read")
 
 
-def end_workers() -> int:
-    """Kill all workers of the cluster that this process started; how many."""
-    found = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.cmdline()[:1] and "ray::Hand" in child.cmdline()[0]
-    ]
-    for worker in found:
+def working(crew: Crew) -> list[psutil.Process]:
+    """The processes of all workers, once they have begun."""
+    until, found = time.monotonic() + 60, []
+    while len(found) < crew.size:
+        assert time.monotonic() < until, found
+        children = psutil.Process().children(recursive=True)
+        found = [child for child in children if child.name().startswith("ray::Hand")]
+    return found
+
+
+def kill(workers: list[psutil.Process]) -> None:
+    for worker in workers:
         worker.kill()
-    return len(found)

@@ -1,15 +1,24 @@
-"""Nearest vectors: by all products where that is quick enough, else by faiss and then exactly among what it finds."""
+"""Nearest vectors: by all products where that is quick enough, else by faiss and then exactly among what it finds.
+
+Where a crew of Ray workers is hired (``distributed.crew``) they search shards of the documents.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bistill.arrays import Floats, Ints
+from bistill import distributed
+from bistill.arrays import Bytes, Floats, Ints, Keys
+from bistill.candidates.mining import shards
+from bistill.candidates.mining.shards import Best, keyed
 from bistill.data.sampling import subset
-from bistill.evaluation.measures.exact import top_documents
+from bistill.distributed import Block, Crew, Done, Parts, Work
+from bistill.distributed.blocks import rows as named
+from bistill.evaluation.measures.exact import DOCUMENT_BLOCK, top_documents
 from bistill.progress import progress
 
 # faiss pays only where both are reached, since its index costs some thousand products a document. Measured with
@@ -28,6 +37,9 @@ PROBED_SHARE: Final = 1 / 32
 OVERSAMPLING: Final = 4
 ADDED_AT_ONCE: Final = 16_384
 SEARCHED_AT_ONCE: Final = 256
+# Vectors of a shard. Two shards of each worker are in the driver's object store at once; smaller ones, on the other
+# hand, give the driver more answers to bring together.
+SHARD_BYTES: Final = 128 * 2**20
 
 
 def nearest(queries: Floats, documents: Floats, depth: int) -> Ints:
@@ -40,9 +52,15 @@ def nearest(queries: Floats, documents: Floats, depth: int) -> Ints:
 
     Returns:
         int64 of shape (q, depth), falling cosine, equal ones by lower row; -1 fills the end of a row.
+
+    Raises:
+        ProcessError: a crew is hired, and its workers failed at some documents.
     """
+    crew = distributed.crew()
     if len(documents) < APPROXIMATE_FROM or len(queries) < APPROXIMATE_FROM_QUERIES:
-        return exact(queries, documents, depth)
+        return exact(queries, documents, depth) if crew is None else exact_by(crew, queries, documents, depth)
+    if crew is not None:
+        return approximate_by(crew, queries, documents, depth)
     return approximate(queries, documents, depth, quantised_index(documents))
 
 
@@ -74,13 +92,26 @@ def approximate(queries: Floats, documents: Floats, depth: int, index: Any) -> I
     """``nearest`` among the documents that an index of ``quantised_index`` finds, in the order of the exact cosine."""
     rows = np.full((len(queries), depth), -1, dtype=np.int64)
     with progress("dense search", len(queries), "queries") as advance:
-        for start in range(0, len(queries), SEARCHED_AT_ONCE):
-            window = np.ascontiguousarray(queries[start : start + SEARCHED_AT_ONCE])
-            _, candidates = index.search(window, min(OVERSAMPLING * depth, len(documents)))
-            for row, (query, near) in enumerate(zip(window, candidates, strict=True), start=start):
-                best = reordered(query, documents, near[near >= 0])[:depth]
-                rows[row, : len(best)] = best
-            advance(len(window))
+        for window, candidates, _ in _searched(index, queries, OVERSAMPLING * depth):
+            rows[window] = _nearest_of(queries[window], documents, candidates, depth)
+            advance(len(candidates))
+    return rows
+
+
+def _searched(index: Any, queries: Floats, depth: int) -> Iterator[tuple[slice, Ints, Floats]]:
+    """What an index finds for some queries at once: which queries, and rows and scores, of shape (queries, some)."""
+    for start in range(0, len(queries), SEARCHED_AT_ONCE):
+        window = slice(start, start + SEARCHED_AT_ONCE)
+        scores, rows = index.search(np.ascontiguousarray(queries[window]), min(depth, index.ntotal))
+        yield window, rows, scores
+
+
+def _nearest_of(queries: Floats, documents: Floats, candidates: Ints, depth: int) -> Ints:
+    """The nearest of each query's candidates, of which -1 is none: int64 of shape (queries, depth)."""
+    rows = np.full((len(queries), depth), -1, dtype=np.int64)
+    for row, (query, near) in enumerate(zip(queries, candidates, strict=True)):
+        best = reordered(query, documents, near[near >= 0])[:depth]
+        rows[row, : len(best)] = best
     return rows
 
 
@@ -93,6 +124,13 @@ def quantised_index(documents: Floats) -> Any:
     Args:
         documents: float32 of shape (n, dim), may be memory-mapped.
     """
+    index = trained_index(documents)
+    add(index, documents, 0)
+    return index
+
+
+def trained_index(documents: Floats) -> Any:
+    """``quantised_index`` before a vector is in it."""
     import faiss
 
     count, dim = documents.shape
@@ -102,10 +140,15 @@ def quantised_index(documents: Floats) -> Any:
     )
     index.cp.spherical = True
     index.train(np.ascontiguousarray(documents[subset(0, "dense cells", count, TRAINED_PER_CELL * cells)]))
-    for start in range(0, count, ADDED_AT_ONCE):
-        index.add(np.ascontiguousarray(documents[start : start + ADDED_AT_ONCE]))
     index.nprobe = math.ceil(PROBED_SHARE * cells)
     return index
+
+
+def add(index: Any, vectors: Floats, first: int) -> None:
+    """Put vectors into an index, as the rows from ``first`` on."""
+    for start in range(0, len(vectors), ADDED_AT_ONCE):
+        some = np.ascontiguousarray(vectors[start : start + ADDED_AT_ONCE])
+        index.add_with_ids(some, first + start + np.arange(len(some), dtype=np.int64))
 
 
 def reordered(query: Floats, documents: Floats, candidates: Ints) -> Ints:
@@ -118,3 +161,96 @@ def reordered(query: Floats, documents: Floats, candidates: Ints) -> Ints:
     """
     candidates = np.sort(candidates)
     return candidates[np.argsort(-(documents[candidates] @ query), kind="stable")]
+
+
+class Asked(NamedTuple):
+    """What a worker searches for: query vectors, float32 of shape (q, dim), and documents of each."""
+
+    queries: Floats
+    depth: int
+
+
+def exact_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -> Ints:
+    """``exact`` by workers: the same products of the same blocks, so on equal machines the same bits.
+
+    Raises:
+        ProcessError: workers failed at some documents.
+    """
+    found = np.full((len(queries), depth), -1, dtype=np.int64)
+    cut, parts = _shards(documents, crew), shards.groups(len(queries), depth)
+    with progress("dense search", len(documents) * len(parts), "documents") as advance:
+        for group in parts:
+            best = Best(group.stop - group.start, depth)
+
+            def take(done: Done, best: Best = best) -> None:
+                best.add(done.result)
+                advance(done.block.size)
+
+            work = Work(best_of_shard, Asked, "documents", (np.asarray(queries[group]), depth))
+            distributed.finish(crew, work, _blocks(documents, cut), take)
+            found[group] = best.rows()
+    return found
+
+
+def best_of_shard(asked: Asked, first: int, vectors: Floats) -> Keys:
+    """In a worker: the documents of a shard that are nearest to each query, ``keyed``, of shape (queries, some)."""
+    rows, scores = top_documents(asked.queries, vectors, asked.depth)
+    return keyed(first + rows, scores)
+
+
+def approximate_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -> Ints:
+    """``approximate`` by workers: each makes the index of a shard, with the cells of the whole, and searches it.
+
+    They keep these indexes, a fourth of the vectors, for further queries. On equal machines the answer is that of one
+    index, unless quantised scores at the ``OVERSAMPLING * depth``-th place are equal: here the lower row is taken,
+    there the one that faiss comes to.
+
+    Raises:
+        ProcessError: workers failed at some documents.
+    """
+    import faiss
+
+    found = np.full((len(queries), depth), -1, dtype=np.int64)
+    cut = _shards(documents, crew)
+    making = Work(index_of_shard, np.asarray, "documents", (faiss.serialize_index(trained_index(documents)),))
+    made = Parts(crew, making, lambda places: _blocks(documents, [cut[place] for place in places]), len(cut))
+    with progress("dense index", len(documents), "documents") as advance:
+        made.make(lambda block, _: advance(block.size))
+    with progress("dense search", len(queries), "queries") as advance:
+        for group in shards.groups(len(queries), OVERSAMPLING * depth):
+            best = Best(group.stop - group.start, OVERSAMPLING * depth)
+            asked = (np.asarray(queries[group]), OVERSAMPLING * depth)
+            made.each(Work(found_in_index, Asked, "documents", asked), lambda _, keys, best=best: best.add(keys))
+            found[group] = _nearest_of(queries[group], documents, best.rows(), depth)
+            advance(group.stop - group.start)
+    return found
+
+
+def index_of_shard(trained: Bytes, first: int, vectors: Floats) -> tuple[None, Bytes]:
+    """In a worker: a serialised index, trained and without a vector, with those of a shard in it."""
+    import faiss
+
+    index = faiss.deserialize_index(trained)
+    add(index, vectors, first)
+    return None, faiss.serialize_index(index)
+
+
+def found_in_index(asked: Asked, index: Bytes) -> Keys:
+    """In a worker: what a serialised index finds for each query, ``keyed``, of shape (queries, some)."""
+    import faiss
+
+    searched = _searched(faiss.deserialize_index(index), asked.queries, asked.depth)
+    return np.concatenate([keyed(rows, scores) for _, rows, scores in searched])
+
+
+def _shards(documents: Floats, crew: Crew) -> list[range]:
+    """Rows that a worker gets at once: whole blocks of the exact search, which are those that faiss adds at once."""
+    fitting = SHARD_BYTES // max(4 * documents.shape[1], 1)
+    return shards.shards(len(documents), crew.size, most=fitting, step=DOCUMENT_BLOCK)
+
+
+def _blocks(documents: Floats, cut: Sequence[range]) -> Iterator[Block]:
+    """Shards with their vectors, read when they are asked for."""
+    for rows in cut:
+        vectors = np.array(documents[rows.start : rows.stop])
+        yield Block(named(rows.start, len(rows)), len(rows), (rows.start, vectors))

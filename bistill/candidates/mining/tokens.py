@@ -43,6 +43,8 @@ ANY_HANGUL: Final = re.compile(rf"[{HANGUL}]")
 # Nouns, numerals, stems of verbs and adjectives, roots, and what the analyser cannot tell: what carries a meaning.
 # The tags are those of the Sejong corpus, as Kiwi uses them.
 CONTENT_TAGS: Final = frozenset({"NNG", "NNP", "NR", "VV", "VA", "XR", "UN"})
+# Texts whose tokens are in memory as text at once.
+WINDOW: Final = 4_096
 KIWI: Final = "kiwipiepy"
 KIWI_THREADS: Final = 2
 SAMPLE: Final = 1_000

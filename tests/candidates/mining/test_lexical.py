@@ -9,7 +9,7 @@ import bm25s
 import numpy as np
 import pytest
 
-from bistill.candidates.mining import lexical, tokens
+from bistill.candidates.mining import bm25, tokens
 from bistill.candidates.mining.lexical import LexicalMiner
 from bistill.candidates.mining.tokens import runs
 from bistill.errors import OptionError
@@ -60,8 +60,8 @@ def test_order_is_that_of_the_formula(query: str, depth: int) -> None:
 
 
 def test_scores_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "BLOCK", 3)
-    index = lexical.Bm25(words_of(text) for text in POOL)
+    monkeypatch.setattr(bm25, "BLOCK", 3)
+    index = bm25.Bm25(words_of(text) for text in POOL)
     ids = [index.vocabulary[word] for word in ("read", "list", "list")]
     expected = by_formula(["read", "list", "list"], [words_of(text) for text in POOL])
     scores = np.concatenate([block.get_scores_from_ids(ids) for block in index.blocks])
@@ -76,9 +76,9 @@ def random_texts(count: int) -> list[str]:
 def test_blocks_change_nothing_and_the_score_equals_that_of_plain_bm25s(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, queries = random_texts(300), random_texts(40)
     whole = LexicalMiner(queries, pool).mine(np.arange(40), 20)
-    monkeypatch.setattr(lexical, "WINDOW", 7)
+    monkeypatch.setattr(tokens, "WINDOW", 7)
     for size in (1, 7, 299):
-        monkeypatch.setattr(lexical, "BLOCK", size)
+        monkeypatch.setattr(bm25, "BLOCK", size)
         assert np.array_equal(LexicalMiner(queries, pool).mine(np.arange(40), 20), whole)
     plain = bm25s.BM25()
     plain.index([text.split() for text in pool], show_progress=False)
