@@ -78,7 +78,7 @@ def search(crew: Crew, queries: Asked, pool: Sequence[str], depth: int, kind: to
         for group in shards.groups(len(found), depth):
             best = Best(group.stop - group.start, depth)
             content = (*_of_group(queries, group), statistics, depth)
-            parts.each(Work(best_of_shard, Searched, "documents", content), lambda _, keys, best=best: best.add(keys))
+            parts.each(Work(best_of_shard, Searched, "documents", content), best.take)
             found[group], scores[group] = best.rows(), best.scores()
             advance(group.stop - group.start)
     return found, scores

@@ -220,7 +220,7 @@ def approximate_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -
         for group in shards.groups(len(queries), OVERSAMPLING * depth):
             best = Best(group.stop - group.start, OVERSAMPLING * depth)
             asked = (np.asarray(queries[group]), OVERSAMPLING * depth)
-            made.each(Work(found_in_index, Asked, "documents", asked), lambda _, keys, best=best: best.add(keys))
+            made.each(Work(found_in_index, Asked, "documents", asked), best.take)
             found[group] = _nearest_of(queries[group], documents, best.rows(), depth)
             advance(group.stop - group.start)
     return found

@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from bistill.arrays import Floats, Ints, Keys
+from bistill.arrays import Flags, Floats, Ints, Keys
+from bistill.distributed import Block
 from bistill.evaluation.measures.exact import QUERY_BLOCK
 
 # Documents that a worker gives at once for all its queries, at 8 bytes each; and queries that it has at most.
@@ -82,6 +83,10 @@ class Best:
             both.sort(axis=1)
             self._keys[block] = both[:, : self._keys.shape[1]]
 
+    def take(self, block: Block, keys: Keys) -> None:
+        """``add``, as ``Parts.each`` gives what was found in a block."""
+        self.add(keys)
+
     def rows(self) -> Ints:
         """Rows of the documents, int64 of shape (queries, depth): falling score, equal ones by lower row; -1 fills the
         end of a query with fewer."""
@@ -94,5 +99,6 @@ class Best:
         return np.where(self._none, np.float32(0), bits.view(np.float32))
 
     @property
-    def _none(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        return self._keys == NONE
+    def _none(self) -> Flags:
+        none: Flags = self._keys == NONE
+        return none
