@@ -150,8 +150,9 @@ class Searched(NamedTuple):
 def best_of_shard(searched: Searched, part: tuple[int, Any]) -> Keys:
     """In a worker: the documents of a block that are best for each query, ``keyed``, of shape (queries, some)."""
     first, counts = part
-    # What lies in the object store is read-only, and the counts become the scores.
-    index = bm25.scored(counts._replace(counts=counts.counts.copy()), searched.statistics)
+    # What lies in the object store is read-only, and the counts become the scores. The view gives them numpy's own
+    # float32: with the equal one that was unpickled, adding up scores (``np.add.at``) takes 20 times as long.
+    index = bm25.scored(counts._replace(counts=counts.counts.copy().view(np.float32)), searched.statistics)
     keys = np.full((len(searched.ends), min(searched.depth, len(counts.lengths))), shards.NONE, dtype=np.uint64)
     for row, tokens in enumerate(np.split(searched.tokens, searched.ends[:-1])):
         if len(tokens):

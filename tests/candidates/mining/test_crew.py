@@ -193,6 +193,16 @@ def test_bm25_of_korean_bigrams_and_rows_in_the_order_of_the_query_ids(
     assert expected.tolist() == [[0, 5, 3], [3, -1, -1], [5, 1, 0], [-1, -1, -1]]
 
 
+@pytest.mark.slow
+def test_bm25_of_korean_morphemes(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kiwipiepy")
+    queries = ["추운 날", "공부하는 사람", "먹다"]
+    expected = alone(monkeypatch, LexicalMiner(queries, KOREAN, tokens="morphemes"), 3, 2)
+    found = LexicalMiner(queries, KOREAN, tokens="morphemes").search(np.arange(3), 2)
+    assert found[0].tolist() == [[0, 5], [3, -1], [1, -1]]
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("pool", [[], ["", "?!"]])
 def test_a_pool_without_a_token_answers_nothing(crew: Crew, pool: list[str]) -> None:
     assert LexicalMiner(["red"], pool).mine(np.array([0]), 2).tolist() == [[-1, -1]]
