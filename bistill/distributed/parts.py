@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bistill import console
 from bistill.distributed.blocks import Block, Done, Work
-from bistill.distributed.crew import Crew
+from bistill.distributed.crews import Crew
 from bistill.errors import ProcessError, Told
 
 # How often the same work is begun for parts that are lost, before that is given up.

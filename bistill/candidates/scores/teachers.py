@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from bistill import console
+from bistill import console, distributed
 from bistill.arrays import Flags, Floats, Ints
 from bistill.candidates.lists import for_validation
 from bistill.candidates.scores import scoring
@@ -99,7 +99,8 @@ class CachedTeacher:
         """Relevance logits of (query id, document id) pairs; see ``scoring.score``."""
         return scoring.score(
             self.cache,
-            None if self.imported else self._loaded,
+            # What workers of a crew load the teacher by must travel; here it stays loaded from one call to the next.
+            self._loaded if self._load is not None and distributed.crew() is None else self._load,
             queries,
             documents,
             pairs,
