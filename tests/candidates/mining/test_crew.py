@@ -199,7 +199,7 @@ def test_bm25_of_korean_morphemes(crew: Crew, monkeypatch: pytest.MonkeyPatch) -
     queries = ["추운 날", "공부하는 사람", "먹다"]
     expected = alone(monkeypatch, LexicalMiner(queries, KOREAN, tokens="morphemes"), 3, 2)
     found = LexicalMiner(queries, KOREAN, tokens="morphemes").search(np.arange(3), 2)
-    assert found[0].tolist() == [[0, 5], [3, -1], [1, -1]]
+    assert found[0].tolist() == [[0, -1], [3, -1], [1, -1]]
     assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
