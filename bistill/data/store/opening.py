@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,14 +11,16 @@ from bistill import artifacts
 from bistill.console import counted, say
 from bistill.data.read import ids
 from bistill.data.read.files import RowReader, ending_of, open_file
+from bistill.data.read.folders import files_of
 from bistill.data.read.in_memory import fingerprint_of_rows, open_rows
 from bistill.data.read.rejections import Rejections, read_rejections, set_aside, write_rejected
+from bistill.data.records import Row
 from bistill.data.settings import BadRows, RowReading, TextKind
 from bistill.data.store import building, cache
 from bistill.data.store.dataset import Dataset
 from bistill.data.store.logs import Log, build_log
 from bistill.data.store.texts import Texts
-from bistill.errors import ArtifactError, DataError
+from bistill.errors import ArtifactError, DataError, RowError
 
 # Changes whenever the same file becomes other records than before.
 PARSED_VERSION: Final = 3
@@ -93,24 +95,28 @@ def _load(reader: RowReader, key: str, reading: RowReading, on_bad_rows: BadRows
     return Dataset(folder, path=path, fingerprint=key, rejected=int(manifest["rejected"]), notes=notes)
 
 
-def load_documents(path: str | Path, *, reading: RowReading | None = None) -> Texts:
+def load_documents(path: str | Path | Sequence[str | Path], *, reading: RowReading | None = None) -> Texts:
     """Unique documents of labelled rows, or of a file with only a document column, memory-mapped from the cache.
 
+    Of a folder or of several files, one behind the other (``folders.files_of``): each text once, where it is first.
+
     Raises:
         RowError: the first bad row.
-        DataError: the file is missing or empty, or has no unique document column.
+        DataError: a file is missing, has no unique document column, or no file has a document.
     """
-    return _load_texts(path, "document", reading or RowReading())
+    return _load_texts(files_of(path), "document", reading or RowReading())
 
 
-def load_queries(path: str | Path, *, reading: RowReading | None = None) -> Texts:
+def load_queries(path: str | Path | Sequence[str | Path], *, reading: RowReading | None = None) -> Texts:
     """Unique queries of a file with a query column, memory-mapped from the cache; its other columns are not read.
 
+    Of a folder or of several files as ``load_documents``.
+
     Raises:
         RowError: the first bad row.
-        DataError: the file is missing or empty, or has no unique query column.
+        DataError: a file is missing, has no unique query column, or no file has a query.
     """
-    return _load_texts(path, "query", reading or RowReading())
+    return _load_texts(files_of(path), "query", reading or RowReading())
 
 
 def load_log(path: Path, *, on_bad_rows: BadRows = "stop", rejected_to: Path | None = None) -> Log:
@@ -145,25 +151,33 @@ def load_log(path: Path, *, on_bad_rows: BadRows = "stop", rejected_to: Path | N
     return Log(folder, path=path, fingerprint=key)
 
 
-def _load_texts(path: str | Path, kind: TextKind, reading: RowReading) -> Texts:
-    path = Path(path)
-    _prepare_record(path)
-    reader = open_file(path, reading, only=kind)
-    key = _key(path, reading, {"document": "titled documents", "query": "queries"}[kind])
+def _load_texts(files: list[Path], kind: TextKind, reading: RowReading) -> Texts:
+    for file in files:
+        _prepare_record(file)
+    readers = [open_file(file, reading, only=kind) for file in files]
+    keys = [_key(file, reading, {"document": "titled documents", "query": "queries"}[kind]) for file in files]
+    key = keys[0] if len(files) == 1 else artifacts.fingerprint({"kind": "texts of several files", "files": keys})
+    said = str(files[0]) if len(files) == 1 else f"{files[0]} and {counted(len(files) - 1, 'other file')}"
 
     def fill(folder: Path) -> dict[str, Any]:
         rejections = Rejections("stop", folder / artifacts.REJECTIONS_FILE)
         try:
-            rows = ids.watched(reader.rows(), path, reader.notes, allowed=True)
-            count = building.build_documents(rows, folder, file=path, rejections=rejections)
+            count = building.build_documents(_watched(readers), folder, file=said, rejections=rejections)
         finally:
             rejections.close()
-        return {"documents": count, "notes": list(reader.notes)}
+        notes = [(f"{reader.file.name}: " if readers[1:] else "") + note for reader in readers for note in reader.notes]
+        return {"documents": count, "notes": notes}
 
     folder, manifest = cache.obtain(key, fill)
     for note in manifest["notes"]:
-        say(f"{path}: {note}")
+        say(f"{said}: {note}")
     return Texts(folder / artifacts.DOCUMENTS_FILE)
+
+
+def _watched(readers: Sequence[RowReader]) -> Iterator[Row | RowError]:
+    """The rows of one file after the other."""
+    for reader in readers:
+        yield from ids.watched(reader.rows(), reader.file, reader.notes, allowed=True)
 
 
 def _fill(folder: Path, reader: RowReader, reading: RowReading, on_bad_rows: BadRows) -> dict[str, Any]:
