@@ -140,7 +140,7 @@ def pin_products(cache: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BISTILL_CACHE", str(cache))
-        for threads in {1, torch.get_num_threads()}:
+        for threads in {1, 2, torch.get_num_threads()}:
             artifacts.write_json(products.record(threads), products.Fastest(False, False, False)._asdict())
 
 

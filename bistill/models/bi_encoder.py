@@ -114,8 +114,10 @@ class BiEncoder:
                 "document_prompt": document_prompt,
                 "pooling_name": pooling_name,
             }
-            settings = {"layer_count": layer_count, "precision": precision, "trust_remote_code": trust_remote_code}
-            encoder.made = sharing.Made(cls.load, (name,), {"max_len": max_len, **settings, **reads_texts})
+            # In another folder and on another machine it is the same model, in the same arithmetic.
+            settings = {"layer_count": layer_count, "precision": encoder.precision}
+            settings |= {"max_len": max_len, "trust_remote_code": trust_remote_code}
+            encoder.made = sharing.Made(cls.load, (loading.portable(name),), {**settings, **reads_texts})
         return encoder
 
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 
 from bistill.arrays import Floats
 from bistill.models import layers, reading
 from bistill.models.bi_encoder import BiEncoder
 from bistill.models.compute.precision import default_device, resolve_precision
+from bistill.models.compute.sharing import Made
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
 
@@ -21,7 +23,7 @@ class UnloadedEncoder:
     Attributes:
         start: as above.
         source: folder with its files.
-        mode, max_len, prompts, precision, start_layers, dim: as of the ``BiEncoder`` that it becomes.
+        mode, max_len, prompts, precision, start_layers, dim, made: as of the ``BiEncoder`` that it becomes.
 
     Raises:
         ModelError: the model is not at hand, has modules that a Bi-Encoder cannot have, or its configuration or
@@ -49,6 +51,8 @@ class UnloadedEncoder:
         count = int(text.num_hidden_layers)
         self.start_layers = None if start.layers in (None, count) else layers.evenly(count, start.layers)
         self.dim = int(text.hidden_size)
+        elsewhere = dataclasses.replace(start, name=loading.portable(start.name), precision=self.precision)
+        self.made: Made | None = Made(BiEncoder.start, (elsewhere,))
         self._loaded: BiEncoder | None = None
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from bistill.models.compute import batching, sharing, tokenizing
 from bistill.models.compute.products import fast_products
 from bistill.models.compute.sharing import Shareable
 from bistill.progress import progress
+
+# Batches of a window: texts are sorted by length within it.
+WINDOW_BATCHES: Final = 16
 
 
 class Encoder(Shareable, Protocol):
@@ -61,28 +64,46 @@ def vectors_in_windows(
     total = len(texts) if isinstance(texts, Sequence) else 0
     read = cut = 0
     with progress(description, total, "texts") as advance:
-        for window in windows((prompt + text for text in texts), 16 * batch_size):
-            # Modes are set and put back within a window: between two of them the caller's code runs.
-            was_training = encoder.model.training
-            encoder.model.eval()
-            encodings, longer = tokenizing.tokenize_counting_cuts(encoder.tokenizer, window, encoder.max_len)
-            with torch.inference_mode(), fast_products(encoder.device):
-                found = batching.in_buckets(
-                    encodings,
-                    encoder.forward,
-                    max_items=batch_size,
-                    device=encoder.device,
-                    packed=encoder.packs,
-                    shared=sharing.forwards(encoder),
-                    advance=advance,
-                )
-            encoder.model.train(was_training)
-            rows = found.cpu().numpy()
-            _check_finite(rows, encoder.source)
+        for window in windows((prompt + text for text in texts), WINDOW_BATCHES * batch_size):
+            rows, longer = vectors_of_window(encoder, window, batch_size, advance)
             read, cut = read + len(window), cut + longer
             yield rows
     if description and cut:
         console.say_once(tokenizing.cut_texts(description, cut, read, encoder.max_len))
+
+
+def vectors_of_window(
+    encoder: Encoder, window: Sequence[str], batch_size: int, advance: Callable[[int], None] = lambda _: None
+) -> tuple[Floats, int]:
+    """Unit vectors of the texts of a window, prompts included: float32 of shape (n, dim); and how many texts were cut.
+
+    Args:
+        encoder: the model.
+        window: up to ``WINDOW_BATCHES * batch_size`` texts: what they are batched with decides their last bits.
+        batch_size: texts of one forward at most.
+        advance: called with the number of texts of each forward.
+
+    Raises:
+        ModelError: a vector holds NaN or infinite values.
+    """
+    # Modes are set and put back within a window: between two of them the caller's code runs.
+    was_training = encoder.model.training
+    encoder.model.eval()
+    encodings, cut = tokenizing.tokenize_counting_cuts(encoder.tokenizer, window, encoder.max_len)
+    with torch.inference_mode(), fast_products(encoder.device):
+        found = batching.in_buckets(
+            encodings,
+            encoder.forward,
+            max_items=batch_size,
+            device=encoder.device,
+            packed=encoder.packs,
+            shared=sharing.forwards(encoder),
+            advance=advance,
+        )
+    encoder.model.train(was_training)
+    rows: Floats = found.cpu().numpy()
+    _check_finite(rows, encoder.source)
+    return rows, cut
 
 
 def _check_finite(rows: Floats, source: str) -> None:

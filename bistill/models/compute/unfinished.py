@@ -57,7 +57,7 @@ class UnfinishedVectors:
         self._vectors_file, self._record_file = _files(path.parent)
         self._waiting: list[bytes] = []
         head, npy_head = _head(shape, inputs), _npy_head(shape)
-        with _explained(path):
+        with explained(path):
             found = _verified(path, head, npy_head, shape)
             self._vectors = self._vectors_file.open("ab", buffering=0)
             self._record = self._record_file.open("ab", buffering=0)
@@ -85,7 +85,7 @@ class UnfinishedVectors:
         assert window.ndim == 2 and window.shape[1] == self.shape[1]
         assert 0 < len(window) <= self.shape[0] - self.rows
         content = np.ascontiguousarray(window, dtype=ROW).tobytes()
-        with _explained(self.path):
+        with explained(self.path):
             _write(self._vectors, content)
         self._waiting.append(_line({"rows": len(window), "sha256": hashlib.sha256(content).hexdigest()}))
         self._whole.update(content)
@@ -99,7 +99,7 @@ class UnfinishedVectors:
         Raises:
             ArtifactError: the disk is full.
         """
-        with _explained(self.path):
+        with explained(self.path):
             os.fsync(self._vectors.fileno())
             _write(self._record, b"".join(self._waiting))
             os.fsync(self._record.fileno())
@@ -121,7 +121,7 @@ class UnfinishedVectors:
         Raises:
             ArtifactError: the folder cannot be written.
         """
-        with _explained(self.path):
+        with explained(self.path):
             self._vectors_file.replace(self.path)
             self._record_file.unlink()
             artifacts.flush(self.path.parent)
@@ -152,7 +152,7 @@ def alone(folder: Path, what: str) -> Iterator[None]:
     Raises:
         ArtifactError: the folder cannot be written.
     """
-    with _explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / artifacts.VECTORS_LOCK)
         try:
@@ -249,7 +249,7 @@ def _write(file: io.FileIO, content: bytes) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what the system says of a file into an error with the way out."""
     try:
         yield

@@ -8,11 +8,12 @@ from typing import Any, Final, overload
 
 import numpy as np
 
-from bistill import artifacts, cache_folder, console
+from bistill import artifacts, cache_folder, console, distributed
 from bistill.arrays import Floats
 from bistill.data.settings import TextKind
 from bistill.data.store.texts import fingerprint_of_texts
 from bistill.errors import ArtifactError
+from bistill.models.compute import crewed
 from bistill.models.compute.unfinished import UnfinishedVectors, alone
 from bistill.models.files import loading
 from bistill.models.unloaded import AnyEncoder
@@ -46,6 +47,7 @@ def cached_vectors(
 
     Raises:
         ArtifactError: the cache cannot be written, or what was written cannot be read back.
+        ProcessError: as ``write_vectors``.
     """
     key = vectors_key(encoder, texts, kind)
     folder = cache_folder.cache_dir() / "index" / key
@@ -109,15 +111,13 @@ def write_vectors(
 
     Raises:
         ArtifactError: the folder cannot be written.
+        ProcessError: of a crew that encodes: no worker can, or a window failed on several. What came before it stays.
     """
-    windows = {"document": encoder.document_windows, "query": encoder.query_windows}[kind]
     with UnfinishedVectors(path, (len(texts), encoder.dim), inputs) as unfinished:
-        rest: Sequence[str] = texts
         if unfinished.rows:
             console.say(f"{description}: going on from text {unfinished.rows} of {len(texts)}")
-            rest = _From(texts, unfinished.rows)
         try:
-            for window in windows(rest, batch_size=batch_size, description=description):
+            for window in _windows(encoder, texts, unfinished.rows, kind, batch_size, description):
                 unfinished.append(window)
         except KeyboardInterrupt:
             console.say(f"{description}: broken off after {unfinished.rows} of {len(texts)}; the same command goes on")
@@ -141,6 +141,16 @@ def vectors_key(encoder: AnyEncoder, texts: Sequence[str], kind: TextKind = "doc
             NAMES[kind]: fingerprint_of_texts(texts),
         }
     )
+
+
+def _windows(
+    encoder: AnyEncoder, texts: Sequence[str], first: int, kind: TextKind, batch_size: int, description: str
+) -> Iterator[Floats]:
+    """The vectors of the texts from one of them on: of the crew, where one is at work and can make the encoder."""
+    if (crew := distributed.crew()) is not None and encoder.made is not None:
+        return crewed.windows_of_crew(crew, encoder, texts, first, kind, batch_size, description)
+    windows = {"document": encoder.document_windows, "query": encoder.query_windows}[kind]
+    return windows(_From(texts, first) if first else texts, batch_size=batch_size, description=description)
 
 
 class _From(Sequence[str]):
