@@ -128,6 +128,10 @@ VECTORS_RECORD: Final = "vectors.json"
 VECTORS_LOCK: Final = "vectors.lock"
 UNFINISHED_VECTORS: Final = "unfinished-vectors.npy"
 UNFINISHED_RECORD: Final = "unfinished-vectors.jsonl"
+# Vectors in shards, by the numbers of their first and last row.
+SHARD_FILE: Final = "vectors-{first:012}-{last:012}.npy"
+SHARD_FILES: Final = f"vectors-{'[0-9]' * 12}*-{'[0-9]' * 12}*.npy"
+UNFINISHED_SHARDS: Final = "unfinished-shards.jsonl"
 
 # other cache entries
 MANIFEST: Final = "manifest.json"

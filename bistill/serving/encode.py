@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bistill import artifacts, console, journal
+from bistill import artifacts, console, distributed
 from bistill.data.settings import TextKind
 from bistill.data.store.opening import load_documents, load_queries
 from bistill.data.store.texts import Texts, fingerprint_of_texts
 from bistill.errors import ArtifactError, OptionError
-from bistill.models.bi_encoder import BiEncoder
+from bistill.models.compute.encoding import WINDOW_BATCHES
 from bistill.models.compute.unfinished import alone, inputs_of
-from bistill.models.compute.vectors import NAMES, write_vectors
 from bistill.models.files import loading
 from bistill.models.settings import EncoderStart
+from bistill.models.unloaded import UnloadedEncoder
+from bistill.serving import shards
+from bistill.serving.writing import TEXT_FILES, write_shards, write_whole
 
 SCHEMA: Final = "bistill.vectors/1"
-TEXT_FILES: Final[dict[TextKind, str]] = {"document": artifacts.DOCUMENTS_FILE, "query": artifacts.QUERIES_FILE}
+# Of a shard, each of 16 batches.
+SHARD_WINDOWS: Final = 4
 
 
 class Encoded(NamedTuple):
     """What a folder of vectors holds.
 
     Attributes:
-        record: schema, model, everything that decides the vectors, dim, rows, SHA-256 of both files, versions.
+        record: schema, model, everything that decides the vectors, dim, rows, SHA-256 of the files, versions. Of
+            vectors in shards also ``shards`` (``file``, ``first`` row, ``rows``, ``sha256`` of each, in order),
+            ``shard_rows``, ``computed`` (``workers`` and their ``threads``) and ``set_aside`` (``first``, ``rows`` and
+            ``why`` of each block that has no vectors).
         made: whether it was written now, and not there before.
     """
 
@@ -35,49 +42,64 @@ class Encoded(NamedTuple):
 
 def encode(
     model: EncoderStart,
-    documents: str | Path,
+    documents: str | Path | Sequence[str | Path],
     output_dir: str | Path,
     *,
     kind: TextKind = "document",
     batch_size: int = 64,
     overwrite: bool = False,
+    hire: Callable[[], AbstractContextManager[None]] = nullcontext,
+    shard_windows: int = SHARD_WINDOWS,
 ) -> Encoded:
-    """Write the unit vectors of a file's texts, the texts in the same order, and a record of both.
+    """Write the unit vectors of texts, the texts in the same order, and a record of both.
 
     What is there already from the same inputs is kept, what was broken off goes on, and what is of other inputs is
-    refused unless it may be overwritten.
+    refused unless it may be overwritten. Where a crew is at work (``distributed.hired``), it encodes, and the vectors
+    lie in shards.
 
     Args:
         model: its folder or hub name, and how it reads texts.
-        documents: a file with a document column; of ``kind`` "query" with a query column.
+        documents: a file with a document column, a folder of such files, or several of both; of ``kind`` "query" with
+            a query column.
         output_dir: folder of vectors, texts and record.
-        kind: which texts of the file, each kind with its own prompt.
+        kind: which texts of the files, each kind with its own prompt.
         batch_size: texts encoded at once.
         overwrite: whether vectors of other inputs in the folder may be replaced.
+        hire: context of the work, entered once the inputs were checked and something is left to do.
+        shard_windows: windows of 16 batches in a shard.
 
     Raises:
         OptionError: the folder holds vectors of other inputs.
         DataError: the texts cannot be used.
         ModelError: the model cannot be loaded.
         ArtifactError: the folder cannot be written.
+        ProcessError: no worker of the crew can encode; or blocks were set aside, and everything else was written.
     """
     texts = {"document": load_documents, "query": load_queries}[kind](documents)
-    encoder = BiEncoder.start(model)
+    encoder = UnloadedEncoder(model)
     folder, inputs = Path(output_dir), _inputs(encoder, texts, kind)
     with alone(folder, str(folder)):
-        record = _read_record(folder)
-        if record is not None and not _differences(record, inputs) and _is_whole(folder, record, kind):
+        there = _read_record(folder)
+        if there is not None and not _differences(there, inputs) and _is_whole(folder, there, kind):
             console.say(f"{folder}: the vectors of these inputs are there already; nothing to do")
-            return Encoded(record, made=False)
+            return Encoded(there, made=False)
         if not overwrite:
-            _refuse_others(folder, record, inputs)
+            _refuse_others(folder, there, inputs)
         record = {"schema": SCHEMA, "model": loading.portable(model.name), **inputs}
-        _write(folder, encoder, texts, record, batch_size)
+        with hire():
+            if (crew := distributed.crew()) is None:
+                write_whole(folder, encoder, texts, record, batch_size)
+            else:
+                before = {} if there is None or _differences(there, inputs) else there
+                size = shard_windows * WINDOW_BATCHES * batch_size
+                write_shards(
+                    folder, crew, encoder, texts, record, before=before, shard_rows=size, batch_size=batch_size
+                )
     console.say(f"{folder}: {record['rows']} vectors of {record['dim']} numbers")
     return Encoded(record, made=True)
 
 
-def _inputs(encoder: BiEncoder, texts: Texts, kind: TextKind) -> dict[str, Any]:
+def _inputs(encoder: UnloadedEncoder, texts: Texts, kind: TextKind) -> dict[str, Any]:
     """Everything that decides the vectors. The model counts by its files: its folder may move."""
     return {
         "kind": kind,
@@ -90,33 +112,6 @@ def _inputs(encoder: BiEncoder, texts: Texts, kind: TextKind) -> dict[str, Any]:
         "rows": len(texts),
         "texts_fingerprint": fingerprint_of_texts(texts),
     }
-
-
-def _write(folder: Path, encoder: BiEncoder, texts: Texts, record: dict[str, Any], batch_size: int) -> None:
-    """Vectors window by window; texts and record, which is completed, once these are whole and before they take their
-    place."""
-    kind: TextKind = record["kind"]
-    text_file = TEXT_FILES[kind]
-
-    def conclude(checksum: str) -> None:
-        with artifacts.atomic_path(folder / text_file) as temporary:
-            shutil.copyfile(texts.file, temporary)
-            sha256 = {artifacts.VECTORS_FILE: checksum, text_file: artifacts.sha256_of_file(temporary)}
-        for other in set(TEXT_FILES.values()) - {text_file}:
-            (folder / other).unlink(missing_ok=True)
-        record.update(sha256=sha256, versions=journal.versions())
-        artifacts.write_json(folder / artifacts.VECTORS_RECORD, record)
-
-    write_vectors(
-        folder / artifacts.VECTORS_FILE,
-        encoder,
-        texts,
-        inputs={name: value for name, value in record.items() if name not in ("schema", "model")},
-        conclude=conclude,
-        kind=kind,
-        batch_size=batch_size,
-        description=NAMES[kind],
-    )
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
@@ -133,9 +128,14 @@ def _read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def _is_whole(folder: Path, record: dict[str, Any], kind: TextKind) -> bool:
-    """Whether vectors and texts are what the record says; said where they are not."""
+    """Whether every text has its vector, and vectors and texts are what the record says; said where they are not."""
+    if record.get("set_aside"):
+        return False
+    in_shards = shards.shards_of(record)
+    if in_shards is not None and not all(shards.is_whole(folder, shard) for shard in in_shards):
+        return False
     listed = record.get("sha256")
-    for name in (artifacts.VECTORS_FILE, TEXT_FILES[kind]):
+    for name in (TEXT_FILES[kind], *([artifacts.VECTORS_FILE] if in_shards is None else [])):
         try:
             found = artifacts.sha256_of_file(folder / name)
         except FileNotFoundError:
@@ -148,12 +148,13 @@ def _is_whole(folder: Path, record: dict[str, Any], kind: TextKind) -> bool:
 
 def _refuse_others(folder: Path, record: dict[str, Any] | None, inputs: dict[str, Any]) -> None:
     """Raise OptionError where the folder holds vectors of other inputs, finished or not, or files of another origin."""
-    there = inputs_of(folder) or record
+    there = inputs_of(folder) or shards.inputs_of(folder) or record
     if there is not None:
         what = _differences(there, inputs)
     else:
-        names = (artifacts.VECTORS_FILE, artifacts.VECTORS_RECORD, *TEXT_FILES.values())
-        what = ", ".join(f"{name} of unknown origin" for name in names if (folder / name).exists())
+        names = [artifacts.VECTORS_FILE, artifacts.VECTORS_RECORD, *TEXT_FILES.values()]
+        found = [name for name in names if (folder / name).exists()] + shards.names_in(folder)[:1]
+        what = ", ".join(f"{name} of unknown origin" for name in found)
     if what:
         raise OptionError(
             f"the folder holds other vectors: {what}",

@@ -49,7 +49,7 @@ cli.run_command("encode", sys.argv[1:])
 @pytest.fixture
 def options(tmp_path: Path, tiny_encoder: Path, write_csv: Callable[[Path, list[list[str]]], Path]) -> EncodeOptions:
     path = write_csv(tmp_path / "rows.csv", [["query", "positive", "negative_1"], *ROWS])
-    return EncodeOptions(model_path=str(tiny_encoder), documents=str(path), output_dir=str(tmp_path / "encoded"))
+    return EncodeOptions(model_path=str(tiny_encoder), documents=(str(path),), output_dir=str(tmp_path / "encoded"))
 
 
 def content_of(options: EncodeOptions) -> dict[str, bytes]:
@@ -138,7 +138,7 @@ def test_vectors_of_other_inputs_are_refused_by_name(options: EncodeOptions, tmp
     for changes, told in (
         ({"max_len": 16}, "max_len was 64, is 16"),
         ({"model_path": str(model)}, "other vectors: other model\n"),
-        ({"documents": str(fewer)}, "rows was 40, is 2, other texts"),
+        ({"documents": (str(fewer),)}, "rows was 40, is 2, other texts"),
         ({"kind": "query"}, "kind was 'document', is 'query'"),
     ):
         with pytest.raises(OptionError) as caught:
@@ -146,7 +146,7 @@ def test_vectors_of_other_inputs_are_refused_by_name(options: EncodeOptions, tmp
         assert told in str(caught.value)
         assert "`overwrite`" in str(caught.value)
     assert content_of(options) == before
-    assert encode(replace(options, documents=str(fewer), overwrite=True))["rows"] == 2
+    assert encode(replace(options, documents=(str(fewer),), overwrite=True))["rows"] == 2
     assert np.load(Path(options.output_dir) / "vectors.npy").shape == (2, 32)
 
 
@@ -168,8 +168,8 @@ def test_after_ctrl_c_the_same_command_goes_on(options: EncodeOptions, capsys: p
     options = replace(options, batch_size=1)
     whole = replace(options, output_dir=f"{options.output_dir}-whole")
     encode(whole)
-    names = ("model_path", "documents", "output_dir", "batch_size")
-    arguments = [part for name in names for part in (f"--{name}", str(getattr(options, name)))]
+    given = ("model_path", options.model_path), ("documents", *options.documents), ("output_dir", options.output_dir)
+    arguments = [part for name, *values in (*given, ("batch_size", "1")) for part in (f"--{name}", *values)]
     command = [sys.executable, "-c", INTERRUPTED, *arguments]
     stopped = subprocess.run(command, text=True, check=False, capture_output=True)
     assert stopped.returncode == 130, stopped.stderr

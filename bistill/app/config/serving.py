@@ -35,19 +35,21 @@ class SearchOptions(ModelOptions, group="search", common=True):
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions(CrewOptions, ModelOptions, group="search", common=True):
-    """Encode the documents or queries of a file into unit vectors on the disk; broken off, the same command goes on.
+    """Encode the documents or queries of files into unit vectors on the disk; broken off, the same command goes on.
 
     The folder then holds vectors.npy (float32; row i is text i), documents.arrow or queries.arrow (column text; each
-    text once, in the order of its first appearance) and vectors.json (model, settings, checksums). Where it holds what
-    the command would make, nothing is done. Vectors of another model, file or setting stay: what differs is said, and
-    --overwrite replaces them.
+    text once, in the order of its first appearance) and vectors.json (model, settings, checksums). With --ray the rows
+    lie in shards, vectors-FIRST-LAST.npy, which vectors.json lists in order; one that cannot be made is left out and
+    named, and the same command tries it again. Where the folder holds what the command would make, nothing is done.
+    Vectors of another model, file or setting stay: what differs is said, and --overwrite replaces them.
     """
 
     model_path: Annotated[str, Option("Folder or hub name of the student.", group="models")]
     documents: Annotated[
-        str,
+        tuple[str, ...],
         Option(
-            "Labelled rows, or any CSV, JSONL or Parquet file with a document column (--kind query: a query column)."
+            "Labelled rows, or any CSV, JSONL or Parquet files with a document column (--kind query: a query column): "
+            "one, several, or a folder of them, read by name."
         ),
     ]
     output_dir: Annotated[str, Option("Folder of vectors, texts and record.", alters_result=False)]
