@@ -159,7 +159,8 @@ class UnfinishedShards:
     def _whole(self, told: list[Any]) -> Iterator[Shard]:
         """Those of the told shards that are what was told; said of the others."""
         parts = {rows.start: rows for rows in self._parts()}
-        for shard in filter(None, map(_shard, told)):
+        newest = {shard.first: shard for shard in map(_shard, told) if shard}
+        for shard in newest.values():
             rows = parts.get(shard.first)
             if rows is None or (shard.file, shard.rows) != (name_of(rows), len(rows)):
                 continue
@@ -235,9 +236,10 @@ def _lines(folder: Path) -> list[Any]:
             found.append(json.loads(line))
         except ValueError:  # a line without end is a killed process's
             continue
-    head = found[0] if found else None
-    whole = isinstance(head, dict) and head.get("schema") == SCHEMA and isinstance(head.get("inputs"), dict)
-    return found if whole and type(head.get("shard_rows")) is int and head["shard_rows"] > 0 else []
+    head = found[0] if found and isinstance(found[0], dict) else {}
+    if head.get("schema") != SCHEMA or not isinstance(head.get("inputs"), dict):
+        return []
+    return found if type(head.get("shard_rows")) is int and head["shard_rows"] > 0 else []
 
 
 def _shard(told: Any) -> Shard | None:
