@@ -12,12 +12,13 @@ from typing import Any, Final
 from bistill import console
 from bistill.distributed.blocks import Block, Done, Work
 from bistill.distributed.workers import AHEAD, SILENCE, Answer, Flight, Worker
-from bistill.errors import ProcessError, Told
+from bistill.errors import ProcessError
 
 # How often a block is begun before it is set aside, and a worker in one place before that is given up.
 TRIES: Final = 3
-# Blocks set aside, with none done, that mean that the work itself is at fault.
+# Blocks set aside one after the other that mean that the work itself is at fault: the first ones, and later ones.
 HOPELESS: Final = 3
+HOPELESS_LATER: Final = 10
 # Seconds until the first worker must have begun: a cluster may have to start machines.
 BEGINS: Final = 600.0
 # Seconds at one block after which it is named.
@@ -57,7 +58,7 @@ class Shift:
         self._blocks = itertools.starmap(Flight, enumerate(blocks))
         self._again: deque[Flight] = deque()
         self._waiting: list[tuple[int, Done]] = []  # a heap of results that must wait for those before them
-        self._given = self._done = self._set_aside = 0
+        self._given = self._done = self._failing = 0
         self._starts = [0] * len(workers)
         self._named: set[int] = set()
         self._began_at = time.monotonic()
@@ -127,7 +128,7 @@ class Shift:
 
     def _of_block(self, flight: Flight, answer: Answer) -> list[Done]:
         if not answer.failed:
-            self._done += 1
+            self._done, self._failing = self._done + 1, 0
             return [Done(flight.place, flight.block._replace(content=()), answer.result)]
         return self._tried(flight, answer.failed)
 
@@ -138,12 +139,11 @@ class Shift:
             self.repeated += block.size
             self._again.append(flight._replace(tries=tries))
             return []
-        self._set_aside += 1
-        if self._set_aside >= HOPELESS and not self._done:
+        self._failing += 1
+        if self._failing == (HOPELESS_LATER if self._done else HOPELESS):
             raise ProcessError(
-                f"the first {HOPELESS} blocks fail {TRIES} times each",
+                f"{self._failing} blocks one after the other fail {TRIES} times each: {why.splitlines()[0]}",
                 where=f"{self._work.unit} {block.name}",
-                found=Told(why),
             )
         console.say(f"ray: {self._work.unit} {block.name} are set aside: {TRIES} times: {why}")
         return [Done(flight.place, block._replace(content=()), None, why)]
@@ -210,9 +210,8 @@ class Shift:
         worker.end()
         if not any(self.workers):
             raise ProcessError(
-                "no worker can do this work",
+                f"no worker can do this work: {why.splitlines()[0]}",
                 where=f"worker {worker.name or place}",
-                found=Told(why),
                 todo="have models in the same place on every machine, or name one of the hub",
             )
         console.say(f"ray: worker {worker.name or place} cannot do this work, the others go on without it: {why}")

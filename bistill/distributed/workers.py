@@ -95,7 +95,9 @@ class Worker:
     def __init__(self, threads: int, gpus: int) -> None:
         import ray
 
-        actor = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0, concurrency_groups={"alive": 1})(_hand())
+        # Its annotations do not know groups.
+        groups: dict[str, Any] = {"concurrency_groups": {"alive": 1}}
+        actor: Any = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=0, **groups)(_hand())
         self._actor: Any = actor.remote(threads)
         self.name, self.ready = "", False
         self.flights: deque[tuple[Any, Flight]] = deque()

@@ -13,7 +13,7 @@ from bistill.data.settings import TextKind
 from bistill.data.store.texts import Texts
 from bistill.distributed import Crew
 from bistill.distributed.blocks import rows
-from bistill.errors import ProcessError, Told
+from bistill.errors import SetAsideError, Told
 from bistill.models.compute import crewed
 from bistill.models.compute.unfinished import explained
 from bistill.models.compute.vectors import NAMES, write_vectors
@@ -84,7 +84,8 @@ def write_shards(
 
     Raises:
         ArtifactError: the folder cannot be written, or a row is missing.
-        ProcessError: no worker can encode; or blocks were set aside, and everything else was written.
+        ProcessError: no worker can encode.
+        SetAsideError: blocks were set aside, and everything else was written.
     """
     kind: TextKind = record["kind"]
     with UnfinishedShards(folder, (len(texts), encoder.dim), _inputs_in(record), shard_rows, before) as unfinished:
@@ -148,12 +149,12 @@ def _tell(folder: Path, set_aside: Mapping[range, str], count: int, description:
     """Name each block that has no vectors.
 
     Raises:
-        ProcessError: always.
+        SetAsideError: always.
     """
     for part, why in set_aside.items():
         console.say(f"{description} {rows(part.start, len(part))} have no vectors: {why}")
     lacking = sum(map(len, set_aside))
-    raise ProcessError(
+    raise SetAsideError(
         f"{lacking:,} of {count:,} {description} have no vectors",
         where=str(folder),
         found=Told(f"{counted(len(set_aside), 'block')} set aside, see above"),

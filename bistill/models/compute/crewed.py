@@ -21,7 +21,7 @@ from bistill.data.store.texts import windows
 from bistill.distributed import Block, Crew, Work
 from bistill.distributed.blocks import rows
 from bistill.errors import ModelError, ProcessError
-from bistill.models.compute import tokenizing
+from bistill.models.compute import products, tokenizing
 from bistill.models.compute.encoding import WINDOW_BATCHES, vectors_of_window
 from bistill.models.compute.sharing import Made
 from bistill.models.files import loading
@@ -37,7 +37,8 @@ def work(encoder: AnyEncoder, fingerprint: str) -> Work:
         fingerprint: of its files, as they are recorded: they may have changed since.
     """
     assert encoder.made is not None
-    return Work(encoded, partial(made_alike, encoder.made, decisive(encoder, fingerprint)))
+    make = partial(made_alike, encoder.made, decisive(encoder, fingerprint))
+    return Work(encoded, products.as_here(make))
 
 
 def block(encoder: AnyEncoder, texts: Sequence[str], first: int, count: int, kind: TextKind, batch_size: int) -> Block:
