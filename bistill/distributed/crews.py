@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from bistill import console
 from bistill.distributed.blocks import Block, Done, Work
@@ -23,6 +24,8 @@ from bistill.distributed.workers import Worker
 from bistill.errors import OptionError, ProcessError, Told
 
 LOCAL: Final = "local"
+# Seconds in which a cluster must answer.
+REACHED: Final = 20.0
 
 _crew: Crew | None = None
 
@@ -127,12 +130,11 @@ def _join(address: str) -> None:
         ) from None
     # What Ray tells of a lost worker it prints where a command prints its results; it is told by ours.
     ray._private.worker._worker_logs_enabled = False
-    settings = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+    settings: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
-        if address == LOCAL:
-            ray.init(address=LOCAL, include_dashboard=False, **settings)
-        else:
-            ray.init(address=address, **settings)
+        _reach(address)
+        local = {"include_dashboard": False} if address == LOCAL else {}
+        ray.init(address=address, **local, **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         with suppress(Exception):
             ray.shutdown()
@@ -142,6 +144,13 @@ def _join(address: str) -> None:
             found=Told(str(error).splitlines()[0]),
             todo=f"start one with `ray start --head`, or give {LOCAL}",
         ) from None
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody answers at host:port: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=REACHED).close()
 
 
 def _room(threads: int) -> tuple[int, int]:

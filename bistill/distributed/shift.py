@@ -76,21 +76,24 @@ class Shift:
         """Give blocks to those that have room; whether there is something to wait for."""
         for _ in range(AHEAD):
             for worker in sorted(filter(None, self.workers), key=lambda worker: len(worker.flights)):
-                if worker.ready and len(worker.flights) < AHEAD and (flight := self._next()):
+                if worker.has_room() and (flight := self._next(alone=not worker.flights)):
                     worker.send(self._work, flight)
         if any(worker and worker.flights for worker in self.workers) or self._again:
             return True
         if any(worker and worker.ready for worker in self.workers):
             return False  # it had room, and there was nothing to send
-        if (flight := self._next()) is None:
+        if (flight := self._next(alone=True)) is None:
             return False
         self._again.append(flight)
         return True
 
-    def _next(self) -> Flight | None:
-        """The next block; None where there is none, or too many results wait for an earlier one."""
+    def _next(self, *, alone: bool) -> Flight | None:
+        """The next block for a worker that has no other (``alone``) or has one; None where there is none, or it waits.
+
+        A block that was tried before goes to a worker alone: where that dies, it is known which block was at work.
+        """
         if self._again:
-            return self._again.popleft()
+            return self._again.popleft() if alone or not self._again[0].tries else None
         if self._in_order and len(self._waiting) >= 2 * AHEAD * len(self.workers):
             return None
         return next(self._blocks, None)
@@ -175,27 +178,25 @@ class Shift:
         return found
 
     def _lost(self, place: int, how: str) -> list[Done]:
-        """Replace a worker; its block at work counts as tried, those that waited do not."""
+        """Replace a worker; what it had finished counts, each of its other blocks as tried."""
         worker = self.workers[place]
         assert worker is not None
+        found = [done for flight, answer in worker.finished() for done in self._of_block(flight, answer)]
         worker.end()
         flights = [flight for _, flight in worker.flights]
-        lost = sum(flight.block.size for flight in flights)
-        console.say(
-            f"ray: worker {worker.name or place} {how}; {lost} {self._work.unit} of its {len(flights)} blocks "
-            "are begun again"
+        rows = sum(flight.block.size for flight in flights)
+        again = (
+            f"; {rows} {self._work.unit} of {console.counted(len(flights), 'block')} are begun again" if rows else ""
         )
+        console.say(f"ray: worker {worker.name or place} {how}{again}")
         self._starts[place] += not flights
         if self._starts[place] >= TRIES:
             self._give_up(place, how)
         else:
             self.workers[place] = self._hire()
             self.workers[place].prepare(self._work)  # type: ignore[union-attr]
-        if not flights:
-            return []
-        found = self._tried(flights[0], f"its worker {how}")
-        self._again.extendleft(reversed(flights[1:]))
-        self.repeated += sum(flight.block.size for flight in flights[1:])
+        for flight in flights:
+            found += self._tried(flight, f"its worker {how}")
         return found
 
     def _give_up(self, place: int, why: str) -> None:

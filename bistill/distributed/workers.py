@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from bistill.distributed.blocks import Block, Work
@@ -115,6 +116,10 @@ class Worker:
             self.since = time.monotonic()
         self.flights.append((self._actor.do.remote(work.do, flight.block.content), flight))
 
+    def has_room(self) -> bool:
+        """Whether it takes a further block: none beside one that was tried before, which may end it."""
+        return self.ready and len(self.flights) < AHEAD and not any(flight.tries for _, flight in self.flights)
+
     def waited_for(self) -> list[Any]:
         """Whose answers are awaited: references of Ray."""
         return [reference for reference in (self._preparing, self._question) if reference is not None] + [
@@ -141,6 +146,19 @@ class Worker:
         del self.flights[place]
         self.since = time.monotonic()
         return flight, found
+
+    def finished(self) -> list[tuple[Flight, Answer]]:
+        """What a worker that was lost had answered before; the other blocks stay."""
+        import ray
+        from ray.exceptions import RayError
+
+        answered = []
+        for reference, flight in list(self.flights):
+            with suppress(RayError):
+                if ray.wait([reference], timeout=0)[0]:
+                    answered.append((flight, ray.get(reference)))
+                    self.flights.remove((reference, flight))
+        return answered
 
     def silent(self) -> bool:
         """Ask whether it lives, where that is due; whether it has not answered for too long."""
