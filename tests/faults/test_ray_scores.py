@@ -19,7 +19,7 @@ import pytest
 from bistill import distributed
 from bistill.candidates.scores.cache import ScoreCache, folder_of
 from bistill.candidates.scores.reranker import loaded
-from bistill.candidates.scores.scoring import BATCHES_OF_A_BLOCK, score
+from bistill.candidates.scores.scoring import score
 from bistill.distributed import Crew
 from bistill.errors import ArtifactError, ProcessError, SetAsideError
 from bistill.models.compute.scoring import FORWARDS_OF_A_CHUNK
@@ -27,7 +27,7 @@ from tests.faults import scorers
 from tests.faults.commands import ROOT
 from tests.faults.scorers import BATCH, DOCUMENTS, IDENTITY, PAIRS, QUERIES
 
-BLOCK = BATCHES_OF_A_BLOCK * FORWARDS_OF_A_CHUNK * BATCH
+BLOCK = FORWARDS_OF_A_CHUNK * BATCH  # of so few pairs
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,10 @@ from bistill.progress import progress
 
 # Pairs looked up at once: a key and what the cache says of it take about 300 bytes of Python objects.
 PAIRS_OF_A_LOOKUP: Final = 65_536
-# Batches that a worker of a crew reads before it answers: fewer would keep the cache busy with small transactions.
+# Batches that a worker of a crew reads before it answers, where there are many: fewer would keep the cache busy with
+# small transactions. And blocks of each worker, where there are few: so that none waits long for the others at the end.
 BATCHES_OF_A_BLOCK: Final = 4
+BLOCKS_OF_A_WORKER: Final = 4
 
 
 class Scorer(Protocol):
@@ -192,9 +194,11 @@ class _Job:
         """
         asked: dict[int, Ints] = {}
         failed = []
+        even = int(self.missing.sum()) // (FORWARDS_OF_A_CHUNK * batch_size * BLOCKS_OF_A_WORKER * crew.size)
+        size = min(max(even, 1), BATCHES_OF_A_BLOCK)
 
         def blocks() -> Iterator[Block]:
-            for place, some in enumerate(windows(batches, BATCHES_OF_A_BLOCK)):
+            for place, some in enumerate(windows(batches, size)):
                 asked[place] = np.concatenate(some)
                 texts = [self._texts(rows) for rows in some]
                 shown = f"such as {texts[0][0]!r:.200}"
