@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import sys
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from bistill import console
 from bistill.distributed.blocks import Block, Done, Work
@@ -104,10 +107,35 @@ def hired(address: str | None, threads: int = 1) -> Iterator[None]:
         )
     _crew = Crew(address, threads)
     try:
-        yield
+        with _terminable():
+            yield
     finally:
         _crew.close()
         _crew = None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Context in which SIGTERM ends the process in order: Ray's own handler prints a stack and aborts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        told.append(number)
+        raise KeyboardInterrupt  # which Ray lets through as it is; of SystemExit it makes another one
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not told:
+            raise
+        console.say("stopped by SIGTERM; the same command goes on")
+        sys.exit(128 + told[0])
+    finally:
+        signal.signal(signal.SIGTERM, before if callable(before) else signal.SIG_DFL)
 
 
 def _freed(worker: Worker | None) -> Worker | None:

@@ -86,6 +86,23 @@ def test_a_driver_that_is_killed_loses_what_was_on_its_way(
     assert np.array_equal(again.logits, expected)
 
 
+def test_a_driver_that_is_told_to_end_keeps_what_is_there(
+    tiny_teacher: Path, expected: np.ndarray, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.faults.scorers", str(tiny_teacher), "slow", str(tmp_path / "pid")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    driver = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not stored():
+        assert driver.poll() is None
+        time.sleep(0.1)
+    driver.terminate()
+    said = driver.communicate(timeout=60)[1]
+    assert driver.returncode == 128 + signal.SIGTERM, said
+    assert "stopped by SIGTERM; the same command goes on" in said and "PC: @" not in said
+    known = stored()
+    assert scorers.run(str(tiny_teacher)).scored == len(PAIRS) - known
+
+
 def test_workers_give_the_scores_of_one_process(crew: Crew, tiny_teacher: Path, expected: np.ndarray) -> None:
     found = scorers.run(str(tiny_teacher))
     assert (found.requested, found.scored, stored()) == (len(PAIRS), len(PAIRS), len(PAIRS))
