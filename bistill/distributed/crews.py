@@ -41,7 +41,7 @@ class Crew:
         threads: processors of a worker, which is how many threads it computes with.
 
     Attributes:
-        address, threads: as above.
+        threads: as above.
         size: workers.
         repeated: rows of blocks that were begun again.
 
@@ -51,7 +51,7 @@ class Crew:
     """
 
     def __init__(self, address: str, threads: int = 1) -> None:
-        self.address, self.threads, self.repeated = address, threads, 0
+        self.threads, self.repeated = threads, 0
         _join(address)
         gpus, self.size = _room(threads)
         self._hire = partial(Worker, threads, gpus)
@@ -67,8 +67,8 @@ class Crew:
         Raises:
             ProcessError: no worker can do the work, they die one after the other, or the first blocks all fail.
         """
-        workers = [worker or self._hire() for worker in self._workers]
-        shift = Shift(work, blocks, [*workers], self._hire, in_order=in_order)
+        workers: list[Worker | None] = [worker or self._hire() for worker in self._workers]
+        shift = Shift(work, blocks, workers, self._hire, in_order=in_order)
         try:
             yield from shift.run()
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +26,6 @@ class Answer(NamedTuple):
 
     result: Any
     failed: str = ""
-    trace: str = ""
 
 
 class Hand:
@@ -68,7 +66,7 @@ def _answered(function: Callable[..., Any], *arguments: Any) -> Answer:
     except BistillError as error:
         return Answer(None, str(error))
     except Exception as error:
-        return Answer(None, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return Answer(None, f"{type(error).__name__}: {error}")
 
 
 class Flight(NamedTuple):

@@ -22,7 +22,7 @@ import numpy as np
 from bistill import artifacts, console
 from bistill.arrays import Floats
 from bistill.errors import ArtifactError
-from bistill.models.compute.unfinished import ROW, explained
+from bistill.models.compute.unfinished import ROW, explained, line_of
 
 SCHEMA: Final = "bistill.unfinished-shards/1"
 
@@ -80,7 +80,7 @@ class UnfinishedShards:
             self.shards = {shard.first: shard for shard in self._whole([*told, *lines])}
             with artifacts.atomic_path(folder / artifacts.UNFINISHED_SHARDS) as temporary:
                 kept = (shard._asdict() for shard in self.shards.values())
-                temporary.write_bytes(b"".join(map(_line, (head, *kept))))
+                temporary.write_bytes(b"".join(map(line_of, (head, *kept))))
             for left in folder.glob(f".{artifacts.SHARD_FILES}.*.tmp"):  # of a killed process
                 left.unlink()
             self._record = (folder / artifacts.UNFINISHED_SHARDS).open("ab", buffering=0)
@@ -112,7 +112,7 @@ class UnfinishedShards:
                 with temporary.open("wb") as file:
                     np.save(file, np.ascontiguousarray(vectors, dtype=ROW), allow_pickle=False)
                 shard = Shard(path.name, first, len(rows), artifacts.sha256_of_file(temporary))
-            self._record.write(_line(shard._asdict()))
+            self._record.write(line_of(shard._asdict()))
             os.fsync(self._record.fileno())
         self.shards[first] = shard
 
@@ -248,7 +248,3 @@ def _shard(told: Any) -> Shard | None:
         return None
     kinds = {name: type(value) for name, value in told.items()}
     return Shard(**told) if kinds == {"file": str, "first": int, "rows": int, "sha256": str} else None
-
-
-def _line(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, sort_keys=True, allow_nan=False) + "\n").encode("ascii")

@@ -32,9 +32,7 @@ class Bm25:
     """
 
     def __init__(self, token_lists: Iterable[list[str]]) -> None:
-        # A token that is looked up for the first time takes the next number.
-        numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__
+        numbers = numbering()
         ids = (numbered(tokens, numbers.__getitem__) for tokens in token_lists)
         blocks = [counted(block) for block in windows(ids, BLOCK)]
         self.vocabulary = dict(numbers)
@@ -120,6 +118,13 @@ class Totals:
         """Of all blocks."""
         idf = np.log1p((self._documents - self._holding + 0.5) / (self._holding + 0.5)).astype(np.float32)
         return Statistics(max(self._length / max(self._documents, 1), 1e-9), idf)
+
+
+def numbering() -> defaultdict[str, int]:
+    """Numbers of tokens, from 0: one that is looked up for the first time takes the next."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    return numbers
 
 
 def numbered(tokens: list[str], number: Callable[[str], int]) -> Tokens:

@@ -9,7 +9,6 @@ more, which gives a document its length.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -42,8 +41,7 @@ class Asked(NamedTuple):
 
 def asked(texts: Iterable[list[str]], tokenizer: tokenization.Tokenizer) -> Asked:
     """The tokens of queries, of which some come at once."""
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
+    numbers = bm25.numbering()
     queries = [bm25.numbered(tokens, numbers.__getitem__) for window in texts for tokens in tokenizer(window)]
     ends = np.cumsum([len(tokens) for tokens in queries], dtype=np.int64)
     return Asked(dict(numbers), np.concatenate([np.empty(0, dtype=np.int32), *queries]), ends)

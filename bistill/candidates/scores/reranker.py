@@ -26,12 +26,17 @@ def open_teacher(name: str, reading: TeacherReading) -> CachedTeacher:
     if adapters.get("use_lora"):
         console.say(f"teacher {name}: LoRA rank {adapters['lora_r']}, alpha {adapters['lora_alpha']}, merged")
     settings = {**reading.for_loading(), "precision": identity["precision"]}
-    load = partial(loaded, loading.elsewhere(name), identity["fingerprint"], **settings)
-    return CachedTeacher(name, identity, reading, load)
+    return CachedTeacher(
+        name,
+        identity,
+        reading,
+        partial(rerankers.load, name, **settings),
+        travelling=partial(loaded, loading.portable(name), identity["fingerprint"], **settings),
+    )
 
 
 def loaded(name: str, fingerprint: str, **settings: Any) -> Scorer:
-    """The re-ranker of a name, loaded in this process or in a worker on another machine.
+    """The re-ranker of a name, loaded in a worker that may be on another machine.
 
     Args:
         name: as ``rerankers.load`` takes it.

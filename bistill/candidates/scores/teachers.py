@@ -61,6 +61,7 @@ class CachedTeacher:
         identity: what decides its scores.
         reading: how it reads.
         load: gives what scores the pairs that the cache lacks; None: nobody can, their scores are unknown.
+        travelling: ``load`` as workers of a crew call it, on other machines and in other folders; None: likewise.
 
     Attributes:
         name: as above.
@@ -72,9 +73,16 @@ class CachedTeacher:
     encoder: EncoderStart | None = None
 
     def __init__(
-        self, name: str, identity: dict[str, Any], reading: TeacherReading, load: Callable[[], Scorer] | None
+        self,
+        name: str,
+        identity: dict[str, Any],
+        reading: TeacherReading,
+        load: Callable[[], Scorer] | None,
+        *,
+        travelling: Callable[[], Scorer] | None = None,
     ) -> None:
         self.name, self.identity, self._reading, self._load = name, identity, reading, load
+        self._travelling = travelling or load
         self.cache = ScoreCache.open(identity)
         self._scorer: Scorer | None = None
 
@@ -99,8 +107,7 @@ class CachedTeacher:
         """Relevance logits of (query id, document id) pairs; see ``scoring.score``."""
         return scoring.score(
             self.cache,
-            # What workers of a crew load the teacher by must travel; here it stays loaded from one call to the next.
-            self._loaded if self._load is not None and distributed.crew() is None else self._load,
+            None if self.imported else self._loaded if distributed.crew() is None else self._travelling,
             queries,
             documents,
             pairs,

@@ -87,7 +87,7 @@ class UnfinishedVectors:
         content = np.ascontiguousarray(window, dtype=ROW).tobytes()
         with explained(self.path):
             _write(self._vectors, content)
-        self._waiting.append(_line({"rows": len(window), "sha256": hashlib.sha256(content).hexdigest()}))
+        self._waiting.append(line_of({"rows": len(window), "sha256": hashlib.sha256(content).hexdigest()}))
         self._whole.update(content)
         self.rows += len(window)
         if time.monotonic() - self._saved_at >= SAVE_SECONDS:
@@ -228,7 +228,7 @@ def _files(folder: Path) -> tuple[Path, Path]:
 
 
 def _head(shape: tuple[int, int], inputs: Mapping[str, Any]) -> bytes:
-    return _line({"schema": SCHEMA, "shape": list(shape), "inputs": dict(inputs)})
+    return line_of({"schema": SCHEMA, "shape": list(shape), "inputs": dict(inputs)})
 
 
 def _npy_head(shape: tuple[int, int]) -> bytes:
@@ -238,7 +238,8 @@ def _npy_head(shape: tuple[int, int]) -> bytes:
     return head.getvalue()
 
 
-def _line(value: Mapping[str, Any]) -> bytes:
+def line_of(value: Mapping[str, Any]) -> bytes:
+    """One object of a record, with the end of its line."""
     return (json.dumps(value, sort_keys=True, allow_nan=False) + "\n").encode("ascii")
 
 

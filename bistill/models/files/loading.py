@@ -240,12 +240,6 @@ def model_fingerprint(path: str) -> str:
     return artifacts.fingerprint({str(file.relative_to(folder)): artifacts.sha256_of_file(file) for file in files})
 
 
-def elsewhere(name: str) -> str:
-    """A model's name as a process in another folder, or on another machine, finds it: a path from the root on, or the
-    name of the hub."""
-    return str(Path(name).absolute()) if Path(name).exists() else name
-
-
 def check_fingerprint(name: str, fingerprint: str) -> None:
     """Check that a model has the files that another process of the same work has.
 
