@@ -1,4 +1,5 @@
-"""A cluster of Ray on this machine, whose workers find the package, the tests, and which products are fastest."""
+"""Clusters of Ray on this machine: whose crew works for the tests, or whose workers find the package, the tests, and
+which products are fastest."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bistill import distributed
+from bistill.distributed import Crew
 from tests.conftest import pin_products
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +24,15 @@ ray.init(address="local", num_cpus=int(sys.argv[1]), include_dashboard=False, lo
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
+
+
+@contextmanager
+def crew_here() -> Iterator[Crew]:
+    """A crew of this machine that works for this process."""
+    with distributed.hired("local"):
+        found = distributed.crew()
+        assert found is not None
+        yield found
 
 
 @contextmanager

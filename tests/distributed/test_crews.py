@@ -14,17 +14,16 @@ import pytest
 
 from bistill import distributed
 from bistill.distributed import Crew, Work, shift, workers
-from bistill.distributed.crews import hired
 from bistill.errors import ProcessError
+from tests.clusters import crew_here
 from tests.distributed import blocks as given
 from tests.distributed.blocks import SQUARES, blocks
 
 
 @pytest.fixture(scope="module")
 def crew() -> Iterator[Crew]:
-    with hired("local"):
-        found = distributed.crew()
-        assert found is not None and found.size == os.cpu_count()
+    with crew_here() as found:
+        assert found.size == os.cpu_count()
         yield found
     assert distributed.crew() is None
 

@@ -11,6 +11,7 @@ import pytest
 from bistill import distributed
 from bistill.distributed import Block, Crew, Parts, Work
 from bistill.errors import ProcessError
+from tests.clusters import crew_here
 from tests.distributed import parting
 
 ROWS = 6
@@ -20,9 +21,7 @@ EXPECTED = [(f"row {row}", 50_000 * row) for row in range(ROWS)]
 
 @pytest.fixture(scope="module")
 def crew() -> Iterator[Crew]:
-    with distributed.hired("local"):
-        found = distributed.crew()
-        assert found is not None
+    with crew_here() as found:
         yield found
 
 

@@ -16,13 +16,13 @@ import numpy as np
 import psutil
 import pytest
 
-from bistill import distributed
 from bistill.candidates.scores.cache import ScoreCache, folder_of
 from bistill.candidates.scores.reranker import loaded
 from bistill.candidates.scores.scoring import score
 from bistill.distributed import Crew
 from bistill.errors import ArtifactError, ProcessError, SetAsideError
 from bistill.models.compute.scoring import FORWARDS_OF_A_CHUNK
+from tests.clusters import crew_here
 from tests.faults import scorers
 from tests.faults.commands import ROOT
 from tests.faults.scorers import BATCH, DOCUMENTS, IDENTITY, PAIRS, QUERIES
@@ -32,9 +32,7 @@ BLOCK = FORWARDS_OF_A_CHUNK * BATCH  # of so few pairs
 
 @pytest.fixture(scope="module")
 def crew() -> Iterator[Crew]:
-    with distributed.hired("local"):
-        found = distributed.crew()
-        assert found is not None
+    with crew_here() as found:
         yield found
 
 
@@ -56,6 +54,17 @@ def stored() -> int:
         return 0
 
 
+def begun(teacher: Path, marker: Path) -> subprocess.Popen[str]:
+    """A driver of its own whose first scores are stored; its workers take their time and tell who they are."""
+    command = [sys.executable, "-m", "tests.faults.scorers", str(teacher), "slow", str(marker)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    driver = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not stored():
+        assert driver.poll() is None
+        time.sleep(0.1)
+    return driver
+
+
 def wait_for(marker: Path) -> int:
     """The process that a marker tells."""
     while not (marker.exists() and marker.read_text()):
@@ -67,12 +76,7 @@ def test_a_driver_that_is_killed_loses_what_was_on_its_way(
     tiny_teacher: Path, expected: np.ndarray, tmp_path: Path
 ) -> None:
     marker = tmp_path / "pid"
-    command = [sys.executable, "-m", "tests.faults.scorers", str(tiny_teacher), "slow", str(marker)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    driver = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not stored():
-        assert driver.poll() is None
-        time.sleep(0.1)
+    driver = begun(tiny_teacher, marker)
     driver.kill()
     driver.wait()
     worker, known = int(marker.read_text()), stored()
@@ -89,12 +93,7 @@ def test_a_driver_that_is_killed_loses_what_was_on_its_way(
 def test_a_driver_that_is_told_to_end_keeps_what_is_there(
     tiny_teacher: Path, expected: np.ndarray, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "tests.faults.scorers", str(tiny_teacher), "slow", str(tmp_path / "pid")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    driver = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not stored():
-        assert driver.poll() is None
-        time.sleep(0.1)
+    driver = begun(tiny_teacher, tmp_path / "pid")
     driver.terminate()
     said = driver.communicate(timeout=60)[1]
     assert driver.returncode == 128 + signal.SIGTERM, said

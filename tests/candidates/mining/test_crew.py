@@ -17,6 +17,7 @@ from bistill.distributed import Block, Crew, Done, Work
 from bistill.errors import ProcessError
 from bistill.evaluation.measures.exact import DOCUMENT_BLOCK, top_documents
 from tests.candidates.conftest import Small
+from tests.clusters import crew_here
 from tests.distributed.parting import kill, working
 
 KOREAN = [
@@ -32,9 +33,7 @@ KOREAN = [
 
 @pytest.fixture(scope="module")
 def crew() -> Iterator[Crew]:
-    with distributed.hired("local"):
-        found = distributed.crew()
-        assert found is not None
+    with crew_here() as found:
         yield found
 
 
