@@ -159,11 +159,18 @@ class Worker:
         return answered
 
     def silent(self) -> bool:
-        """Ask whether it lives, where that is due; whether it has not answered for too long."""
+        """Ask whether it lives, where that is due; whether it has not answered for too long.
+
+        An answer that nobody has looked at, since the driver was busy with something else, is one.
+        """
+        import ray
+
         now = time.monotonic()
         if self._question is None and now - self._asked_at >= ASKED_EVERY:
             self._asked_at, self._question = now, self._actor.alive.remote()
-        return bool(self.name) and self._question is not None and now - self._asked_at > SILENCE
+        if not self.name or self._question is None or now - self._asked_at <= SILENCE:
+            return False
+        return not ray.wait([self._question], timeout=0)[0]
 
     def end(self) -> None:
         """End its process, whatever it does."""

@@ -121,6 +121,19 @@ def test_a_worker_that_stands_still_is_ended(
     assert "has not answered for" in capsys.readouterr().err
 
 
+def test_a_driver_that_is_busy_takes_nobody_for_silent(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers, "SILENCE", 3.0)
+    monkeypatch.setattr(workers, "ASKED_EVERY", 0.1)
+    before, done = crew.repeated, []
+    for one in crew.each(SQUARES, blocks(*((0.5, "sleep") for _ in range(8)))):
+        done.append(one.place)
+        time.sleep(4.0 if len(done) in (1, 2, 4) else 0.0)
+    assert sorted(done) == list(range(8)) and crew.repeated == before
+    assert "has not answered" not in capsys.readouterr().err
+
+
 def test_a_block_that_takes_long_is_named(
     crew: Crew, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
