@@ -8,6 +8,9 @@ and a collective operation begins only where every process has answered.
 
 A function that is called so takes the ``Desk`` of its process first, which keeps models and unfinished work from one
 call to the next.
+
+A **crew** is another thing: workers of a Ray cluster that do blocks of a corpus for a process that is alone
+(``crews.Crew``); they may come and go.
 """
 
 from __future__ import annotations
