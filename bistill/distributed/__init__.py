@@ -10,15 +10,16 @@ A function that is called so takes the ``Desk`` of its process first, which keep
 call to the next.
 
 A **crew** is another thing: workers of a Ray cluster that do blocks of a corpus for a process that is alone
-(``crews.Crew``); they may come and go.
+(``crews.Crew``); they may come and go. Whoever searches a corpus asks for its ``helpers``, which are either.
 """
 
 from __future__ import annotations
 
 from bistill.distributed.blocks import Block, Done, Work
 from bistill.distributed.crews import Crew, crew, hired
+from bistill.distributed.helpers import Helpers, helpers
 from bistill.distributed.joining import here, processes, processes_here, session
-from bistill.distributed.parts import Parts, finish
+from bistill.distributed.parts import Parts
 from bistill.distributed.team import Desk, Team
 
 __all__ = [
@@ -26,11 +27,12 @@ __all__ = [
     "Crew",
     "Desk",
     "Done",
+    "Helpers",
     "Parts",
     "Team",
     "Work",
     "crew",
-    "finish",
+    "helpers",
     "here",
     "hired",
     "processes",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from bistill.errors import BistillError, ProcessError, Told
+
 
 class Work(NamedTuple):
     """What is done with every block, in functions that a worker finds by their modules.
@@ -52,6 +54,33 @@ class Done(NamedTuple):
     block: Block
     result: Any
     why: str = ""
+
+
+class Answer(NamedTuple):
+    """What is given back: a result, or what failed."""
+
+    result: Any
+    failed: str = ""
+
+
+def answered(function: Callable[..., Any], *arguments: Any) -> Answer:
+    """What a function gives. Errors travel as texts: what they hold need not be known elsewhere."""
+    try:
+        return Answer(function(*arguments))
+    except BistillError as error:
+        return Answer(None, str(error))
+    except Exception as error:
+        return Answer(None, f"{type(error).__name__}: {error}")
+
+
+def unfinished(work: Work, block: Block, why: str) -> ProcessError:
+    """What is raised for a block that cannot be done, where all are needed."""
+    return ProcessError(
+        f"some {work.unit} cannot be worked on, and without them there is no result",
+        where=f"{work.unit} {block.name}",
+        found=Told(why),
+        todo="mend what is found and start the command again",
+    )
 
 
 def rows(first: int, count: int) -> str:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bistill import console
-from bistill.distributed.blocks import Block, Done, Work
+from bistill.distributed.blocks import Block, Done, Work, unfinished
 from bistill.distributed.crews import Crew
-from bistill.errors import ProcessError, Told
+from bistill.errors import ProcessError
 
 # How often the same work is begun for parts that are lost, before that is given up.
 ROUNDS: Final = 5
+
+
+class CrewHelp(NamedTuple):
+    """``Helpers`` that are a crew."""
+
+    crew: Crew
+
+    @property
+    def size(self) -> int:
+        """Workers."""
+        return self.crew.size
+
+    def finish(self, work: Work, blocks: Iterable[Block], take: Callable[[Done], None]) -> None:
+        """See ``Helpers.finish``."""
+        finish(self.crew, work, blocks, take)
+
+    @contextmanager
+    def parts(self, work: Work, blocks: Callable[[Sequence[int]], Iterable[Block]], count: int) -> Iterator[Parts]:
+        """See ``Helpers.parts``; Ray frees what nobody refers to any more."""
+        yield Parts(self.crew, work, blocks, count)
 
 
 def finish(crew: Crew, work: Work, blocks: Iterable[Block], take: Callable[[Done], None]) -> None:
@@ -25,12 +46,7 @@ def finish(crew: Crew, work: Work, blocks: Iterable[Block], take: Callable[[Done
     try:
         for done in found:
             if done.why:
-                raise ProcessError(
-                    f"some {work.unit} cannot be worked on, and without them there is no result",
-                    where=f"{work.unit} {done.block.name}",
-                    found=Told(done.why),
-                    todo="mend what is found and start the command again",
-                )
+                raise unfinished(work, done.block, done.why)
             take(done)
     finally:
         found.close()  # now, and not when nothing refers to it any more: the cluster may be left by then

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from bistill import console
-from bistill.distributed.blocks import Block, Done, Work
-from bistill.distributed.workers import AHEAD, SILENCE, Answer, Flight, Worker
+from bistill.distributed.blocks import Answer, Block, Done, Work
+from bistill.distributed.workers import AHEAD, SILENCE, Flight, Worker
 from bistill.errors import ProcessError
 
 # How often a block is begun before it is set aside, and a worker in one place before that is given up.

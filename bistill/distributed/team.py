@@ -56,7 +56,7 @@ class Team:
         return len(self._peers) + 1
 
     def new_number(self) -> int:
-        """A number that no model has yet."""
+        """A number that no model and no parts have yet."""
         return next(self._numbers)
 
     def together(self, function: Callable[..., Any], shares: Sequence[tuple[Any, ...]]) -> list[Any]:

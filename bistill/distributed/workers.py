@@ -10,8 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from bistill.distributed.blocks import Block, Work
-from bistill.errors import BistillError
+from bistill.distributed.blocks import Answer, Block, Work, answered
 
 # Seconds between two questions whether a worker lives, which it answers while it computes, and how long an answer may
 # take.
@@ -19,13 +18,6 @@ ASKED_EVERY: Final = 5.0
 SILENCE: Final = 60.0
 # Blocks of a worker: one at work and one that waits, so that it need not wait for the driver.
 AHEAD: Final = 2
-
-
-class Answer(NamedTuple):
-    """What a worker gives back: a result, or what failed there."""
-
-    result: Any
-    failed: str = ""
 
 
 class Hand:
@@ -50,23 +42,13 @@ class Hand:
     def prepare(self, make: Callable[..., Any] | None, *shared: Any) -> Answer:
         """Make the tool of the coming blocks; the one before is let go first."""
         self._tool = None
-        answer = Answer(None) if make is None else _answered(make, *shared)
+        answer = Answer(None) if make is None else answered(make, *shared)
         self._tool = answer.result
         return answer._replace(result=None)
 
     def do(self, function: Callable[..., Any], content: tuple[Any, ...]) -> Answer:
         """The result of a block."""
-        return _answered(function, self._tool, *content)
-
-
-def _answered(function: Callable[..., Any], *arguments: Any) -> Answer:
-    """Errors travel as texts: what they hold need not be known elsewhere."""
-    try:
-        return Answer(function(*arguments))
-    except BistillError as error:
-        return Answer(None, str(error))
-    except Exception as error:
-        return Answer(None, f"{type(error).__name__}: {error}")
+        return answered(function, self._tool, *content)
 
 
 class Flight(NamedTuple):

@@ -10,6 +10,7 @@ import pytest
 
 from bistill import distributed
 from bistill.distributed import Block, Crew, Parts, Work
+from bistill.distributed.parts import CrewHelp
 from bistill.errors import ProcessError
 from tests.clusters import crew_here
 from tests.distributed import parting
@@ -96,7 +97,7 @@ def test_an_error_of_who_takes_ends_what_is_at_work(crew: Crew) -> None:
 
     many = (Block(str(row), 1, (row,)) for row in range(100))
     with pytest.raises(KeyError, match="no room"):
-        distributed.finish(crew, Work(parting.row_of), many, take)
+        CrewHelp(crew).finish(Work(parting.row_of), many, take)
     assert len(taken) == 1
     kept, found = parts(crew), []
     kept.make(ignored)

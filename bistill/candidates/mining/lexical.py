@@ -1,6 +1,6 @@
 """Documents that share rare words with a query: BM25 over the pool.
 
-Where a crew of Ray workers is hired (``distributed.crew``) they cut the documents into tokens, count and search them.
+Where others work for this process (``distributed.helpers``) they cut the documents into tokens, count and search them.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ class LexicalMiner:
         )
 
     def mine(self, query_ids: Ints, depth: int) -> Ints:
-        """As ``Miner.mine``: the highest scores first. The first call builds the index; a crew builds one every time.
+        """As ``Miner.mine``: the highest scores first. The first call builds the index; others than this process
+        build one every time.
 
         Raises:
-            ProcessError: a crew is hired, and its workers failed at some documents.
+            ProcessError: others work for this process, and failed at some documents.
         """
         return self.search(query_ids, depth)[0]
 
@@ -70,9 +71,9 @@ class LexicalMiner:
         Raises:
             ProcessError: as ``mine``.
         """
-        if (crew := distributed.crew()) is not None:
+        if (helpers := distributed.helpers()) is not None:
             asked = lexical_shards.asked(self._windows(query_ids), self._tokenizer)
-            return lexical_shards.search(crew, asked, self._pool, depth, self.tokens)
+            return lexical_shards.search(helpers, asked, self._pool, depth, self.tokens)
         found = np.full((len(query_ids), depth), -1, dtype=np.int64)
         scores = np.zeros(found.shape, dtype=np.float32)
         index, done = self._index, 0

@@ -1,9 +1,9 @@
-"""BM25 by the workers of a crew, in two passes over blocks of documents.
+"""BM25 by several processes, in two passes over blocks of documents.
 
-First a worker cuts the texts of a block into tokens and counts them. It gives the sums that the statistics of the whole
-are made of, and keeps the counts: cutting, above all into Korean morphemes, is what takes the time (``Parts`` says
-where they lie, and what happens when they are lost). Then a worker makes them scores and searches the block. Of tokens
-only those of the queries have numbers, so that the driver never holds the words of the pool; all others count as one
+First a helper cuts the texts of a block into tokens and counts them. It gives the sums that the statistics of the whole
+are made of, and keeps the counts: cutting, above all into Korean morphemes, is what takes the time (``Helpers.parts``
+says where they lie). Then a helper makes them scores and searches the block. Of tokens
+only those of the queries have numbers, so that nobody holds the words of the pool; all others count as one
 more, which gives a document its length.
 """
 
@@ -20,8 +20,9 @@ from bistill.candidates.mining import bm25, shards
 from bistill.candidates.mining import tokens as tokenization
 from bistill.candidates.mining.shards import Best, keyed
 from bistill.data.store.texts import windows
-from bistill.distributed import Block, Crew, Parts, Work
+from bistill.distributed import Block, Helpers, Work
 from bistill.distributed.blocks import rows
+from bistill.distributed.helpers import Kept
 from bistill.progress import progress
 
 
@@ -47,20 +48,22 @@ def asked(texts: Iterable[list[str]], tokenizer: tokenization.Tokenizer) -> Aske
     return Asked(dict(numbers), np.concatenate([np.empty(0, dtype=np.int32), *queries]), ends)
 
 
-def search(crew: Crew, queries: Asked, pool: Sequence[str], depth: int, kind: tokenization.Kind) -> tuple[Ints, Floats]:
+def search(
+    helpers: Helpers, queries: Asked, pool: Sequence[str], depth: int, kind: tokenization.Kind
+) -> tuple[Ints, Floats]:
     """What ``LexicalMiner.search`` gives, to the bit.
 
     Args:
-        crew: whose workers search.
+        helpers: who search.
         queries: their tokens.
         pool: documents by id, read once.
         depth: documents of each query.
         kind: of tokens.
 
     Raises:
-        ProcessError: workers failed at some documents, or do not have what cuts texts into such tokens.
+        ProcessError: helpers failed at some documents, or do not have what cuts texts into such tokens.
     """
-    cut = shards.shards(len(pool), crew.size, most=bm25.BLOCK)
+    cut = shards.shards(len(pool), helpers.size, most=bm25.BLOCK)
 
     def blocks(places: Sequence[int]) -> Iterator[Block]:
         for block in (cut[place] for place in places):
@@ -68,21 +71,21 @@ def search(crew: Crew, queries: Asked, pool: Sequence[str], depth: int, kind: to
             yield Block(rows(block.start, len(block)), len(block), (block.start, texts))
 
     counting = Work(counted_shard, partial(Counter, kind), "documents", (queries.numbers,))
-    parts = Parts(crew, counting, blocks, len(cut))
-    statistics = _statistics(parts, len(pool), len(queries.numbers) + 1)
     found = np.full((len(queries.ends), depth), -1, dtype=np.int64)
     scores = np.zeros(found.shape, dtype=np.float32)
-    with progress("lexical search", len(found), "queries") as advance:
-        for group in shards.groups(len(found), depth):
-            best = Best(group.stop - group.start, depth)
-            content = (*_of_group(queries, group), statistics, depth)
-            parts.each(Work(best_of_shard, Searched, "documents", content), best.take)
-            found[group], scores[group] = best.rows(), best.scores()
-            advance(group.stop - group.start)
+    with helpers.parts(counting, blocks, len(cut)) as parts:
+        statistics = _statistics(parts, len(pool), len(queries.numbers) + 1)
+        with progress("lexical search", len(found), "queries") as advance:
+            for group in shards.groups(len(found), depth):
+                best = Best(group.stop - group.start, depth)
+                content = (*_of_group(queries, group), statistics, depth)
+                parts.each(Work(best_of_shard, Searched, "documents", content), best.take)
+                found[group], scores[group] = best.rows(), best.scores()
+                advance(group.stop - group.start)
     return found, scores
 
 
-def _statistics(parts: Parts, documents: int, tokens: int) -> bm25.Statistics:
+def _statistics(parts: Kept, documents: int, tokens: int) -> bm25.Statistics:
     """Those of the whole pool; the parts are made."""
     totals = bm25.Totals(tokens)
 

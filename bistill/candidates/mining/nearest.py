@@ -1,6 +1,6 @@
 """Nearest vectors: by all products where that is quick enough, else by faiss and then exactly among what it finds.
 
-Where a crew of Ray workers is hired (``distributed.crew``) they search shards of the documents.
+Where others work for this process (``distributed.helpers``) they search shards of the documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bistill.arrays import Bytes, Floats, Ints, Keys
 from bistill.candidates.mining import shards
 from bistill.candidates.mining.shards import Best, keyed
 from bistill.data.sampling import subset
-from bistill.distributed import Block, Crew, Done, Parts, Work
+from bistill.distributed import Block, Done, Helpers, Work
 from bistill.distributed.blocks import rows as named
 from bistill.evaluation.measures.exact import DOCUMENT_BLOCK, top_documents
 from bistill.progress import progress
@@ -54,13 +54,13 @@ def nearest(queries: Floats, documents: Floats, depth: int) -> Ints:
         int64 of shape (q, depth), falling cosine, equal ones by lower row; -1 fills the end of a row.
 
     Raises:
-        ProcessError: a crew is hired, and its workers failed at some documents.
+        ProcessError: others work for this process, and failed at some documents.
     """
-    crew = distributed.crew()
+    helpers = distributed.helpers()
     if len(documents) < APPROXIMATE_FROM or len(queries) < APPROXIMATE_FROM_QUERIES:
-        return exact(queries, documents, depth) if crew is None else exact_by(crew, queries, documents, depth)
-    if crew is not None:
-        return approximate_by(crew, queries, documents, depth)
+        return exact(queries, documents, depth) if helpers is None else exact_by(helpers, queries, documents, depth)
+    if helpers is not None:
+        return approximate_by(helpers, queries, documents, depth)
     return approximate(queries, documents, depth, quantised_index(documents))
 
 
@@ -170,14 +170,14 @@ class Asked(NamedTuple):
     depth: int
 
 
-def exact_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -> Ints:
+def exact_by(helpers: Helpers, queries: Floats, documents: Floats, depth: int) -> Ints:
     """``exact`` by workers: the same products of the same blocks, so on equal machines the same bits.
 
     Raises:
         ProcessError: workers failed at some documents.
     """
     found = np.full((len(queries), depth), -1, dtype=np.int64)
-    cut, parts = _shards(documents, crew), shards.groups(len(queries), depth)
+    cut, parts = _shards(documents, helpers.size), shards.groups(len(queries), depth)
     with progress("dense search", len(documents) * len(parts), "documents") as advance:
         for group in parts:
             best = Best(group.stop - group.start, depth)
@@ -187,7 +187,7 @@ def exact_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -> Ints
                 advance(done.block.size)
 
             work = Work(best_of_shard, Asked, "documents", (np.asarray(queries[group]), depth))
-            distributed.finish(crew, work, _blocks(documents, cut), take)
+            helpers.finish(work, _blocks(documents, cut), take)
             found[group] = best.rows()
     return found
 
@@ -198,7 +198,7 @@ def best_of_shard(asked: Asked, first: int, vectors: Floats) -> Keys:
     return keyed(first + rows, scores)
 
 
-def approximate_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -> Ints:
+def approximate_by(helpers: Helpers, queries: Floats, documents: Floats, depth: int) -> Ints:
     """``approximate`` by workers: each makes the index of a shard, with the cells of the whole, and searches it.
 
     They keep these indexes, a fourth of the vectors, for further queries. On equal machines the answer is that of one
@@ -211,18 +211,22 @@ def approximate_by(crew: Crew, queries: Floats, documents: Floats, depth: int) -
     import faiss
 
     found = np.full((len(queries), depth), -1, dtype=np.int64)
-    cut = _shards(documents, crew)
+    cut = _shards(documents, helpers.size)
     making = Work(index_of_shard, np.asarray, "documents", (faiss.serialize_index(trained_index(documents)),))
-    made = Parts(crew, making, lambda places: _blocks(documents, [cut[place] for place in places]), len(cut))
-    with progress("dense index", len(documents), "documents") as advance:
-        made.make(lambda block, _: advance(block.size))
-    with progress("dense search", len(queries), "queries") as advance:
-        for group in shards.groups(len(queries), OVERSAMPLING * depth):
-            best = Best(group.stop - group.start, OVERSAMPLING * depth)
-            asked = (np.asarray(queries[group]), OVERSAMPLING * depth)
-            made.each(Work(found_in_index, Asked, "documents", asked), best.take)
-            found[group] = _nearest_of(queries[group], documents, best.rows(), depth)
-            advance(group.stop - group.start)
+
+    def blocks(places: Sequence[int]) -> Iterator[Block]:
+        return _blocks(documents, [cut[place] for place in places])
+
+    with helpers.parts(making, blocks, len(cut)) as indexes:
+        with progress("dense index", len(documents), "documents") as advance:
+            indexes.make(lambda block, _: advance(block.size))
+        with progress("dense search", len(queries), "queries") as advance:
+            for group in shards.groups(len(queries), OVERSAMPLING * depth):
+                best = Best(group.stop - group.start, OVERSAMPLING * depth)
+                asked = (np.asarray(queries[group]), OVERSAMPLING * depth)
+                indexes.each(Work(found_in_index, Asked, "documents", asked), best.take)
+                found[group] = _nearest_of(queries[group], documents, best.rows(), depth)
+                advance(group.stop - group.start)
     return found
 
 
@@ -243,10 +247,10 @@ def found_in_index(asked: Asked, index: Bytes) -> Keys:
     return np.concatenate([keyed(rows, scores) for _, rows, scores in searched])
 
 
-def _shards(documents: Floats, crew: Crew) -> list[range]:
+def _shards(documents: Floats, workers: int) -> list[range]:
     """Rows that a worker gets at once: whole blocks of the exact search, which are those that faiss adds at once."""
     fitting = SHARD_BYTES // max(4 * documents.shape[1], 1)
-    return shards.shards(len(documents), crew.size, most=fitting, step=DOCUMENT_BLOCK)
+    return shards.shards(len(documents), workers, most=fitting, step=DOCUMENT_BLOCK)
 
 
 def _blocks(documents: Floats, cut: Sequence[range]) -> Iterator[Block]:

@@ -1,7 +1,7 @@
-"""What searches of a pool by a crew have in common: how pool and queries are cut, and how answers are brought together.
+"""What searches by several processes have in common: how pool and queries are cut, how answers are brought together.
 
-A worker gives the best documents of its shard of the pool, and the driver keeps the best of all. Documents are compared
-by score, then by row, so that the order in which the answers come changes nothing.
+Each gives the best documents of its shard of the pool, and the one that asks keeps the best of all. Documents are
+compared by score, then by row, so that the order in which the answers come changes nothing.
 """
 
 from __future__ import annotations

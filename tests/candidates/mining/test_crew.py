@@ -77,7 +77,7 @@ def alone(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a miner finds without the crew."""
     with monkeypatch.context() as patch:
-        patch.setattr(distributed, "crew", lambda: None)
+        patch.setattr(distributed, "helpers", lambda: None)
         return miner.search(np.arange(count), depth)
 
 
