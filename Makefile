@@ -29,7 +29,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m ""
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "" --numprocesses 2 --dist loadfile
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Sums of several threads are added up as the machine has processors, and their last bits are compared here: between
+# processes, and with those of other runs. Read once, when the libraries are loaded, and by the processes begun here.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.conftest import pin_products
 from tests.faults.commands import STUDENT, TEACHER, Child, Run
@@ -29,15 +28,6 @@ TEACHER_OPTIONS = {"epochs": 12, "batch_size": 6, "negatives_per_positive": 2}
 # Three negatives a query, drawn anew each epoch from the scored ones: 12 lists, 4 updates an epoch.
 STUDENT_OPTIONS = {"epochs": 18, "batch_size": 3, "K": 4, "allow_weak_teacher": True, "weak_student": "trained"}
 STEPS = 72  # of all forms
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_way_of_adding() -> Iterator[None]:
-    """Runs of this process are compared bit for bit with those of others: one thread in all of them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from bistill import artifacts, distributed
 from bistill.data.store.texts import Texts
@@ -38,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def start(moment: str, model: Path, documents: Path, output: Path, address: str) -> subprocess.Popen[str]:
     options = {"model_path": model, "documents": documents, "output_dir": output, "batch_size": 1, "ray": address}
     words = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(KILLED), moment, "encode", *words]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -91,10 +90,7 @@ def test_a_killed_driver_loses_a_shard_at_most_and_doubles_none(
     )
     assert list(Texts(folder / artifacts.DOCUMENTS_FILE)) == TEXTS
     vectors = np.concatenate([np.load(folder / name) for name in sorted(second)])
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     alone = BiEncoder.load(str(tiny_encoder)).encode_documents(TEXTS, batch_size=1)
-    torch.set_num_threads(before)
     assert vectors.tobytes() == alone.tobytes()
     begun = time.monotonic()
     assert not encode(model, documents, folder, hire=lambda: pytest.fail("nothing is left to do")).made

@@ -57,7 +57,7 @@ def stored() -> int:
 def begun(teacher: Path, marker: Path) -> subprocess.Popen[str]:
     """A driver of its own whose first scores are stored; its workers take their time and tell who they are."""
     command = [sys.executable, "-m", "tests.faults.scorers", str(teacher), "slow", str(marker)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     driver = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while not stored():
         assert driver.poll() is None

@@ -18,9 +18,9 @@ import pytest
 
 from bistill import artifacts, journal
 from tests.faults.commands import ROOT
-from tests.faults.conftest import children, data_version, environment, make_run, one_way_of_adding, undisturbed
+from tests.faults.conftest import children, data_version, environment, make_run, undisturbed
 
-__all__ = ["children", "data_version", "environment", "make_run", "one_way_of_adding", "undisturbed"]
+__all__ = ["children", "data_version", "environment", "make_run", "undisturbed"]
 PRETENDER = Path(__file__).with_name("pretender.py")
 PATIENCE_SECONDS = 120.0
 # Looks ten times a second, restarts almost at once.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -51,7 +50,6 @@ def limited(made: TeacherOptions, plan: str) -> subprocess.CompletedProcess[str]
         [sys.executable, str(LIMITED), plan, *flags],
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from bistill import artifacts, cache_folder, distributed
@@ -28,15 +27,6 @@ TEXTS = [f"{WORDS[number % 40]} of {WORDS[number % 7]} {number}" for number in r
 def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with cluster(tmp_path_factory.mktemp("cluster")) as address, distributed.hired(address):
         yield
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As the workers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def entry() -> Path:
