@@ -182,13 +182,13 @@ def test_every_state_has_its_style() -> None:
 
 
 def test_the_screen_is_drawn_again_only_after_a_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    console = Console(file=io.StringIO(), width=200, height=24, force_terminal=True, color_system=None)
     out = console.file
     assert isinstance(out, io.StringIO)
     run = view(records(5))
     with Screen(tmp_path, console) as screen:
         screen.act([])
-        assert f"no run below {tmp_path}"[:60] in out.getvalue()
+        assert f"no run below {tmp_path}" in out.getvalue()
         screen.act([run])
         length = len(out.getvalue())
         screen.act([run])
